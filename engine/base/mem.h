@@ -1,0 +1,24 @@
+/* mem - allocation that can fail on purpose and can be counted.
+ *
+ * All memory of the engine comes from here. mem_count() lets a test assert that the forward pass allocates nothing;
+ * mem_fail_after(n) makes the n-th allocation from now fail (torture tests).
+ *
+ * Ownership: every pointer given here is released by mem_free. Threads: all functions are thread-safe. */
+#ifndef ENGINE_BASE_MEM_H
+#define ENGINE_BASE_MEM_H
+
+#include "engine/base/err.h"
+
+#include <stdint.h>
+
+/* Zeroed, 64-byte aligned; *out is NULL on failure. n = 0 gives a valid pointer. */
+MUST_USE enum err mem_alloc(void *out /* T ** */, size_t n_bytes);
+/* The same for n elements of `size` bytes; overflow is ERR_NOMEM. */
+MUST_USE enum err mem_array(void *out /* T ** */, size_t n, size_t size);
+void mem_free(void *p); /* NULL is fine */
+
+uint64_t mem_count(void);            /* allocations since start */
+size_t mem_live_bytes(void);         /* given and not yet freed */
+void mem_fail_after(long n);         /* 1: the next one fails; 0: off */
+
+#endif

@@ -1,0 +1,92 @@
+/* engine - the only door to MiniVLM: open, submit jobs, drain, close.
+ *
+ * decode workers   image bytes -> input slot (hash, cache look-up, decode, resize, normalise)
+ * engine threads   each owns a session and takes, again and again, the most urgent step there is: a fusion step
+ *                  (captions, answers and scores of all callers together, token by token) before a TEE image.
+ *                  All share one model.
+ * feature cache    region features by image id, least recently used out, bounded in bytes; equal images in flight are
+ *                  computed once.
+ *
+ * Ownership: the engine owns model, threads, queues, cache. Jobs belong to the caller (engine/job.h).
+ * Threads:   engine_submit, engine_stats, engine_forecast and engine_cache_* may be called from any thread and never
+ *            block on work. engine_open, engine_drain and engine_close belong to one owner.
+ * Errors:    engine_open says what is wrong with the model or the options. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "engine/base/err.h"
+#include "engine/job.h"
+
+#include <stdint.h>
+
+enum engine_isa { ENGINE_ISA_AUTO, ENGINE_ISA_REF, ENGINE_ISA_AVX2, ENGINE_ISA_AVX512 };
+
+struct engine_options {
+    const char *model_dir;
+    enum engine_isa isa;     /* cap */
+    bool use_openblas;       /* GEMM by OpenBLAS instead of our own kernels */
+    bool verify_hash;        /* compare the weights with config.json */
+    int engine_threads;      /* 0: usable CPUs */
+    int decode_threads;      /* 0: max(1, usable CPUs / 4) */
+    int max_jobs;            /* submitted and not yet done; more are ERR_OVERLOADED */
+    int max_texts;           /* of one job */
+    size_t max_text_bytes;   /* of one text; longer is ERR_TEXT_TOO_LONG */
+    int input_slots;         /* decoded images waiting or running */
+    int max_captions;        /* captions under way at once */
+    int max_step_rows;       /* rows of one fusion step */
+    int max_image_batch;     /* images a thread takes in one go */
+    uint64_t batch_wait_us;  /* longest an image may wait for batch mates while others are being decoded */
+    bool continuous;         /* false: a fusion batch runs to its end before new work joins (for comparison) */
+    size_t cache_bytes;      /* 0: no cache */
+    uint64_t max_pixels, max_progressive_pixels;
+};
+/* Sensible values for this machine; model_dir must still be set. */
+void engine_default_options(struct engine_options *o);
+
+MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
+/* Takes the job; ERR_OVERLOADED, ERR_DRAINING or ERR_BAD_REQUEST (with text) refuse it, and on_done is not called. */
+MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
+/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for them. */
+void engine_drain(struct engine *e, uint64_t timeout_us);
+void engine_close(struct engine *e); /* NULL is fine; all jobs must be home */
+
+/* ---- what it runs ---- */
+struct engine_info {
+    const char *model_name, *model_version, *model_sha256;
+    const char *isa, *gemm;
+    int engine_threads, decode_threads;
+    size_t parameters;
+    size_t features_bytes; /* of one image: what the cache and collections keep */
+    size_t memory_bytes;   /* planned: weights, sessions, slots, captions; without the cache */
+    int max_regions, n_answers;
+    int num_beams, max_tokens; /* the model's defaults */
+    float length_penalty;
+};
+void engine_info(const struct engine *e, struct engine_info *out);
+bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes);
+
+/* ---- cache ---- */
+bool engine_cache_has(struct engine *e, const struct image_id *id);
+
+/* ---- how it is doing ---- */
+enum engine_stage { ENGINE_DECODE, ENGINE_REGIONS, ENGINE_FUSION, ENGINE_STAGE_COUNT };
+enum { ENGINE_BATCH_BUCKETS = 8 }; /* 1, 2, 4, 8, 16, 32, 64, more */
+struct engine_stats {
+    int queued[ENGINE_STAGE_COUNT];  /* jobs (decode, regions) and items (fusion) waiting */
+    int running[ENGINE_STAGE_COUNT]; /* being worked on */
+    int jobs;                        /* submitted, not yet done */
+    uint64_t steps[ENGINE_STAGE_COUNT], items[ENGINE_STAGE_COUNT], busy_us[ENGINE_STAGE_COUNT];
+    uint64_t batch_count[ENGINE_STAGE_COUNT][ENGINE_BATCH_BUCKETS];
+    uint64_t cancelled[ENGINE_STAGE_COUNT];
+    uint64_t fusion_rows, fusion_tokens;
+    uint64_t cache_hits, cache_misses, cache_coalesced, cache_evictions;
+    size_t cache_bytes;
+    int cache_entries;
+    uint64_t heartbeat_us; /* clock_us() of the last step any engine thread began or ended, or of now when all idle */
+    double load_ratio;     /* 0..1: busy threads and predicted backlog over capacity */
+};
+void engine_stats(struct engine *e, struct engine_stats *out);
+/* Microseconds until a job of this task, submitted now, would be done; 0 while nothing has been measured. */
+uint64_t engine_forecast(struct engine *e, enum job_task task, bool image_is_cached, int n_texts);
+
+#endif

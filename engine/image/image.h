@@ -1,0 +1,70 @@
+/* image - bytes of a photograph to upright 8-bit RGB.
+ *
+ * JPEG (baseline, progressive, grey, CMYK, YCCK, EXIF orientation), PNG (all types) and WebP (lossy, lossless, alpha;
+ * the first frame of an animation). The type is decided by the bytes. Limits are checked on the header, before a pixel
+ * is decoded. What was done to the picture is told in `warnings`.
+ *
+ * Ownership: an image_decoder owns its scratch memory and the pixels of the last decoded image, which stay valid until
+ *            the next call on it. Input bytes are borrowed for the call.
+ * Threads:   one decoder per thread. image_probe is thread-safe.
+ * Errors:    ERR_UNSUPPORTED_IMAGE, ERR_CORRUPT_IMAGE, ERR_IMAGE_TOO_LARGE, ERR_NOMEM. Never dies on any bytes. */
+#ifndef ENGINE_IMAGE_IMAGE_H
+#define ENGINE_IMAGE_IMAGE_H
+
+#include "engine/base/err.h"
+
+#include <stdint.h>
+
+enum image_format { IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP };
+
+/* X(symbol, bit, text): the receipt for an image. */
+#define IMAGE_WARNING_LIST(X)                                                                                          \
+    X(IMAGE_WARN_ROTATED, 0, "turned upright from its EXIF orientation")                                               \
+    X(IMAGE_WARN_ALPHA, 1, "alpha laid on white")                                                                      \
+    X(IMAGE_WARN_CMYK, 2, "CMYK converted without a colour profile")                                                   \
+    X(IMAGE_WARN_ICC, 3, "ICC profile ignored")                                                                        \
+    X(IMAGE_WARN_ANIMATION, 4, "animation: first frame used")                                                          \
+    X(IMAGE_WARN_TRUNCATED, 5, "truncated: the missing part is grey")                                                  \
+    X(IMAGE_WARN_DEPTH, 6, "16 bits a channel reduced to 8")
+
+enum image_warning {
+#define IMAGE_WARNING_ENUM(symbol, bit, text) symbol = 1 << (bit),
+    IMAGE_WARNING_LIST(IMAGE_WARNING_ENUM)
+#undef IMAGE_WARNING_ENUM
+};
+
+struct image_limits {
+    uint64_t max_pixels;             /* 50 MP by default */
+    uint64_t max_progressive_pixels; /* 12 MP: progressive JPEG keeps all coefficients in memory */
+    bool tolerate_truncated;         /* a truncated JPEG decodes with a warning instead of ERR_CORRUPT_IMAGE */
+};
+extern const struct image_limits image_default_limits;
+
+struct image_info {
+    enum image_format format;
+    int width, height; /* of the upright image, pixels */
+    int orientation;   /* EXIF 1..8; 1 where there is none */
+    bool progressive;  /* JPEG only */
+    uint32_t warnings; /* enum image_warning bits */
+};
+
+struct image {
+    struct image_info info;
+    const uint8_t *rgb; /* [height, width, 3], upright, owned by the decoder */
+};
+
+struct image_decoder;
+MUST_USE enum err image_decoder_create(struct image_decoder **out);
+void image_decoder_destroy(struct image_decoder *d); /* NULL is fine */
+
+const char *image_format_name(enum image_format format); /* "jpeg", "png", "webp" */
+const char *image_warning_text(enum image_warning bit);
+
+/* Reads the header only: format, upright size, orientation, limits. Microseconds. */
+MUST_USE enum err image_probe(const uint8_t *bytes, size_t n_bytes, const struct image_limits *limits,
+                              struct image_info *out, struct errbuf *e);
+
+MUST_USE enum err image_decode(struct image_decoder *d, const uint8_t *bytes, size_t n_bytes,
+                               const struct image_limits *limits, struct image *out, struct errbuf *e);
+
+#endif

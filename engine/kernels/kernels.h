@@ -1,0 +1,105 @@
+/* kernels - the numerical building blocks, one table per instruction set.
+ *
+ * kernels_select() fills a table with the plain-C reference entries and overlays what the CPU (and the cap given) does
+ * better: avx2, avx512. Every entry of an overlay is tested against ref on odd sizes.
+ *
+ * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
+ * channels-last, [height, width, channels], rows dense. An output never overlaps an input unless the entry says so.
+ * The value of an output element depends on its own inputs only, never on how many rows stand beside it: that is what
+ * makes a result independent of its batch mates. */
+#ifndef ENGINE_KERNELS_KERNELS_H
+#define ENGINE_KERNELS_KERNELS_H
+
+#include "engine/base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum isa { ISA_REF, ISA_AVX2, ISA_AVX512, ISA_COUNT };
+enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS };
+enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
+
+/* C[m, n] = act(A[m, k] * W[n, k]^T + bias) + residual. W is packed once by gemm_pack of the same table. */
+struct gemm_weights {
+    size_t n, k;
+    const float *packed; /* gemm_packed_floats(n, k) floats, 64-byte aligned */
+    const float *bias;   /* [n] or NULL */
+};
+
+/* Keys and values of one stretch of positions; rows are `ld` floats apart. */
+struct kv_span {
+    const float *k, *v; /* [n, ld] at the first head's column */
+    size_t n, ld;
+};
+
+struct conv_shape {
+    int in_h, in_w, channels;
+    int kernel, stride, pad_top, pad_left; /* what lies outside reads as zero */
+    int out_h, out_w;
+};
+
+/* A region of interest on one map, in image pixels (inclusive box). */
+struct roi_box {
+    float x0, y0, x1, y1;
+};
+
+struct kernels {
+    enum isa isa;
+    enum gemm_backend gemm_backend;
+
+    /* -- matrices -- */
+    size_t (*gemm_packed_floats)(size_t n, size_t k);
+    void (*gemm_pack)(const float *w /* [n, k] */, size_t n, size_t k, float *packed);
+    void (*gemm)(const struct gemm_weights *w, const float *a, size_t lda, size_t m, float *c, size_t ldc, enum act act,
+                 const float *residual /* [m, ldr] or NULL */, size_t ldr);
+
+    /* -- convolutions -- */
+    /* First convolution: 3x3 on 3 channels. w [3*3*3, out_channels] (row, column, channel), out_channels any. */
+    void (*conv_rgb)(const struct conv_shape *s, const float *in, const float *w, const float *bias, int out_channels,
+                     enum act act, float *out);
+    /* w [kernel*kernel, channels]; bias may be NULL. */
+    void (*depthwise)(const struct conv_shape *s, const float *in, const float *w, const float *bias, enum act act,
+                      float *out);
+    /* 3x3, stride 2, padding 1; out [(h+1)/2, (w+1)/2, channels]. */
+    void (*maxpool3x3s2)(const float *in, int h, int w, int channels, float *out);
+    void (*upsample_nearest)(const float *in, int h, int w, int channels, int out_h, int out_w, float *out);
+    /* out[i] = act(sum_j weights[j] * in[j][i]), n_in 1..3; out may be one of the inputs. */
+    void (*weighted_sum)(const float *const *in, const float *weights, int n_in, size_t n, enum act act, float *out);
+    /* mean over h*w of each channel. */
+    void (*channel_mean)(const float *in, size_t n_pixels, int channels, float *out);
+    /* in place: x[p, c] *= scale[c]. */
+    void (*channel_scale)(float *x, size_t n_pixels, int channels, const float *scale);
+    /* RoIAlign without the half-pixel shift, sampling x sampling points a bin; out [pool, pool, channels]. */
+    void (*roi_align)(const float *map, int h, int w, int channels, float scale, const struct roi_box *box, int pool,
+                      int sampling, float *out);
+
+    /* -- transformer -- */
+    /* out = LayerNorm(x) * weight + bias, rows of n; out may be x. */
+    void (*layer_norm)(const float *x, size_t rows, size_t n, const float *weight, const float *bias, float eps,
+                       float *out);
+    /* One query row, all heads: out[head] = softmax(q k^T * scale) v over all spans in order. scratch: floats, at least
+     * n_heads * total positions. */
+    void (*attend)(const float *q /* [n_heads * head_dim] */, const struct kv_span *spans, int n_spans, int n_heads,
+                   int head_dim, float scale, float *scratch, float *out /* [n_heads * head_dim] */);
+    /* Many query rows that all see the same single span (a whole sequence attending to itself). scratch as above. */
+    void (*attend_block)(const float *q, size_t n_q, size_t ldq, const struct kv_span *span, int n_heads, int head_dim,
+                         float scale, float *scratch, float *out, size_t ldo);
+
+    /* -- rows -- */
+    void (*activate)(float *x, size_t n, enum act act);           /* in place */
+    void (*softmax)(float *x, size_t rows, size_t n, size_t ld);  /* in place, each row */
+    void (*log_softmax)(float *x, size_t rows, size_t n, size_t ld);
+    /* out[i] = x[i] * scale: one row of an int8 tensor. */
+    void (*dequantize_i8)(const int8_t *x, float scale, size_t n, float *out);
+    void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
+};
+
+/* The best instruction set of this CPU and operating system. */
+enum isa kernels_detect_isa(void);
+const char *isa_name(enum isa isa); /* "ref", "avx2", "avx512" */
+const char *gemm_backend_name(enum gemm_backend b);
+/* The table for at most `cap` (and at most what the CPU has). Cheap; the table is constant for the process. OpenBLAS is
+ * held to one thread per caller. */
+const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
+
+#endif

@@ -1,0 +1,72 @@
+/* model_config - config.json of a model directory, checked (docs/model-format.md).
+ *
+ * Plain data, no pointers into JSON. Every fault names the key. */
+#ifndef ENGINE_MODEL_MODEL_CONFIG_H
+#define ENGINE_MODEL_MODEL_CONFIG_H
+
+#include "engine/base/err.h"
+
+enum { MODEL_MAX_STAGES = 12, MODEL_LEVELS = 5, MODEL_TAPS = 4, MODEL_ANCHOR_RATIOS = 3 };
+
+enum model_resize { MODEL_RESIZE_SQUARE, MODEL_RESIZE_SHORT_SIDE };
+enum model_activation { MODEL_SWISH, MODEL_RELU6 };
+enum model_padding { MODEL_PAD_SYMMETRIC, MODEL_PAD_SAME };
+
+struct model_stage {
+    int expand, kernel, stride, channels, repeats;
+};
+
+struct model_config {
+    char name[64], version[32];
+    struct {
+        enum model_resize resize;
+        int size, max_size, divisor;
+        float mean[3], std[3];
+    } image;
+    struct {
+        enum model_activation activation;
+        bool squeeze_excite;
+        enum model_padding padding;
+        int stem;
+        int n_stages;
+        struct model_stage stages[MODEL_MAX_STAGES];
+    } backbone;
+    struct {
+        int channels, repeats;
+    } bifpn;
+    struct {
+        int anchor_sizes[MODEL_LEVELS];
+        int pre_nms;
+        float nms;
+        int proposals;
+    } rpn;
+    struct {
+        int pool, sampling, hidden, classes;
+        float nms, score_threshold;
+        int min_regions, max_regions;
+    } roi;
+    struct {
+        int layers, hidden, heads, ffn, vocab, positions;
+    } fusion;
+    struct {
+        int caption_length, text_length, tags_length;
+        float tag_threshold;
+    } text;
+    struct {
+        int num_beams, max_tokens;
+        float length_penalty;
+    } caption;
+    struct {
+        int answers;
+    } vqa;
+    struct {
+        char file[64];
+        char sha256[65];
+    } weights;
+};
+
+/* Parses and validates; `path` is only for messages. */
+MUST_USE enum err model_config_parse(struct model_config *out, const char *json, size_t n, const char *path,
+                                     struct errbuf *e);
+
+#endif

@@ -1,0 +1,42 @@
+/* wordpiece - BERT's tokeniser (uncased): basic tokenisation, then greedy longest match.
+ *
+ * Same ids as the public `tokenizers` package (BertWordPieceTokenizer, lowercase, strip accents, CJK): control
+ * characters dropped, white space split, spaces around CJK, lower case, NFD with combining marks (Mn) removed,
+ * punctuation split, words over 100 characters or without a match become [UNK]. Text is always text: "[MASK]" typed by
+ * a user never becomes the special token. Invalid UTF-8 bytes count as U+FFFD (dropped, like that character).
+ *
+ * Ownership: a wordpiece owns its vocabulary. Threads: immutable after open, shared by all. */
+#ifndef ENGINE_MODEL_WORDPIECE_H
+#define ENGINE_MODEL_WORDPIECE_H
+
+#include "engine/base/err.h"
+
+#include <stddef.h>
+
+struct wordpiece;
+
+MUST_USE enum err wordpiece_open(struct wordpiece **out, const char *vocab_path, struct errbuf *e);
+/* From memory: the text of a vocab.txt. */
+MUST_USE enum err wordpiece_parse(struct wordpiece **out, const char *text, size_t n, const char *name,
+                                  struct errbuf *e);
+void wordpiece_close(struct wordpiece *w); /* NULL is fine */
+
+int wordpiece_size(const struct wordpiece *w);
+const char *wordpiece_token(const struct wordpiece *w, int id);
+
+struct wordpiece_special {
+    int pad, unk, cls, sep, mask;
+};
+struct wordpiece_special wordpiece_special(const struct wordpiece *w);
+/* Never generated: [PAD], [UNK], [CLS], [MASK] and every [unusedN]. */
+bool wordpiece_is_forbidden(const struct wordpiece *w, int id);
+
+/* Writes at most `max` ids; returns how many the whole text has (may be more than max). Stops early, without reading
+ * the rest, once `max` ids are written, and then returns max + 1. No allocation. */
+int wordpiece_encode(const struct wordpiece *w, const char *text, size_t n_bytes, int *ids, int max);
+
+/* Joins pieces into text ("play", "##ing" -> "playing"; no space before , . ' etc. as captions are written). Returns the
+ * length without the NUL; cuts at `size`. */
+size_t wordpiece_decode(const struct wordpiece *w, const int *ids, int n, char *out, size_t size);
+
+#endif
