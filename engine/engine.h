@@ -23,21 +23,21 @@ enum engine_isa { ENGINE_ISA_AUTO, ENGINE_ISA_REF, ENGINE_ISA_AVX2, ENGINE_ISA_A
 
 struct engine_options {
     const char *model_dir;
-    enum engine_isa isa;     /* cap */
-    bool use_openblas;       /* GEMM by OpenBLAS instead of our own kernels */
-    bool verify_hash;        /* compare the weights with config.json */
-    int engine_threads;      /* 0: usable CPUs */
-    int decode_threads;      /* 0: max(1, usable CPUs / 4) */
-    int max_jobs;            /* submitted and not yet done; more are ERR_OVERLOADED */
-    int max_texts;           /* of one job */
-    size_t max_text_bytes;   /* of one text; longer is ERR_TEXT_TOO_LONG */
-    int input_slots;         /* decoded images waiting or running */
-    int max_captions;        /* captions under way at once */
-    int max_step_rows;       /* rows of one fusion step */
-    int max_image_batch;     /* images a thread takes in one go */
-    uint64_t batch_wait_us;  /* longest an image may wait for batch mates while others are being decoded */
-    bool continuous;         /* false: a fusion batch runs to its end before new work joins (for comparison) */
-    size_t cache_bytes;      /* 0: no cache */
+    enum engine_isa isa;    /* cap */
+    bool use_openblas;      /* GEMM by OpenBLAS instead of our own kernels */
+    bool verify_hash;       /* compare the weights with config.json */
+    int engine_threads;     /* 0: usable CPUs */
+    int decode_threads;     /* 0: max(1, usable CPUs / 4) */
+    int max_jobs;           /* submitted and not yet done; more are ERR_OVERLOADED */
+    int max_texts;          /* of one job */
+    size_t max_text_bytes;  /* of one text; longer is ERR_TEXT_TOO_LONG */
+    int input_slots;        /* decoded images waiting or running */
+    int max_captions;       /* captions under way at once */
+    int max_step_rows;      /* rows of one fusion step */
+    int max_image_batch;    /* images a thread takes in one go */
+    uint64_t batch_wait_us; /* longest an image may wait for batch mates while others are being decoded */
+    bool continuous;        /* false: a fusion batch runs to its end before new work joins (for comparison) */
+    size_t cache_bytes;     /* 0: no cache */
     uint64_t max_pixels, max_progressive_pixels;
 };
 /* Sensible values for this machine; model_dir must still be set. */
@@ -46,7 +46,8 @@ void engine_default_options(struct engine_options *o);
 MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
 /* Takes the job; ERR_OVERLOADED, ERR_DRAINING or ERR_BAD_REQUEST (with text) refuse it, and on_done is not called. */
 MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
-/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for them. */
+/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for them.
+ */
 void engine_drain(struct engine *e, uint64_t timeout_us);
 void engine_close(struct engine *e); /* NULL is fine; all jobs must be home */
 

@@ -17,8 +17,8 @@ MUST_USE enum err mem_alloc(void *out /* T ** */, size_t n_bytes);
 MUST_USE enum err mem_array(void *out /* T ** */, size_t n, size_t size);
 void mem_free(void *p); /* NULL is fine */
 
-uint64_t mem_count(void);            /* allocations since start */
-size_t mem_live_bytes(void);         /* given and not yet freed */
-void mem_fail_after(long n);         /* 1: the next one fails; 0: off */
+uint64_t mem_count(void);    /* allocations since start */
+size_t mem_live_bytes(void); /* given and not yet freed */
+void mem_fail_after(long n); /* 1: the next one fails; 0: off */
 
 #endif

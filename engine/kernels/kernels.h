@@ -86,8 +86,8 @@ struct kernels {
                          float scale, float *scratch, float *out, size_t ldo);
 
     /* -- rows -- */
-    void (*activate)(float *x, size_t n, enum act act);           /* in place */
-    void (*softmax)(float *x, size_t rows, size_t n, size_t ld);  /* in place, each row */
+    void (*activate)(float *x, size_t n, enum act act);          /* in place */
+    void (*softmax)(float *x, size_t rows, size_t n, size_t ld); /* in place, each row */
     void (*log_softmax)(float *x, size_t rows, size_t n, size_t ld);
     /* out[i] = x[i] * scale: one row of an int8 tensor. */
     void (*dequantize_i8)(const int8_t *x, float scale, size_t n, float *out);

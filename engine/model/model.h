@@ -28,10 +28,10 @@ void model_close(struct model *m); /* NULL is fine; no session may be left */
 const struct model_config *model_config(const struct model *m);
 const struct wordpiece *model_wordpiece(const struct model *m);
 const struct kernels *model_kernels(const struct model *m);
-const char *model_object_name(const struct model *m, int label);   /* label 1..classes */
-const char *model_answer_name(const struct model *m, int answer);  /* 0..answers-1 */
-const char *model_sha256(const struct model *m);                   /* 64 hex digits of the weights file */
-size_t model_memory_bytes(const struct model *m);                  /* repacked weights, not the mapping */
+const char *model_object_name(const struct model *m, int label);  /* label 1..classes */
+const char *model_answer_name(const struct model *m, int answer); /* 0..answers-1 */
+const char *model_sha256(const struct model *m);                  /* 64 hex digits of the weights file */
+size_t model_memory_bytes(const struct model *m);                 /* repacked weights, not the mapping */
 size_t model_parameters(const struct model *m);
 
 /* ---- region features: the hand-over between the two stages and what the feature cache keeps ---- */
@@ -47,9 +47,9 @@ struct region {
  * same build and model. */
 struct features {
     int n_regions;
-    int n_tags;       /* tokens of the tags with their [SEP]; 0 without tags */
+    int n_tags;        /* tokens of the tags with their [SEP]; 0 without tags */
     int width, height; /* upright image */
-    int dim;          /* floats of a vector: roi.hidden + 6 */
+    int dim;           /* floats of a vector: roi.hidden + 6 */
     int max_regions, max_tags;
     _Alignas(8) unsigned char data[]; /* struct region [max_regions], int tags [max_tags], float [max_regions, dim] */
 };
@@ -100,7 +100,8 @@ enum { CAPTION_MAX_BEAMS = 10, CAPTION_MAX_TOKENS = 64 };
 
 /* Keys, values and hypotheses of one caption under way. From a fixed pool of the caller: create once, reset per use. */
 struct caption_state;
-MUST_USE enum err caption_state_create(struct caption_state **out, const struct model *m, int max_beams, int max_tokens);
+MUST_USE enum err caption_state_create(struct caption_state **out, const struct model *m, int max_beams,
+                                       int max_tokens);
 void caption_state_destroy(struct caption_state *c);
 size_t caption_state_bytes(const struct model *m, int max_beams, int max_tokens);
 void caption_state_reset(struct caption_state *c, const struct caption_params *p);

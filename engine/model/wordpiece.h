@@ -35,8 +35,8 @@ bool wordpiece_is_forbidden(const struct wordpiece *w, int id);
  * the rest, once `max` ids are written, and then returns max + 1. No allocation. */
 int wordpiece_encode(const struct wordpiece *w, const char *text, size_t n_bytes, int *ids, int max);
 
-/* Joins pieces into text ("play", "##ing" -> "playing"; no space before , . ' etc. as captions are written). Returns the
- * length without the NUL; cuts at `size`. */
+/* Joins pieces into text ("play", "##ing" -> "playing"; no space before , . ' etc. as captions are written). Returns
+ * the length without the NUL; cuts at `size`. */
 size_t wordpiece_decode(const struct wordpiece *w, const int *ids, int n, char *out, size_t size);
 
 #endif
