@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Everything a change must pass, in one command: format, layers, symbols, sanitizers, all tests. What CI runs too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "format"
+git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+
+step "layers"
+python3 scripts/check_layers.py --self-test
+python3 scripts/check_layers.py
+
+step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions"
+cmake --preset asan >/dev/null
+cmake --build --preset asan
+ctest --preset asan -L 'unit|golden|fuzz' -j 2
+
+step "thread sanitizer: everything with threads"
+cmake --preset tsan >/dev/null
+cmake --build --preset tsan
+ctest --preset tsan -R 'engine|server|base' -L unit -j 2
+
+step "release: all tests"
+cmake --preset release -DMINIVLM_TRAINING_TESTS="${MINIVLM_TRAINING_TESTS:-0}" >/dev/null
+cmake --build --preset release
+scripts/check_symbols.sh build/release
+ctest --preset release -j 2

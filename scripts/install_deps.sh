@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test
+# Needs root (or sudo) only when something is missing.
+set -euo pipefail
+
+build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libuv1-dev libjansson-dev
+    libjpeg62-turbo-dev libturbojpeg0-dev libpng-dev libwebp-dev libopenblas-dev nettle-dev libsqlite3-dev
+    ca-certificates curl)
+test_packages=(clang-format python3 python3-venv)
+
+case "${1:-}" in
+build) packages=("${build_packages[@]}") ;;
+test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+*)
+    echo "usage: $0 build|test" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+    if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+        missing+=("$package")
+    fi
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "missing packages: ${missing[*]}; run as root or install sudo" >&2
+        exit 1
+    }
+    as_root=(sudo)
+fi
+echo "installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"
