@@ -80,6 +80,7 @@ def export(model, config: Config, directory, kind="fp32", vocab=(), labels=None,
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / config.weights.file
     save_file(pack(folded_state(model), kind), file)
+    file.chmod(0o644)
     values = config.to_dict()
     values["weights"]["sha256"] = sha256(file)
     config = Config.from_dict(values)

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Makes the small models, pictures and golden results of the tests, or a full-size model with golden results.
+
+    make_golden.py                       writes tests/data and tests/golden again, bit for bit (same torch version)
+    make_golden.py --full OUT_DIR        a random model of the paper's size and its golden results, about 200 MB
+    make_golden.py --search 40           tries seeds and prints how safe their decisions are; writes nothing
+    make_golden.py --from MODEL_DIR OUT  golden results of an existing model on larger pictures
+
+Needs requirements-reference.txt. scripts/golden/record.py and units.py say what is in the results."""
+import argparse
+import json
+import pathlib
+import sys
+
+import torch
+from golden import lively, margins, pictures, tiny, units
+from golden.record import Recorder
+from minivlm import config as cfg
+from minivlm import image, weights
+from minivlm.model import Labels, MiniVLM
+from minivlm.text import Tokenizer
+from PIL import Image
+from safetensors.torch import save_file
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SEEDS = {"tiny": 29, "tiny-lite": 20}  # found with --search
+CARD = """# {name}
+
+Random weights, for tests only: it knows nothing. Made by `{command}`, seed {seed}, torch {torch}; no data went into it.
+"""
+
+
+def draw_pictures(table: dict, directory: pathlib.Path) -> dict[str, Image.Image]:
+    """Saves the pictures and reads them back, as every other reader will."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, (width, height, formula) in table.items():
+        pictures.draw(width, height, formula).save(directory / f"{name}.png", optimize=True)
+    return {name: image.load(directory / f"{name}.png") for name in table}
+
+
+def make_model(config: cfg.Config, tokens: list[str], labels: Labels, pics: dict, seed: int) -> MiniVLM:
+    model = MiniVLM(config, Tokenizer(tokens), labels).eval()
+    lively.enliven(model, [model.prepare(p) for p in pics.values()], seed)
+    return model
+
+
+def export(model: MiniVLM, directory: pathlib.Path, kind: str, about: dict) -> MiniVLM:
+    """Writes the model directory and reads it back, so that rounding of the weights is part of the golden results."""
+    card = CARD.format(name=model.config.name, **about)
+    weights.export(model, model.config, directory, kind, model.tokenizer.tokens, vars(model.labels), card)
+    return MiniVLM.from_dir(directory)
+
+
+def record(model: MiniVLM, pics: dict, directory: pathlib.Path, about: dict) -> Recorder:
+    recorder = Recorder(model, tiny.QUESTIONS, tiny.SENTENCES)
+    for name, picture in pics.items():
+        recorder.picture(name, picture)
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = directory / model.config.name
+    save_file(recorder.tensors, f"{stem}.safetensors")
+    page = {"model": model.config.name, "weights_sha256": model.config.weights.sha256, **about,
+            "margins": least_margins(model, pics), "images": recorder.pages}
+    pathlib.Path(f"{stem}.json").write_text(json.dumps(page, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+    return recorder
+
+
+def least_margins(model: MiniVLM, pics: dict) -> dict[str, float]:
+    least: dict[str, float] = {}
+    for picture in pics.values():
+        with torch.no_grad():
+            found = margins.image_margins(model, model.prepare(picture))
+        found["greedy token"] = margins.caption_margin(model, model.see(picture))
+        for what, value in found.items():
+            least[what] = min(least.get(what, 9.0), round(value, 7))
+    return least
+
+
+def record_text(tokens: list[str], file: pathlib.Path) -> None:
+    tokenizer = Tokenizer(tokens)
+    cases = [{"text": text, "ids": tokenizer.encode(text)} for text in tiny.TEXTS]
+    file.write_text(json.dumps({"vocab": "tests/data/tiny/vocab.txt", "cases": cases}, indent=1) + "\n")
+
+
+def describe(recorder: Recorder) -> None:
+    """What a person should look at: is the network alive?"""
+    for name, page in recorder.pages.items():
+        t = recorder.tensors
+        spread = " ".join(f"{k}={float(t[f'{name}.{k}'].std()):.2f}" for k in
+                          ("tap5", "pyramid2", "pyramid6", "roi.features", "regions.inputs", "vqa0.logits"))
+        print(f"{recorder.model.config.name} {name}: std {spread}")
+        print(f"  {len(page['labels'])} regions of {len(t[f'{name}.proposals.boxes'])}: "
+              + " ".join(f"{label}:{s:.2f}" for label, s in zip(page["labels"], page["scores"])))
+        print(f"  vqa {[v['answers'][0] for v in page['vqa']]} retrieve {[r['score'] for r in page['retrieve']]}")
+        print(f"  greedy {page['caption']['greedy']['text']!r}")
+        for h in page["caption"]["beams"]:
+            print(f"  beam   {h['text']!r} {h['score']:.3f} {len(h['tokens'])} tokens")
+
+
+def about(seed: int) -> dict:
+    return {"command": " ".join(["scripts/make_golden.py"] + sys.argv[1:]), "seed": seed, "torch": torch.__version__}
+
+
+def tiny_labels() -> Labels:
+    return Labels(tiny.OBJECTS, [], tiny.ANSWERS)
+
+
+def make_tiny(root: pathlib.Path) -> None:
+    pics = draw_pictures(pictures.TINY, root / "data/images")
+    for name, kind in (("tiny", "fp32"), ("tiny-lite", "int8")):
+        info = about(SEEDS[name])
+        model = make_model(tiny.config(name == "tiny-lite"), tiny.vocabulary(), tiny_labels(), pics, SEEDS[name])
+        model = export(model, root / "data" / name, kind, info)
+        recorder = record(model, pics, root / "golden", info)
+        describe(recorder)
+        print(f"  least margins {least_margins(model, pics)}")
+    save_file(units.record(pics), root / "golden/units.safetensors")
+    record_text(tiny.vocabulary(), root / "golden/text.json")
+
+
+def make_full(directory: pathlib.Path, seed: int, variant: str, kind: str, vocab: pathlib.Path | None) -> None:
+    config = cfg.paper("full-" + variant)
+    config = cfg.lite(config) if variant == "lite" else config
+    size = config.fusion.vocab
+    tokens = Tokenizer.from_file(vocab).tokens if vocab else tiny.synthetic_vocabulary(size)
+    if len(tokens) != size:
+        raise SystemExit(f"{vocab}: {len(tokens)} tokens, {size} are needed")
+    labels = Labels([f"{tiny.OBJECTS[i % 12]} {i}" for i in range(config.roi.classes)], [],
+                    [f"answer {i}" for i in range(config.vqa.answers)])
+    pics = draw_pictures(pictures.FULL, directory / "images")
+    model = export(make_model(config, tokens, labels, pics, seed), directory / "model", kind, about(seed))
+    describe(record(model, pics, directory / "golden", about(seed)))
+
+
+def search(count: int) -> None:
+    pics = {n: pictures.draw(w, h, f) for n, (w, h, f) in pictures.TINY.items()}
+    for name in SEEDS:
+        for seed in range(1, count + 1):
+            model = make_model(tiny.config(name == "tiny-lite"), tiny.vocabulary(), tiny_labels(), pics, seed)
+            least = least_margins(model, pics)
+            scenes = [model.see(p) for p in pics.values()]
+            greedy = [model.caption(scene, num_beams=1)[0].tokens for scene in scenes]
+            beams = [h.tokens for scene in scenes for h in model.caption(scene)]
+            answers = {int(model.vqa(scene, q).argmax()) for scene in scenes for q in tiny.QUESTIONS}
+            ended = sum(tokens[-1] == model.tokenizer.sep for tokens in greedy + beams)
+            print(f"{name} seed {seed}: {len({tuple(g) for g in greedy})} captions of {len(set(sum(greedy, [])))} "
+                  f"tokens, {ended} of {len(greedy + beams)} end by themselves, {len(answers)} answers, "
+                  f"{[len(scene.boxes) for scene in scenes]} regions, least "
+                  + ", ".join(f"{k} {v:.0e}" for k, v in least.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", type=pathlib.Path, metavar="OUT_DIR")
+    parser.add_argument("--from", dest="source", type=pathlib.Path, nargs=2, metavar=("MODEL_DIR", "OUT_DIR"))
+    parser.add_argument("--variant", choices=("paper", "lite"), default="paper")
+    parser.add_argument("--kind", choices=weights.KINDS, default="fp32", help="type of the full model's weights")
+    parser.add_argument("--vocab", type=pathlib.Path, help="vocab.txt of the full model; made up if left out")
+    parser.add_argument("--seed", type=int, default=1, help="of the full model")
+    parser.add_argument("--search", type=int, metavar="N")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "tests", help="instead of tests/")
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # sums in one order
+    if args.search:
+        search(args.search)
+    elif args.full:
+        make_full(args.full, args.seed, args.variant, args.kind, args.vocab)
+    elif args.source:
+        pics = draw_pictures(pictures.FULL, args.source[1] / "images")
+        describe(record(MiniVLM.from_dir(args.source[0]), pics, args.source[1] / "golden", about(0)))
+    else:
+        make_tiny(args.out)
+
+
+if __name__ == "__main__":
+    main()
