@@ -1,0 +1,10 @@
+"""What the tests of the reference share. Importing it puts scripts/ on the path."""
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+DATA, GOLDEN = ROOT / "tests/data", ROOT / "tests/golden"
+if str(ROOT / "scripts") not in sys.path:
+    sys.path.insert(0, str(ROOT / "scripts"))
+
+PICTURES = ("waves", "discs", "stripes", "small")
