@@ -2,9 +2,13 @@
 import pathlib
 import sys
 
+import torch
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DATA, GOLDEN = ROOT / "tests/data", ROOT / "tests/golden"
 if str(ROOT / "scripts") not in sys.path:
     sys.path.insert(0, str(ROOT / "scripts"))
 
 PICTURES = ("waves", "discs", "stripes", "small")
+
+torch.set_num_threads(1)  # small tensors: helpers only get in the way
