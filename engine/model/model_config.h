@@ -1,11 +1,13 @@
 /* model_config - config.json of a model directory, checked (docs/model-format.md).
  *
- * Plain data, no pointers into JSON. Every fault names the key. */
+ * Plain data, no pointers into JSON. Every fault names the key: wrong type or range, unknown, missing, twice, or at
+ * odds with another key. Only jansson allocates, and everything is freed before the return. */
 #ifndef ENGINE_MODEL_MODEL_CONFIG_H
 #define ENGINE_MODEL_MODEL_CONFIG_H
 
 #include "engine/base/err.h"
 
+enum { MODEL_MAX_BEAMS = 10, MODEL_MAX_TOKENS = 64 }; /* limits of caption.num_beams and caption.max_tokens */
 enum { MODEL_MAX_STAGES = 12, MODEL_LEVELS = 5, MODEL_TAPS = 4, MODEL_ANCHOR_RATIOS = 3 };
 
 enum model_resize { MODEL_RESIZE_SQUARE, MODEL_RESIZE_SHORT_SIDE };

@@ -48,7 +48,7 @@ MUST_USE enum err weights_check_finite(const struct weights *w, struct errbuf *e
 /* SHA-256 of the whole file, 64 lower-case hex digits. Reads the whole file. */
 void weights_sha256(const struct weights *w, char hex[65]);
 
-size_t tensor_elements(const struct tensor *t);
-const char *tensor_type_name(enum tensor_type type); /* "F32" */
+size_t weights_elements(const struct tensor *t);
+const char *weights_type_name(enum tensor_type type); /* "F32" */
 
 #endif
