@@ -1,0 +1,134 @@
+"""What every training stage needs: schedule by time or steps, logs, checkpoints, averaged weights."""
+import json
+import math
+import pathlib
+import time
+
+import torch
+
+
+class Run:
+    """One stage's progress. A budget is minutes of wall time, or steps, or both (whichever ends first); the learning rate
+    follows the part of it that is used up. State survives in `folder`/last.pt, so that a stopped run goes on."""
+
+    def __init__(self, folder, minutes=None, steps=None, warm_up=0.03, save_minutes=4.0):
+        if minutes is None and steps is None:
+            raise ValueError("a run needs minutes or steps")
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.minutes, self.steps, self.warm_up = minutes, steps, warm_up
+        self.step, self.before, self.started = 0, 0.0, time.time()
+        self.saved, self.save_minutes = time.time(), save_minutes
+        self.sums, self.counts = {}, {}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds, earlier runs included."""
+        return self.before + time.time() - self.started
+
+    @property
+    def progress(self) -> float:
+        parts = [self.elapsed / (60 * self.minutes)] if self.minutes else []
+        parts += [self.step / self.steps] if self.steps else []
+        return max(parts)
+
+    @property
+    def done(self) -> bool:
+        return self.progress >= 1.0
+
+    def rate(self) -> float:
+        """Factor of the learning rate: linear warm-up, then a cosine down to 2 %."""
+        p = min(1.0, self.progress)
+        if p < self.warm_up:
+            return max(p, 1e-3) / self.warm_up
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (p - self.warm_up) / (1 - self.warm_up)))
+
+    def add(self, **values):
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach() if isinstance(value, torch.Tensor) else value)
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def report(self, every: int, **extra):
+        """Prints and logs the means since the last report, at every `every` steps."""
+        if self.step % every and not extra:
+            return
+        row = {name: round(self.sums[name] / self.counts[name], 4) for name in self.sums}
+        row = {"stage": self.folder.name, "step": self.step, "minutes": round(self.elapsed / 60, 2), **row, **extra}
+        self.sums, self.counts = {}, {}
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        bar = "#" * int(20 * min(1.0, self.progress))
+        print(f"[{bar:<20}] " + " ".join(f"{k} {v}" for k, v in row.items() if k != "stage"), flush=True)
+
+    def save(self, state: dict, force=False):
+        if force or time.time() - self.saved > 60 * self.save_minutes:
+            state = {**state, "run": {"step": self.step, "elapsed": self.elapsed}}
+            torch.save(state, self.folder / "last.tmp")
+            (self.folder / "last.tmp").replace(self.folder / "last.pt")
+            self.saved = time.time()
+
+    def resume(self) -> dict | None:
+        file = self.folder / "last.pt"
+        if not file.exists():
+            return None
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        self.step, self.before = state["run"]["step"], state["run"]["elapsed"]
+        return state
+
+
+class Average:
+    """Exponential moving average of the weights: what is validated and shipped."""
+
+    def __init__(self, model, decay=0.999):
+        self.decay, self.count = decay, 0
+        self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model):
+        self.count += 1
+        decay = min(self.decay, (1 + self.count) / (10 + self.count))
+        mine, theirs = [], []
+        for k, v in model.state_dict().items():
+            if v.dtype.is_floating_point:
+                mine.append(self.state[k])
+                theirs.append(v)
+            else:
+                self.state[k].copy_(v)
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def optimiser(groups, weight_decay=0.05):
+    """AdamW over (module or parameters, rate) groups; vectors are not decayed."""
+    out = []
+    for part, rate in groups:
+        parameters = [p for p in (part.parameters() if hasattr(part, "parameters") else part) if p.requires_grad]
+        out.append({"params": [p for p in parameters if p.dim() > 1], "base": rate, "lr": rate,
+                    "weight_decay": weight_decay})
+        out.append({"params": [p for p in parameters if p.dim() <= 1], "base": rate, "lr": rate, "weight_decay": 0.0})
+    return torch.optim.AdamW([g for g in out if g["params"]], betas=(0.9, 0.98), eps=1e-6)
+
+
+def step(opt, loss, run: Run, clip=1.0):
+    """One update with the gradient cut to length `clip`."""
+    for group in opt.param_groups:
+        group["lr"] = group["base"] * run.rate()
+    opt.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([p for g in opt.param_groups for p in g["params"]], clip)
+    opt.step()
+    run.step += 1
+
+
+class Shuffle:
+    """Endless passes over a list in random order."""
+
+    def __init__(self, items, generator):
+        self.items, self.generator, self.order = list(items), generator, []
+
+    def take(self, count: int) -> list:
+        out = []
+        while len(out) < count:
+            if not self.order:
+                self.order = torch.randperm(len(self.items), generator=self.generator).tolist()
+            out.append(self.items[self.order.pop()])
+        return out

@@ -1,0 +1,108 @@
+"""Stage 2: what the trained TEE sees of every picture, kept once.
+
+For each picture (and its mirror image) the kept regions with their pooled 4 x 4 maps, not the finished features: fc6 and
+fc7 go on learning with the fusion, and the class and box layers learn to say about the new features what they said about
+the old ones, so that the choice of regions stays. Files in the folder:
+    aligned.npy [N, 2, R, C * 16] f16   boxes.npy [N, 2, R, 4] f32   logits.npy [N, 2, R, K] f16   deltas.npy [N, 2, R, 4]
+    counts.npy [N, 2]   scenes.json {"files": [N]}"""
+import argparse
+import json
+import pathlib
+import time
+
+import numpy as np
+import torch
+
+from minivlm.tee import Tee
+from train import data, recipe
+from train.cache import Images, Taps
+
+
+@torch.inference_mode()
+def see(tee: Tee, taps, size: int):
+    """-> for each picture (aligned [n, C * 16], Regions, logits, deltas) of its kept regions."""
+    pyramid = tee.bifpn(taps)
+    out = []
+    for d in tee.detect(pyramid, [(size, size)] * len(taps[0])):
+        rows = d.regions.proposals
+        out.append((d.aligned[rows], d.proposals[rows], d.regions, d.logits[rows], d.deltas[rows]))
+    return out
+
+
+def wanted_files(root, images: Images) -> list[str]:
+    """Pictures that have captions or questions."""
+    files = {c.image for c in data.captions(root)} | {q.image for q in data.questions(root)}
+    return [f for f in images.files if f in files]
+
+
+def build(tee: Tee, cache, files, out, size: int, regions: int, batch=16):
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    images, taps = Images(cache), Taps(cache)
+    channels = tee.roi.fc6.in_features
+    classes = tee.roi.cls.out_features
+
+    def array(name, shape, kind):
+        return np.lib.format.open_memmap(out / name, "w+", kind, (len(files), 2, *shape))
+
+    aligned, logits = array("aligned.npy", (regions, channels), np.float16), array("logits.npy", (regions, classes), np.float16)
+    boxes, deltas = array("boxes.npy", (regions, 4), np.float32), array("deltas.npy", (regions, 4), np.float32)
+    counts, started = array("counts.npy", (), np.int64), time.time()
+    for flip in (0, 1):
+        for first in range(0, len(files), batch):
+            part = files[first:first + batch]
+            seen = see(tee, taps.batch([images.row[f] for f in part], [flip] * len(part)), size)
+            for n, (maps, _, kept, k, d) in enumerate(seen, first):
+                m = len(maps)
+                aligned[n, flip, :m], logits[n, flip, :m] = maps.half().numpy(), k.half().numpy()
+                boxes[n, flip, :m], deltas[n, flip, :m] = kept.boxes.numpy(), d.numpy()
+                counts[n, flip] = m
+            if first // batch % 50 == 0:
+                print(f"scenes {flip} {first}/{len(files)} {time.time() - started:.0f} s", flush=True)
+    (out / "scenes.json").write_text(json.dumps({"files": files, "size": size}))
+
+
+class Scenes:
+    def __init__(self, folder):
+        folder = pathlib.Path(folder)
+        index = json.loads((folder / "scenes.json").read_text())
+        self.files, self.size = index["files"], index["size"]
+        self.row = {f: n for n, f in enumerate(self.files)}
+        self.aligned, self.boxes, self.logits, self.deltas = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("aligned", "boxes", "logits", "deltas"))
+        self.counts = np.load(folder / "counts.npy")
+
+    def batch(self, files, flips):
+        """-> aligned [B, R, C * 16], geometry [B, R, 6], valid [B, R], logits [B, R, K], deltas [B, R, 4]"""
+        rows = [self.row[f] for f in files]
+
+        def pick(array):
+            return torch.from_numpy(np.stack([array[r, f] for r, f in zip(rows, flips)])).float()
+
+        boxes = pick(self.boxes) / self.size
+        x0, y0, x1, y1 = boxes.unbind(-1)
+        geometry = torch.stack((x0, y0, x1, y1, x1 - x0, y1 - y0), -1)
+        counts = torch.tensor([self.counts[r, f] for r, f in zip(rows, flips)])
+        valid = torch.arange(boxes.shape[1])[None] < counts[:, None]
+        return pick(self.aligned), geometry, valid, pick(self.logits), pick(self.deltas)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--recipe", required=True)
+    p.add_argument("--data", required=True)
+    p.add_argument("--cache", required=True)
+    p.add_argument("--tee", required=True, help="tee.pt of the first stage")
+    p.add_argument("--out", required=True)
+    args = p.parse_args()
+    r = recipe.load(args.recipe)
+    torch.set_num_threads(r["threads"])
+    config = recipe.model_config(r, answers=2)
+    tee = Tee(config).eval()
+    tee.load_state_dict(torch.load(args.tee, weights_only=True))
+    images = Images(args.cache)
+    build(tee, args.cache, wanted_files(args.data, images), args.out, config.image.size, config.roi.max_regions)
+
+
+if __name__ == "__main__":
+    main()

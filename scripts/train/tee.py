@@ -1,0 +1,254 @@
+"""Stage 1: the TEE's pyramid and heads, on a frozen ImageNet backbone whose maps are cached.
+
+Boxes are few, so the region features learn from three teachers at once:
+  boxes     both detector stages, complete and incomplete pictures (detection.py)
+  lite0     the classifier that the backbone was trained with, read inside each region: its 1,280 numbers
+  words     which words people use about the picture: regions vote (log-sum-exp), one output a word
+Without the last two the features know little beyond "person"."""
+import argparse
+import json
+import pathlib
+from collections import Counter
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from minivlm import boxes as bx
+from minivlm.tee import Tee
+from train import common, data, detection, pretrained, recipe
+from train.cache import Images, Taps
+
+
+class Teachers(nn.Module):
+    """Heads that exist during this stage only."""
+
+    def __init__(self, hidden: int, n_words: int):
+        super().__init__()
+        self.lite0 = nn.Linear(hidden, 1280)
+        self.words = nn.Linear(hidden, n_words)
+        self.whole = nn.Linear(hidden, n_words)
+
+
+class Corpus:
+    """The pictures of this stage and what is known of each."""
+
+    def __init__(self, root, cache, classes, n_words):
+        self.images, self.taps = Images(cache), Taps(cache)
+        self.names = {name: n + 1 for n, name in enumerate(classes)}
+        sizes = dict(zip(self.images.files, self.images.sizes))
+        self.boxes = {b.image: b for b in data.boxes(root, sizes)}
+        caps, asked = data.captions(root), data.questions(root)
+        use = data.picture_words(caps, asked)
+        count = Counter(w for c in use.values() for w in c)
+        self.words = [w for w, _ in count.most_common(n_words)]
+        index = {w: n for n, w in enumerate(self.words)}
+        said = {c.image: len(c.texts) for c in caps}
+        self.targets = {}
+        for image, c in use.items():
+            rows = [(index[w], min(1.0, n / max(1.0, 0.4 * said.get(image, 2)))) for w, n in c.items() if w in index]
+            if rows:
+                self.targets[image] = rows
+        held = {c.image for c in caps if c.split != "train"} | {q.image for q in asked if q.split != "train"}
+        held |= {b.image for b in self.boxes.values() if b.split != "train"}
+        row = self.images.row
+        train = [f for f in self.images.files if f not in held]
+        self.complete = [f for f in train if f in self.boxes and not self.boxes[f].known]
+        self.partial = [f for f in train if f in self.boxes and self.boxes[f].known and self.boxes[f].boxes]
+        self.worded = [f for f in train if f in self.targets and f in row]
+        self.held = held
+
+    def word_targets(self, files):
+        """-> targets [B, W], weights [B, 1]: 0 where no sentence of the picture is known."""
+        out = torch.zeros(len(files), len(self.words))
+        for b, f in enumerate(files):
+            for n, score in self.targets.get(f, ()):
+                out[b, n] = score
+        return out, torch.tensor([[float(f in self.targets)] for f in files])
+
+
+def random_boxes(count: int, size: int):
+    """Boxes of all shapes, larger ones more often; the first is the whole picture."""
+    sides = (0.15 + 0.85 * torch.rand(count, 2)) * size
+    corner = torch.rand(count, 2) * (size - sides)
+    boxes = torch.cat((corner, corner + sides - 1), 1)
+    boxes[0] = torch.tensor([0.0, 0.0, size - 1, size - 1])
+    return boxes
+
+
+def embed_inside(classifier, p5, boxes, stride=32):
+    """Mean of the teacher's embedding over a 3 x 3 grid of points in each box. [sum n, 1280]"""
+    b, c, h, w = p5.shape
+    maps = classifier.embed(p5.permute(0, 2, 3, 1).reshape(-1, c)).reshape(b, h, w, -1).permute(0, 3, 1, 2)
+    out = []
+    at = (torch.arange(3) + 0.5) / 3
+    for m, box in zip(maps, boxes):
+        x = box[:, :1] + at * (box[:, 2:3] - box[:, :1] + 1)  # [n, 3]
+        y = box[:, 1:2] + at * (box[:, 3:] - box[:, 1:2] + 1)
+        grid = torch.stack((x[:, None, :].expand(-1, 3, -1) / (w * stride), y[:, :, None].expand(-1, -1, 3) / (h * stride)), -1)
+        grid = grid.reshape(1, -1, 9, 2) * 2 - 1
+        values = F.grid_sample(m[None], grid, padding_mode="border", align_corners=False)  # [1, 1280, n, 9]
+        out.append(values[0].mean(-1).T)
+    return torch.cat(out)
+
+
+class Stage:
+    def __init__(self, tee: Tee, teachers: Teachers, corpus: Corpus, classifier, r):
+        self.tee, self.teachers, self.corpus, self.classifier, self.r = tee, teachers, corpus, classifier, r
+        self.size = r["model"]["image"]["size"]
+        self.classes = r["model"]["roi"]["classes"]
+
+    def batch(self, files, train=True):
+        flips = torch.randint(0, 2, (len(files),)).tolist() if train else [0] * len(files)
+        rows = [self.corpus.images.row[f] for f in files]
+        truths = [None if f not in self.corpus.boxes else
+                  detection.Truth.of(self.corpus.boxes[f], self.corpus.names, self.classes, self.size, bool(flip))
+                  for f, flip in zip(files, flips)]
+        return self.corpus.taps.batch(rows, flips), truths
+
+    def losses(self, files):
+        taps, truths = self.batch(files)
+        pyramid = self.tee.bifpn(taps)
+        logits, deltas = self.tee.rpn(pyramid)
+        anchors = self.tee.rpn.anchors(pyramid)
+        objectness, rpn_box = detection.rpn_loss(logits, deltas, anchors, truths, self.size)
+        proposed = self.tee.rpn.propose(logits, deltas, anchors, [(self.size, self.size)] * len(files), 128, 64)
+        boxes, classes, targets, known, own = [], [], [], [], []
+        per = self.r["tee"]["regions"]
+        for (found, _), truth in zip(proposed, truths):
+            extra = random_boxes(per // 3, self.size)
+            if truth is None:
+                picked, k, t = found[:per - len(extra)], None, None
+            else:
+                picked, k, t = detection.roi_targets(found, truth, per - len(extra))
+            boxes.append(torch.cat((extra, picked)))
+            ignore = torch.full((len(extra),), -1)
+            classes.append(torch.cat((ignore, k if truth is not None else torch.full((len(picked),), -1))))
+            targets.append(torch.cat((extra, t if truth is not None else picked)))
+            mask = torch.zeros(self.classes + 1, dtype=torch.bool)
+            known.append((truth.known if truth is not None and truth.known is not None else mask).expand(len(boxes[-1]), -1))
+            own.append(len(boxes[-1]))
+        features = self.tee.region_features(pyramid, boxes)
+        roi_logits, roi_deltas = self.tee.roi.predict(features)
+        every, classes = torch.cat(boxes), torch.cat(classes)
+        told = classes >= 0
+        out = {"objectness": objectness, "rpn_box": rpn_box}
+        if told.any():
+            out["class"] = detection.class_loss(roi_logits[told], classes[told], torch.cat(known)[told]).mean()
+            out["box"] = detection.box_loss(roi_deltas[told], every[told], classes[told], torch.cat(targets)[told])
+        out.update(self.semantic(files, taps[3], features, boxes, own))
+        return out
+
+    def semantic(self, files, p5, features, boxes, counts):
+        wanted = embed_inside(self.classifier, p5, boxes)  # [n, 1280]
+        given = self.teachers.lite0(F.dropout(features, 0.1))
+        out = {"lite0": F.mse_loss(given, wanted) / 0.25}
+        teacher = F.linear(wanted, self.classifier.fc, self.classifier.fc_bias).softmax(-1)
+        student = F.linear(given, self.classifier.fc, self.classifier.fc_bias).log_softmax(-1)
+        out["imagenet"] = F.kl_div(student, teacher, reduction="batchmean")
+        targets, weights = self.corpus.word_targets(files)
+        features = F.dropout(features, 0.2)
+        votes = [v.logsumexp(0) - torch.tensor(float(len(v))).log() for v in self.teachers.words(features).split(counts)]
+        whole = self.teachers.whole(torch.stack([f.mean(0) for f in features.split(counts)]))
+        for name, logits in (("words", torch.stack(votes)), ("whole", whole)):
+            loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1, keepdim=True)
+            out[name] = (loss * weights).sum() / weights.sum().clamp(min=1)
+        return out
+
+    @torch.no_grad()
+    def word_ranking(self, files, targets):
+        """Mean average precision of the words over held-out pictures: does the picture say what people say of it?"""
+        scores = []
+        for n in range(0, len(files), 16):
+            taps, _ = self.batch(files[n:n + 16], train=False)
+            pyramid = self.tee.bifpn(taps)
+            boxes = [b[:24] for b, _ in self.tee.propose(pyramid, [(self.size, self.size)] * len(taps[0]))]
+            features = self.tee.region_features(pyramid, boxes)
+            counts = [len(b) for b in boxes]
+            scores.append(self.teachers.whole(torch.stack([f.mean(0) for f in features.split(counts)])))
+        order = torch.cat(scores).argsort(1, descending=True)
+        hits = targets.gt(0).gather(1, order).float()
+        precision = hits.cumsum(1) / torch.arange(1, hits.shape[1] + 1)
+        return float(((precision * hits).sum(1) / hits.sum(1).clamp(min=1)).mean())
+
+
+WEIGHTS = {"objectness": 1.0, "rpn_box": 1.0, "class": 1.0, "box": 1.0, "lite0": 0.5, "imagenet": 0.3,
+           "words": 0.05, "whole": 0.05}
+
+
+def held_out_words(corpus, root, count):
+    """Flickr8k validation pictures and their words."""
+    use = data.picture_words(data.captions(root), [], "val")
+    files = [f for f in use if f.startswith("flickr8k")][:count] or list(use)[:count]
+    targets = torch.zeros(len(files), len(corpus.words))
+    index = {w: n for n, w in enumerate(corpus.words)}
+    for b, f in enumerate(files):
+        for w, n in use[f].items():
+            if w in index and n >= 2:
+                targets[b, index[w]] = 1.0
+    return files, targets
+
+
+def train(r, root, cache, out, minutes=None, steps=None):
+    torch.manual_seed(r["seed"])
+    config = recipe.model_config(r, answers=2)
+    corpus = Corpus(root, cache, recipe.classes(r), r["tee"]["words"])
+    model = Tee(config).to(memory_format=torch.channels_last)
+    if r["pretrained"]:
+        pretrained.load_lite0(model.backbone)
+    classifier = pretrained.Lite0Classifier() if r["pretrained"] else pretrained.no_classifier()
+    teachers = Teachers(config.roi.hidden, len(corpus.words))
+    nn.init.constant_(teachers.words.bias, -4.0)
+    nn.init.constant_(teachers.whole.bias, -4.0)
+    stage = Stage(model, teachers, corpus, classifier, r)
+    run = common.Run(out, minutes, steps)
+    lr = r["tee"]["lr"]
+    opt = common.optimiser([(model.bifpn, lr), (model.rpn, lr), (model.roi, lr), (teachers, lr)], 0.02)
+    state = run.resume()
+    if state:
+        model.load_state_dict(state["tee"]), teachers.load_state_dict(state["teachers"]), opt.load_state_dict(state["opt"])
+    generator = torch.Generator().manual_seed(r["seed"] + run.step)
+    pools = [common.Shuffle(p, generator) for p in (corpus.complete, corpus.partial, corpus.worded)]
+    for part in model.bifpn.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 0.05  # the run is short
+    print(f"complete {len(corpus.complete)} partial {len(corpus.partial)} worded {len(corpus.worded)}", flush=True)
+    files, targets = held_out_words(corpus, root, r["tee"]["validate"])
+    model.train()
+    model.backbone.eval()
+    while not run.done:
+        picked = [f for pool, n in zip(pools, r["tee"]["mix"]) if pool.items for f in pool.take(n)]
+        losses = stage.losses(picked)
+        total = sum(WEIGHTS[k] * v for k, v in losses.items())
+        common.step(opt, total, run, clip=5.0)
+        run.add(loss=total, **losses)
+        run.report(20)
+        if run.step % r["tee"]["validate_every"] == 0:
+            model.eval()
+            run.report(1, word_map=round(stage.word_ranking(files, targets), 4))
+            model.train()
+            model.backbone.eval()
+        run.save({"tee": model.state_dict(), "teachers": teachers.state_dict(), "opt": opt.state_dict()})
+    model.eval()
+    run.report(1, word_map=round(stage.word_ranking(files, targets), 4))
+    run.save({"tee": model.state_dict(), "teachers": teachers.state_dict(), "opt": opt.state_dict()}, force=True)
+    torch.save(model.state_dict(), pathlib.Path(out) / "tee.pt")
+    (pathlib.Path(out) / "words.json").write_text(json.dumps(corpus.words))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--recipe", required=True)
+    p.add_argument("--data", required=True)
+    p.add_argument("--cache", required=True)
+    p.add_argument("--out", required=True)
+    p.add_argument("--minutes", type=float)
+    p.add_argument("--steps", type=int)
+    args = p.parse_args()
+    r = recipe.load(args.recipe)
+    torch.set_num_threads(r["threads"])
+    train(r, args.data, args.cache, args.out, args.minutes or (None if args.steps else r["tee"]["minutes"]), args.steps)
+
+
+if __name__ == "__main__":
+    main()
