@@ -1,0 +1,23 @@
+/* base64 - strict base64 of RFC 4648 section 4: the standard alphabet ('+' and '/'), with padding.
+ *
+ * Refused, with the position: the URL-safe alphabet, missing, misplaced or extra '=', bits left over that are not zero
+ * (so every byte sequence has one spelling), anything after the end. Space, tab, CR and LF are skipped anywhere, as
+ * mail and shell tools wrap lines.
+ *
+ * Ownership: borrows everything. Threads: thread-safe. */
+#ifndef ENGINE_BASE_BASE64_H
+#define ENGINE_BASE_BASE64_H
+
+#include "engine/base/err.h"
+
+/* Enough bytes for the decoded form of n characters. */
+size_t base64_decoded_max(size_t n);
+/* out has base64_decoded_max(n) bytes and may be `text` itself (in place). ERR_BAD_REQUEST with text. */
+MUST_USE enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, struct errbuf *e);
+
+/* Characters of the encoded form of n bytes, without a NUL. */
+size_t base64_encoded_size(size_t n);
+/* out has base64_encoded_size(n) + 1 bytes; a NUL is added. */
+void base64_encode(const void *bytes, size_t n, char *out);
+
+#endif
