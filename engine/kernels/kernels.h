@@ -16,10 +16,11 @@
 #include <stdint.h>
 
 enum isa { ISA_REF, ISA_AVX2, ISA_AVX512, ISA_COUNT };
-enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS };
+enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS, GEMM_BACKEND_COUNT };
 enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
 
-/* C[m, n] = act(A[m, k] * W[n, k]^T + bias) + residual. W is packed once by gemm_pack of the same table. */
+/* C[m, n] = act(A[m, k] * W[n, k]^T + bias) + residual. W is packed once by gemm_pack of the same table. The residual
+ * may be C itself (with the same stride). */
 struct gemm_weights {
     size_t n, k;
     const float *packed; /* gemm_packed_floats(n, k) floats, 64-byte aligned */

@@ -1,0 +1,16 @@
+/* install - the one exported symbol of every object that holds kernels: each writes its entries into a table.
+ *
+ * kernels.c calls them in order of rank (ref, avx2, avx512, then the back end of the matrix product), so that a table
+ * is complete whatever an overlay leaves out. An installer of an instruction set must be called only where the CPU has
+ * it. */
+#ifndef ENGINE_KERNELS_INSTALL_H
+#define ENGINE_KERNELS_INSTALL_H
+
+#include "engine/kernels/kernels.h"
+
+void gemm_ref_install(struct kernels *k);
+void conv_ref_install(struct kernels *k);
+void attend_ref_install(struct kernels *k);
+void rows_ref_install(struct kernels *k);
+
+#endif
