@@ -15,6 +15,9 @@ import numpy as np
 import torch
 
 from minivlm import image
+from minivlm.backbone import Backbone
+from minivlm.conv import fold
+from train import pretrained, recipe
 
 LEVELS = ("P2", "P3", "P4", "P5")
 
@@ -95,27 +98,39 @@ class Taps:
         return out
 
 
+def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compiled=True) -> None:
+    """The whole cache. `files` None: only the taps, of the pictures already there."""
+    config = recipe.model_config(r, answers=1)
+    if files is not None:
+        build_images(pathlib.Path(root), files, pathlib.Path(out), config.image.size, workers)
+    backbone = Backbone(config.backbone)
+    if r["pretrained"]:
+        pretrained.load_lite0(backbone)
+    elif r.get("backbone"):
+        backbone.load_state_dict(torch.load(r["backbone"], weights_only=True))
+    fold(backbone.eval()).to(memory_format=torch.channels_last)
+    for flip in flips:
+        build_taps(backbone, Images(out), pathlib.Path(out), config.image.mean, config.image.std, flip, compiled=compiled)
+
+
+def list_files(root, sets) -> list[str]:
+    root = pathlib.Path(root)
+    return [f"{s}/images/{f.name}" for s in sets if (root / s / "images").is_dir()
+            for f in sorted((root / s / "images").iterdir())]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True, type=pathlib.Path, help="folder of the data sets")
-    p.add_argument("--cache", required=True, type=pathlib.Path, help="folder to write")
-    p.add_argument("--size", type=int, default=224)
+    p.add_argument("--recipe", required=True)
+    p.add_argument("--data", required=True, help="folder of the data sets")
+    p.add_argument("--cache", required=True, help="folder to write")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--sets", nargs="+", default=["flickr8k", "coco", "daquar", "voc_subset5"],
                    help="sub-folders of --data, pictures below SET/images")
-    p.add_argument("--flips", action="store_true", help="only the taps of mirrored pictures (a second run)")
     args = p.parse_args()
-    from minivlm import config as cfg
-    from minivlm.backbone import Backbone
-    from minivlm.conv import fold
-    from train import pretrained
-    if not args.flips:
-        files = [f"{s}/images/{f.name}" for s in args.sets for f in sorted((args.data / s / "images").iterdir())]
-        build_images(args.data, files, args.cache, args.size, args.workers)
-    backbone = Backbone(cfg.lite(cfg.paper()).backbone)
-    pretrained.load_lite0(backbone)
-    fold(backbone.eval()).to(memory_format=torch.channels_last)
-    build_taps(backbone, Images(args.cache), args.cache, pretrained.LITE_MEAN, pretrained.LITE_STD, args.flips)
+    r = recipe.load(args.recipe)
+    torch.set_num_threads(r["threads"])
+    build(r, args.data, args.cache, list_files(args.data, args.sets), workers=args.workers)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,15 @@ def _copy_conv(source, conv, norm, target, name):
 class Lite0Classifier(torch.nn.Module):
     """The ImageNet head of Lite0 on any vector of P5's 320 channels: the teacher of the region features."""
 
-    def __init__(self):
+    def __init__(self, channels: int | None = None):
+        """`channels`: a random stand-in for that many channels, for runs without pretrained weights."""
         super().__init__()
+        if channels is not None:
+            self.register_buffer("head", torch.randn(1280, channels) * channels ** -0.5)
+            self.register_buffer("head_bias", torch.zeros(1280))
+            self.register_buffer("fc", torch.randn(1000, 1280) * 1280 ** -0.5)
+            self.register_buffer("fc_bias", torch.zeros(1000))
+            return
         s = lite0_state()
         gain = s["_bn1.weight"] / torch.sqrt(s["_bn1.running_var"] + 1e-3)  # [1280]
         self.register_buffer("head", s["_conv_head.weight"][:, :, 0, 0] * gain[:, None])  # [1280, 320]

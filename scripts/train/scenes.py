@@ -8,6 +8,7 @@ the old ones, so that the choice of regions stays. Files in the folder:
 import argparse
 import json
 import pathlib
+import random
 import time
 
 import numpy as np
@@ -19,23 +20,25 @@ from train.cache import Images, Taps
 
 
 @torch.inference_mode()
-def see(tee: Tee, taps, size: int):
+def see(tee: Tee, bifpn, taps, size: int):
     """-> for each picture (aligned [n, C * 16], Regions, logits, deltas) of its kept regions."""
-    pyramid = tee.bifpn(taps)
+    pyramid = bifpn(taps)
     out = []
     for d in tee.detect(pyramid, [(size, size)] * len(taps[0])):
         rows = d.regions.proposals
-        out.append((d.aligned[rows], d.proposals[rows], d.regions, d.logits[rows], d.deltas[rows]))
+        out.append((d.aligned[rows], d.regions, d.logits[rows], d.deltas[rows]))
     return out
 
 
-def wanted_files(root, images: Images) -> list[str]:
-    """Pictures that have captions or questions."""
-    files = {c.image for c in data.captions(root)} | {q.image for q in data.questions(root)}
-    return [f for f in images.files if f in files]
+def wanted_files(root, images: Images):
+    """-> pictures that have captions or questions; those of them that are trained on, to be kept mirrored too."""
+    records = data.captions(root) + data.questions(root)
+    files = {r.image for r in records if r.split in ("train", "val", "test")}
+    return [f for f in images.files if f in files], {r.image for r in records if r.split == "train"}
 
 
-def build(tee: Tee, cache, files, out, size: int, regions: int, batch=16):
+def build(tee: Tee, cache, files, out, size: int, regions: int, mirrored=None, batch=16, compiled=True):
+    """`mirrored`: the files to keep mirrored too; None: all."""
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     images, taps = Images(cache), Taps(cache)
@@ -48,17 +51,20 @@ def build(tee: Tee, cache, files, out, size: int, regions: int, batch=16):
     aligned, logits = array("aligned.npy", (regions, channels), np.float16), array("logits.npy", (regions, classes), np.float16)
     boxes, deltas = array("boxes.npy", (regions, 4), np.float32), array("deltas.npy", (regions, 4), np.float32)
     counts, started = array("counts.npy", (), np.int64), time.time()
+    bifpn = torch.compile(tee.bifpn) if compiled else tee.bifpn
     for flip in (0, 1):
-        for first in range(0, len(files), batch):
-            part = files[first:first + batch]
-            seen = see(tee, taps.batch([images.row[f] for f in part], [flip] * len(part)), size)
-            for n, (maps, _, kept, k, d) in enumerate(seen, first):
+        chosen = [n for n, f in enumerate(files) if not flip or mirrored is None or f in mirrored]
+        for first in range(0, len(chosen), batch):
+            part = chosen[first:first + batch]
+            full = part + part[-1:] * (batch - len(part))  # one shape, one compilation
+            seen = see(tee, bifpn, taps.batch([images.row[files[n]] for n in full], [flip] * batch), size)
+            for n, (maps, kept, k, d) in zip(part, seen):
                 m = len(maps)
                 aligned[n, flip, :m], logits[n, flip, :m] = maps.half().numpy(), k.half().numpy()
                 boxes[n, flip, :m], deltas[n, flip, :m] = kept.boxes.numpy(), d.numpy()
                 counts[n, flip] = m
             if first // batch % 50 == 0:
-                print(f"scenes {flip} {first}/{len(files)} {time.time() - started:.0f} s", flush=True)
+                print(f"scenes {flip} {first}/{len(chosen)} {time.time() - started:.0f} s", flush=True)
     (out / "scenes.json").write_text(json.dumps({"files": files, "size": size}))
 
 
@@ -71,6 +77,10 @@ class Scenes:
         self.aligned, self.boxes, self.logits, self.deltas = (
             np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("aligned", "boxes", "logits", "deltas"))
         self.counts = np.load(folder / "counts.npy")
+
+    def flips(self, files) -> list[int]:
+        """A coin for each picture that is kept mirrored, 0 for the others."""
+        return [random.randint(0, 1) if self.counts[self.row[f], 1] else 0 for f in files]
 
     def batch(self, files, flips):
         """-> aligned [B, R, C * 16], geometry [B, R, 6], valid [B, R], logits [B, R, K], deltas [B, R, 4]"""
@@ -101,7 +111,8 @@ def main():
     tee = Tee(config).eval()
     tee.load_state_dict(torch.load(args.tee, weights_only=True))
     images = Images(args.cache)
-    build(tee, args.cache, wanted_files(args.data, images), args.out, config.image.size, config.roi.max_regions)
+    files, mirrored = wanted_files(args.data, images)
+    build(tee, args.cache, files, args.out, config.image.size, config.roi.max_regions, mirrored)
 
 
 if __name__ == "__main__":

@@ -189,14 +189,14 @@ def held_out_words(corpus, root, count):
     return files, targets
 
 
-def train(r, root, cache, out, minutes=None, steps=None):
+def train(r, root, cache, out, start=None, minutes=None, steps=None):
     torch.manual_seed(r["seed"])
     config = recipe.model_config(r, answers=2)
     corpus = Corpus(root, cache, recipe.classes(r), r["tee"]["words"])
     model = Tee(config).to(memory_format=torch.channels_last)
     if r["pretrained"]:
         pretrained.load_lite0(model.backbone)
-    classifier = pretrained.Lite0Classifier() if r["pretrained"] else pretrained.no_classifier()
+    classifier = pretrained.Lite0Classifier(None if r["pretrained"] else config.backbone.tap_channels()[3])
     teachers = Teachers(config.roi.hidden, len(corpus.words))
     nn.init.constant_(teachers.words.bias, -4.0)
     nn.init.constant_(teachers.whole.bias, -4.0)
@@ -204,6 +204,9 @@ def train(r, root, cache, out, minutes=None, steps=None):
     run = common.Run(out, minutes, steps)
     lr = r["tee"]["lr"]
     opt = common.optimiser([(model.bifpn, lr), (model.rpn, lr), (model.roi, lr), (teachers, lr)], 0.02)
+    if start:
+        before = torch.load(start, weights_only=True)
+        model.load_state_dict(before["tee"]), teachers.load_state_dict(before["teachers"])
     state = run.resume()
     if state:
         model.load_state_dict(state["tee"]), teachers.load_state_dict(state["teachers"]), opt.load_state_dict(state["opt"])
@@ -242,12 +245,14 @@ def main():
     p.add_argument("--data", required=True)
     p.add_argument("--cache", required=True)
     p.add_argument("--out", required=True)
+    p.add_argument("--start", help="last.pt of an earlier run of this stage: a warm restart")
     p.add_argument("--minutes", type=float)
     p.add_argument("--steps", type=int)
     args = p.parse_args()
     r = recipe.load(args.recipe)
     torch.set_num_threads(r["threads"])
-    train(r, args.data, args.cache, args.out, args.minutes or (None if args.steps else r["tee"]["minutes"]), args.steps)
+    minutes = args.minutes or (None if args.steps else r["tee"]["minutes"])
+    train(r, args.data, args.cache, args.out, args.start, minutes, args.steps)
 
 
 if __name__ == "__main__":

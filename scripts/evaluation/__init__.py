@@ -1,0 +1,5 @@
+"""Scores of captions, answers, rankings and boxes, and the trivial answers to hold them against.
+
+    metrics.py    BLEU, ROUGE-L, CIDEr-D, VQA accuracy, recall at k: text in, numbers out; knows no model
+    baselines.py  answers that need no understanding
+    predict.py    answers of the PyTorch reference, as the JSON lines that `minivlm ... --json` prints"""

@@ -1,0 +1,62 @@
+"""Answers that need no understanding. A model that does not beat them clearly has learned nothing of the task."""
+from collections import Counter
+
+import numpy as np
+
+from train import data
+from evaluation.metrics import tokens
+
+
+def frequent_caption(train: list[data.Captions], count: int) -> list[str]:
+    """The caption that occurs most often, for every picture."""
+    best = Counter(" ".join(tokens(t)) for c in train for t in c.texts).most_common(1)[0][0]
+    return [best] * count
+
+
+def consensus_caption(texts: list[str]) -> int:
+    """Of several captions the number of the one most like the others."""
+    words = [tokens(t) for t in texts]
+    return max(range(len(texts)), key=lambda i: sum(len(set(words[i]) & set(w)) / (1 + len(set(words[i]) | set(w)))
+                                                   for j, w in enumerate(words) if j != i))
+
+
+def picture_vectors(cache, names):
+    """Mean of the ImageNet backbone's last map, [n, c], from the training cache."""
+    from train.cache import Images
+    images = Images(cache)
+    p5 = np.load(f"{cache}/P5.npy", mmap_mode="r")
+    return np.stack([p5[images.row[n]].astype(np.float32).mean((0, 1)) for n in names])
+
+
+def neighbour_captions(cache, train: list[data.Captions], names) -> list[str]:
+    """A caption of the training picture with the most similar backbone features."""
+    known = picture_vectors(cache, [c.image for c in train])
+    asked = picture_vectors(cache, names)
+    centre, spread = known.mean(0), known.std(0) + 1e-3
+    known, asked = (known - centre) / spread, (asked - centre) / spread
+    known /= np.linalg.norm(known, axis=1, keepdims=True)
+    nearest = (asked @ known.T).argmax(1)
+    return [train[i].texts[consensus_caption(train[i].texts)] for i in nearest]
+
+
+def frequent_answers(train: list[data.Question], asked: list[data.Question], by_kind: bool) -> list[str]:
+    """The most frequent answer of all, or of the question's kind (its type, or its first two words)."""
+    whole, kinds = Counter(), {}
+    for q in train:
+        best = max(data.target(q).items(), key=lambda item: item[1])[0]
+        whole[best] += 1
+        kinds.setdefault((q.source, q.kind), Counter())[best] += 1
+    top = whole.most_common(1)[0][0]
+    return [kinds[(q.source, q.kind)].most_common(1)[0][0] if by_kind and (q.source, q.kind) in kinds else top
+            for q in asked]
+
+
+def chance_recalls(items: int, right: int, at=(1, 5, 10)) -> dict[str, float]:
+    """Expected recall of a random order when `right` of `items` are right."""
+    out = {}
+    for k in at:
+        miss = 1.0
+        for i in range(min(k, items)):
+            miss *= max(0, items - right - i) / (items - i)
+        out[f"R@{k}"] = 100 * (1 - miss)
+    return out

@@ -1,0 +1,156 @@
+"""Metrics of captions, answers and rankings.
+
+BLEU, ROUGE-L and CIDEr-D give the numbers of the public COCO caption tools (tests/python compares them) for the same
+tokens. Tokens here are lower-case words without punctuation, which is what the tools' PTB tokeniser leaves of plain
+captions. METEOR and SPICE need Java tools and are left out."""
+import math
+import re
+from collections import Counter, defaultdict
+
+PUNCTUATION = re.compile(r"[.,:;!?()\[\]{}\"`*_/\\<>|~^]|--|\.\.\.|(?<!\w)'|'(?!\w)")
+
+
+def tokens(text: str) -> list[str]:
+    """Lower case, punctuation gone, clitics split off as PTB does ("dog's" -> "dog", "'s")."""
+    text = PUNCTUATION.sub(" ", text.lower().replace("n't", " n't"))
+    text = re.sub(r"(?<=\w)('(?:s|re|ve|ll|d|m))\b", r" \1", text)
+    return [w for w in text.split() if w != "-"]
+
+
+def ngrams(words: list[str], most: int = 4) -> Counter:
+    return Counter(tuple(words[i:i + n]) for n in range(1, most + 1) for i in range(len(words) - n + 1))
+
+
+# BLEU
+
+
+def bleu(candidates: list[list[str]], references: list[list[list[str]]], most: int = 4) -> list[float]:
+    """Corpus BLEU-1..most with the closest reference length."""
+    right, guess = [0] * most, [0] * most
+    length, wanted = 0, 0
+    for words, refs in zip(candidates, references):
+        limit = Counter()
+        for ref in refs:
+            limit |= ngrams(ref, most)
+        for gram, n in ngrams(words, most).items():
+            right[len(gram) - 1] += min(n, limit[gram])
+        for n in range(most):
+            guess[n] += max(0, len(words) - n)
+        length += len(words)
+        wanted += min((abs(len(ref) - len(words)), len(ref)) for ref in refs)[1]
+    ratio = (length + 1e-15) / (wanted + 1e-9)
+    penalty = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
+    out, product = [], 1.0
+    for n in range(most):
+        product *= (right[n] + 1e-15) / (guess[n] + 1e-9)
+        out.append(product ** (1 / (n + 1)) * penalty)
+    return out
+
+
+# ROUGE-L
+
+
+def common_length(a: list[str], b: list[str]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(b) + 1)
+    for x in a:
+        before = 0
+        for j, y in enumerate(b, 1):
+            above = row[j]
+            row[j] = before + 1 if x == y else max(row[j], row[j - 1])
+            before = above
+    return row[-1]
+
+
+def rouge_l(candidates, references, beta: float = 1.2) -> float:
+    total = 0.0
+    for words, refs in zip(candidates, references):
+        both = [common_length(words, ref) for ref in refs]
+        precision = max(n / len(words) for n in both) if words else 0.0
+        recall = max(n / len(ref) for n, ref in zip(both, refs))
+        if precision and recall:
+            total += (1 + beta ** 2) * precision * recall / (recall + beta ** 2 * precision)
+    return total / len(candidates)
+
+
+# CIDEr-D
+
+
+class Cider:
+    """CIDEr-D with document frequencies from the references of the scored pictures."""
+
+    def __init__(self, references, sigma: float = 6.0):
+        self.references, self.sigma = references, sigma
+        self.documents = Counter()
+        for refs in references:
+            self.documents.update(set().union(*(ngrams(ref) for ref in refs)))
+        self.log_count = math.log(len(references)) if len(references) > 1 else 1.0
+        self.vectors = [[self._vector(ref) for ref in refs] for refs in references]
+
+    def _vector(self, words):
+        """-> tf-idf by order, norms by order, length in bigrams."""
+        grams = [defaultdict(float) for _ in range(4)]
+        for gram, n in ngrams(words).items():
+            grams[len(gram) - 1][gram] = n * (self.log_count - math.log(max(1.0, self.documents[gram])))
+        return grams, [math.sqrt(sum(v * v for v in g.values())) for g in grams], max(0, len(words) - 1)
+
+    def one(self, index: int, words: list[str]) -> float:
+        """Score of a caption for picture number `index`, times 10 as usual."""
+        grams, norms, length = self._vector(words)
+        total = 0.0
+        for theirs, their_norms, their_length in self.vectors[index]:
+            damp = math.exp(-((length - their_length) ** 2) / (2 * self.sigma ** 2))
+            for n in range(4):
+                if norms[n] and their_norms[n]:
+                    dot = sum(min(v, theirs[n].get(g, 0.0)) * theirs[n].get(g, 0.0) for g, v in grams[n].items())
+                    total += damp * dot / (norms[n] * their_norms[n])
+        return 10.0 * total / 4 / len(self.vectors[index])
+
+    def __call__(self, candidates) -> float:
+        return sum(self.one(i, words) for i, words in enumerate(candidates)) / len(candidates)
+
+
+def caption_scores(candidates: list[str], references: list[list[str]]) -> dict[str, float]:
+    """All caption metrics in per cent, as papers print them."""
+    said = [tokens(c) for c in candidates]
+    known = [[tokens(r) for r in refs] for refs in references]
+    b = bleu(said, known)
+    return {"BLEU-1": 100 * b[0], "BLEU-4": 100 * b[3], "ROUGE-L": 100 * rouge_l(said, known),
+            "CIDEr-D": 100 * Cider(known)(said)}
+
+
+# VQA
+
+NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
+           "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
+
+
+def plain_answer(text: str) -> str:
+    """The official normalisation in short: no articles, digits for number words, no punctuation."""
+    text = re.sub(r"(?<=\d),(?=\d)", "", text.lower().replace("\n", " ").strip())
+    text = re.sub(r"[;/\[\]\"{}()=+\\_\-><@`,?!]", " ", text)
+    text = re.sub(r"(?<!\d)\.(?!\d)", "", text)
+    return " ".join(NUMBERS.get(w, w) for w in text.split() if w not in ("a", "an", "the"))
+
+
+def vqa_accuracy(answer: str, given: list[str]) -> float:
+    """Ten people: mean over leaving one out of min(agreeing / 3, 1). Fewer: 1 where any one agrees."""
+    answer, given = plain_answer(answer), [plain_answer(g) for g in given]
+    if len(given) < 10:
+        return float(answer in given)
+    parts = [min(1.0, sum(g == answer for j, g in enumerate(given) if j != i) / 3) for i in range(len(given))]
+    return sum(parts) / len(parts)
+
+
+# Retrieval
+
+
+def recalls(scores, right, at=(1, 5, 10)) -> dict[str, float]:
+    """scores: for each query one number an item; right: for each query the set of right items. Ties count against."""
+    hits = {k: 0 for k in at}
+    for row, wanted in zip(scores, right):
+        best = max(row[i] for i in wanted)
+        rank = sum(1 for i, s in enumerate(row) if i not in wanted and s >= best)
+        for k in at:
+            hits[k] += rank < k
+    return {f"R@{k}": 100 * n / len(scores) for k, n in hits.items()}
