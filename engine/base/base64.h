@@ -10,7 +10,7 @@
 
 #include "engine/base/err.h"
 
-/* Enough bytes for the decoded form of n characters. */
+/* The most bytes that n characters can stand for; never above n. */
 size_t base64_decoded_max(size_t n);
 /* out has base64_decoded_max(n) bytes and may be `text` itself (in place). ERR_BAD_REQUEST with text. */
 MUST_USE enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, struct errbuf *e);

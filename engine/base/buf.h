@@ -20,7 +20,7 @@ struct buf {
     size_t _capacity, _max;
 };
 
-void buf_init(struct buf *b, size_t max_bytes); /* allocates nothing */
+void buf_init(struct buf *b, size_t max_bytes); /* at most SIZE_MAX / 4; allocates nothing */
 void buf_release(struct buf *b);                /* also fine on a buf that was taken or released */
 void buf_reset(struct buf *b);                  /* empties, forgets the error, keeps the memory */
 

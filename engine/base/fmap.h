@@ -16,7 +16,7 @@ struct fmap;
 MUST_USE enum err fmap_open(struct fmap **out, const char *path, struct errbuf *e);
 void fmap_close(struct fmap *m); /* NULL is fine */
 
-const unsigned char *fmap_bytes(const struct fmap *m); /* page-aligned, not NULL even for an empty file */
+const unsigned char *fmap_bytes(const struct fmap *m); /* page-aligned; not NULL for an empty file */
 size_t fmap_size(const struct fmap *m);
 
 #endif

@@ -1,0 +1,74 @@
+/* The size of a block is asked from the C library when it is freed (malloc_usable_size), so blocks carry no header of
+ * ours and 64-byte alignment costs nothing extra. */
+#include "engine/base/mem.h"
+
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+static atomic_uint_fast64_t count;
+static atomic_size_t live_bytes;
+static atomic_long fail_in; /* 0: never; 1: the next one fails */
+
+/* Counts down to the planned failure; true for exactly one caller. */
+static bool must_fail(void)
+{
+    long left = atomic_load_explicit(&fail_in, memory_order_relaxed);
+    while (left > 0) {
+        if (atomic_compare_exchange_weak(&fail_in, &left, left - 1)) {
+            return left == 1;
+        }
+    }
+    return false;
+}
+
+enum err mem_alloc(void *out, size_t n_bytes)
+{
+    void *p = NULL;
+    if (n_bytes <= (size_t)PTRDIFF_MAX - ALIGN && !must_fail()) {
+        size_t size = n_bytes ? (n_bytes + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
+        p = aligned_alloc(ALIGN, size);
+        if (p) {
+            memset(p, 0, size);
+            atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(p), memory_order_relaxed);
+            atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+        }
+    }
+    memcpy(out, &p, sizeof(p)); /* out is a T ** of the caller */
+    return p ? OK : ERR_NOMEM;
+}
+
+enum err mem_array(void *out, size_t n, size_t size)
+{
+    size_t n_bytes;
+    if (__builtin_mul_overflow(n, size, &n_bytes)) {
+        n_bytes = SIZE_MAX;
+    }
+    return mem_alloc(out, n_bytes);
+}
+
+void mem_free(void *p)
+{
+    if (p) {
+        atomic_fetch_sub_explicit(&live_bytes, malloc_usable_size(p), memory_order_relaxed);
+        free(p);
+    }
+}
+
+uint64_t mem_count(void)
+{
+    return atomic_load_explicit(&count, memory_order_relaxed);
+}
+
+size_t mem_live_bytes(void)
+{
+    return atomic_load_explicit(&live_bytes, memory_order_relaxed);
+}
+
+void mem_fail_after(long n)
+{
+    atomic_store(&fail_in, n);
+}
