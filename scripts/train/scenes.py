@@ -17,6 +17,7 @@ import torch
 from minivlm.tee import Tee
 from train import data, recipe
 from train.cache import Images, Taps
+from train.tee import load
 
 
 @torch.inference_mode()
@@ -107,9 +108,7 @@ def main():
     args = p.parse_args()
     r = recipe.load(args.recipe)
     torch.set_num_threads(r["threads"])
-    config = recipe.model_config(r, answers=2)
-    tee = Tee(config).eval()
-    tee.load_state_dict(torch.load(args.tee, weights_only=True))
+    config, tee = recipe.model_config(r, answers=1), load(r, args.tee)
     images = Images(args.cache)
     files, mirrored = wanted_files(args.data, images)
     build(tee, args.cache, files, args.out, config.image.size, config.roi.max_regions, mirrored)

@@ -239,6 +239,13 @@ def train(r, root, cache, out, start=None, minutes=None, steps=None):
     (pathlib.Path(out) / "words.json").write_text(json.dumps(corpus.words))
 
 
+def load(r, file) -> Tee:
+    """The trained TEE, ready to look at pictures."""
+    model = Tee(recipe.model_config(r, answers=1)).eval()
+    model.load_state_dict(torch.load(file, weights_only=True))
+    return model
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--recipe", required=True)

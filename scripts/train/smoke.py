@@ -1,0 +1,141 @@
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, export, evaluation. Two minutes.
+
+Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
+would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
+import argparse
+import json
+import math
+import pathlib
+import random
+import tempfile
+
+import torch
+from PIL import Image, ImageDraw
+
+from minivlm import MiniVLM, weights
+from train import cache, data, export, fuse, scenes, tee
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}
+SHAPES = ("ball", "box")
+RECIPE = {
+    "seed": 3, "threads": 2, "pretrained": False, "dropout": 0.0,
+    "model": {
+        "name": "smoke", "version": "0", "image": {"resize": "square", "size": 64},
+        "backbone": {"activation": "relu6", "squeeze_excite": False, "padding": "same", "stem": 8,
+                     "stages": [[1, 3, 1, 8, 1], [3, 3, 2, 12, 1], [3, 3, 2, 16, 1], [3, 3, 2, 24, 1], [3, 3, 2, 32, 1]]},
+        "bifpn": {"channels": 16, "repeats": 1},
+        "rpn": {"anchor_sizes": [8, 16, 32, 64, 128], "pre_nms": 32, "proposals": 12},
+        "roi": {"pool": 4, "hidden": 48, "classes": 2, "score_threshold": 0.0, "min_regions": 4, "max_regions": 6},
+        "fusion": {"layers": 2, "hidden": 32, "heads": 4, "ffn": 64, "vocab": 0, "positions": 64},
+        "text": {"caption_length": 20, "text_length": 20, "tags_length": 8, "tag_threshold": 0.5},
+        "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0}},
+    "tee": {"lr": 0.003, "regions": 12, "words": 12, "mix": [4, 0, 4], "validate": 4, "validate_every": 1000},
+    "fuse": {"all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
+                     "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}}}
+
+
+def draw(rng, file):
+    """One picture -> its things [(colour, shape, x, y, size)]."""
+    picture = Image.new("RGB", (80, 60), tuple(rng.randint(90, 160) for _ in range(3)))
+    pen, things = ImageDraw.Draw(picture), []
+    for slot in rng.sample(range(2), rng.randint(1, 2)):
+        colour, shape, size = rng.choice(list(COLOURS)), rng.choice(SHAPES), rng.randint(18, 28)
+        x, y = 40 * slot + rng.randint(2, 10), rng.randint(2, 28)
+        (pen.ellipse if shape == "ball" else pen.rectangle)((x, y, x + size, y + size), fill=COLOURS[colour])
+        things.append((colour, shape, x, y, size))
+    picture.save(file, quality=90)
+    return things
+
+
+def write_data(root: pathlib.Path, pictures: int, seed: int):
+    """A data folder as data.py reads it."""
+    rng = random.Random(seed)
+    (root / "coco/images").mkdir(parents=True)
+    rows = {"captions": [], "vqa": [], "boxes": []}
+    for n in range(pictures):
+        name, split = f"{n:04}.jpg", "val" if n % 6 == 0 else "train"
+        things = draw(rng, root / "coco/images" / name)
+        said = " and ".join(f"a {c} {s}" for c, s, *_ in things)
+        where = "on the left" if things[0][2] < 40 else "on the right"
+        head = {"image": name, "split": split}
+        rows["captions"].append({**head, "captions": [said + ".", f"{said} {where}."]})
+        colour, shape = things[0][:2]
+        rows["vqa"].append({**head, "question": f"what colour is the {shape}?", "answers": [colour], "source": "coco_qa"})
+        rows["vqa"].append({**head, "question": "how many things are there?", "answers": [str(len(things))], "source": "coco_qa"})
+        rows["boxes"].append({**head, "boxes": [[x, y, z, z, s] for _, s, x, y, z in things]})
+    for name, lines in rows.items():
+        (root / "coco" / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
+
+
+def write_recipe(folder: pathlib.Path) -> dict:
+    words = "a red green blue yellow ball box and on the left right what colour is how many things are there 1 2 ? .".split()
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + words
+    (folder / "vocab.txt").write_text("\n".join(vocab) + "\n")
+    (folder / "classes.txt").write_text("\n".join(SHAPES) + "\n")
+    r = json.loads(json.dumps(RECIPE))
+    r["vocab"], r["classes"] = str(folder / "vocab.txt"), str(folder / "classes.txt")
+    r["model"]["fusion"]["vocab"] = len(vocab)
+    return r
+
+
+def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150) -> dict:
+    """All stages -> scores and the losses before and after."""
+    torch.manual_seed(1)
+    root, cached = folder / "data", folder / "cache"
+    write_data(root, pictures, seed=5)
+    r = write_recipe(folder)
+    cache.build(r, root, cached, cache.list_files(root, ["coco"]), workers=2, compiled=False)
+    tee.train(r, root, cached, folder / "tee", steps=tee_steps)
+    seer, images = tee.load(r, folder / "tee/tee.pt"), cache.Images(cached)
+    files, mirrored = scenes.wanted_files(root, images)
+    scenes.build(seer, cached, files, folder / "scenes", 64, 6, mirrored, compiled=False)
+    fuse.train(r, "all", root, folder / "scenes", folder / "all", folder / "tee/tee.pt", steps=fuse_steps)
+    model, config = export.load(r, folder / "all/final.pt")
+    labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
+    weights.export(model, config, folder / "model", export.kind_of("int8"), model.tokenizer.tokens, labels, "smoke\n")
+    scores = evaluate(folder / "model", root, folder)
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "all")}
+    return scores
+
+
+def fall(log) -> dict:
+    """First and last value of every loss in a log."""
+    rows = [json.loads(line) for line in open(log, encoding="utf-8")]
+    names = [k for k in ("loss", "caption", "vqa", "retrieve") if any(k in row for row in rows)]
+    out = {}
+    for name in names:
+        values = [row[name] for row in rows if name in row]
+        out[name] = (values[0], values[-1])
+    return out
+
+
+def evaluate(directory, root, folder) -> dict:
+    """Through the exported files, as eval.py does it."""
+    from evaluation import metrics, predict
+    model = MiniVLM.from_dir(directory)
+    truth = [c for c in data.captions(root) if c.split == "val"]
+    predict.captions(model, root, [c.image for c in truth], folder / "captions.jsonl")
+    said = [json.loads(line)["caption"] for line in open(folder / "captions.jsonl", encoding="utf-8")]
+    asked = [q for q in data.questions(root) if q.split == "val"]
+    predict.answers(model, root, asked, folder / "answers.jsonl")
+    rows = [json.loads(line) for line in open(folder / "answers.jsonl", encoding="utf-8")]
+    found = {(r["image"], r["question"]): r["answer"] for r in rows}
+    right = [metrics.vqa_accuracy(found[q.image, q.text], q.answers) for q in asked]
+    return {**metrics.caption_scores(said, [c.texts for c in truth]), "vqa": 100 * sum(right) / len(right),
+            "captions": said}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", type=pathlib.Path, help="folder to keep; default: a temporary one")
+    args = p.parse_args()
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory() as temporary:
+        scores = run(args.out or pathlib.Path(temporary))
+    print(json.dumps(scores, indent=2))
+    if not all(math.isfinite(v) for pair in scores["losses"].values() for ends in pair.values() for v in ends):
+        raise SystemExit("a loss is not finite")
+
+
+if __name__ == "__main__":
+    main()

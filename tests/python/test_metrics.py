@@ -1,0 +1,68 @@
+"""Our metrics against the public COCO caption tools, and by hand."""
+import random
+import unittest
+
+import support  # noqa: F401
+from evaluation import baselines, metrics
+from train import data
+
+WORDS = "a dog man in the red runs on grass with ball blue two people".split()
+
+
+class Captions(unittest.TestCase):
+    def setUp(self):
+        rng = random.Random(4)
+
+        def sentence():
+            return " ".join(rng.choices(WORDS, k=rng.randint(1, 14)))
+
+        self.references = [[sentence() for _ in range(rng.randint(1, 5))] for _ in range(40)]
+        self.candidates = [sentence() for _ in range(39)] + [self.references[-1][0]]
+
+    def test_equal_to_the_public_tools(self):
+        from pycocoevalcap.bleu.bleu import Bleu
+        from pycocoevalcap.cider.cider import Cider
+        from pycocoevalcap.rouge.rouge import Rouge
+        truth, said = dict(enumerate(self.references)), {i: [c] for i, c in enumerate(self.candidates)}
+        ours = metrics.caption_scores(self.candidates, self.references)
+        b = Bleu(4).compute_score(truth, said, verbose=0)[0]
+        self.assertAlmostEqual(ours["BLEU-1"], 100 * b[0], 6)
+        self.assertAlmostEqual(ours["BLEU-4"], 100 * b[3], 6)
+        self.assertAlmostEqual(ours["ROUGE-L"], 100 * Rouge().compute_score(truth, said)[0], 6)
+        self.assertAlmostEqual(ours["CIDEr-D"], 100 * Cider().compute_score(truth, said)[0], 6)
+
+    def test_tokens(self):
+        self.assertEqual(metrics.tokens('A man\'s dog, "Rex", isn\'t here.'), "a man 's dog rex is n't here".split())
+        self.assertEqual(metrics.tokens("T-shirt - 2 ."), ["t-shirt", "2"])
+
+
+class Answers(unittest.TestCase):
+    def test_official_rule(self):
+        self.assertAlmostEqual(metrics.vqa_accuracy("Red", ["red"] * 2 + ["blue"] * 8), 0.6)
+        self.assertEqual(metrics.vqa_accuracy("blue", ["red"] * 2 + ["blue"] * 8), 1.0)
+        self.assertEqual(metrics.vqa_accuracy("the two", ["2"] * 10), 1.0)
+        self.assertEqual(metrics.vqa_accuracy("dog", ["cat"]), 0.0)
+
+    def test_frequent_answers(self):
+        def q(text, answer):
+            return data.Question("x", text, [answer], "train", "s", data.question_kind(text))
+        train = [q("is it a", "yes"), q("is it b", "yes"), q("how many a", "2")]
+        asked = [q("how many c", "?"), q("where is d", "?")]
+        self.assertEqual(baselines.frequent_answers(train, asked, True), ["2", "yes"])
+        self.assertEqual(baselines.frequent_answers(train, asked, False), ["yes", "yes"])
+
+
+class Retrieval(unittest.TestCase):
+    def test_recalls(self):
+        scores = [[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
+        found = metrics.recalls(scores, [{0}, {2}, {0}], at=(1, 2, 3))
+        self.assertEqual([round(v) for v in found.values()], [33, 33, 100])  # ties count against
+
+    def test_chance(self):
+        chance = baselines.chance_recalls(4, 2, at=(1, 2))
+        self.assertAlmostEqual(chance["R@1"], 50.0)
+        self.assertAlmostEqual(chance["R@2"], 100 * (1 - (2 / 4) * (1 / 3)))
+
+
+if __name__ == "__main__":
+    unittest.main()

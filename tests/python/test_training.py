@@ -1,0 +1,168 @@
+"""The training pipeline: packing, losses, readers, and the whole of it on drawn pictures."""
+import gzip
+import json
+import pathlib
+import tempfile
+import unittest
+
+import torch
+from support import ROOT
+from golden import tiny
+from minivlm import Labels, MiniVLM
+from minivlm.decode import FullScorer
+from minivlm.text import Tokenizer
+from train import batches, common, data, detection, formats, plot, recipe, smoke
+
+
+class Packing(unittest.TestCase):
+    """Training must show each [MASK] exactly what decoding shows it."""
+
+    def setUp(self):
+        torch.manual_seed(0)
+        config = recipe.model_config({"model": {"fusion": {"layers": 2, "hidden": 48, "heads": 4, "ffn": 96,
+                                                          "vocab": len(tiny.vocabulary()), "positions": 80},
+                                                "roi": {"hidden": 32}}}, answers=4)
+        self.model = MiniVLM(config, Tokenizer(tiny.vocabulary()), Labels()).eval()
+        self.context = torch.randn(1, 7, 48)
+
+    def packed_logits(self, captions, valid):
+        m = self.model
+        pack = batches.pack_captions([captions], valid, m.tokenizer)
+        text = m.fusion.embed_text(pack.ids, pack.positions, torch.zeros_like(pack.ids))
+        x = m.fusion.encode(torch.cat((self.context, text), 1), pack.mask)[:, 7:]
+        return m.heads.caption(x.flatten(0, 1)[pack.where], m.fusion.embeddings.word.weight), pack
+
+    @torch.no_grad()
+    def test_same_as_decoding(self):
+        captions = [[90, 91, 92, 93], [100, 101], [95]]
+        logits, pack = self.packed_logits(captions, torch.ones(1, 7, dtype=torch.bool))
+        scorer = FullScorer(self.model.fusion, self.model.heads.caption, self.model.tokenizer, self.context)
+        cls, sep = self.model.tokenizer.cls, self.model.tokenizer.sep
+        wanted = torch.cat([scorer.next_logits([[cls] + c[:k]], [0]) for c in captions for k in range(len(c) + 1)])
+        self.assertLess(float((logits - wanted).abs().max()), 1e-4)
+        self.assertEqual(pack.targets.tolist(), [t for c in captions for t in c + [sep]])
+
+    @torch.no_grad()
+    def test_padding_is_not_seen(self):
+        valid = torch.tensor([[True] * 5 + [False] * 2])
+        before, _ = self.packed_logits([[90, 91]], valid)
+        self.context[:, 5:] += 3.0
+        after, _ = self.packed_logits([[90, 91]], valid)
+        self.assertLess(float((before - after).abs().max()), 1e-5)
+
+
+class Detection(unittest.TestCase):
+    def test_incomplete_pictures_do_not_punish_other_classes(self):
+        known = torch.tensor([[False, True, False]])
+        certain = torch.tensor([[-20.0, -20.0, 20.0]])  # says class 2 where only class 1 is labelled
+        self.assertLess(float(detection.class_loss(certain, torch.tensor([0]), known)), 1e-4)
+        wrong = torch.tensor([[-20.0, 20.0, -20.0]])
+        self.assertGreater(float(detection.class_loss(wrong, torch.tensor([0]), known)), 10)
+        complete = torch.zeros(1, 3, dtype=torch.bool)
+        self.assertGreater(float(detection.class_loss(certain, torch.tensor([0]), complete)), 10)
+
+    def test_no_negatives_from_incomplete_pictures(self):
+        anchors = torch.tensor([[0.0, 0, 15, 15], [16, 16, 31, 31], [0, 16, 15, 31]])
+        truth = detection.Truth(anchors[:1], torch.tensor([1]), torch.tensor([False, True]))
+        positive, _, negative = detection.rpn_targets(anchors, truth, 32)
+        self.assertEqual((positive.tolist(), negative.tolist()), ([0], []))
+        truth.known = None
+        self.assertEqual(sorted(detection.rpn_targets(anchors, truth, 32)[2].tolist()), [1, 2])
+
+    def test_mirrored_truth(self):
+        record = data.Boxes("x", [(0.1, 0.2, 0.3, 0.6)], ["a"])
+        truth = detection.Truth.of(record, {"a": 1}, 1, 100, True)
+        self.assertTrue(torch.allclose(truth.boxes, torch.tensor([[70.0, 20, 89, 59]]), atol=1e-3))
+
+    def test_average_precision(self):
+        box = torch.tensor([[0.0, 0, 9, 9], [20, 20, 29, 29]])
+        truth = detection.Truth(box, torch.tensor([1, 1]), None)
+        found = (torch.cat((box, box[:1])), torch.tensor([0.9, 0.3, 0.6]), torch.tensor([1, 1, 1]))
+        self.assertAlmostEqual(detection.average_precision([found], [truth])[1], 0.5 + 0.5 * 2 / 3)
+
+
+class Readers(unittest.TestCase):
+    def test_soft_targets(self):
+        q = data.Question("x", "?", ["red"] * 2 + ["blue"] * 7 + ["green"], "train", "vqa_v2")
+        self.assertEqual({k: round(v, 2) for k, v in data.target(q).items()}, {"red": 0.6, "blue": 1.0, "green": 0.3})
+        self.assertEqual(data.target(data.Question("x", "?", ["a", "b"], "train", "daquar")), {"a": 1.0, "b": 1.0})
+
+    def test_mirror(self):
+        self.assertEqual(data.mirror("Left of the leftmost, right"), "right of the leftmost, left")
+
+    def test_only_training_sentences(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "text").mkdir()
+            rows = [{"captions": ["kept"], "split": "train"}, {"captions": ["not this"], "split": "val"}]
+            with gzip.open(f"{folder}/text/coco_captions_val2017_and_30k.jsonl.gz", "wt") as file:
+                file.write("\n".join(json.dumps(r) for r in rows))
+            self.assertEqual(data.sentences(folder), ["kept"])
+
+    def test_public_formats(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            images = [{"id": 9, "file_name": "000000000009.jpg", "width": 100, "height": 50}]
+            (root / "instances.json").write_text(json.dumps({
+                "images": images, "categories": [{"id": 18, "name": "dog"}],
+                "annotations": [{"image_id": 9, "category_id": 18, "bbox": [10, 10, 40, 20], "iscrowd": 0}]}))
+            (root / "captions.json").write_text(json.dumps({
+                "images": images, "annotations": [{"image_id": 9, "caption": "A dog."}, {"image_id": 9, "caption": "Dog"}]}))
+            (root / "questions.json").write_text(json.dumps({"questions": [
+                {"image_id": 9, "question_id": 90, "question": "What animal?"}]}))
+            (root / "answers.json").write_text(json.dumps({"annotations": [
+                {"question_id": 90, "question_type": "what", "answers": [{"answer": "dog"}] * 10}]}))
+            (root / "tokens.txt").write_text("1.jpg#0\tA cat .\n1.jpg#1\tOne cat\n2.jpg#0\tA cow\n")
+            (root / "objects.json").write_text(json.dumps([{"image_id": 3, "objects": [
+                {"names": ["Tree "], "x": 5, "y": 5, "w": 20, "h": 30}]}]))
+            self.assertEqual(formats.coco_captions(root / "captions.json", "im", "train")[0].texts, ["A dog.", "Dog"])
+            box = formats.coco_boxes(root / "instances.json", "im", "train")[0]
+            self.assertEqual((box.image, box.labels, box.boxes), ("im/000000000009.jpg", ["dog"], [(0.1, 0.2, 0.5, 0.6)]))
+            q = formats.vqa_v2(root / "questions.json", root / "answers.json", "im/{:012}.jpg", "val")[0]
+            self.assertEqual((q.image, q.kind, q.answers[0]), ("im/000000000009.jpg", "what", "dog"))
+            c = formats.flickr(root / "tokens.txt", "im", {"2.jpg": "test"})
+            self.assertEqual([(r.image, len(r.texts), r.split) for r in c], [("im/1.jpg", 2, "train"), ("im/2.jpg", 1, "test")])
+            v = formats.visual_genome(root / "objects.json", "im", {"3.jpg": (100, 50)})[0]
+            self.assertEqual((v.image, v.labels, v.boxes[0]), ("im/3.jpg", ["tree"], (0.05, 0.1, 0.25, 0.7)))
+
+
+class Runs(unittest.TestCase):
+    def test_a_stopped_run_goes_on(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = common.Run(folder, steps=10)
+            run.step = 4
+            run.save({"x": torch.ones(2)}, force=True)
+            again = common.Run(folder, steps=10)
+            self.assertEqual(again.resume()["x"].tolist(), [1, 1])
+            self.assertEqual((again.step, again.done), (4, False))
+
+    def test_curves(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = common.Run(folder, steps=2)
+            for value in (3.0, 1.0):
+                run.step += 1
+                run.add(loss=value)
+                run.report(1)
+            curves = plot.read(f"{folder}/log.jsonl")
+            self.assertEqual([v for _, v in curves["loss"]], [3.0, 1.0])
+            plot.draw(curves, f"{folder}/curves.png")
+            self.assertGreater(pathlib.Path(f"{folder}/curves.png").stat().st_size, 1000)
+
+    def test_every_recipe_is_a_model(self):
+        for file in (ROOT / "scripts/train/recipes").glob("*.json"):
+            self.assertGreater(recipe.model_config(recipe.load(file), answers=10).roi.classes, 1)
+
+
+class Smoke(unittest.TestCase):
+    def test_whole_pipeline(self):
+        torch.set_num_threads(2)
+        with tempfile.TemporaryDirectory() as folder:
+            scores = smoke.run(pathlib.Path(folder))
+        for stage, name in (("tee", "loss"), ("all", "caption"), ("all", "vqa")):
+            first, last = scores["losses"][stage][name]
+            self.assertLess(last, 0.9 * first, f"{stage} {name}")
+        self.assertGreater(scores["BLEU-1"], 30)
+        self.assertTrue(all(c.startswith("a ") for c in scores["captions"]), scores["captions"])
+
+
+if __name__ == "__main__":
+    unittest.main()
