@@ -1,9 +1,9 @@
 /* wordpiece - BERT's tokeniser (uncased): basic tokenisation, then greedy longest match.
  *
  * Same ids as the public `tokenizers` package (BertWordPieceTokenizer, lowercase, strip accents, CJK): control
- * characters dropped, white space split, spaces around CJK, lower case, NFD with combining marks (Mn) removed,
- * punctuation split, words over 100 characters or without a match become [UNK]. Text is always text: "[MASK]" typed by
- * a user never becomes the special token. Invalid UTF-8 bytes count as U+FFFD (dropped, like that character).
+ * characters dropped, spaces around CJK, NFD with combining marks (Mn) removed, lower case, white space and punctuation
+ * split, words over 100 characters or without a match become [UNK]. Text is always text: "[MASK]" typed by a user never
+ * becomes the special token. Invalid UTF-8 bytes count as U+FFFD (dropped, like that character).
  *
  * Ownership: a wordpiece owns its vocabulary. Threads: immutable after open, shared by all. */
 #ifndef ENGINE_MODEL_WORDPIECE_H
@@ -31,12 +31,17 @@ struct wordpiece_special wordpiece_special(const struct wordpiece *w);
 /* Never generated: [PAD], [UNK], [CLS], [MASK] and every [unusedN]. */
 bool wordpiece_is_forbidden(const struct wordpiece *w, int id);
 
-/* Writes at most `max` ids; returns how many the whole text has (may be more than max). Stops early, without reading
- * the rest, once `max` ids are written, and then returns max + 1. No allocation. */
+/* Writes at most `max` ids and returns how many the text has, or max + 1 if there are more: it stops reading at the
+ * first that has no room, and what it wrote is what a larger `max` would have begun with. No allocation; the time is
+ * linear in n_bytes for any text. */
 int wordpiece_encode(const struct wordpiece *w, const char *text, size_t n_bytes, int *ids, int max);
 
-/* Joins pieces into text ("play", "##ing" -> "playing"; no space before , . ' etc. as captions are written). Returns
- * the length without the NUL; cuts at `size`. */
+/* Joins pieces into text as people write it:
+ *   "play" "##ing" -> "playing"; the five special tokens and ids outside the vocabulary vanish
+ *   no space before . , ! ? ; : % ) ] } and after ( [ { $ #, none around - and /
+ *   none around . , : between digits: "3.5", "10,000", "5:30"
+ *   don ' t -> don't (also 's 'm 'd 'll 're 've); other ' and " open and close in turn, a single ' closes
+ * Returns the length without the NUL; cuts between characters so that text and NUL fit `size` (at least 1). */
 size_t wordpiece_decode(const struct wordpiece *w, const int *ids, int n, char *out, size_t size);
 
 #endif
