@@ -10,6 +10,7 @@ the differences from Python's unicodedata are printed and counted in the head of
     python3 scripts/gen_unicode_tables.py --check    # exit 1 when the file is not what would be written
 """
 import argparse
+import bisect
 import importlib.metadata
 import pathlib
 import sys
@@ -21,6 +22,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 TARGET = pathlib.Path(__file__).resolve().parent.parent / "engine" / "model" / "unicode_tables.c"
 CHARACTERS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 HANGUL = range(0xAC00, 0xD7A4)  # decomposed by arithmetic in unicode.c
+BLOCKS = 0x301  # of 256 characters; the last one is all the rest
 FLAGS = ("DROP", "SPACE", "CJK", "MARK", "STARTER_MARK", "PUNCT")
 
 
@@ -156,6 +158,12 @@ def wrap(items):
     return "\n".join(lines + [line])
 
 
+def starts(firsts):
+    """For each block and one more: index of the last entry that begins at or before the block's first character."""
+    index = [max(0, bisect.bisect_right(firsts, block << 8) - 1) for block in range(BLOCKS)]
+    return wrap(f"{i}," for i in index + [len(firsts) - 1])
+
+
 def flag_value(flags, order):
     return sum(1 << FLAGS.index(f) for f in flags) | order << 8
 
@@ -190,12 +198,16 @@ const unsigned char unicode_tables_ascii[128] = {{
 const struct unicode_tables_range unicode_tables_ranges[] = {{
 {wrap(ranges)}
 }};
-const int unicode_tables_n_ranges = {len(ranges)};
+const uint16_t unicode_tables_range_starts[{BLOCKS + 1}] = {{
+{starts([first for first, *_ in ranges_of(probe)])}
+}};
 
 const struct unicode_tables_fold unicode_tables_folds[] = {{
 {wrap(folds)}
 }};
-const int unicode_tables_n_folds = {len(folds)};
+const uint16_t unicode_tables_fold_starts[{BLOCKS + 1}] = {{
+{starts(sorted(probe.fold))}
+}};
 
 const uint32_t unicode_tables_parts[] = {{
 {wrap(f"{x:#x}," for x in parts)}

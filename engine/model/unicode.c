@@ -13,24 +13,30 @@ enum {
     N_T = 28
 };
 
+/* Both searches find the last entry that begins at or before c. They halve the length without a branch on what was
+ * found, which random text would make the processor guess wrong every second time. */
+
+static uint32_t block_of(uint32_t c)
+{
+    return c >> 8 < UNICODE_TABLES_BLOCKS ? c >> 8 : UNICODE_TABLES_BLOCKS - 1;
+}
+
 struct unicode_traits unicode_traits(uint32_t c)
 {
     if (c < 0x80) {
         return (struct unicode_traits){.flags = unicode_tables_ascii[c]};
     }
-    int low = 0, high = unicode_tables_n_ranges; /* the range is in [low, high), if there is one */
-    while (low < high) {
-        int middle = (low + high) / 2;
-        const struct unicode_tables_range *r = &unicode_tables_ranges[middle];
-        if (c < r->first) {
-            high = middle;
-        } else if (c > r->last) {
-            low = middle + 1;
-        } else {
-            return (struct unicode_traits){.flags = (uint8_t)r->flags, .order = (uint8_t)(r->flags >> 8)};
-        }
+    const uint16_t *start = &unicode_tables_range_starts[block_of(c)];
+    const struct unicode_tables_range *at = &unicode_tables_ranges[start[0]];
+    for (int n = start[1] - start[0] + 1; n > 1;) {
+        int half = n / 2;
+        at = at[half].first <= c ? at + half : at;
+        n -= half;
     }
-    return (struct unicode_traits){.flags = 0};
+    if (c < at->first || c > at->last) {
+        return (struct unicode_traits){.flags = 0};
+    }
+    return (struct unicode_traits){.flags = (uint8_t)at->flags, .order = (uint8_t)(at->flags >> 8)};
 }
 
 static int fold_hangul(uint32_t c, uint32_t out[UNICODE_MAX_FOLD])
@@ -67,17 +73,15 @@ int unicode_fold(uint32_t c, uint32_t out[UNICODE_MAX_FOLD])
     if (c >= HANGUL_FIRST && c <= HANGUL_LAST) {
         return fold_hangul(c, out);
     }
-    int low = 0, high = unicode_tables_n_folds;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (unicode_tables_folds[middle].from < c) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    const uint16_t *start = &unicode_tables_fold_starts[block_of(c)];
+    const struct unicode_tables_fold *at = &unicode_tables_folds[start[0]];
+    for (int n = start[1] - start[0] + 1; n > 1;) {
+        int half = n / 2;
+        at = at[half].from <= c ? at + half : at;
+        n -= half;
     }
-    if (low < unicode_tables_n_folds && unicode_tables_folds[low].from == c) {
-        return fold_entry(unicode_tables_folds[low].to, out);
+    if (at->from == c) {
+        return fold_entry(at->to, out);
     }
     out[0] = c;
     return 1;
