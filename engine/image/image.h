@@ -33,9 +33,11 @@ enum image_warning {
 #undef IMAGE_WARNING_ENUM
 };
 
+enum { IMAGE_MAX_SIDE = 65535 }; /* pixels; longer pictures are too large whatever the limits say */
+
 struct image_limits {
     uint64_t max_pixels;             /* 50 MP by default */
-    uint64_t max_progressive_pixels; /* 12 MP: progressive JPEG keeps all coefficients in memory */
+    uint64_t max_progressive_pixels; /* 12 MP: a JPEG of several scans keeps all coefficients in memory */
     bool tolerate_truncated;         /* a truncated JPEG decodes with a warning instead of ERR_CORRUPT_IMAGE */
 };
 extern const struct image_limits image_default_limits;

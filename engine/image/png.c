@@ -1,0 +1,284 @@
+/* libpng reports errors by longjmp, so there is one setjmp, in attempt(), and nothing to release below it.
+ *
+ * The header is read here, not by the library: probing is a walk over chunk headers. Of the ancillary chunks the
+ * library gets only tRNS; the others (compressed texts and profiles above all) are skipped unread, so they cost no
+ * memory. A wrong checksum makes the file corrupt, in any chunk before the end of the picture.
+ *
+ * Interlaced files are placed pass by pass through orient_put instead of by the library, which would need the whole
+ * picture a second time with its alpha. */
+#include "engine/image/png.h"
+
+#include "engine/base/mem.h"
+#include "engine/image/alpha.h"
+#include "engine/image/exif.h"
+#include "engine/image/limits.h"
+#include "engine/image/orient.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <png.h>
+
+enum { SIGNATURE_BYTES = 8, IHDR_BYTES = 13, CHUNK_BYTES = 12 /* length, name, checksum */, MAX_LENGTH = 0x7fffffff };
+
+/* ---- header ---- */
+
+struct header {
+    uint32_t width, height;
+    int depth, color, interlace;
+};
+
+static uint32_t read_32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Bits a sample that a colour type allows, as a set; 0 for an unknown type. */
+static unsigned depths_of(int color)
+{
+    switch (color) {
+    case PNG_COLOR_TYPE_GRAY:
+        return 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 16;
+    case PNG_COLOR_TYPE_PALETTE:
+        return 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8;
+    case PNG_COLOR_TYPE_RGB:
+    case PNG_COLOR_TYPE_GRAY_ALPHA:
+    case PNG_COLOR_TYPE_RGB_ALPHA:
+        return 1 << 8 | 1 << 16;
+    default:
+        return 0;
+    }
+}
+
+static enum err read_header(const uint8_t *bytes, size_t n, struct header *h, struct errbuf *e)
+{
+    const uint8_t *chunk = bytes + SIGNATURE_BYTES, *body = chunk + 8;
+    if (n < SIGNATURE_BYTES + CHUNK_BYTES + IHDR_BYTES || read_32(chunk) != IHDR_BYTES ||
+        memcmp(chunk + 4, "IHDR", 4) != 0) {
+        return err_set(e, ERR_CORRUPT_IMAGE, "PNG: the header is missing");
+    }
+    *h = (struct header){
+        .width = read_32(body), .height = read_32(body + 4), .depth = body[8], .color = body[9], .interlace = body[12]};
+    if (h->depth > 16 || !(depths_of(h->color) >> h->depth & 1) || body[10] != 0 || body[11] != 0 || h->interlace > 1) {
+        return err_set(e, ERR_CORRUPT_IMAGE, "PNG: the header is not valid (%d bits, colour type %d)", h->depth,
+                       h->color);
+    }
+    return OK;
+}
+
+/* Walks over all chunks: orientation, profile, animation, transparency. */
+static void read_chunks(const uint8_t *bytes, size_t n, const struct header *h, struct image_info *info)
+{
+    bool has_pixels = false;
+    for (size_t at = SIGNATURE_BYTES; n - at >= CHUNK_BYTES;) {
+        const uint8_t *name = bytes + at + 4, *body = name + 4;
+        size_t length = read_32(bytes + at);
+        if (length > MAX_LENGTH || length > n - at - CHUNK_BYTES || memcmp(name, "IEND", 4) == 0) {
+            return;
+        }
+        if (memcmp(name, "IDAT", 4) == 0) {
+            has_pixels = true;
+        } else if (memcmp(name, "eXIf", 4) == 0) { /* may follow the pixels */
+            info->orientation = exif_orientation(body, length);
+        } else if (memcmp(name, "iCCP", 4) == 0) {
+            info->warnings |= IMAGE_WARN_ICC;
+        } else if (memcmp(name, "acTL", 4) == 0 && !has_pixels) {
+            info->warnings |= IMAGE_WARN_ANIMATION;
+        } else if (memcmp(name, "tRNS", 4) == 0 && !has_pixels && !(h->color & PNG_COLOR_MASK_ALPHA)) {
+            info->warnings |= IMAGE_WARN_ALPHA;
+        }
+        at += CHUNK_BYTES + length;
+    }
+}
+
+enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
+                   struct errbuf *e)
+{
+    struct header h;
+    enum err rc = read_header(bytes, n, &h, e);
+    if (!rc) {
+        rc = limits_check(h.width, h.height, limits->max_pixels, "", e);
+    }
+    if (rc) {
+        return rc;
+    }
+    info->orientation = 1;
+    info->progressive = false;
+    info->warnings = (h.color & PNG_COLOR_MASK_ALPHA ? IMAGE_WARN_ALPHA : 0) | (h.depth == 16 ? IMAGE_WARN_DEPTH : 0);
+    read_chunks(bytes, n, &h, info);
+    if (info->orientation != 1) {
+        info->warnings |= IMAGE_WARN_ROTATED;
+    }
+    bool is_turned = orient_swaps(info->orientation);
+    info->width = (int)(is_turned ? h.height : h.width);
+    info->height = (int)(is_turned ? h.width : h.height);
+    return OK;
+}
+
+/* ---- the library ---- */
+
+struct reader {
+    png_structp png;
+    png_infop info;
+    jmp_buf escape;
+    char message[128];
+    bool is_out_of_memory;
+    const uint8_t *next;
+    size_t n_left;
+    struct orient to;
+    uint8_t *strip; /* ORIENT_STRIP rows of four bytes a pixel */
+};
+
+static void on_error(png_structp png, png_const_charp message)
+{
+    struct reader *r = png_get_error_ptr(png);
+    snprintf(r->message, sizeof(r->message), "%s", message);
+    longjmp(r->escape, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp message)
+{
+    (void)png;
+    (void)message;
+}
+
+static png_voidp on_malloc(png_structp png, png_alloc_size_t n)
+{
+    struct reader *r = png_get_mem_ptr(png);
+    void *p;
+    if (mem_alloc(&p, n)) {
+        r->is_out_of_memory = true;
+    }
+    return p;
+}
+
+static void on_free(png_structp png, png_voidp p)
+{
+    (void)png;
+    mem_free(p);
+}
+
+static void on_read(png_structp png, png_bytep out, size_t n)
+{
+    struct reader *r = png_get_io_ptr(png);
+    if (n > r->n_left) {
+        png_error(png, "the end is missing");
+    }
+    memcpy(out, r->next, n);
+    r->next += n;
+    r->n_left -= n;
+}
+
+static bool attempt(struct reader *r, void (*work)(struct reader *))
+{
+    if (setjmp(r->escape)) {
+        return false;
+    }
+    work(r);
+    return true;
+}
+
+static void open_reader(struct reader *r)
+{
+    r->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_error, on_warning, r, on_malloc, on_free);
+    r->info = r->png ? png_create_info_struct(r->png) : NULL;
+    if (!r->info) {
+        snprintf(r->message, sizeof(r->message), "the library cannot start");
+        longjmp(r->escape, 1);
+    }
+}
+
+/* Everything becomes 8-bit RGB, or RGBA where there is any transparency. */
+static void set_up(struct reader *r)
+{
+    png_set_read_fn(r->png, r, on_read);
+    png_set_user_limits(r->png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); /* all ancillary ones but tRNS */
+    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    png_read_info(r->png, r->info);
+    png_set_expand(r->png); /* palette, fewer than 8 bits, tRNS */
+    png_set_strip_16(r->png);
+    png_set_gray_to_rgb(r->png);
+    png_read_update_info(r->png, r->info);
+    size_t row_bytes = png_get_rowbytes(r->png, r->info);
+    BUG_ON(row_bytes != 3 * (size_t)r->to.width && row_bytes != 4 * (size_t)r->to.width);
+}
+
+/* The rows of the grid from the library to their places. */
+static void read_rows(struct reader *r, const struct orient_grid *grid)
+{
+    bool has_alpha = png_get_channels(r->png, r->info) == 4;
+    size_t columns = (size_t)grid->columns;
+    for (int j = 0; j < grid->rows; j++) {
+        uint8_t *row = r->strip + 3 * columns * (size_t)j;
+        png_read_row(r->png, row, NULL);
+        if (has_alpha) {
+            alpha_on_white(row, columns); /* the next row overwrites what sticks out */
+        }
+    }
+    orient_put(&r->to, grid, r->strip);
+}
+
+static void read_plain(struct reader *r)
+{
+    for (int y = 0; y < r->to.height; y += ORIENT_STRIP) {
+        int n = r->to.height - y < ORIENT_STRIP ? r->to.height - y : ORIENT_STRIP;
+        read_rows(r, &(struct orient_grid){0, y, 1, 1, r->to.width, n});
+    }
+}
+
+static void read_interlaced(struct reader *r)
+{
+    for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; pass++) {
+        struct orient_grid grid = {.x = PNG_PASS_START_COL(pass),
+                                   .y = PNG_PASS_START_ROW(pass),
+                                   .dx = PNG_PASS_COL_OFFSET(pass),
+                                   .dy = PNG_PASS_ROW_OFFSET(pass),
+                                   .columns = PNG_PASS_COLS(r->to.width, pass),
+                                   .rows = 1};
+        if (grid.columns == 0) {
+            continue;
+        }
+        for (int n = PNG_PASS_ROWS(r->to.height, pass); n; n--, grid.y += grid.dy) {
+            read_rows(r, &grid);
+        }
+    }
+}
+
+static void read_picture(struct reader *r)
+{
+    set_up(r);
+    if (png_get_interlace_type(r->png, r->info) == PNG_INTERLACE_ADAM7) {
+        read_interlaced(r);
+    } else {
+        read_plain(r);
+    }
+}
+
+enum err png_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
+                    struct scratch *pixels, struct scratch *work, struct errbuf *e)
+{
+    struct header h;
+    struct reader r = {.next = bytes, .n_left = n};
+    (void)limits; /* checked by png_probe, on the same header */
+    enum err rc = read_header(bytes, n, &h, e);
+    if (rc) {
+        return rc;
+    }
+    rc = scratch_reserve(pixels, (size_t)h.width * h.height, 3);
+    if (!rc) {
+        rc = scratch_reserve(work, h.width, 4 * ORIENT_STRIP);
+    }
+    if (rc) {
+        return err_set(e, rc, "no memory for %ux%u pixels", h.width, h.height);
+    }
+    r.to = (struct orient){pixels->bytes, (int)h.width, (int)h.height, info->orientation};
+    r.strip = work->bytes;
+    if (!attempt(&r, open_reader) || !attempt(&r, read_picture)) {
+        rc = r.is_out_of_memory ? ERR_NOMEM : ERR_CORRUPT_IMAGE;
+        err_set(e, rc, "PNG: %s", r.message);
+    }
+    png_destroy_read_struct(&r.png, &r.info, NULL);
+    return rc;
+}

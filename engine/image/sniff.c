@@ -1,0 +1,116 @@
+#include "engine/image/sniff.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct signature {
+    size_t at;
+    const char *text;
+    size_t n;
+    const char *name; /* as in "this is ..." */
+};
+#define SIGNATURE(at, text, name)                                                                                      \
+    {                                                                                                                  \
+        (at), (text), sizeof(text) - 1, (name)                                                                         \
+    }
+
+/* The first match counts: brands before the box that they stand in. */
+static const struct signature others[] = {
+    SIGNATURE(0, "GIF8", "a GIF file"),
+    SIGNATURE(8, "avif", "an AVIF file"),
+    SIGNATURE(8, "avis", "an AVIF file"),
+    SIGNATURE(8, "heic", "an HEIC file"),
+    SIGNATURE(8, "heix", "an HEIC file"),
+    SIGNATURE(8, "hevc", "an HEIC file"),
+    SIGNATURE(8, "heim", "an HEIC file"),
+    SIGNATURE(8, "heis", "an HEIC file"),
+    SIGNATURE(8, "mif1", "an HEIF file"),
+    SIGNATURE(8, "msf1", "an HEIF file"),
+    SIGNATURE(8, "qt  ", "a QuickTime video"),
+    SIGNATURE(4, "ftyp", "an MP4 video or a file like it"),
+    SIGNATURE(0, "\0\0\0\x0cJXL ", "a JPEG XL file"),
+    SIGNATURE(0, "\xff\x0a", "a JPEG XL file"),
+    SIGNATURE(0, "\0\0\0\x0cjP  ", "a JPEG 2000 file"),
+    SIGNATURE(0, "\xff\x4f\xff\x51", "a JPEG 2000 file"),
+    SIGNATURE(0, "II*\0", "a TIFF or camera raw file"),
+    SIGNATURE(0, "MM\0*", "a TIFF or camera raw file"),
+    SIGNATURE(0, "II+\0", "a TIFF file"),
+    SIGNATURE(0, "MM\0+", "a TIFF file"),
+    SIGNATURE(0, "BM", "a BMP file"),
+    SIGNATURE(0, "8BPS", "a Photoshop file"),
+    SIGNATURE(0, "\0\0\1\0", "an ICO file"),
+    SIGNATURE(0, "qoif", "a QOI file"),
+    SIGNATURE(0, "%PDF", "a PDF document"),
+    SIGNATURE(0, "%!PS", "a PostScript document"),
+    SIGNATURE(0, "PK\3\4", "a ZIP archive"),
+    SIGNATURE(0, "\x1f\x8b", "a gzip file"),
+    SIGNATURE(0, "\x1a\x45\xdf\xa3", "a WebM or Matroska video"),
+    SIGNATURE(8, "AVI ", "an AVI video"),
+    SIGNATURE(8, "WAVE", "a WAV file"),
+    SIGNATURE(0, "data:", "a data URI as text; decode its base64 first"),
+    SIGNATURE(0, "/9j/", "base64 text; decode it first"),
+    SIGNATURE(0, "iVBORw0KGgo", "base64 text; decode it first"),
+    SIGNATURE(0, "UklGR", "base64 text; decode it first"),
+    SIGNATURE(0, "--", "a multipart body; send it as multipart/form-data"),
+};
+
+static bool matches(const uint8_t *bytes, size_t n, const struct signature *s)
+{
+    return n >= s->at + s->n && memcmp(bytes + s->at, s->text, s->n) == 0;
+}
+
+/* Markup, after a byte order mark and white space. */
+static const char *name_of_markup(const uint8_t *bytes, size_t n)
+{
+    static const struct {
+        const char *begin, *name;
+    } kinds[] = {{"<svg", "an SVG file"},         {"<?xml", "an SVG or other XML file"},
+                 {"<!doctype", "an HTML page"},   {"<html", "an HTML page"},
+                 {"<!--", "an SVG or HTML file"}, {"<head", "an HTML page"},
+                 {"{", "a JSON document"},        {"[", "a JSON document"},
+                 {"<", "a text with markup"}};
+    size_t at = n >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    while (at < n && at < 1024 && memchr(" \t\r\n", bytes[at], 4)) {
+        at++;
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        size_t length = strlen(kinds[i].begin);
+        if (n - at >= length && strncasecmp((const char *)bytes + at, kinds[i].begin, length) == 0) {
+            return kinds[i].name;
+        }
+    }
+    return NULL;
+}
+
+static enum err refuse(const uint8_t *bytes, size_t n, struct errbuf *e)
+{
+    const char *name = NULL;
+    if (n == 0) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "the image has no bytes; send JPEG, PNG or WebP");
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && !name; i++) {
+        name = matches(bytes, n, &others[i]) ? others[i].name : NULL;
+    }
+    name = name ? name : name_of_markup(bytes, n);
+    if (!name) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "the bytes are not a JPEG, PNG or WebP file");
+    }
+    return err_set(e, ERR_UNSUPPORTED_IMAGE, "this seems to be %s; send JPEG, PNG or WebP", name);
+}
+
+enum err sniff_format(const uint8_t *bytes, size_t n, enum image_format *out, struct errbuf *e)
+{
+    static const struct {
+        struct signature signature;
+        enum image_format format;
+    } ours[] = {{SIGNATURE(0, "\xff\xd8\xff", ""), IMAGE_JPEG},
+                {SIGNATURE(0, "\x89PNG\r\n\x1a\n", ""), IMAGE_PNG},
+                {SIGNATURE(8, "WEBP", ""), IMAGE_WEBP}};
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+        if (matches(bytes, n, &ours[i].signature) && (ours[i].format != IMAGE_WEBP || memcmp(bytes, "RIFF", 4) == 0)) {
+            *out = ours[i].format;
+            return OK;
+        }
+    }
+    return refuse(bytes, n, e);
+}
