@@ -12,5 +12,8 @@ void gemm_ref_install(struct kernels *k);
 void conv_ref_install(struct kernels *k);
 void attend_ref_install(struct kernels *k);
 void rows_ref_install(struct kernels *k);
+void gemm_avx2_install(struct kernels *k);
+void gemm_avx512_install(struct kernels *k);
+void gemm_openblas_install(struct kernels *k);
 
 #endif

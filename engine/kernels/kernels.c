@@ -45,6 +45,15 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
     conv_ref_install(k);
     attend_ref_install(k);
     rows_ref_install(k);
+    if (isa >= ISA_AVX2) {
+        gemm_avx2_install(k);
+    }
+    if (isa >= ISA_AVX512) {
+        gemm_avx512_install(k);
+    }
+    if (backend == GEMM_OPENBLAS) {
+        gemm_openblas_install(k);
+    }
 }
 
 static void fill_all(void)
