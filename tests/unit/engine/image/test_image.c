@@ -1,0 +1,276 @@
+/* Every file of tests/data/images/codec (made by scripts/make_image_golden.py): the header alone, then the pixels
+ * against what Pillow makes of them. Then each file cut short at every byte. */
+#include "engine/image/image.h"
+
+#include "engine/base/fmap.h"
+#include "engine/base/mem.h"
+#include "engine/base/sha256.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+/* Lossy pixels may differ a little between versions of the libraries. */
+enum { LOSSY_TOLERANCE = 2 };
+
+static const struct row {
+    const char *name;
+    enum err err;
+    enum image_format format;
+    int width, height, orientation;
+    bool progressive;
+    uint32_t warnings;
+    const char *sha;
+} rows[] = {
+#define IMAGE_ROW(...) {__VA_ARGS__},
+#include "tests/data/images/codec/table.inc"
+#undef IMAGE_ROW
+};
+enum { N_ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static struct fmap *open_file(const char *folder, const char *name, const char *tail)
+{
+    char path[256];
+    struct fmap *map = NULL;
+    struct errbuf e;
+    snprintf(path, sizeof(path), "tests/data/images/codec/%s%s%s", folder, name, tail);
+    if (fmap_open(&map, path, &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        exit(1);
+    }
+    return map;
+}
+
+static void compare_lossless(const struct image *image, const struct row *row)
+{
+    uint8_t digest[SHA256_BYTES];
+    char hex[SHA256_HEX];
+    sha256(image->rgb, 3 * (size_t)image->info.width * (size_t)image->info.height, digest);
+    sha256_hex(digest, hex);
+    hex[16] = '\0';
+    CHECK_STR(hex, row->sha);
+}
+
+/* The expected pixels are a PNG, decoded by a decoder of its own. */
+static void compare_lossy(const struct image *image, const struct row *row)
+{
+    struct image_decoder *d = NULL;
+    struct image expected;
+    struct fmap *map = open_file("expected/", row->name, ".png");
+    CHECK_INT(image_decoder_create(&d), OK);
+    CHECK_INT(image_decode(d, fmap_bytes(map), fmap_size(map), &image_default_limits, &expected, NULL), OK);
+    CHECK_INT(expected.info.width, image->info.width);
+    CHECK_INT(expected.info.height, image->info.height);
+    int worst = 0;
+    for (size_t i = 0; i < 3 * (size_t)image->info.width * (size_t)image->info.height; i++) {
+        int difference = abs(image->rgb[i] - expected.rgb[i]);
+        worst = difference > worst ? difference : worst;
+    }
+    if (worst > LOSSY_TOLERANCE) {
+        fprintf(stderr, "%s: pixels differ by %d\n", row->name, worst);
+    }
+    CHECK(worst <= LOSSY_TOLERANCE);
+    image_decoder_destroy(d);
+    fmap_close(map);
+}
+
+static void check_info(const struct image_info *info, const struct row *row)
+{
+    CHECK_INT(info->format, row->format);
+    CHECK_INT(info->width, row->width);
+    CHECK_INT(info->height, row->height);
+    CHECK_INT(info->orientation, row->orientation);
+    CHECK_INT(info->progressive, row->progressive);
+    CHECK_INT(info->warnings, row->warnings);
+}
+
+static void test_table(void)
+{
+    struct image_decoder *d = NULL;
+    CHECK_INT(image_decoder_create(&d), OK);
+    for (int i = 0; i < N_ROWS; i++) {
+        const struct row *row = &rows[i];
+        struct fmap *map = open_file("", row->name, "");
+        struct image_info info;
+        struct image image;
+        struct errbuf e = {""};
+        int failures = check_failures;
+        enum err probed = image_probe(fmap_bytes(map), fmap_size(map), &image_default_limits, &info, NULL);
+        enum err rc = image_decode(d, fmap_bytes(map), fmap_size(map), &image_default_limits, &image, &e);
+        CHECK_INT(rc, row->err);
+        if (row->err) {
+            CHECK(e.text[0] != '\0');
+            CHECK(image.rgb == NULL);
+            CHECK(probed == OK || probed == rc); /* a header may be fine where pixels are not */
+        } else if (!rc) {
+            CHECK_INT(probed, OK);
+            check_info(&info, row);
+            check_info(&image.info, row);
+            row->sha[0] ? compare_lossless(&image, row) : compare_lossy(&image, row);
+        }
+        if (check_failures != failures) {
+            fprintf(stderr, "in %s: %s\n", row->name, e.text);
+        }
+        fmap_close(map);
+    }
+    image_decoder_destroy(d);
+}
+
+/* Refused on the header means refused before anything is decoded: these must not reach the decoder. */
+static void test_limits_come_first(void)
+{
+    static const char *const early[] = {"bomb.jpg", "bomb.png", "bomb.webp", "bomb-progressive.jpg", "huge.png"};
+    for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++) {
+        struct fmap *map = open_file("", early[i], "");
+        struct image_info info;
+        struct errbuf e = {""};
+        CHECK_INT(image_probe(fmap_bytes(map), fmap_size(map), &image_default_limits, &info, &e), ERR_IMAGE_TOO_LARGE);
+        CHECK(strstr(e.text, "the image is ") != NULL);
+        fmap_close(map);
+    }
+    struct image_limits small = {.max_pixels = 45 * 34, .max_progressive_pixels = 45 * 34};
+    struct image_info info;
+    for (int k = 0; k < 4; k++) {
+        static const char *const files[] = {"baseline.jpg", "progressive.jpg", "lossy.webp", "rgba-8.png"};
+        struct fmap *map = open_file("", files[k], "");
+        CHECK_INT(image_probe(fmap_bytes(map), fmap_size(map), &small, &info, NULL), OK);
+        struct image_limits less = {(uint64_t)info.width * (uint64_t)info.height - 1, 45 * 34, false};
+        CHECK_INT(image_probe(fmap_bytes(map), fmap_size(map), &less, &info, NULL), ERR_IMAGE_TOO_LARGE);
+        fmap_close(map);
+    }
+    small.max_progressive_pixels--;
+    struct fmap *map = open_file("", "progressive.jpg", "");
+    CHECK_INT(image_probe(fmap_bytes(map), fmap_size(map), &small, &info, NULL), ERR_IMAGE_TOO_LARGE);
+    fmap_close(map);
+}
+
+static void test_messages(void)
+{
+    static const char *const told[][2] = {
+        {"picture.gif", "GIF"},      {"picture.bmp", "BMP"},    {"picture.tiff", "TIFF"},   {"picture.avif", "AVIF"},
+        {"picture.svg", "SVG"},      {"picture.pdf", "PDF"},    {"picture.heic", "HEIC"},   {"base64.txt", "base64"},
+        {"bomb.png", "60000x60000"}, {"empty.jpg", "no bytes"}, {"noise.jpg", "not a JPEG"}};
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        struct fmap *map = open_file("", told[i][0], "");
+        struct image_info info;
+        struct errbuf e = {""};
+        CHECK(image_probe(fmap_bytes(map), fmap_size(map), &image_default_limits, &info, &e) != OK);
+        CHECK(strstr(e.text, told[i][1]) != NULL);
+        fmap_close(map);
+    }
+}
+
+/* The copy has exactly the bytes that are given, so that a sanitizer sees any read behind them. */
+static void decode_cut(struct image_decoder *d, const struct row *row, const uint8_t *bytes, size_t n, size_t n_whole)
+{
+    struct image image;
+    struct errbuf e = {""};
+    struct image_limits limits = image_default_limits;
+    uint8_t *copy = malloc(n ? n : 1);
+    if (!copy) {
+        exit(1);
+    }
+    memcpy(copy, bytes, n);
+    enum err rc = image_decode(d, copy, n, &limits, &image, &e);
+    bool is_expected = rc == ERR_CORRUPT_IMAGE || (rc == ERR_UNSUPPORTED_IMAGE && n < 12) ||
+                       (rc == OK && n + 160 >= n_whole); /* the end may be checksums, metadata or padding */
+    if (!is_expected || (rc && !e.text[0])) {
+        fprintf(stderr, "%s cut to %zu of %zu bytes: %s\n", row->name, n, n_whole, err_slug(rc));
+    }
+    CHECK(is_expected);
+    CHECK(!rc || e.text[0]);
+    limits.tolerate_truncated = true;
+    rc = image_decode(d, copy, n, &limits, &image, NULL);
+    CHECK(rc == OK || rc == ERR_CORRUPT_IMAGE || rc == ERR_UNSUPPORTED_IMAGE);
+    if (rc == OK && n > 0) {
+        CHECK(image.rgb[3 * (size_t)image.info.width * (size_t)image.info.height - 1] <= 255);
+    }
+    free(copy);
+}
+
+static void test_truncation_at_every_byte(void)
+{
+    static const char *const files[] = {"baseline-444.jpg", "progressive.jpg",    "restart.jpg",           "exif-6.jpg",
+                                        "rgba-8.png",       "palette-4-trns.png", "rgb-16-interlaced.png", "lossy.webp",
+                                        "lossless.webp",    "lossy-alpha.webp",   "animated-part.webp"};
+    struct image_decoder *d = NULL;
+    CHECK_INT(image_decoder_create(&d), OK);
+    for (size_t k = 0; k < sizeof(files) / sizeof(files[0]); k++) {
+        const struct row *row = rows;
+        while (strcmp(row->name, files[k]) != 0) {
+            row++;
+        }
+        struct fmap *map = open_file("", row->name, "");
+        for (size_t n = 0; n < fmap_size(map); n++) {
+            decode_cut(d, row, fmap_bytes(map), n, fmap_size(map));
+        }
+        fmap_close(map);
+    }
+    image_decoder_destroy(d);
+}
+
+static void test_tolerated_truncation(void)
+{
+    struct image_decoder *d = NULL;
+    struct image image;
+    struct image_limits limits = image_default_limits;
+    limits.tolerate_truncated = true;
+    CHECK_INT(image_decoder_create(&d), OK);
+    static const char *const files[] = {"truncated.jpg", "truncated-progressive.jpg", "no-end-marker-progressive.jpg"};
+    for (int k = 0; k < 3; k++) {
+        struct fmap *map = open_file("", files[k], "");
+        CHECK_INT(image_decode(d, fmap_bytes(map), fmap_size(map), &limits, &image, NULL), OK);
+        CHECK_INT(image.info.warnings, IMAGE_WARN_TRUNCATED);
+        fmap_close(map);
+    }
+    struct fmap *map = open_file("", "truncated.jpg", "");
+    CHECK_INT(image_decode(d, fmap_bytes(map), fmap_size(map), &limits, &image, NULL), OK);
+    const uint8_t *last = image.rgb + 3 * (45 * 34 - 1);
+    CHECK(abs(last[0] - 128) < 4 && abs(last[1] - 128) < 4 && abs(last[2] - 128) < 4); /* grey */
+    fmap_close(map);
+    map = open_file("", "truncated.png", ""); /* only JPEG is tolerated */
+    CHECK_INT(image_decode(d, fmap_bytes(map), fmap_size(map), &limits, &image, NULL), ERR_CORRUPT_IMAGE);
+    fmap_close(map);
+    image_decoder_destroy(d);
+}
+
+/* A decoder takes no new memory for a picture no larger than those before; pixels of refused pictures are not kept. */
+static void test_memory_is_reused(void)
+{
+    struct image_decoder *d = NULL;
+    struct image image;
+    CHECK_INT(image_decoder_create(&d), OK);
+    static const char *const files[] = {"baseline.jpg", "exif-6.jpg", "cmyk-adobe.jpg", "lossy-alpha.webp"};
+    uint64_t count = 0;
+    for (int round = 0; round < 2; round++) {
+        count = mem_count();
+        for (int k = 0; k < 4; k++) {
+            struct fmap *map = open_file("", files[k], "");
+            count += 1; /* of the map */
+            CHECK_INT(image_decode(d, fmap_bytes(map), fmap_size(map), &image_default_limits, &image, NULL), OK);
+            fmap_close(map);
+        }
+    }
+    CHECK_INT(mem_count(), count);
+    image_decoder_destroy(d);
+}
+
+static void test_texts(void)
+{
+    CHECK_STR(image_format_name(IMAGE_JPEG), "jpeg");
+    CHECK_STR(image_format_name(IMAGE_PNG), "png");
+    CHECK_STR(image_format_name(IMAGE_WEBP), "webp");
+    CHECK_STR(image_warning_text(IMAGE_WARN_ICC), "ICC profile ignored");
+    CHECK_STR(image_warning_text(IMAGE_WARN_ROTATED), "turned upright from its EXIF orientation");
+}
+
+int main(void)
+{
+    test_table();
+    test_limits_come_first();
+    test_messages();
+    test_truncation_at_every_byte();
+    test_tolerated_truncation();
+    test_memory_is_reused();
+    test_texts();
+    return check_result();
+}
