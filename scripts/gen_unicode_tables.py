@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes engine/model/unicode_tables.c: what BERT's uncased tokeniser does to every Unicode character.
 
-The truth is the public `tokenizers` package (scripts/requirements-reference.txt): each of the 1,112,064 characters goes
-through its normaliser and pre-tokeniser, one property at a time, and the answers become tables. Its categories are those
-of an old Unicode and its lower case that of a new one, so tables made from one Unicode version would differ from it;
-the differences from Python's unicodedata are printed and counted in the head of the file.
+The truth is the public `tokenizers` package (scripts/requirements-reference.txt): each of the 1,112,064 characters
+goes through its normaliser and pre-tokeniser, one property at a time, and the answers become tables. Its categories are
+those of an old Unicode and its lower case that of a new one, so tables made from one Unicode version would differ from
+it; the differences from Python's unicodedata are printed and counted in the head of the file.
 
     python3 scripts/gen_unicode_tables.py            # rewrites the file
     python3 scripts/gen_unicode_tables.py --check    # exit 1 when the file is not what would be written

@@ -53,8 +53,8 @@ enum err jsonread_parse(const struct jsonread *r, json_t **out, const char *text
     json_error_t error;
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
     if (!root) {
-        /* jansson leaves the code "unknown" where an allocation failed halfway. */
-        if (json_error_code(&error) == json_error_out_of_memory || json_error_code(&error) == json_error_unknown) {
+        /* jansson gives no text where an allocation failed, except within a string: there it blames the string. */
+        if (!error.text[0]) {
             return err_set(r->e, ERR_NOMEM, "%s: out of memory", r->file);
         }
         return err_set(r->e, ERR_BAD_MODEL, "%s: line %d: %s", r->file, error.line,
