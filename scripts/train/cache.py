@@ -56,7 +56,7 @@ class Images:
 
 
 def normalise(pixels: np.ndarray, mean, std):  # [B, s, s, 3] uint8 -> [B, 3, s, s]
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).to(torch.get_default_device()).float() / 255
     x = (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     return x.contiguous(memory_format=torch.channels_last)
 
@@ -94,8 +94,43 @@ class Taps:
         out = []
         for level in levels:
             maps = np.stack([self.maps[f][level][r] for r, f in zip(rows, flips)])
-            out.append(torch.from_numpy(maps).permute(0, 3, 1, 2).float())
+            out.append(torch.from_numpy(maps).permute(0, 3, 1, 2).to(torch.get_default_device()).float())
         return out
+
+
+class LiveTaps:
+    """The same maps computed at every visit, for data too large to cache and a device fast enough not to need it."""
+
+    def __init__(self, folder, backbone, mean, std):
+        self.images, self.mean, self.std = Images(folder), mean, std
+        self.backbone = backbone.to(torch.get_default_device()).to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def batch(self, rows, flips, levels=(0, 1, 2, 3)):
+        pixels = np.stack([self.images.pixels[r][:, ::-1] if f else self.images.pixels[r] for r, f in zip(rows, flips)])
+        taps = self.backbone(normalise(pixels, self.mean, self.std))
+        return [taps[level] for level in levels]
+
+
+def first_backbone(r: dict) -> Backbone:
+    """The recipe's backbone as training finds it: pretrained, or (smoke runs) always the same chance weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(r["seed"])
+        backbone = Backbone(recipe.model_config(r, answers=1).backbone)
+    if r["pretrained"]:
+        pretrained.load_lite0(backbone)
+    return backbone.eval()
+
+
+def frozen_backbone(r: dict) -> Backbone:
+    return fold(first_backbone(r))
+
+
+def open_taps(r: dict, folder):
+    if r.get("live"):
+        c = recipe.model_config(r, answers=1).image
+        return LiveTaps(folder, frozen_backbone(r), c.mean, c.std)
+    return Taps(folder)
 
 
 def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compiled=True) -> None:
@@ -103,12 +138,9 @@ def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compil
     config = recipe.model_config(r, answers=1)
     if files is not None:
         build_images(pathlib.Path(root), files, pathlib.Path(out), config.image.size, workers)
-    backbone = Backbone(config.backbone)
-    if r["pretrained"]:
-        pretrained.load_lite0(backbone)
-    elif r.get("backbone"):
-        backbone.load_state_dict(torch.load(r["backbone"], weights_only=True))
-    fold(backbone.eval()).to(memory_format=torch.channels_last)
+    if r.get("live"):
+        return
+    backbone = frozen_backbone(r).to(memory_format=torch.channels_last)
     for flip in flips:
         build_taps(backbone, Images(out), pathlib.Path(out), config.image.mean, config.image.std, flip, compiled=compiled)
 
@@ -129,7 +161,7 @@ def main():
                    help="sub-folders of --data, pictures below SET/images")
     args = p.parse_args()
     r = recipe.load(args.recipe)
-    torch.set_num_threads(r["threads"])
+    recipe.prepare(r)
     build(r, args.data, args.cache, list_files(args.data, args.sets), workers=args.workers)
 
 

@@ -105,7 +105,7 @@ def optimiser(groups, weight_decay=0.05):
         out.append({"params": [p for p in parameters if p.dim() > 1], "base": rate, "lr": rate,
                     "weight_decay": weight_decay})
         out.append({"params": [p for p in parameters if p.dim() <= 1], "base": rate, "lr": rate, "weight_decay": 0.0})
-    return torch.optim.AdamW([g for g in out if g["params"]], betas=(0.9, 0.98), eps=1e-6)
+    return torch.optim.AdamW([g for g in out if g["params"]], betas=(0.9, 0.98), eps=1e-6, fused=True)
 
 
 def step(opt, loss, run: Run, clip=1.0):
@@ -129,6 +129,6 @@ class Shuffle:
         out = []
         while len(out) < count:
             if not self.order:
-                self.order = torch.randperm(len(self.items), generator=self.generator).tolist()
+                self.order = torch.randperm(len(self.items), generator=self.generator, device="cpu").tolist()
             out.append(self.items[self.order.pop()])
         return out

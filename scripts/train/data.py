@@ -49,13 +49,24 @@ def read_jsonl(path: pathlib.Path):
                 yield json.loads(line)
 
 
+def rows_of(root, pattern: str):
+    """(set, file name, row) of every SET/pattern below the data folder, in order of names."""
+    for path in sorted(pathlib.Path(root).glob(f"*/{pattern}")):
+        for row in read_jsonl(path):
+            yield path.parent.name, path.stem, row
+
+
+def picture(name: str, row: dict) -> str:
+    """A row names its picture below SET/images, or by its whole path below the data folder."""
+    return row["image"] if "/" in row["image"] else f"{name}/images/{row['image']}"
+
+
 # Captions
 
 
 def captions(root) -> list[Captions]:
-    root = pathlib.Path(root)
-    return [Captions(f"{name}/images/{r['image']}", r["captions"], r["split"])
-            for name in ("flickr8k", "coco") for r in read_jsonl(root / name / "captions.jsonl")]
+    return [Captions(picture(name, r), r.get("captions") or r["texts"], r["split"])
+            for name, _, r in rows_of(root, "captions.jsonl")]
 
 
 def sentences(root) -> list[str]:
@@ -85,18 +96,17 @@ def question_kind(text: str) -> str:
 
 
 def questions(root) -> list[Question]:
-    root = pathlib.Path(root)
     out = []
-    for name, source in (("coco/vqa.jsonl", ""), ("daquar/vqa.jsonl", "daquar"), ("coco/object_questions.jsonl", "objects")):
-        folder = name.split("/")[0]
-        for n, r in enumerate(read_jsonl(root / name)):
+    for pattern in ("vqa.jsonl", "object_questions.jsonl"):
+        for n, (name, stem, r) in enumerate(rows_of(root, pattern)):
             answers = [normal_answer(a) for a in r["answers"]]
-            kind = r.get("question_type") or question_kind(r["question"])
-            out.append(Question(f"{folder}/images/{r['image']}", r["question"], answers, r["split"],
-                                source or r["source"], kind, r.get("question_id", n)))
-    for n, r in enumerate(read_jsonl(root / "coco" / "vsr.jsonl")):  # a statement becomes a yes/no question
-        out.append(Question(f"coco/images/{r['image']}", "is it true that " + r["statement"].lower().strip(" .") + " ?",
-                            ["yes" if r["label"] else "no"], r["split"], "vsr", "is it", n))
+            text = r.get("question") or r["text"]
+            kind = r.get("question_type") or r.get("kind") or question_kind(text)
+            source = "objects" if stem == "object_questions" else r.get("source", name)
+            out.append(Question(picture(name, r), text, answers, r["split"], source, kind, r.get("question_id", n)))
+    for n, (name, _, r) in enumerate(rows_of(root, "vsr.jsonl")):  # a statement becomes a yes/no question
+        text = "is it true that " + r["statement"].lower().strip(" .") + " ?"
+        out.append(Question(picture(name, r), text, ["yes" if r["label"] else "no"], r["split"], "vsr", "is it", n))
     return out
 
 
@@ -116,20 +126,21 @@ def target(q: Question) -> dict[str, float]:
 # Boxes
 
 
-VOC_CLASSES = ["car", "person", "cat", "train", "bus"]
+# Files whose rows do not say which classes are complete.
+KNOWN = {("coco", "boxes_person"): ["person"], ("voc_subset5", "boxes"): ["car", "person", "cat", "train", "bus"]}
 
 
 def boxes(root, sizes: dict[str, tuple[int, int]]) -> list[Boxes]:
-    """`sizes`: picture -> (width, height) of the stored file."""
-    root = pathlib.Path(root)
+    """`sizes`: picture -> (width, height) of the stored file. A complete record wins over an incomplete one."""
     out = []
-    for name, known in (("coco/boxes.jsonl", []), ("coco/boxes_person.jsonl", ["person"]),
-                        ("voc_subset5/boxes.jsonl", VOC_CLASSES)):
-        folder = name.split("/")[0]
-        for r in read_jsonl(root / name):
-            image = f"{folder}/images/{r['image']}"
-            if image in sizes:
-                out.append(relative(image, r["boxes"], known, r.get("split", "train"), sizes[image]))
+    for name, stem, r in rows_of(root, "boxes*.jsonl"):
+        image, known = picture(name, r), r.get("known", KNOWN.get((name, stem), []))
+        if image not in sizes:
+            continue
+        if "labels" in r:  # written by convert.py
+            out.append(Boxes(image, [tuple(b) for b in r["boxes"]], r["labels"], known, r["split"]))
+        else:
+            out.append(relative(image, r["boxes"], known, r.get("split", "train"), sizes[image]))
     whole = {b.image for b in out if not b.known}
     return [b for b in out if not b.known or b.image not in whole]
 

@@ -20,7 +20,7 @@ from train.scenes import Scenes
 class Corpus:
     """Token ids of everything there is to say about the cached pictures."""
 
-    def __init__(self, root, scenes: Scenes, tokenizer: Tokenizer, config: cfg.Config, answers=None):
+    def __init__(self, root, scenes: Scenes, tokenizer: Tokenizer, config: cfg.Config, answers=None, sentences=False):
         self.scenes, self.tokenizer, self.config = scenes, tokenizer, config
         self.rng = random.Random(7)
         known = scenes.row
@@ -32,8 +32,9 @@ class Corpus:
         self.captions = {split: self._captions(split) for split in ("train", "val")}
         self.questions = {"train": self._questions(train, index),
                           "val": self._questions([q for q in asked if q.split == "val"], index)}
-        self.text_questions = [] if root is None else self._questions(list(text_questions(root)), index)
-        self.sentences = [ids for text in data.sentences(root) if 4 <= len(ids := self.words(text)) <= 20]
+        self.text_questions = self._questions(list(text_questions(root)), index)
+        texts = data.sentences(root) if sentences else []
+        self.sentences = [ids for text in texts if 4 <= len(ids := self.words(text)) <= 20]
         use = {w for c in self.captions["train"] for pair in c[1] for ids in pair for w in ids}
         use |= {w for ids in self.sentences for w in ids}
         self.vocabulary = torch.tensor(sorted(use | {tokenizer.sep}))
@@ -245,7 +246,7 @@ def train(r, stage, root, scenes_folder, out, tee_file=None, start=None, minutes
     answers = torch.load(start, weights_only=True)["answers"] if start else None
     config = recipe.model_config(r, answers=1)
     tokenizer = Tokenizer.from_file(pretrained.minilm_vocab() if r["pretrained"] else r["vocab"])
-    corpus = Corpus(root, scenes, tokenizer, config, answers)
+    corpus = Corpus(root, scenes, tokenizer, config, answers, "sentence" in s["tasks"])
     config = recipe.model_config(r, answers=len(corpus.answers))
     model = build_model(config, corpus.answers, r, tee_file)
     if start:
@@ -269,7 +270,7 @@ def train(r, stage, root, scenes_folder, out, tee_file=None, start=None, minutes
 
 def loop(r, s, run, fuser, opt, average):
     model, corpus = fuser.model, fuser.corpus
-    generator = torch.Generator().manual_seed(r["seed"] + run.step)
+    generator = torch.Generator("cpu").manual_seed(r["seed"] + run.step)
     captions = common.Shuffle(corpus.captions["train"], generator)
     questions = common.Shuffle(corpus.questions["train"], generator)
     texts = common.Shuffle(corpus.text_questions, generator)
@@ -288,7 +289,8 @@ def loop(r, s, run, fuser, opt, average):
         else:
             loss, keep = fuser.retrieve(captions.take(s["batch"]))
         common.step(opt, loss * s.get("weight", {}).get(task, 1.0) + s.get("keep", 0.2) * keep, run)
-        average.update(model)
+        if run.step % 4 == 0:
+            average.update(model)
         run.add(**{task: loss, "keep": keep})
         run.report(s.get("report", 20))
         if run.step % s["validate_every"] == 0 or run.done:
@@ -313,7 +315,7 @@ def main():
     p.add_argument("--steps", type=int)
     args = p.parse_args()
     r = recipe.load(args.recipe)
-    torch.set_num_threads(r["threads"])
+    recipe.prepare(r)
     minutes = args.minutes or (None if args.steps else r["fuse"][args.stage]["minutes"])
     train(r, args.stage, args.data, args.scenes, args.out, args.tee, args.start, minutes, args.steps)
 

@@ -2,6 +2,8 @@
 import json
 import pathlib
 
+import torch
+
 from minivlm import config as cfg
 
 COCO = ("person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
@@ -13,7 +15,17 @@ COCO = ("person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic lig
 
 
 def load(path) -> dict:
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    """Names of files in a recipe are relative to it."""
+    r = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    if r["classes"] != "coco":
+        r["classes"] = str(pathlib.Path(path).parent / r["classes"])
+    return r
+
+
+def prepare(r: dict) -> None:
+    """Threads, and the device on which every new tensor is made ("device": "cuda"; default: the CPU)."""
+    torch.set_num_threads(r["threads"])
+    torch.set_default_device(r.get("device", "cpu"))
 
 
 def classes(r: dict) -> list[str]:

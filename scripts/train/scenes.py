@@ -16,7 +16,7 @@ import torch
 
 from minivlm.tee import Tee
 from train import data, recipe
-from train.cache import Images, Taps
+from train.cache import Images, open_taps
 from train.tee import load
 
 
@@ -38,11 +38,10 @@ def wanted_files(root, images: Images):
     return [f for f in images.files if f in files], {r.image for r in records if r.split == "train"}
 
 
-def build(tee: Tee, cache, files, out, size: int, regions: int, mirrored=None, batch=16, compiled=True):
+def build(tee: Tee, images: Images, taps, files, out, size: int, regions: int, mirrored=None, batch=16, compiled=True):
     """`mirrored`: the files to keep mirrored too; None: all."""
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    images, taps = Images(cache), Taps(cache)
     channels = tee.roi.fc6.in_features
     classes = tee.roi.cls.out_features
 
@@ -61,8 +60,8 @@ def build(tee: Tee, cache, files, out, size: int, regions: int, mirrored=None, b
             seen = see(tee, bifpn, taps.batch([images.row[files[n]] for n in full], [flip] * batch), size)
             for n, (maps, kept, k, d) in zip(part, seen):
                 m = len(maps)
-                aligned[n, flip, :m], logits[n, flip, :m] = maps.half().numpy(), k.half().numpy()
-                boxes[n, flip, :m], deltas[n, flip, :m] = kept.boxes.numpy(), d.numpy()
+                aligned[n, flip, :m], logits[n, flip, :m] = maps.half().cpu().numpy(), k.half().cpu().numpy()
+                boxes[n, flip, :m], deltas[n, flip, :m] = kept.boxes.cpu().numpy(), d.cpu().numpy()
                 counts[n, flip] = m
             if first // batch % 50 == 0:
                 print(f"scenes {flip} {first}/{len(chosen)} {time.time() - started:.0f} s", flush=True)
@@ -88,7 +87,8 @@ class Scenes:
         rows = [self.row[f] for f in files]
 
         def pick(array):
-            return torch.from_numpy(np.stack([array[r, f] for r, f in zip(rows, flips)])).float()
+            values = np.stack([array[r, f] for r, f in zip(rows, flips)])
+            return torch.from_numpy(values).to(torch.get_default_device()).float()
 
         boxes = pick(self.boxes) / self.size
         x0, y0, x1, y1 = boxes.unbind(-1)
@@ -107,11 +107,11 @@ def main():
     p.add_argument("--out", required=True)
     args = p.parse_args()
     r = recipe.load(args.recipe)
-    torch.set_num_threads(r["threads"])
+    recipe.prepare(r)
     config, tee = recipe.model_config(r, answers=1), load(r, args.tee)
     images = Images(args.cache)
     files, mirrored = wanted_files(args.data, images)
-    build(tee, args.cache, files, args.out, config.image.size, config.roi.max_regions, mirrored)
+    build(tee, images, open_taps(r, args.cache), files, args.out, config.image.size, config.roi.max_regions, mirrored)
 
 
 if __name__ == "__main__":

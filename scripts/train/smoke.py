@@ -88,7 +88,7 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150) -> dict
     tee.train(r, root, cached, folder / "tee", steps=tee_steps)
     seer, images = tee.load(r, folder / "tee/tee.pt"), cache.Images(cached)
     files, mirrored = scenes.wanted_files(root, images)
-    scenes.build(seer, cached, files, folder / "scenes", 64, 6, mirrored, compiled=False)
+    scenes.build(seer, images, cache.open_taps(r, cached), files, folder / "scenes", 64, 6, mirrored, compiled=False)
     fuse.train(r, "all", root, folder / "scenes", folder / "all", folder / "tee/tee.pt", steps=fuse_steps)
     model, config = export.load(r, folder / "all/final.pt")
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}

@@ -17,7 +17,7 @@ from torch import nn
 from minivlm import boxes as bx
 from minivlm.tee import Tee
 from train import common, data, detection, pretrained, recipe
-from train.cache import Images, Taps
+from train.cache import Images, first_backbone, open_taps
 
 
 class Teachers(nn.Module):
@@ -33,8 +33,8 @@ class Teachers(nn.Module):
 class Corpus:
     """The pictures of this stage and what is known of each."""
 
-    def __init__(self, root, cache, classes, n_words):
-        self.images, self.taps = Images(cache), Taps(cache)
+    def __init__(self, root, images: Images, taps, classes, n_words):
+        self.images, self.taps = images, taps
         self.names = {name: n + 1 for n, name in enumerate(classes)}
         sizes = dict(zip(self.images.files, self.images.sizes))
         self.boxes = {b.image: b for b in data.boxes(root, sizes)}
@@ -192,10 +192,9 @@ def held_out_words(corpus, root, count):
 def train(r, root, cache, out, start=None, minutes=None, steps=None):
     torch.manual_seed(r["seed"])
     config = recipe.model_config(r, answers=2)
-    corpus = Corpus(root, cache, recipe.classes(r), r["tee"]["words"])
+    corpus = Corpus(root, Images(cache), open_taps(r, cache), recipe.classes(r), r["tee"]["words"])
     model = Tee(config).to(memory_format=torch.channels_last)
-    if r["pretrained"]:
-        pretrained.load_lite0(model.backbone)
+    model.backbone.load_state_dict(first_backbone(r).state_dict())
     classifier = pretrained.Lite0Classifier(None if r["pretrained"] else config.backbone.tap_channels()[3])
     teachers = Teachers(config.roi.hidden, len(corpus.words))
     nn.init.constant_(teachers.words.bias, -4.0)
@@ -210,7 +209,7 @@ def train(r, root, cache, out, start=None, minutes=None, steps=None):
     state = run.resume()
     if state:
         model.load_state_dict(state["tee"]), teachers.load_state_dict(state["teachers"]), opt.load_state_dict(state["opt"])
-    generator = torch.Generator().manual_seed(r["seed"] + run.step)
+    generator = torch.Generator("cpu").manual_seed(r["seed"] + run.step)
     pools = [common.Shuffle(p, generator) for p in (corpus.complete, corpus.partial, corpus.worded)]
     for part in model.bifpn.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -241,7 +240,7 @@ def train(r, root, cache, out, start=None, minutes=None, steps=None):
 
 def load(r, file) -> Tee:
     """The trained TEE, ready to look at pictures."""
-    model = Tee(recipe.model_config(r, answers=1)).eval()
+    model = Tee(recipe.model_config(r, answers=1)).to(torch.get_default_device()).eval()
     model.load_state_dict(torch.load(file, weights_only=True))
     return model
 
@@ -257,7 +256,7 @@ def main():
     p.add_argument("--steps", type=int)
     args = p.parse_args()
     r = recipe.load(args.recipe)
-    torch.set_num_threads(r["threads"])
+    recipe.prepare(r)
     minutes = args.minutes or (None if args.steps else r["tee"]["minutes"])
     train(r, args.data, args.cache, args.out, args.start, minutes, args.steps)
 

@@ -1,0 +1,62 @@
+"""All stages of a recipe, one after the other: caches, TEE, scenes, fusion, export.
+
+A stage whose result exists is skipped; a stage that was stopped goes on from its last checkpoint."""
+import argparse
+import pathlib
+
+from minivlm import weights
+from train import cache, convert, export, fuse, recipe, scenes, tee
+
+
+def sets_of(root) -> list[str]:
+    return sorted(f.name for f in pathlib.Path(root).iterdir() if (f / "images").is_dir())
+
+
+def make_scenes(r, root, cached, tee_file, out):
+    images = cache.Images(cached)
+    files, mirrored = scenes.wanted_files(root, images)
+    config = recipe.model_config(r, answers=1)
+    seer, taps = tee.load(r, tee_file), cache.open_taps(r, cached)
+    scenes.build(seer, images, taps, files, out, config.image.size, config.roi.max_regions, mirrored)
+
+
+def make_model(r, checkpoint, out, kind="int8"):
+    model, config = export.load(r, checkpoint)
+    labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
+    card = "Trained, not yet measured: see docs/training.md for what a model card should say.\n"
+    weights.export(model, config, out, export.kind_of(kind), model.tokenizer.tokens, labels, card)
+
+
+def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path) -> None:
+    stage = r["fuse"]["all"]
+    if r.get("sources") and not (work / "converted").exists():
+        convert.convert(r, root)
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "converted").touch()
+    if not (work / "cache/done").exists():
+        cache.build(r, root, work / "cache", cache.list_files(root, sets_of(root)), workers=r["threads"])
+        (work / "cache/done").touch()
+    if not (work / "tee/tee.pt").exists():
+        tee.train(r, root, work / "cache", work / "tee", minutes=r["tee"].get("minutes"), steps=r["tee"].get("steps"))
+    if not (work / "scenes/scenes.json").exists():
+        make_scenes(r, root, work / "cache", work / "tee/tee.pt", work / "scenes")
+    if not (work / "all/final.pt").exists():
+        fuse.train(r, "all", root, work / "scenes", work / "all", work / "tee/tee.pt",
+                   minutes=stage.get("minutes"), steps=stage.get("steps"))
+    make_model(r, work / "all/final.pt", out)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--recipe", required=True)
+    p.add_argument("--data", required=True, type=pathlib.Path)
+    p.add_argument("--work", required=True, type=pathlib.Path, help="caches, checkpoints and logs")
+    p.add_argument("--out", required=True, type=pathlib.Path, help="model directory to write")
+    args = p.parse_args()
+    r = recipe.load(args.recipe)
+    recipe.prepare(r)
+    run(r, args.data, args.work, args.out)
+
+
+if __name__ == "__main__":
+    main()
