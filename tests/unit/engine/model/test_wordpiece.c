@@ -202,6 +202,12 @@ static void test_decoding_what_is_no_word(void)
     int n = wordpiece_encode(words, "catinging", 9, pieces, 16);
     CHECK_INT(wordpiece_decode(words, pieces + 1, n - 1, out, sizeof(out)), 6);
     CHECK_STR(out, "inging");
+    int glued[3];
+    CHECK_INT(wordpiece_encode(words, "(", 1, glued, 1), 1);
+    glued[1] = pieces[1];
+    glued[2] = a;
+    CHECK_INT(wordpiece_decode(words, glued, 3, out, sizeof(out)), 8);
+    CHECK_STR(out, "(ing cat");
 }
 
 static void test_decoding_into_little_room(void)
