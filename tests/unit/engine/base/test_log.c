@@ -85,9 +85,9 @@ static void test_invalid_utf8(void)
 
 static void test_cut(void)
 {
-    static char text[3 * LOG_MAX_LINE];
+    static char text[3 * LOG_MAX_LINE + 1];
     for (int kind = 0; kind < 3; kind++) { /* plain, escaped, two bytes a character */
-        for (size_t i = 0; i + 1 < sizeof(text); i += 2) {
+        for (size_t i = 0; i + 2 < sizeof(text); i += 2) {
             memcpy(text + i, kind == 0 ? "xx" : kind == 1 ? "\n\"" : "\xc3\xbc", 2);
         }
         for (size_t length = LOG_MAX_LINE - 200; length < LOG_MAX_LINE + 40; length++) {
