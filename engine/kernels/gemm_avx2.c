@@ -1,9 +1,11 @@
 /* 6 rows x 2 vectors: 12 sums, one line of the panel in 2 registers and one broadcast, of 16 registers. */
-enum { GEMM_VECS = 2, GEMM_ROWS = 6 };
-#define GEMM_COLUMN(X, vecs) X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs)
-#define GEMM_TILES(X)        GEMM_COLUMN(X, 1) GEMM_COLUMN(X, 2)
+enum { TILE_VECS = 2, TILE_ROWS = 6 };
+#define TILE_COLUMN(X, vecs) X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs)
+#define TILE_LIST(X)         TILE_COLUMN(X, 1) TILE_COLUMN(X, 2)
 
 #include "engine/kernels/vec_avx2.inc"
+
+#include "engine/kernels/tile.inc"
 
 #include "engine/kernels/gemm.inc"
 

@@ -10,10 +10,22 @@
 
 void gemm_ref_install(struct kernels *k);
 void conv_ref_install(struct kernels *k);
+void maps_ref_install(struct kernels *k);
 void attend_ref_install(struct kernels *k);
 void rows_ref_install(struct kernels *k);
+
 void gemm_avx2_install(struct kernels *k);
+void conv_avx2_install(struct kernels *k);
+void maps_avx2_install(struct kernels *k);
+void attend_avx2_install(struct kernels *k);
+void rows_avx2_install(struct kernels *k);
+
 void gemm_avx512_install(struct kernels *k);
+void conv_avx512_install(struct kernels *k);
+void maps_avx512_install(struct kernels *k);
+void attend_avx512_install(struct kernels *k);
+void rows_avx512_install(struct kernels *k);
+
 void gemm_openblas_install(struct kernels *k);
 
 #endif

@@ -43,13 +43,22 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
     k->gemm_backend = backend;
     gemm_ref_install(k);
     conv_ref_install(k);
+    maps_ref_install(k);
     attend_ref_install(k);
     rows_ref_install(k);
     if (isa >= ISA_AVX2) {
         gemm_avx2_install(k);
+        conv_avx2_install(k);
+        maps_avx2_install(k);
+        attend_avx2_install(k);
+        rows_avx2_install(k);
     }
     if (isa >= ISA_AVX512) {
         gemm_avx512_install(k);
+        conv_avx512_install(k);
+        maps_avx512_install(k);
+        attend_avx512_install(k);
+        rows_avx512_install(k);
     }
     if (backend == GEMM_OPENBLAS) {
         gemm_openblas_install(k);

@@ -1,0 +1,94 @@
+/* The choice of a table: caps, names, completeness, the same pointer every time and from any thread. */
+#include "engine/kernels/list.h"
+#include "tests/support/check.h"
+
+#include <pthread.h>
+
+static void test_names(void)
+{
+    CHECK_STR(isa_name(ISA_REF), "ref");
+    CHECK_STR(isa_name(ISA_AVX2), "avx2");
+    CHECK_STR(isa_name(ISA_AVX512), "avx512");
+    CHECK_STR(gemm_backend_name(GEMM_NATIVE), "native");
+    CHECK_STR(gemm_backend_name(GEMM_OPENBLAS), "openblas");
+}
+
+static void *select_one(void *out)
+{
+    *(const struct kernels **)out = kernels_select(ISA_AVX512, GEMM_NATIVE);
+    return NULL;
+}
+
+/* Runs first: the tables are made by whoever comes first. */
+static void test_threads(void)
+{
+    enum { N = 8 };
+    pthread_t threads[N];
+    const struct kernels *seen[N];
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(pthread_create(&threads[i], NULL, select_one, &seen[i]), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(pthread_join(threads[i], NULL), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK(seen[i] == kernels_select(ISA_AVX512, GEMM_NATIVE));
+    }
+}
+
+static void test_caps(void)
+{
+    enum isa best = kernels_detect_isa();
+    fprintf(stderr, "this CPU: %s\n", isa_name(best));
+    for (int isa = ISA_REF; isa < ISA_COUNT; isa++) {
+        for (int b = 0; b < GEMM_BACKEND_COUNT; b++) {
+            const struct kernels *k = kernels_select((enum isa)isa, (enum gemm_backend)b);
+            CHECK_INT(k->isa, isa < (int)best ? isa : (int)best);
+            CHECK_INT(k->gemm_backend, b);
+        }
+    }
+}
+
+static void test_complete(void)
+{
+    for (int isa = ISA_REF; isa < ISA_COUNT; isa++) {
+        for (int b = 0; b < GEMM_BACKEND_COUNT; b++) {
+            const struct kernels *k = kernels_select((enum isa)isa, (enum gemm_backend)b);
+#define PRESENT(op) CHECK(k->op != NULL);
+            LIST_ALL(PRESENT)
+#undef PRESENT
+            CHECK(k->gemm_pack && k->gemm_packed_floats);
+        }
+    }
+}
+
+/* Every operation but the plain copy has a version of its own in every instruction set. */
+static void test_overlays(void)
+{
+    const struct kernels *ref = kernels_select(ISA_REF, GEMM_NATIVE);
+    const struct kernels *avx2 = kernels_select(ISA_AVX2, GEMM_NATIVE),
+                         *avx512 = kernels_select(ISA_AVX512, GEMM_NATIVE);
+    int same_avx2 = 0, same_avx512 = 0;
+#define COUNT(op)                                                                                                      \
+    same_avx2 += avx2->op == ref->op;                                                                                  \
+    same_avx512 += avx512->op == avx2->op;
+    LIST_ALL(COUNT)
+#undef COUNT
+    if (kernels_detect_isa() >= ISA_AVX2) {
+        CHECK_INT(same_avx2, 1);
+    }
+    if (kernels_detect_isa() >= ISA_AVX512) {
+        CHECK_INT(same_avx512, 1);
+    }
+    CHECK(kernels_select(ISA_REF, GEMM_OPENBLAS)->gemm != ref->gemm);
+}
+
+int main(void)
+{
+    test_threads();
+    test_names();
+    test_caps();
+    test_complete();
+    test_overlays();
+    return check_result();
+}
