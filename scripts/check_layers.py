@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""Checks who includes whom: the folder is the layer, and a library belongs to the files named here.
+
+    check_layers.py               checks engine/, config/ and server/; exit code 1 and one line for each fault
+    check_layers.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
+
+Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
+appear only in the files of LIBRARIES; other system headers must be of the C library; a header compiles alone (a header
+without an include guard is a list for macros and is left out)."""
+import argparse
+import concurrent.futures
+import fnmatch
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TOP_FOLDERS = ("engine", "config", "server")
+
+# folder -> what its files may include; the first match counts
+LAYERS = [
+    ("engine/base/", ["engine/base/*"]),
+    ("engine/image/", ["engine/base/*", "engine/image/*"]),
+    ("engine/kernels/", ["engine/base/*", "engine/kernels/*"]),
+    ("engine/model/", ["engine/base/*", "engine/kernels/*", "engine/model/*"]),
+    ("engine/cli/", ["engine/base/*", "engine/engine.h", "engine/job.h", "engine/cli/*"]),
+    ("engine/", ["engine/*"]),
+    ("config/", ["engine/base/*", "config/*"]),
+    ("server/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/*", "web/*"]),
+]
+# what the facade must not reach although "engine/*" would allow it
+FORBIDDEN = [("engine/", ["engine/cli/*"])]
+
+# system header -> the only files that may include it
+LIBRARIES = [
+    (["jpeglib.h", "jerror.h", "jmorecfg.h", "turbojpeg.h"], ["engine/image/jpeg.c"]),
+    (["png.h", "pngconf.h"], ["engine/image/png.c"]),
+    (["webp/*"], ["engine/image/webp.c"]),
+    (["nettle/*"], ["engine/base/sha256.c", "engine/base/base64.c"]),
+    (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
+    (["*intrin.h", "cpuid.h"], [f"engine/kernels/*_{isa}.{end}" for isa in ("avx2", "avx512", "amx") for end in ("c", "inc")]),
+    (["jansson.h"], ["config/config*.c", "engine/model/*.[ch]", "engine/cli/*.[ch]", "server/api_*.[ch]", "server/json*.[ch]",
+                     "server/reply*.[ch]", "server/openai*.[ch]", "server/input*.[ch]", "server/body*.[ch]"]),
+    (["uv.h", "uv/*"], ["server/loop.c"]),
+    (["microhttpd.h"], ["server/http*.[ch]"]),
+    (["sqlite3.h"], ["server/collection*.c"]),
+    (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "poll.h", "sys/epoll.h"], ["server/*", "engine/cli/*"]),
+]
+C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float getopt inttypes iso646 langinfo libgen limits linux/* locale
+    malloc math pthread sched setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
+    string strings sys/* sysexits tgmath threads time ucontext unistd wchar wctype""".split())
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
+COMMENT = re.compile(r"/\*.*?\*/", re.S)
+GUARD = re.compile(r"^[ \t]*#[ \t]*(ifndef \w+_H\b|pragma once)", re.M)
+
+
+def matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, p) for p in patterns)
+
+
+def layer_of(table: list, path: str) -> list[str]:
+    return next((allowed for folder, allowed in table if path.startswith(folder)), [])
+
+
+def own_include(root: pathlib.Path, path: str, target: str) -> str | None:
+    """What is wrong with #include "target" in path."""
+    if not (root / target).is_file() and not target.startswith("web/"):
+        return "is not a file; includes are written from the root"
+    facade = path.count("/") == 1 and path.startswith("engine/")
+    if not matches(target, layer_of(LAYERS, path)) or (facade and matches(target, layer_of(FORBIDDEN, path))):
+        return "is not a lower layer"
+    return None
+
+
+def system_include(path: str, target: str) -> str | None:
+    for headers, owners in LIBRARIES:
+        if matches(target, headers):
+            return None if matches(path, owners) else f"belongs to {', '.join(owners)}"
+    stem = target.removesuffix(".h")
+    return None if matches(stem, list(C_LIBRARY)) else "is neither of the C library nor in the table of libraries"
+
+
+def sources(root: pathlib.Path) -> list[str]:
+    found = (p for top in TOP_FOLDERS for p in (root / top).rglob("*") if p.suffix in (".c", ".h", ".inc"))
+    return sorted(str(p.relative_to(root)) for p in found)
+
+
+def check_includes(root: pathlib.Path, path: str) -> list[str]:
+    text = (root / path).read_text()
+    text = COMMENT.sub(lambda m: "\n" * m.group().count("\n"), text)
+    faults = []
+    for found in INCLUDE.finditer(text):
+        kind, target = found.groups()
+        fault = own_include(root, path, target) if kind == '"' else system_include(path, target)
+        if fault:
+            line = text.count("\n", 0, found.start(1)) + 1
+            faults.append(f"{path}:{line}: {target} {fault}")
+    return faults
+
+
+def check_header(root: pathlib.Path, path: str) -> list[str]:
+    """Compiles a file that has only this header, twice, so that a missing guard shows too."""
+    if not GUARD.search((root / path).read_text()):
+        return []
+    command = [os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+               "-I.", "-x", "c", "-"]
+    text = f'#include "{path}"\n#include "{path}"\n'
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd=root)
+    told = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr)
+    return [] if done.returncode == 0 else [f"{path}: does not compile alone: {told}"]
+
+
+def check(root: pathlib.Path) -> list[str]:
+    paths = sources(root)
+    faults = [f for path in paths for f in check_includes(root, path)]
+    headers = [p for p in paths if p.endswith(".h")]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        faults += [f for found in pool.map(lambda p: check_header(root, p), headers) for f in found]
+    return faults
+
+
+# ---- self-test ----
+
+GOOD = {
+    "engine/base/a.h": "#ifndef A_H\n#define A_H\n#include <stdint.h>\nuint8_t a(void);\n#endif\n",
+    "engine/base/a.c": '#include "engine/base/a.h"\n#include <pthread.h>\n#include <sys/stat.h>\n/* #include <uv.h> */\n',
+    "engine/base/list.h": "X(not, alone)\n",
+    "engine/image/jpeg.c": '#include "engine/base/a.h"\n#include <jpeglib.h>\n',
+    "engine/kernels/gemm_avx2.c": "#include <immintrin.h>\n",
+    "engine/model/m.h": '#ifndef M_H\n#define M_H\n#include "engine/base/a.h"\n#endif\n',
+    "engine/engine.h": "#ifndef ENGINE_H\n#define ENGINE_H\n#endif\n",
+    "engine/engine.c": '#include "engine/engine.h"\n#include "engine/model/m.h"\n#include "engine/base/a.h"\n',
+    "engine/cli/main.c": '#include "engine/engine.h"\n',
+    "config/config.c": '#include "engine/base/a.h"\n#include <jansson.h>\n',
+    "server/loop.c": '#include "engine/engine.h"\n#include "engine/base/a.h"\n#include <uv.h>\n',
+}
+PLANTED = [
+    ("engine/base/b.c", '#include "engine/model/m.h"\n', "engine/base/b.c:1: engine/model/m.h is not a lower layer"),
+    ("engine/image/b.c", '\n#include "engine/model/m.h"\n', "engine/image/b.c:2: engine/model/m.h is not a lower layer"),
+    ("engine/model/b.c", '#include "engine/engine.h"\n', "engine/model/b.c:1: engine/engine.h is not a lower layer"),
+    ("config/b.c", '#include "engine/engine.h"\n', "config/b.c:1: engine/engine.h is not a lower layer"),
+    ("server/b.c", '#include "engine/model/m.h"\n', "server/b.c:1: engine/model/m.h is not a lower layer"),
+    ("engine/cli/b.c", '#include "engine/model/m.h"\n', "engine/cli/b.c:1: engine/model/m.h is not a lower layer"),
+    ("engine/cli/b.h", "#ifndef B_H\n#define B_H\n#endif\n", None),
+    ("engine/b.c", '#include "engine/cli/b.h"\n', "engine/b.c:1: engine/cli/b.h is not a lower layer"),
+    ("engine/base/c.c", '#include "a.h"\n', "engine/base/c.c:1: a.h is not a file"),
+    ("engine/image/png.c", "#include <jpeglib.h>\n", "engine/image/png.c:1: jpeglib.h belongs to"),
+    ("server/route.c", "#  include <microhttpd.h>\n", "server/route.c:1: microhttpd.h belongs to"),
+    ("engine/kernels/gemm_ref.c", "#include <immintrin.h>\n", "engine/kernels/gemm_ref.c:1: immintrin.h belongs to"),
+    ("engine/base/d.c", "#include <jansson.h>\n", "engine/base/d.c:1: jansson.h belongs to"),
+    ("engine/base/e.c", "/* x\n*/ #include <curl/curl.h>\n", "engine/base/e.c:2: curl/curl.h is neither"),
+    ("engine/base/f.h", "#ifndef F_H\n#define F_H\nuint8_t f(void);\n#endif\n", "engine/base/f.h: does not compile alone"),
+]
+
+
+def write_tree(root: pathlib.Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
+def self_test() -> list[str]:
+    failures = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        write_tree(root, GOOD)
+        failures += [f"reported in a good tree: {f}" for f in check(root)]
+        write_tree(root, {path: text for path, text, _ in PLANTED})
+        found = check(root)
+        expected = [message for _, _, message in PLANTED if message]
+        failures += [f"not found: {m}" for m in expected if not any(f.startswith(m) for f in found)]
+        failures += [f"not planted: {f}" for f in found if not any(f.startswith(m) for m in expected)]
+    return failures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--self-test", action="store_true")
+    arguments = parser.parse_args()
+    faults = self_test() if arguments.self_test else check(ROOT)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults:
+        print(f"self-test: {len(PLANTED) - 1} planted faults found" if arguments.self_test
+              else f"layers: {len(sources(ROOT))} files are in order")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
