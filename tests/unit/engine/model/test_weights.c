@@ -165,17 +165,19 @@ static void test_header_lengths(void)
     }
 }
 
-/* Every byte of the header gets every value; cut short at every length. What is accepted is walked over (ASan). */
+/* Every bit of the header flipped and every byte replaced by some that mean something; cut short at every length. What
+ * is accepted is walked over (ASan). */
 static void test_every_byte_flipped(void)
 {
+    static const unsigned char values[] = {0, 0xff, '0', '9', '-', '"', '{', ']', ',', 'e', ' '};
     static struct file f;
     int accepted = 0;
     make(&f, good, 32);
     for (size_t i = 0; i < f.n - 32; i++) {
         unsigned char original = f.bytes[i];
-        for (int value = 0; value < 256; value++) {
+        for (size_t k = 0; k < 8 + sizeof(values); k++) {
             struct weights *w = NULL;
-            f.bytes[i] = (unsigned char)value;
+            f.bytes[i] = k < 8 ? original ^ (unsigned char)(1u << k) : values[k - 8];
             if (weights_parse(&w, f.bytes, f.n, "file", NULL) == OK) {
                 accepted++;
                 CHECK(weights_check_finite(w, NULL) == OK);
@@ -184,7 +186,7 @@ static void test_every_byte_flipped(void)
         }
         f.bytes[i] = original;
     }
-    CHECK(accepted > 1000); /* names may change, and the file as it was is among them */
+    CHECK(accepted > 50); /* names may change */
     for (size_t n = 0; n < f.n; n++) {
         char *exact = malloc(n + 1);
         memcpy(exact, f.bytes, n);
@@ -253,24 +255,33 @@ static void test_not_finite(void)
     }
 }
 
-static void test_tiny_model(void)
+/* Written by the public package: fp32, and int8 with scales. */
+static void check_model(const char *dir, enum tensor_type type)
 {
     struct weights *w = NULL;
     struct errbuf e;
-    char hex[65];
-    CHECK_INT(weights_open(&w, TINY, &e), OK);
+    char path[128], hex[65];
+    snprintf(path, sizeof(path), "%s/model.safetensors", dir);
+    CHECK_INT(weights_open(&w, path, &e), OK);
     weights_sha256(w, hex);
+    snprintf(path, sizeof(path), "%s/config.json", dir);
     size_t n;
-    char *config = slurp("tests/data/tiny/config.json", &n);
+    char *config = slurp(path, &n);
     CHECK(strstr(config, hex) && strlen(hex) == 64);
     free(config);
     CHECK_INT(weights_check_finite(w, &e), OK);
     const struct tensor *t = weights_find(w, "fusion.embeddings.word.weight");
-    CHECK(t && t->n_dims == 2 && t->shape[0] == 247 && t->shape[1] == 48);
+    CHECK(t && t->type == type && t->n_dims == 2 && t->shape[0] == 247 && t->shape[1] == 48);
     for (int i = 0; i < weights_count(w); i++) {
         CHECK(weights_find(w, weights_at(w, i)->name) == weights_at(w, i));
     }
     weights_close(w);
+}
+
+static void test_small_models(void)
+{
+    check_model("tests/data/tiny", TENSOR_F32);
+    check_model("tests/data/tiny-lite", TENSOR_I8);
 }
 
 static void test_files_that_are_not_there(void)
@@ -347,7 +358,7 @@ int main(void)
     test_every_byte_flipped();
     test_many_tensors();
     test_not_finite();
-    test_tiny_model();
+    test_small_models();
     test_files_that_are_not_there();
     test_file_replaced_while_mapped();
     test_every_allocation_fails_once();
