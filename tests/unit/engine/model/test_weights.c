@@ -67,78 +67,79 @@ static void test_good_file(void)
 
 #define ONE(dtype, shape, offsets) "{\"t\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
 
+static const struct {
+    const char *header;
+    size_t n_data;
+    const char *fragment; /* NULL: the file is fine */
+} malformed[] = {
+    {ONE("F32", "[4]", "[0,16]"), 16, NULL},
+    {"", 0, "file: line"},
+    {"[]", 0, "must be a JSON object"},
+    {"{}", 0, "0 tensors"},
+    {"{\"__metadata__\":{}}", 0, "0 tensors"},
+    {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
+    {"{\"__metadata__\":{\"k\":1}}", 0, "__metadata__ 'k' is not a string"},
+    {"{} x", 0, "file: line 1"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},\"t\":{}}", 16, "duplicate"},
+    {"{\"t\":{\"dtype\":\"F32\",\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "duplicate"},
+    {"{\"t\":[[[[]]]]}", 0, "nested deeper than 3"},
+    {"{\"t\":1}", 0, "tensor 't': must have exactly the keys"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4]}}", 16, "tensor 't': must have exactly the keys"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16],\"x\":0}}", 16, "must have exactly the keys"},
+    {"{\"\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "name must have 1 to 255"},
+    {"{\"a b\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "tensor 'a b': the name has"},
+    {"{\"\\n\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "tensor '?': the name has"},
+    {"{\"\\u0000\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "file: line 1"},
+    {ONE("F16", "[4]", "[0,8]"), 8, "tensor 't': dtype 'F16' is not"},
+    {ONE("f32", "[4]", "[0,16]"), 16, "dtype 'f32' is not"},
+    {"{\"t\":{\"dtype\":7,\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "dtype '' is not"},
+    {ONE("F32", "4", "[0,16]"), 16, "tensor 't': shape is not an array"},
+    {ONE("F32", "[1,1,1,1,4]", "[0,16]"), 16, "more than 4 dimensions"},
+    {ONE("F32", "[0]", "[0,0]"), 0, "not a whole number above 0"},
+    {ONE("F32", "[-4]", "[0,16]"), 16, "not a whole number above 0"},
+    {ONE("F32", "[4.0]", "[0,16]"), 16, "not a whole number above 0"},
+    {ONE("F32", "[\"4\"]", "[0,16]"), 16, "not a whole number above 0"},
+    {ONE("F32", "[5]", "[0,20]"), 16, "needs more bytes than the file has"},
+    {ONE("F32", "[4611686018427387904,4]", "[0,16]"), 16, "needs more bytes"},
+    {ONE("F32", "[4294967296,4294967296]", "[0,16]"), 16, "needs more bytes"},
+    {ONE("I8", "[65536,65536,65536,65536]", "[0,16]"), 16, "needs more bytes"},
+    {ONE("I8", "[9223372036854775807]", "[0,16]"), 16, "needs more bytes"},
+    {ONE("I8", "[9223372036854775808]", "[0,16]"), 16, "file: line 1"},
+    {ONE("F32", "[4]", "[0]"), 16, "data_offsets are not"},
+    {ONE("F32", "[4]", "[0,16,0]"), 16, "data_offsets are not"},
+    {ONE("F32", "[4]", "{}"), 16, "data_offsets are not"},
+    {ONE("F32", "[4]", "[-16,0]"), 16, "data_offsets are not"},
+    {ONE("F32", "[4]", "[16,0]"), 16, "data_offsets are not"},
+    {ONE("F32", "[4]", "[0,16.0]"), 16, "data_offsets are not"},
+    {ONE("F32", "[4]", "[4,20]"), 16, "point outside the file"},
+    {ONE("F32", "[4]", "[9223372036854775791,9223372036854775807]"), 16, "point outside the file"},
+    {ONE("F32", "[4]", "[0,12]"), 16, "do not fit the shape"},
+    {ONE("BF16", "[4]", "[0,16]"), 16, "do not fit the shape"},
+    {ONE("F32", "[3]", "[2,14]"), 16, "tensor 't': the data are not aligned"},
+    {ONE("BF16", "[3]", "[1,7]"), 8, "tensor 't': the data are not aligned"},
+    {ONE("F32", "[3]", "[0,12]"), 16, "file: 4 bytes after the last tensor"},
+    {ONE("F32", "[3]", "[4,16]"), 16, "tensor 't': does not begin where"},
+    {"{\"a\":{\"dtype\":\"I8\",\"shape\":[9],\"data_offsets\":[0,9]},"
+     "\"b\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[8,16]}}",
+     16, "tensor 'b': overlaps"},
+    {"{\"b\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[0,8]},"
+     "\"a\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[0,8]}}",
+     8, "tensor 'b': overlaps"},
+    {"{\"a\":{\"dtype\":\"I8\",\"shape\":[7],\"data_offsets\":[0,7]},"
+     "\"b\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[8,16]}}",
+     16, "tensor 'b': does not begin where"},
+};
+
 static void test_malformed_files(void)
 {
-    static const struct {
-        const char *header;
-        size_t n_data;
-        const char *fragment; /* NULL: the file is fine */
-    } cases[] = {
-        {ONE("F32", "[4]", "[0,16]"), 16, NULL},
-        {"", 0, "file: line"},
-        {"[]", 0, "must be a JSON object"},
-        {"{}", 0, "0 tensors"},
-        {"{\"__metadata__\":{}}", 0, "0 tensors"},
-        {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
-        {"{\"__metadata__\":{\"k\":1}}", 0, "__metadata__ 'k' is not a string"},
-        {"{} x", 0, "file: line 1"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},\"t\":{}}", 16, "duplicate"},
-        {"{\"t\":{\"dtype\":\"F32\",\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "duplicate"},
-        {"{\"t\":[[[[]]]]}", 0, "nested deeper than 3"},
-        {"{\"t\":1}", 0, "tensor 't': must have exactly the keys"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4]}}", 16, "tensor 't': must have exactly the keys"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16],\"x\":0}}", 16, "must have exactly the keys"},
-        {"{\"\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "name must have 1 to 255"},
-        {"{\"a b\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "tensor 'a b': the name has"},
-        {"{\"\\n\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "tensor '?': the name has"},
-        {"{\"\\u0000\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "file: line 1"},
-        {ONE("F16", "[4]", "[0,8]"), 8, "tensor 't': dtype 'F16' is not"},
-        {ONE("f32", "[4]", "[0,16]"), 16, "dtype 'f32' is not"},
-        {"{\"t\":{\"dtype\":7,\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "dtype '' is not"},
-        {ONE("F32", "4", "[0,16]"), 16, "tensor 't': shape is not an array"},
-        {ONE("F32", "[1,1,1,1,4]", "[0,16]"), 16, "more than 4 dimensions"},
-        {ONE("F32", "[0]", "[0,0]"), 0, "not a whole number above 0"},
-        {ONE("F32", "[-4]", "[0,16]"), 16, "not a whole number above 0"},
-        {ONE("F32", "[4.0]", "[0,16]"), 16, "not a whole number above 0"},
-        {ONE("F32", "[\"4\"]", "[0,16]"), 16, "not a whole number above 0"},
-        {ONE("F32", "[5]", "[0,20]"), 16, "needs more bytes than the file has"},
-        {ONE("F32", "[4611686018427387904,4]", "[0,16]"), 16, "needs more bytes"},
-        {ONE("F32", "[4294967296,4294967296]", "[0,16]"), 16, "needs more bytes"},
-        {ONE("I8", "[65536,65536,65536,65536]", "[0,16]"), 16, "needs more bytes"},
-        {ONE("I8", "[9223372036854775807]", "[0,16]"), 16, "needs more bytes"},
-        {ONE("I8", "[9223372036854775808]", "[0,16]"), 16, "file: line 1"},
-        {ONE("F32", "[4]", "[0]"), 16, "data_offsets are not"},
-        {ONE("F32", "[4]", "[0,16,0]"), 16, "data_offsets are not"},
-        {ONE("F32", "[4]", "{}"), 16, "data_offsets are not"},
-        {ONE("F32", "[4]", "[-16,0]"), 16, "data_offsets are not"},
-        {ONE("F32", "[4]", "[16,0]"), 16, "data_offsets are not"},
-        {ONE("F32", "[4]", "[0,16.0]"), 16, "data_offsets are not"},
-        {ONE("F32", "[4]", "[4,20]"), 16, "point outside the file"},
-        {ONE("F32", "[4]", "[9223372036854775791,9223372036854775807]"), 16, "point outside the file"},
-        {ONE("F32", "[4]", "[0,12]"), 16, "do not fit the shape"},
-        {ONE("BF16", "[4]", "[0,16]"), 16, "do not fit the shape"},
-        {ONE("F32", "[3]", "[2,14]"), 16, "tensor 't': the data are not aligned"},
-        {ONE("BF16", "[3]", "[1,7]"), 8, "tensor 't': the data are not aligned"},
-        {ONE("F32", "[3]", "[0,12]"), 16, "file: 4 bytes after the last tensor"},
-        {ONE("F32", "[3]", "[4,16]"), 16, "tensor 't': does not begin where"},
-        {"{\"a\":{\"dtype\":\"I8\",\"shape\":[9],\"data_offsets\":[0,9]},"
-         "\"b\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[8,16]}}",
-         16, "tensor 'b': overlaps"},
-        {"{\"b\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[0,8]},"
-         "\"a\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[0,8]}}",
-         8, "tensor 'b': overlaps"},
-        {"{\"a\":{\"dtype\":\"I8\",\"shape\":[7],\"data_offsets\":[0,7]},"
-         "\"b\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[8,16]}}",
-         16, "tensor 'b': does not begin where"},
-    };
     static struct file f;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        make(&f, cases[i].header, cases[i].n_data);
+    for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+        make(&f, malformed[i].header, malformed[i].n_data);
         const char *message = message_of(f.bytes, f.n);
-        bool is_as_expected = cases[i].fragment ? message && strstr(message, cases[i].fragment) : !message;
+        bool is_as_expected = malformed[i].fragment ? message && strstr(message, malformed[i].fragment) : !message;
         CHECK(is_as_expected);
         if (!is_as_expected) {
-            fprintf(stderr, "  %s\n  gave: %s\n", cases[i].header, message ? message : "no error");
+            fprintf(stderr, "  %s\n  gave: %s\n", malformed[i].header, message ? message : "no error");
         }
     }
 }
