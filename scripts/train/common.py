@@ -5,6 +5,7 @@ import pathlib
 import time
 
 import torch
+import torch.distributed as dist
 
 
 class Run:
@@ -50,7 +51,7 @@ class Run:
 
     def report(self, every: int, **extra):
         """Prints and logs the means since the last report, at every `every` steps."""
-        if self.step % every and not extra:
+        if (self.step % every and not extra) or rank():
             return
         row = {name: round(self.sums[name] / self.counts[name], 4) for name in self.sums}
         row = {"stage": self.folder.name, "step": self.step, "minutes": round(self.elapsed / 60, 2), **row, **extra}
@@ -61,7 +62,7 @@ class Run:
         print(f"[{bar:<20}] " + " ".join(f"{k} {v}" for k, v in row.items() if k != "stage"), flush=True)
 
     def save(self, state: dict, force=False):
-        if force or time.time() - self.saved > 60 * self.save_minutes:
+        if rank() == 0 and (force or time.time() - self.saved > 60 * self.save_minutes):
             state = {**state, "run": {"step": self.step, "elapsed": self.elapsed}}
             torch.save(state, self.folder / "last.tmp")
             (self.folder / "last.tmp").replace(self.folder / "last.pt")
@@ -108,12 +109,50 @@ def optimiser(groups, weight_decay=0.05):
     return torch.optim.AdamW([g for g in out if g["params"]], betas=(0.9, 0.98), eps=1e-6, fused=True)
 
 
+def join(rank: int, world: int, port: int) -> None:
+    """Several processes, each on its own part of every batch. On cores that others use too, two processes of one thread
+    wait for each other once a step; two threads of one process would wait at every operation."""
+    if world > 1:
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def share_gradients(parameters) -> None:
+    """Mean over the processes; all of them took the same task, so the same parameters have gradients."""
+    if world() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= world()
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
+        gradient.copy_(part.view_as(gradient))
+
+
+def over(run: "Run") -> bool:
+    """Whether the run is done. All processes follow the first one's clock."""
+    if world() > 1:
+        now = torch.tensor([run.elapsed, float(run.done)], dtype=torch.float64)
+        dist.broadcast(now, 0)
+        run.before += float(now[0]) - run.elapsed
+        return bool(now[1])
+    return run.done
+
+
 def step(opt, loss, run: Run, clip=1.0):
     """One update with the gradient cut to length `clip`."""
     for group in opt.param_groups:
         group["lr"] = group["base"] * run.rate()
     opt.zero_grad(set_to_none=True)
     loss.backward()
+    share_gradients([p for g in opt.param_groups for p in g["params"]])
     torch.nn.utils.clip_grad_norm_([p for g in opt.param_groups for p in g["params"]], clip)
     opt.step()
     run.step += 1

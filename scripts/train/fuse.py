@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from minivlm import MiniVLM, config as cfg
 from minivlm.model import Labels
 from minivlm.text import Tokenizer
-from train import batches, common, data, pretrained, recipe
+from train import align, batches, common, data, pretrained, recipe
 from train.scenes import Scenes
 
 
@@ -22,7 +22,7 @@ class Corpus:
 
     def __init__(self, root, scenes: Scenes, tokenizer: Tokenizer, config: cfg.Config, answers=None, sentences=False):
         self.scenes, self.tokenizer, self.config = scenes, tokenizer, config
-        self.rng = random.Random(7)
+        self.rng = random.Random(7 + common.rank())
         known = scenes.row
         self.records = [c for c in data.captions(root) if c.image in known]
         asked = [q for q in data.questions(root) if q.image in known]
@@ -137,7 +137,7 @@ class Fuser:
         head, rows = self.model.heads.caption, self.corpus.vocabulary
         x = head.norm(F.gelu(head.transform(x)))
         logits = F.linear(x, self.model.fusion.embeddings.word.weight[rows], head.bias[rows])
-        return F.cross_entropy(logits, self.corpus.output_row[targets], label_smoothing=smoothing)
+        return F.cross_entropy(logits, self.corpus.output_row[targets], label_smoothing=smoothing, ignore_index=-1)
 
     def caption(self, items, train=True):
         flips = self.corpus.scenes.flips([i[0] for i in items]) if train else [0] * len(items)
@@ -239,7 +239,7 @@ def validate(fuser: Fuser, count: int) -> dict:
     return {k: round(sum(v) / len(v), 4) for k, v in out.items() if v}
 
 
-def train(r, stage, root, scenes_folder, out, tee_file=None, start=None, minutes=None, steps=None):
+def train(r, stage, root, scenes_folder, out, tee_file=None, words=None, start=None, minutes=None, steps=None):
     s = r["fuse"][stage]
     torch.manual_seed(r["seed"])
     scenes = Scenes(scenes_folder)
@@ -251,6 +251,8 @@ def train(r, stage, root, scenes_folder, out, tee_file=None, start=None, minutes
     model = build_model(config, corpus.answers, r, tee_file)
     if start:
         model.load_state_dict(torch.load(start, weights_only=True)["model"])
+    if words:
+        align.align(model, words, scenes, corpus.vocabulary)
     for part in (model.tee.backbone, model.tee.bifpn, model.tee.rpn):
         part.requires_grad_(False)
     fuser, run = Fuser(model, corpus, s), common.Run(out, minutes, steps)
@@ -265,41 +267,46 @@ def train(r, stage, root, scenes_folder, out, tee_file=None, start=None, minutes
     print(f"{stage}: captions {len(corpus.captions['train'])} pictures, questions {len(corpus.questions['train'])}, "
           f"text-only {len(corpus.text_questions)}, {len(corpus.vocabulary)} words, {len(corpus.answers)} answers", flush=True)
     loop(r, s, run, fuser, opt, average)
-    torch.save({"model": average.state, "answers": corpus.answers, "vocabulary": corpus.vocabulary}, pathlib.Path(out) / "final.pt")
+    if common.rank() == 0:
+        torch.save({"model": average.state, "answers": corpus.answers, "vocabulary": corpus.vocabulary},
+                   pathlib.Path(out) / "final.pt")
 
 
 def loop(r, s, run, fuser, opt, average):
     model, corpus = fuser.model, fuser.corpus
-    generator = torch.Generator("cpu").manual_seed(r["seed"] + run.step)
+    generator = torch.Generator("cpu").manual_seed(r["seed"] + run.step + 7919 * common.rank())
     captions = common.Shuffle(corpus.captions["train"], generator)
     questions = common.Shuffle(corpus.questions["train"], generator)
     texts = common.Shuffle(corpus.text_questions, generator)
     sentences = common.Shuffle(corpus.sentences, generator)
     tasks, shares = zip(*s["tasks"].items())
     model.train()
-    while not run.done:
+    batch = s["batch"] // common.world()
+    over = common.over(run)
+    while not over:
         task = random.Random(r["seed"] * 100003 + run.step).choices(tasks, shares)[0]
         if task == "caption":
-            loss, keep = fuser.caption(captions.take(s["batch"]))
+            loss, keep = fuser.caption(captions.take(batch))
         elif task == "sentence":
-            chosen = sentences.take(s["batch"] * 5)
-            loss, keep = fuser.sentence([chosen[i::s["batch"]] for i in range(s["batch"])]), 0.0
+            chosen = sentences.take(batch * 5)
+            loss, keep = fuser.sentence([chosen[i::batch] for i in range(batch)]), 0.0
         elif task == "vqa":
-            loss, keep = fuser.vqa(questions.take(s["batch"] * 3), texts.take(s["batch"] * 2) if texts.items else ())
+            loss, keep = fuser.vqa(questions.take(batch * 3), texts.take(batch * 2) if texts.items else ())
         else:
-            loss, keep = fuser.retrieve(captions.take(s["batch"]))
+            loss, keep = fuser.retrieve(captions.take(batch))
         common.step(opt, loss * s.get("weight", {}).get(task, 1.0) + s.get("keep", 0.2) * keep, run)
         if run.step % 4 == 0:
             average.update(model)
         run.add(**{task: loss, "keep": keep})
         run.report(s.get("report", 20))
-        if run.step % s["validate_every"] == 0 or run.done:
+        over = common.over(run)
+        if common.rank() == 0 and (run.step % s["validate_every"] == 0 or over):
             mine = {k: v.detach().clone() for k, v in model.state_dict().items()}
             model.load_state_dict(average.state)
             run.report(1, **validate(fuser, s["validate"]))
             model.load_state_dict(mine)
         run.save({"model": model.state_dict(), "opt": opt.state_dict(), "average": average.state,
-                  "answers": corpus.answers, "vocabulary": corpus.vocabulary}, force=run.done)
+                  "answers": corpus.answers, "vocabulary": corpus.vocabulary}, force=over)
 
 
 def main():
@@ -310,14 +317,22 @@ def main():
     p.add_argument("--scenes", required=True)
     p.add_argument("--out", required=True)
     p.add_argument("--tee", help="tee.pt of the first stage")
+    p.add_argument("--words", help="words.pt of the first stage: align regions with words (align.py)")
     p.add_argument("--start", help="final.pt of an earlier stage")
+    p.add_argument("--rank", type=int, default=0, help="number of this process among --world")
+    p.add_argument("--world", type=int, default=1, help="processes that train together")
+    p.add_argument("--port", type=int, default=29511)
     p.add_argument("--minutes", type=float)
     p.add_argument("--steps", type=int)
     args = p.parse_args()
     r = recipe.load(args.recipe)
     recipe.prepare(r)
+    common.join(args.rank, args.world, args.port)
+    if args.world > 1:
+        torch.set_num_threads(max(1, r["threads"] // args.world))
     minutes = args.minutes or (None if args.steps else r["fuse"][args.stage]["minutes"])
-    train(r, args.stage, args.data, args.scenes, args.out, args.tee, args.start, minutes, args.steps)
+    train(r, args.stage, args.data, args.scenes, args.out, args.tee, args.words, args.start, minutes,
+          args.steps)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path) -> N
     if not (work / "scenes/scenes.json").exists():
         make_scenes(r, root, work / "cache", work / "tee/tee.pt", work / "scenes")
     if not (work / "all/final.pt").exists():
-        fuse.train(r, "all", root, work / "scenes", work / "all", work / "tee/tee.pt",
+        fuse.train(r, "all", root, work / "scenes", work / "all", work / "tee/tee.pt", work / "tee/words.pt",
                    minutes=stage.get("minutes"), steps=stage.get("steps"))
     make_model(r, work / "all/final.pt", out)
 

@@ -89,7 +89,8 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150) -> dict
     seer, images = tee.load(r, folder / "tee/tee.pt"), cache.Images(cached)
     files, mirrored = scenes.wanted_files(root, images)
     scenes.build(seer, images, cache.open_taps(r, cached), files, folder / "scenes", 64, 6, mirrored, compiled=False)
-    fuse.train(r, "all", root, folder / "scenes", folder / "all", folder / "tee/tee.pt", steps=fuse_steps)
+    fuse.train(r, "all", root, folder / "scenes", folder / "all", folder / "tee/tee.pt", folder / "tee/words.pt",
+               steps=fuse_steps)
     model, config = export.load(r, folder / "all/final.pt")
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("int8"), model.tokenizer.tokens, labels, "smoke\n")

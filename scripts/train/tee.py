@@ -6,7 +6,6 @@ Boxes are few, so the region features learn from three teachers at once:
   words     which words people use about the picture: regions vote (log-sum-exp), one output a word
 Without the last two the features know little beyond "person"."""
 import argparse
-import json
 import pathlib
 from collections import Counter
 
@@ -235,7 +234,8 @@ def train(r, root, cache, out, start=None, minutes=None, steps=None):
     run.report(1, word_map=round(stage.word_ranking(files, targets), 4))
     run.save({"tee": model.state_dict(), "teachers": teachers.state_dict(), "opt": opt.state_dict()}, force=True)
     torch.save(model.state_dict(), pathlib.Path(out) / "tee.pt")
-    (pathlib.Path(out) / "words.json").write_text(json.dumps(corpus.words))
+    votes = (teachers.words.weight + teachers.whole.weight).detach()
+    torch.save({"words": corpus.words, "weight": votes}, pathlib.Path(out) / "words.pt")
 
 
 def load(r, file) -> Tee:
