@@ -84,6 +84,7 @@ def webp_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
         "bomb.webp": (LARGE, lossy[:26] + b"\xff\x3f" * 2 + lossy[30:]),
         "frame-outside.webp": (CORRUPT, webps.first_frame((14, 20), 4, 6, small, 16)),
         "frame-missing.webp": (CORRUPT, webps.riff(webps.extended(30, 20, 2), (b"ANIM", bytes(6)))),
+        "frame-lies.webp": (CORRUPT, flip(animated, animated.index(b"ANMF") + 14)),
         "frame-truncated.webp": (CORRUPT, animated[:70]),
     }
 

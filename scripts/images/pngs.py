@@ -144,6 +144,7 @@ def other_cases(picture: np.ndarray) -> list[Case]:
         case("trailing.png", plain + b"\xff\xd8\xff\xe0 garbage" * 5, small, []),
         case("no-end.png", plain[:-12], small, []),
         case("one-pixel.png", build(picture[:1, :1], RGB, 8, interlaced=True), picture[:1, :1], []),
+        case("late-chunks.png", build(small, RGB, 8, after=animation[:20] + chunk(b"tRNS", bytes(6))), small, []),
         case("unknown-chunk.png", build(small, RGB, 8, chunk(b"abCd", b"private")), small, []),
     ]
     for n in (2, 3, 4, 5, 6, 7, 8):

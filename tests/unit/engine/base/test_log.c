@@ -67,9 +67,9 @@ static void test_escaping(void)
 /* Overlong forms, surrogates, lone and missing continuation bytes: each byte becomes U+FFFD. */
 static void test_invalid_utf8(void)
 {
-    static const char *const bad[] = {"\xff",     "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
-                                      "\xe2\x82", "\x80",     "\xf5"};
-    static const int n_marks[] = {1, 2, 3, 4, 2, 1, 1};
+    static const char *const bad[] = {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82",
+                                      "\x80", "\xf5",     "\xe0\x80\xaf", "\xf0\x80\x80\xaf"};
+    static const int n_marks[] = {1, 2, 3, 4, 2, 1, 1, 3, 4};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char expected[64] = ",\"s\":\"";
         size_t n = strlen(expected);

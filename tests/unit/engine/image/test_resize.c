@@ -135,6 +135,20 @@ static void test_torture(void)
         resize_destroy(r);
     }
     CHECK(n > 6);
+    /* Weights lost on the way to another size are made again for the old one. */
+    struct resize *r = NULL;
+    struct output o = {again, 64, 0};
+    struct resize_job larger = {from, 10, 120, 64, 300, put, &o};
+    CHECK_INT(resize_create(&r), OK);
+    for (int k = 1; k < 4; k++) {
+        run(r, from, &up, again);
+        mem_fail_after(k);
+        CHECK_INT(resize_run(r, &larger), ERR_NOMEM);
+        mem_fail_after(0);
+    }
+    memset(again, 0, sizeof(again));
+    run(r, from, &up, again);
+    resize_destroy(r);
     CHECK(memcmp(to, again, sizeof(to)) == 0);
     CHECK_INT(mem_live_bytes(), live);
     free(from);
