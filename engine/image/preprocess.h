@@ -24,6 +24,9 @@ struct preprocess_shape {
     int padded_width, padded_height;   /* multiples of divisor: the input is [padded_height, padded_width, 3] */
 };
 
+/* Under RESIZE_SHORT_SIDE very narrow pictures come out longer than max_size: by up to a third where they become two
+ * pixels wide, and at their own length where one. Who has a fixed room for the input compares the padded sides first.
+ */
 void preprocess_shape(const struct preprocess_params *p, int width, int height, struct preprocess_shape *out);
 
 struct preprocessor;
