@@ -11,6 +11,7 @@ git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 step "layers"
 python3 scripts/check_layers.py --self-test
 python3 scripts/check_layers.py
+scripts/check_symbols.sh --self-test
 
 step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions"
 cmake --preset asan >/dev/null

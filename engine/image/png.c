@@ -95,7 +95,7 @@ static void read_chunks(const uint8_t *bytes, size_t n, const struct header *h, 
 enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                    struct errbuf *e)
 {
-    struct header h;
+    struct header h = {.width = 0};
     enum err rc = read_header(bytes, n, &h, e);
     if (!rc) {
         rc = limits_check(h.width, h.height, limits->max_pixels, "", e);
@@ -259,7 +259,7 @@ static void read_picture(struct reader *r)
 enum err png_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                     struct scratch *pixels, struct scratch *work, struct errbuf *e)
 {
-    struct header h;
+    struct header h = {.width = 0};
     struct reader r = {.next = bytes, .n_left = n};
     (void)limits; /* checked by png_probe, on the same header */
     enum err rc = read_header(bytes, n, &h, e);
