@@ -73,12 +73,12 @@ def write_case(case: Case, directory: pathlib.Path) -> str:
 def main() -> None:
     warnings.simplefilter("ignore")  # Pillow complains about the odd EXIF blocks, as it should
     directory = DATA / "images/codec"
-    shutil.rmtree(directory, ignore_errors=True)
-    (directory / "expected").mkdir(parents=True)
     picture = np.asarray(pictures.draw(45, 34, 0))
     cases = jpegs.cases(picture) + pngs.cases(picture) + webps.cases(picture) + broken.cases(picture)
     names = [c.name for c in cases]
     assert len(set(names)) == len(names)
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / "expected").mkdir(parents=True)
     rows = [write_case(c, directory) for c in sorted(cases, key=lambda c: c.name)]
     (directory / "table.inc").write_text("/* Made by scripts/make_image_golden.py. */\n" + "".join(rows))
     write_resizes()

@@ -1,8 +1,8 @@
 /* libjpeg reports errors by longjmp and most damage only as a counted warning, so three rules hold here.
  *
  * 1. One setjmp, in attempt(). Nothing that must be released is a local variable of what runs below it.
- * 2. Warnings are judged by kind (on_message): what means lost picture data makes the file corrupt, or truncated where
- *    the caller tolerates that; harmless ones (odd JFIF version, bytes before the end marker, as phones write) pass.
+ * 2. Warnings are judged by kind (on_message): what means lost picture data ends the work as corrupt, or is noted where
+ *    the caller tolerates that; harmless ones (odd JFIF version, bytes between segments, as phones write) pass.
  *    The end of the data is not a warning: it counts only if the picture was not complete by then.
  * 3. Work is bounded before it begins: pixels on the header, a smaller cap where all coefficients must be kept
  *    (several scans), the number of scans while they are read, and the library's own memory limit.
@@ -30,7 +30,7 @@ struct reader {
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
     jmp_buf escape;
-    bool has_damage, ran_out; /* picture data lost; read beyond the last byte */
+    bool has_damage, ran_out; /* picture data lost (tolerated); read beyond the last byte */
     enum err err;             /* of the error that ended the attempt */
     char message[JMSG_LENGTH_MAX];
     const struct image_limits *limits;
@@ -97,16 +97,16 @@ static void on_message(j_common_ptr cinfo, int level)
     case JWRN_BOGUS_PROGRESSION:
     case JWRN_NOT_SEQUENTIAL:
         return;
-    case JWRN_EXTRANEOUS_DATA:
-        if (cinfo->err->msg_parm.i[1] == JPEG_EOI) {
+    case JWRN_EXTRANEOUS_DATA: /* before a restart marker it is picture data that was not understood */
+        if (cinfo->err->msg_parm.i[1] < JPEG_RST0 || cinfo->err->msg_parm.i[1] > JPEG_RST0 + 7) {
             return;
         }
         break;
     default:
         break;
     }
-    if (!r->has_damage) {
-        cinfo->err->format_message(cinfo, r->message);
+    if (!r->limits->tolerate_truncated) {
+        on_error(cinfo); /* at once: a tiny file may promise many pixels */
     }
     r->has_damage = true;
 }
@@ -343,7 +343,7 @@ static enum err judge(const struct reader *r, bool has_scans, struct image_info 
         info->warnings |= IMAGE_WARN_TRUNCATED;
         return OK;
     }
-    return err_set(r->e, ERR_CORRUPT_IMAGE, "JPEG: %s", r->has_damage ? r->message : "the end is missing");
+    return err_set(r->e, ERR_CORRUPT_IMAGE, "JPEG: the end is missing");
 }
 
 enum err jpeg_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,

@@ -84,6 +84,8 @@ def cases(picture: np.ndarray) -> list[Case]:
         lossy("comment.jpg", insert(stored, segment(0xFE, b"\0\xff\xd9" * 900) + b"\xff\xff\xff" + segment(0xE7, b""))),
         lossy("no-huffman-tables.jpg", without(plain, 0xC4), pixels=decode(plain)),  # as in motion JPEG
         lossy("trailing.jpg", plain + b"PK\3\4 and more bytes \xff\xd8\xff\xe0" * 9),
+        lossy("padded.jpg", b"".join(segments(stored)[:2]) + b"\1\2\3" + b"".join(segments(stored)[2:])[:-2] + bytes(9)
+              + b"\xff\xd9", pixels=decode(stored)),
         lossy("no-end-marker.jpg", plain[:-2], pixels=decode(plain)),  # Pillow refuses it
     ]
     for n in range(1, 9):
