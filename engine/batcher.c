@@ -1,0 +1,168 @@
+#include "engine/batcher.h"
+
+enum {
+    FAVOUR = 4,      /* turns in a row of the side that goes first */
+    SPLIT_ROWS = 32, /* below this a step's time is that of reading the weights, and sharing it helps nobody */
+};
+
+uint64_t batcher_line_us(uint64_t now_us, uint64_t client_due_us, uint64_t spacing_us)
+{
+    return client_due_us > 0 && client_due_us + spacing_us > now_us ? client_due_us + spacing_us : now_us;
+}
+
+uint64_t batcher_due_us(uint64_t line_us, int priority)
+{
+    return line_us + (uint64_t)priority * BATCHER_LEVEL_US;
+}
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int most(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- next step ---- */
+
+static bool images_are_ready(const struct batcher_limits *l, const struct batcher_view *v, uint64_t now_us)
+{
+    return v->images > 0 &&
+           (v->images >= l->max_images || v->images_upstream == 0 || now_us >= v->oldest_image_us + l->image_wait_us);
+}
+
+/* Both sides could run. */
+static enum batcher_action take_turns(const struct batcher_limits *l, const struct batcher_view *v,
+                                      const struct batcher_history *h)
+{
+    enum batcher_action first = BATCHER_WAIT;
+    if (v->rows > l->max_rows) {
+        first = BATCHER_FUSION;
+    } else if (v->image_priority != v->fusion_priority) {
+        first = v->image_priority < v->fusion_priority ? BATCHER_IMAGES : BATCHER_FUSION;
+    }
+    if (first == BATCHER_WAIT || (h->last == first && h->turns >= FAVOUR)) {
+        return h->last == BATCHER_FUSION ? BATCHER_IMAGES : BATCHER_FUSION;
+    }
+    return first;
+}
+
+static enum batcher_action choose_action(const struct batcher_limits *l, const struct batcher_view *v,
+                                         const struct batcher_history *h, bool images_ready)
+{
+    if (!l->is_continuous) {
+        bool is_full = v->items >= l->max_items || v->rows >= l->max_rows;
+        if (v->batch_is_open || (v->items > 0 && (is_full || !images_ready))) {
+            return BATCHER_FUSION;
+        }
+        return images_ready ? BATCHER_IMAGES : BATCHER_WAIT;
+    }
+    if (images_ready && v->items > 0) {
+        return take_turns(l, v, h);
+    }
+    if (v->items > 0) {
+        return BATCHER_FUSION;
+    }
+    return images_ready ? BATCHER_IMAGES : BATCHER_WAIT;
+}
+
+struct batcher_choice batcher_choose(const struct batcher_limits *l, const struct batcher_view *v,
+                                     struct batcher_history *h, uint64_t now_us)
+{
+    bool images_ready = images_are_ready(l, v, now_us);
+    struct batcher_choice c = {.action = choose_action(l, v, h, images_ready), .until_us = UINT64_MAX};
+    if (c.action == BATCHER_WAIT) {
+        c.until_us = v->images > 0 ? v->oldest_image_us + l->image_wait_us : UINT64_MAX;
+        return c;
+    }
+    bool both = images_ready && v->items > 0;
+    h->turns = both ? (h->last == c.action ? h->turns + 1 : 1) : 0;
+    h->last = c.action;
+    c.n_images = c.action == BATCHER_IMAGES ? least(v->images, l->max_images) : 0;
+    return c;
+}
+
+/* ---- members of a fusion step ---- */
+
+struct room {
+    int rows, items;
+};
+
+static bool enter(struct room *r, int rows)
+{
+    if (rows > r->rows || r->items < 1) {
+        return false;
+    }
+    r->rows -= rows;
+    r->items--;
+    return true;
+}
+
+/* Rows for this step: everything that fits, or a part when others can take the rest. */
+static int rows_for_step(const struct batcher_limits *l, const struct batcher_source *sources, int n, int n_helpers)
+{
+    long long total = 0;
+    int largest = 0;
+    for (int i = 0; i < n; i++) {
+        total += (long long)sources[i].rows * sources[i].n_items;
+        largest = most(largest, sources[i].rows);
+    }
+    long long shares = total / SPLIT_ROWS;
+    shares = shares > n_helpers + 1 ? n_helpers + 1 : shares;
+    if (shares > 1) {
+        total = (total + shares - 1) / shares;
+    }
+    int rows = total > l->max_rows ? l->max_rows : (int)total;
+    return most(rows, least(largest, l->max_rows));
+}
+
+/* Captions under way, in order, leaving a quarter of the room, or the room of the most urgent new item, free. */
+static void admit_running(const struct batcher_source *sources, int n_running, int n_sources, struct room *room,
+                          int *take)
+{
+    struct room running = *room;
+    if (n_sources > n_running) {
+        running.rows -= most(room->rows / 4, sources[n_running].rows);
+        running.items -= most(room->items / 4, 1);
+    }
+    for (int i = 0; i < n_running; i++) {
+        bool is_first = i == 0 && sources[0].rows <= room->rows;
+        take[i] = enter(&running, sources[i].rows) || is_first;
+        if (take[i]) {
+            room->rows -= sources[i].rows;
+            room->items--;
+        }
+    }
+}
+
+int batcher_compose(const struct batcher_limits *l, const struct batcher_source *sources, int n_running, int n_sources,
+                    int n_helpers, int *take)
+{
+    struct room room = {.rows = rows_for_step(l, sources, n_sources, n_helpers), .items = l->max_items};
+    admit_running(sources, n_running, n_sources, &room, take);
+    for (int i = n_running; i < n_sources; i++) {
+        take[i] = 0;
+    }
+    /* One item of every job in turn. In the first round nobody jumps over a job that found no room: else large items
+     * would wait as long as small ones keep coming. */
+    int n_in = 1;
+    for (int round = 0; n_in > 0; round++) {
+        n_in = 0;
+        for (int i = n_running; i < n_sources; i++) {
+            bool has_more = sources[i].n_items > round;
+            if (has_more && enter(&room, sources[i].rows)) {
+                take[i]++;
+                n_in++;
+            } else if (has_more && round == 0) {
+                break;
+            }
+        }
+    }
+    int sum = 0;
+    for (int i = 0; i < n_sources; i++) {
+        sum += take[i];
+    }
+    return sum;
+}

@@ -1,0 +1,241 @@
+#include "engine/decode_pool.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "engine/base/sha256.h"
+#include "engine/engine_private.h"
+#include "engine/figures.h"
+#include "engine/thread.h"
+
+#include <string.h>
+
+struct worker {
+    struct engine *engine;
+    pthread_t thread;
+    bool is_started;
+    struct image_decoder *decoder;
+    struct preprocessor *preprocessor;
+};
+
+struct decode_pool {
+    int n;
+    struct worker workers[];
+};
+
+/* ---- preparing: what needs no decoding ---- */
+
+/* Without the lock. */
+static void name_image(struct job *job)
+{
+    const struct job_request *r = &job->request;
+    if (!r->image) {
+        job->result.id = r->features ? (struct image_id){{0}} : r->id;
+    } else if (r->id_key) {
+        sha256_hmac(r->id_key, SHA256_BYTES, r->image, r->image_bytes, job->result.id.bytes);
+    } else {
+        sha256(r->image, r->image_bytes, job->result.id.bytes);
+    }
+}
+
+/* With the lock, given up while copying. True: the job has its features. */
+static bool copy_from_cache(struct scheduler *s, struct job_private *j)
+{
+    struct job_result *r = &j->job->result;
+    struct feature_cache_entry *entry = feature_cache_get(s->cache, &r->id);
+    if (!entry) {
+        return false;
+    }
+    bool may_use = !(feature_cache_warnings(entry) & IMAGE_WARN_TRUNCATED) || j->job->request.tolerate_truncated;
+    if (may_use) {
+        pthread_mutex_unlock(&s->lock);
+        memcpy(j->own, feature_cache_block(entry), features_bytes(j->engine->config));
+        pthread_mutex_lock(&s->lock);
+        j->features = j->own;
+        r->cache = JOB_CACHE_HIT;
+        r->warnings = feature_cache_warnings(entry);
+        s->totals.cache_hits++;
+    }
+    feature_cache_unpin(s->cache, entry);
+    return may_use;
+}
+
+/* With the lock: the job has only an id, and the cache does not have it. */
+static void route_id(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    struct job_result *r = &j->job->result;
+    if (flight_find(&s->flights, &r->id, j->job->request.tolerate_truncated)) {
+        scheduler_route(s, j, true);
+        return;
+    }
+    if (feature_cache_has(s->cache, &r->id)) { /* it is there, but not for this job */
+        scheduler_fail(j, ERR_CORRUPT_IMAGE, "decode");
+        err_set(&r->error, ERR_CORRUPT_IMAGE, "the image was truncated, and this request does not tolerate that");
+    } else {
+        s->totals.cache_misses++;
+        scheduler_fail(j, ERR_IMAGE_NOT_CACHED, "decode");
+    }
+    scheduler_finish(s, j, now_us, leaving);
+}
+
+/* With the lock, given up for the work. */
+static void prepare(struct scheduler *s, struct job_private *j, struct job_list *leaving)
+{
+    pthread_mutex_unlock(&s->lock);
+    uint64_t from_us = clock_us();
+    job_tokenize(j);
+    name_image(j->job);
+    j->features = j->job->request.features;
+    pthread_mutex_lock(&s->lock);
+    if (j->features) {
+        j->job->result.cache = JOB_CACHE_HIT;
+    }
+    if (j->features || copy_from_cache(s, j)) {
+        pthread_mutex_unlock(&s->lock);
+        job_present(j);
+        uint64_t now_us = clock_us();
+        j->job->result.decode_us = now_us - from_us;
+        pthread_mutex_lock(&s->lock);
+        scheduler_enter_fusion(s, j, now_us, leaving);
+        return;
+    }
+    uint64_t now_us = clock_us();
+    j->job->result.decode_us = now_us - from_us;
+    if (j->job->request.image) {
+        /* Known, but truncated: this job wants to see the error, which must not be mixed up with what is known. */
+        scheduler_route(s, j, !feature_cache_has(s->cache, &j->job->result.id));
+    } else {
+        route_id(s, j, now_us, leaving);
+    }
+}
+
+/* ---- decoding ---- */
+
+/* Without the lock. */
+static enum err decode_into_slot(struct worker *w, struct flight *f, struct errbuf *error)
+{
+    const struct engine *e = w->engine;
+    const struct job_request *r = &f->leader->job->request;
+    struct image_limits limits = {.max_pixels = e->options.max_pixels,
+                                  .max_progressive_pixels = e->options.max_progressive_pixels,
+                                  .tolerate_truncated = f->tolerates_truncated};
+    struct image image;
+    enum err rc = image_decode(w->decoder, r->image, r->image_bytes, &limits, &image, error);
+    if (rc) {
+        return rc;
+    }
+    f->width = image.info.width;
+    f->height = image.info.height;
+    f->warnings = image.info.warnings;
+    preprocess_shape(&e->preprocess, f->width, f->height, &f->shape);
+    size_t floats = (size_t)f->shape.padded_width * (size_t)f->shape.padded_height * 3;
+    if (f->shape.padded_width > e->max_side || f->shape.padded_height > e->max_side || floats > e->slot_floats) {
+        return err_set(error, ERR_IMAGE_TOO_LARGE, "the image is too narrow: %d x %d pixels", f->width, f->height);
+    }
+    return preprocessor_run(w->preprocessor, &image, &f->shape, engine_slot(e, f->slot));
+}
+
+/* With the lock: all members share the error of their picture. */
+static void fail_flight(struct scheduler *s, struct flight *f, enum err rc, const struct errbuf *error, uint64_t now_us,
+                        struct job_list *leaving)
+{
+    struct job_list members = TAILQ_HEAD_INITIALIZER(members);
+    struct job_private *j;
+    scheduler_land(s, f, &members);
+    while ((j = TAILQ_FIRST(&members))) {
+        TAILQ_REMOVE(&members, j, queue);
+        scheduler_fail(j, rc, "decode");
+        j->job->result.error = *error;
+        scheduler_finish(s, j, now_us, leaving);
+    }
+}
+
+/* With the lock, given up for the work. */
+static void decode(struct worker *w, struct flight *f, struct job_list *leaving)
+{
+    struct scheduler *s = &w->engine->scheduler;
+    struct errbuf error = {{0}};
+    uint64_t from_us = clock_us();
+    figures_begin(s, ENGINE_DECODE, from_us);
+    pthread_mutex_unlock(&s->lock);
+    enum err rc = decode_into_slot(w, f, &error);
+    uint64_t now_us = clock_us();
+    pthread_mutex_lock(&s->lock);
+    figures_end(s, ENGINE_DECODE, 1, from_us, now_us);
+    if (rc) {
+        fail_flight(s, f, rc, &error, now_us, leaving);
+        return;
+    }
+    f->decode_us = now_us - from_us;
+    forecast_add(&s->forecast.decode, 1, (double)f->decode_us);
+    scheduler_decoded(s, f, now_us);
+}
+
+/* ---- threads ---- */
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct scheduler *s = &w->engine->scheduler;
+    struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    pthread_mutex_lock(&s->lock);
+    while (!s->is_stopping) {
+        struct job_private *j;
+        struct flight *f;
+        scheduler_sweep(s, clock_us(), &leaving);
+        if (!TAILQ_EMPTY(&leaving)) {
+            scheduler_deliver(s, &leaving);
+            continue;
+        }
+        if ((j = scheduler_take_prepare(s))) {
+            prepare(s, j, &leaving);
+        } else if ((f = scheduler_take_decode(s))) {
+            decode(w, f, &leaving);
+        } else {
+            pthread_cond_wait(&s->decode_work, &s->lock);
+        }
+        scheduler_deliver(s, &leaving);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static enum err start(struct worker *w, struct engine *e, int index)
+{
+    char name[16];
+    w->engine = e;
+    snprintf(name, sizeof(name), "decode-%d", index);
+    enum err rc = image_decoder_create(&w->decoder);
+    rc = rc ? rc : preprocessor_create(&w->preprocessor, &e->preprocess);
+    rc = rc ? rc : thread_start(&w->thread, name, work, w);
+    w->is_started = !rc;
+    return rc;
+}
+
+enum err decode_pool_open(struct decode_pool **out, struct engine *e, int n_threads)
+{
+    struct decode_pool *p = NULL;
+    *out = NULL;
+    enum err rc = mem_alloc(&p, sizeof(*p) + (size_t)n_threads * sizeof(p->workers[0]));
+    if (rc) {
+        return rc;
+    }
+    *out = p; /* closed by the engine when a worker cannot start */
+    for (int i = 0; !rc && i < n_threads; i++) {
+        p->n++;
+        rc = start(&p->workers[i], e, i);
+    }
+    return rc;
+}
+
+void decode_pool_close(struct decode_pool *p)
+{
+    for (int i = 0; p && i < p->n; i++) {
+        struct worker *w = &p->workers[i];
+        if (w->is_started) {
+            pthread_join(w->thread, NULL);
+        }
+        preprocessor_destroy(w->preprocessor);
+        image_decoder_destroy(w->decoder);
+    }
+    mem_free(p);
+}

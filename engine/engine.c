@@ -1,0 +1,346 @@
+#include "engine/engine.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/cpu.h"
+#include "engine/base/mem.h"
+#include "engine/decode_pool.h"
+#include "engine/engine_private.h"
+#include "engine/figures.h"
+#include "engine/runner.h"
+
+#include <string.h>
+
+/* New items of a step beside the captions under way: bounds the room for their answers. */
+enum { MOST_NEW_ITEMS = 64 };
+
+/* ---- options ---- */
+
+void engine_default_options(struct engine_options *o)
+{
+    int cpus = cpu_usable("");
+    int decoders = cpus / 4 > 0 ? cpus / 4 : 1;
+    *o = (struct engine_options){
+        .isa = ENGINE_ISA_AUTO,
+        .engine_threads = cpus,
+        .decode_threads = decoders,
+        .max_jobs = 256,
+        .max_texts = 128,
+        .max_text_bytes = 4096,
+        .input_slots = 2 * cpus + decoders,
+        .max_captions = 32,
+        .max_step_rows = 256,
+        .max_image_batch = 1,
+        .batch_wait_us = 2000,
+        .continuous = true,
+        .cache_bytes = (size_t)256 << 20,
+        .max_pixels = image_default_limits.max_pixels,
+        .max_progressive_pixels = image_default_limits.max_progressive_pixels,
+    };
+}
+
+static enum err check_options(struct engine_options *o, struct errbuf *e)
+{
+    const struct {
+        const char *name;
+        int value, most;
+    } limits[] = {
+        {"engine_threads", o->engine_threads, 1024},  {"decode_threads", o->decode_threads, 1024},
+        {"max_jobs", o->max_jobs, 1 << 20},           {"max_texts", o->max_texts, 1 << 20},
+        {"input_slots", o->input_slots, 1 << 16},     {"max_captions", o->max_captions, 1 << 16},
+        {"max_step_rows", o->max_step_rows, 1 << 16}, {"max_image_batch", o->max_image_batch, 1 << 16},
+    };
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        int least = i < 2 ? 0 : 1; /* 0 threads: as many as there are CPUs */
+        if (limits[i].value < least || limits[i].value > limits[i].most) {
+            return err_set(e, ERR_BAD_CONFIG, "%s is %d; allowed are %d to %d", limits[i].name, limits[i].value, least,
+                           limits[i].most);
+        }
+    }
+    struct engine_options defaults;
+    engine_default_options(&defaults);
+    o->engine_threads = o->engine_threads ? o->engine_threads : defaults.engine_threads;
+    o->decode_threads = o->decode_threads ? o->decode_threads : defaults.decode_threads;
+    return OK;
+}
+
+/* ---- what the model asks for ---- */
+
+static int padded(int n, int divisor)
+{
+    return (n + divisor - 1) / divisor * divisor;
+}
+
+/* How pictures are resized, and how large the network's input can become. */
+static void plan_input(struct engine *e)
+{
+    const struct model_config *c = e->config;
+    struct preprocess_params *p = &e->preprocess;
+    *p = (struct preprocess_params){.mode = c->image.resize == MODEL_RESIZE_SQUARE ? RESIZE_SQUARE : RESIZE_SHORT_SIDE,
+                                    .size = c->image.size,
+                                    .max_size = c->image.max_size,
+                                    .divisor = c->image.divisor};
+    memcpy(p->mean, c->image.mean, sizeof(p->mean));
+    memcpy(p->std, c->image.std, sizeof(p->std));
+    int shorter = padded(p->size, p->divisor), longer = shorter;
+    if (p->mode == RESIZE_SHORT_SIDE) {
+        /* Rounding the short side of a narrow picture can push its long side a little over the limit. */
+        longer = padded(p->max_size, p->divisor) + p->divisor;
+        shorter = padded(p->size < p->max_size ? p->size : p->max_size, p->divisor);
+    }
+    e->max_side = longer;
+    e->slot_floats = (size_t)longer * (size_t)shorter * 3;
+}
+
+static int most(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static struct batcher_limits plan_steps(struct engine *e)
+{
+    const struct engine_options *o = &e->options;
+    const struct model_config *c = e->config;
+    int beside = c->text.tags_length + c->roi.max_regions;
+    e->max_tokens = c->text.caption_length - 1 < JOB_MAX_TOKENS ? c->text.caption_length - 1 : JOB_MAX_TOKENS;
+    e->max_item_rows = most(beside + most(c->text.text_length, 2), 2 * JOB_MAX_CAPTIONS);
+    struct batcher_limits l = {.max_rows = most(o->max_step_rows, 2 * e->max_item_rows),
+                               .max_images = o->max_image_batch,
+                               .image_wait_us = o->batch_wait_us,
+                               .is_continuous = o->continuous};
+    l.max_items = o->max_captions + MOST_NEW_ITEMS;
+    return l;
+}
+
+/* ---- life cycle ---- */
+
+static enum err open_model(struct engine *e, const char *dir, struct errbuf *why)
+{
+    static const enum isa caps[] = {[ENGINE_ISA_AUTO] = ISA_COUNT - 1,
+                                    [ENGINE_ISA_REF] = ISA_REF,
+                                    [ENGINE_ISA_AVX2] = ISA_AVX2,
+                                    [ENGINE_ISA_AVX512] = ISA_AVX512};
+    struct model_options o = {.isa_cap = caps[e->options.isa],
+                              .gemm_backend = e->options.use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
+                              .verify_hash = e->options.verify_hash};
+    enum err rc = model_open(&e->model, dir, &o, why);
+    if (!rc) {
+        e->config = model_config(e->model);
+    }
+    return rc;
+}
+
+/* Most captions need few beams; every eighth place, and at least one, is made for the most there may be. */
+static int beams_of_caption(const struct engine *e, int i)
+{
+    return i % 8 == 0 ? JOB_MAX_CAPTIONS : e->config->caption.num_beams;
+}
+
+static enum err make_captions(struct engine *e)
+{
+    int n = e->options.max_captions;
+    enum err rc = mem_array(&e->captions, (size_t)n, sizeof(*e->captions));
+    for (int i = 0; !rc && i < n; i++) {
+        struct caption_slot *slot = &e->captions[i];
+        slot->max_beams = beams_of_caption(e, i);
+        rc = caption_state_create(&slot->state, e->model, slot->max_beams, e->max_tokens);
+        TAILQ_INSERT_TAIL(&e->scheduler.free_captions, slot, link);
+        e->memory_bytes += caption_state_bytes(e->model, slot->max_beams, e->max_tokens);
+    }
+    return rc;
+}
+
+static enum err make_rooms(struct engine *e)
+{
+    const struct engine_options *o = &e->options;
+    struct scheduler_limits limits = {.batcher = plan_steps(e),
+                                      .max_jobs = o->max_jobs,
+                                      .n_slots = o->input_slots,
+                                      .n_engine_threads = o->engine_threads,
+                                      .n_decode_threads = o->decode_threads};
+    size_t slot_bytes = e->slot_floats * sizeof(float);
+    enum err rc = feature_cache_create(&e->cache, o->cache_bytes, features_bytes(e->config));
+    rc = rc ? rc : scheduler_init(&e->scheduler, &limits, e->cache);
+    rc = rc ? rc : pages_init(&e->slots, (size_t)o->input_slots, slot_bytes);
+    e->memory_bytes = model_memory_bytes(e->model) + (size_t)o->input_slots * slot_bytes +
+                      (size_t)o->max_jobs * features_bytes(e->config);
+    return rc ? rc : make_captions(e);
+}
+
+static enum err start_threads(struct engine *e)
+{
+    const struct engine_options *o = &e->options;
+    enum err rc = mem_array(&e->runners, (size_t)o->engine_threads, sizeof(struct runner *));
+    for (int i = 0; !rc && i < o->engine_threads; i++) {
+        rc = runner_open(&e->runners[i], e, i);
+        e->memory_bytes += rc ? 0 : runner_bytes(e->runners[i]);
+    }
+    return rc ? rc : decode_pool_open(&e->decode_pool, e, o->decode_threads);
+}
+
+enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *why)
+{
+    struct engine *e = NULL;
+    *out = NULL;
+    if (why) {
+        errbuf_clear(why);
+    }
+    enum err rc = mem_alloc(&e, sizeof(*e));
+    if (rc) {
+        return rc;
+    }
+    e->options = *options;
+    e->options.model_dir = NULL; /* borrowed for this call only */
+    rc = check_options(&e->options, why);
+    rc = rc ? rc : open_model(e, options->model_dir, why);
+    if (!rc) {
+        plan_input(e);
+        rc = make_rooms(e);
+    }
+    rc = rc ? rc : start_threads(e);
+    if (rc) {
+        engine_close(e);
+        return rc;
+    }
+    *out = e;
+    return OK;
+}
+
+static void stop_threads(struct engine *e)
+{
+    struct scheduler *s = &e->scheduler;
+    if (s->free_slots) {
+        pthread_mutex_lock(&s->lock);
+        s->is_draining = s->is_stopping = true;
+        pthread_cond_broadcast(&s->decode_work);
+        pthread_cond_broadcast(&s->engine_work);
+        pthread_mutex_unlock(&s->lock);
+    }
+    decode_pool_close(e->decode_pool);
+    for (int i = 0; e->runners && i < e->options.engine_threads; i++) {
+        runner_close(e->runners[i]);
+    }
+    mem_free(e->runners);
+}
+
+void engine_close(struct engine *e)
+{
+    if (!e) {
+        return;
+    }
+    stop_threads(e);
+    scheduler_release(&e->scheduler);
+    for (int i = 0; e->captions && i < e->options.max_captions; i++) {
+        caption_state_destroy(e->captions[i].state);
+    }
+    mem_free(e->captions);
+    pages_release(&e->slots);
+    feature_cache_destroy(e->cache);
+    model_close(e->model);
+    mem_free(e);
+}
+
+/* ---- jobs ---- */
+
+enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why)
+{
+    struct scheduler *s = &e->scheduler;
+    enum err rc = job_check(job, why);
+    if (rc) {
+        return rc;
+    }
+    pthread_mutex_lock(&s->lock);
+    rc = scheduler_submit(s, job->private_, clock_us(), why);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* With the lock: waits until all are home; false when the time is over. */
+static bool wait_for_all(struct scheduler *s, const struct timespec *until)
+{
+    int rc = 0;
+    while (rc == 0 && (s->n_live > 0 || s->n_leaving > 0)) {
+        rc = until ? pthread_cond_timedwait(&s->all_home, &s->lock, until) : pthread_cond_wait(&s->all_home, &s->lock);
+    }
+    return s->n_live == 0 && s->n_leaving == 0;
+}
+
+void engine_drain(struct engine *e, uint64_t timeout_us)
+{
+    struct scheduler *s = &e->scheduler;
+    uint64_t now_us = clock_us(), until_us = timeout_us < UINT64_MAX - now_us ? now_us + timeout_us : UINT64_MAX;
+    uint64_t seconds = until_us / 1000000 < INT32_MAX ? until_us / 1000000 : INT32_MAX;
+    struct timespec until = {.tv_sec = (time_t)seconds, .tv_nsec = (long)(until_us % 1000000) * 1000};
+    pthread_mutex_lock(&s->lock);
+    s->is_draining = true;
+    if (!wait_for_all(s, &until)) {
+        struct job_private *j;
+        TAILQ_FOREACH(j, &s->live, live)
+        {
+            atomic_store(&j->is_cancelled, true);
+        }
+        pthread_cond_broadcast(&s->decode_work); /* whoever sleeps shall look */
+        pthread_cond_broadcast(&s->engine_work);
+        wait_for_all(s, NULL);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- questions ---- */
+
+void engine_info(const struct engine *e, struct engine_info *out)
+{
+    const struct model_config *c = e->config;
+    const struct kernels *k = model_kernels(e->model);
+    *out = (struct engine_info){
+        .model_name = c->name,
+        .model_version = c->version,
+        .model_sha256 = model_sha256(e->model),
+        .isa = isa_name(k->isa),
+        .gemm = gemm_backend_name(k->gemm_backend),
+        .engine_threads = e->options.engine_threads,
+        .decode_threads = e->options.decode_threads,
+        .parameters = model_parameters(e->model),
+        .features_bytes = features_bytes(c),
+        .memory_bytes = e->memory_bytes,
+        .max_regions = c->roi.max_regions,
+        .n_answers = c->vqa.answers,
+        .num_beams = c->caption.num_beams,
+        .max_tokens = c->caption.max_tokens,
+        .length_penalty = c->caption.length_penalty,
+    };
+}
+
+bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes)
+{
+    return features_valid(block, n_bytes, e->config);
+}
+
+bool engine_cache_has(struct engine *e, const struct image_id *id)
+{
+    pthread_mutex_lock(&e->scheduler.lock);
+    bool has = feature_cache_has(e->cache, id);
+    pthread_mutex_unlock(&e->scheduler.lock);
+    return has;
+}
+
+void engine_stats(struct engine *e, struct engine_stats *out)
+{
+    pthread_mutex_lock(&e->scheduler.lock);
+    figures_stats(&e->scheduler, clock_us(), out);
+    pthread_mutex_unlock(&e->scheduler.lock);
+}
+
+uint64_t engine_forecast(struct engine *e, enum job_task task, bool image_is_cached, int n_texts)
+{
+    static const enum forecast_task tasks[] = {[JOB_REGIONS] = FORECAST_REGIONS,
+                                               [JOB_CAPTION] = FORECAST_CAPTION,
+                                               [JOB_VQA] = FORECAST_PAIRS,
+                                               [JOB_RETRIEVE] = FORECAST_PAIRS};
+    struct scheduler *s = &e->scheduler;
+    struct forecast_load load;
+    pthread_mutex_lock(&s->lock);
+    figures_load(s, &load);
+    double us = forecast_finish_us(&s->forecast, &load, tasks[task], image_is_cached, n_texts);
+    pthread_mutex_unlock(&s->lock);
+    return (uint64_t)us;
+}

@@ -1,0 +1,38 @@
+/* engine_private - what the parts of the engine share: the model, the scheduler, the places of images.
+ *
+ * Ownership: engine_open makes everything, engine_close releases it in reverse order.
+ * Threads:   immutable after engine_open but for `scheduler` (its lock) and the slots (whoever holds a flight). */
+#ifndef ENGINE_ENGINE_PRIVATE_H
+#define ENGINE_ENGINE_PRIVATE_H
+
+#include "engine/base/pages.h"
+#include "engine/image/preprocess.h"
+#include "engine/scheduler.h"
+
+struct decode_pool;
+struct runner;
+
+struct engine {
+    struct engine_options options; /* with all defaults filled in; model_dir is not kept */
+    struct model *model;
+    const struct model_config *config;
+    struct preprocess_params preprocess;
+    int max_side;                  /* of a padded input */
+    size_t slot_floats;            /* of an input slot */
+    int max_tokens;                /* of a caption */
+    int max_item_rows;             /* of any new item */
+    struct pages slots;            /* float [input_slots, slot_floats] */
+    struct caption_slot *captions; /* [max_captions] */
+    struct feature_cache *cache;
+    struct scheduler scheduler;
+    struct decode_pool *decode_pool;
+    struct runner **runners; /* [engine_threads] */
+    size_t memory_bytes;
+};
+
+static inline float *engine_slot(const struct engine *e, int slot)
+{
+    return (float *)e->slots.block + (size_t)slot * e->slot_floats;
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* figures - what the scheduler's state and its measured steps say: statistics, backlog, load.
+ *
+ * Numbers of waiting things are counted from the queues when asked for, so they cannot drift.
+ *
+ * Threads: every function is called with the scheduler's lock held. */
+#ifndef ENGINE_FIGURES_H
+#define ENGINE_FIGURES_H
+
+#include "engine/scheduler.h"
+
+/* An engine or decode thread begins or ends a step of n things that took since from_us. */
+void figures_begin(struct scheduler *s, enum engine_stage stage, uint64_t now_us);
+void figures_end(struct scheduler *s, enum engine_stage stage, int n, uint64_t from_us, uint64_t now_us);
+
+/* All that waits and runs, for the forecast. */
+void figures_load(const struct scheduler *s, struct forecast_load *out);
+void figures_stats(struct scheduler *s, uint64_t now_us, struct engine_stats *out);
+/* Microseconds of engine threads that a job costs, a guess while nothing was measured: its place in its client's line.
+ */
+uint64_t figures_job_cost_us(const struct scheduler *s, const struct job_request *r);
+uint64_t figures_item_cost_us(const struct scheduler *s);
+
+#endif

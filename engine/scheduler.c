@@ -1,0 +1,370 @@
+#include "engine/scheduler.h"
+
+#include "engine/base/mem.h"
+#include "engine/figures.h"
+
+/* Clients are kept apart by twice what a job costs: a newcomer that meets a long line of another gets its jobs done in
+ * turn with it, a little earlier rather than later. */
+enum { SPACING = 2 };
+
+static void cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &attributes); /* cannot fail on Linux */
+    pthread_condattr_destroy(&attributes);
+}
+
+enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, struct feature_cache *cache)
+{
+    *s = (struct scheduler){.limits = l->batcher,
+                            .max_jobs = l->max_jobs,
+                            .n_engine_threads = l->n_engine_threads,
+                            .n_decode_threads = l->n_decode_threads,
+                            .cache = cache};
+    TAILQ_INIT(&s->live);
+    TAILQ_INIT(&s->prepare);
+    TAILQ_INIT(&s->fusion);
+    TAILQ_INIT(&s->decode);
+    TAILQ_INIT(&s->images);
+    TAILQ_INIT(&s->captions);
+    TAILQ_INIT(&s->free_captions);
+    enum err rc = flight_pool_init(&s->flights, l->max_jobs);
+    if (!rc) {
+        rc = mem_array(&s->free_slots, (size_t)l->n_slots, sizeof(*s->free_slots));
+    }
+    if (rc) {
+        flight_pool_release(&s->flights);
+        *s = (struct scheduler){0};
+        return rc;
+    }
+    for (int i = 0; i < l->n_slots; i++) {
+        s->free_slots[s->n_free_slots++] = l->n_slots - 1 - i;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    cond_init(&s->decode_work);
+    cond_init(&s->engine_work);
+    cond_init(&s->all_home);
+    return OK;
+}
+
+void scheduler_release(struct scheduler *s)
+{
+    if (s->free_slots) {
+        BUG_ON(s->n_live != 0 || s->n_leaving != 0);
+        pthread_cond_destroy(&s->all_home);
+        pthread_cond_destroy(&s->engine_work);
+        pthread_cond_destroy(&s->decode_work);
+        pthread_mutex_destroy(&s->lock);
+        flight_pool_release(&s->flights);
+        mem_free(s->free_slots);
+    }
+    *s = (struct scheduler){0};
+}
+
+/* In order of due time; alike ones as they came. */
+static void insert_job(struct job_list *list, struct job_private *j)
+{
+    struct job_private *after;
+    TAILQ_FOREACH_REVERSE(after, list, job_list, queue)
+    {
+        if (after->due_us <= j->due_us) {
+            TAILQ_INSERT_AFTER(list, after, j, queue);
+            return;
+        }
+    }
+    TAILQ_INSERT_HEAD(list, j, queue);
+}
+
+/* ---- coming and going ---- */
+
+enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why)
+{
+    if (s->is_draining) {
+        return err_set(why, ERR_DRAINING, "the engine is being closed");
+    }
+    if (s->n_live >= s->max_jobs) {
+        return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
+    }
+    const struct job_request *r = &j->job->request;
+    uint64_t client_line_us = 0;
+    const struct job_private *other;
+    TAILQ_FOREACH(other, &s->live, live)
+    {
+        if (other->job->request.client == r->client && other->line_us > client_line_us) {
+            client_line_us = other->line_us;
+        }
+    }
+    j->line_us = batcher_line_us(now_us, client_line_us, SPACING * figures_job_cost_us(s, r));
+    j->due_us = batcher_due_us(j->line_us, r->priority);
+    j->submitted_us = now_us;
+    j->state = JOB_PREPARE_WAIT;
+    TAILQ_INSERT_TAIL(&s->live, j, live);
+    s->n_live++;
+    insert_job(&s->prepare, j);
+    pthread_cond_signal(&s->decode_work);
+    return OK;
+}
+
+void scheduler_fail(struct job_private *j, enum err why, const char *stage)
+{
+    if (!j->failure) {
+        j->failure = why;
+        j->failure_stage = stage;
+    }
+}
+
+void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    struct job_result *r = &j->job->result;
+    r->err = j->failure;
+    r->stage = j->failure_stage;
+    r->total_us = now_us - j->submitted_us;
+    uint64_t busy_us = r->decode_us + r->regions_us + r->fusion_us;
+    r->queue_us = busy_us < r->total_us ? r->total_us - busy_us : 0;
+    j->state = JOB_LEAVING;
+    TAILQ_REMOVE(&s->live, j, live);
+    s->n_live--;
+    s->n_leaving++;
+    TAILQ_INSERT_TAIL(leaving, j, queue);
+}
+
+void scheduler_deliver(struct scheduler *s, struct job_list *leaving)
+{
+    int n = 0;
+    if (TAILQ_EMPTY(leaving)) {
+        return;
+    }
+    pthread_mutex_unlock(&s->lock);
+    struct job_private *j;
+    while ((j = TAILQ_FIRST(leaving))) {
+        TAILQ_REMOVE(leaving, j, queue);
+        job_conclude(j);
+        j->state = JOB_HOME;
+        j->job->on_done(j->job); /* from here on it is the caller's */
+        n++;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->n_leaving -= n;
+    if (s->n_live == 0 && s->n_leaving == 0) {
+        pthread_cond_broadcast(&s->all_home);
+    }
+}
+
+/* ---- dropping ---- */
+
+/* Out of a flight that no thread is at work on, or of another job's. A flight that nobody can lead any more ends. */
+static void drop_from_flight(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    struct flight *f = j->flight;
+    flight_leave(f, j);
+    scheduler_finish(s, j, now_us, leaving);
+    if (f->is_busy || (f->stage == FLIGHT_IMAGE && !TAILQ_EMPTY(&f->members)) || flight_with_bytes(f)) {
+        return;
+    }
+    while ((j = TAILQ_FIRST(&f->members))) { /* they gave only the image's id */
+        scheduler_fail(j, ERR_IMAGE_NOT_CACHED, "decode");
+        flight_leave(f, j);
+        scheduler_finish(s, j, now_us, leaving);
+    }
+    TAILQ_REMOVE(f->stage == FLIGHT_DECODE ? &s->decode : &s->images, f, link);
+    if (f->slot >= 0) {
+        s->free_slots[s->n_free_slots++] = f->slot;
+        f->slot = -1;
+        pthread_cond_signal(&s->decode_work);
+    }
+    flight_end(&s->flights, f);
+}
+
+/* No more of its items begin; it leaves when none runs. */
+static void drop_from_fusion(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    if (j->n_taken < j->n_items) {
+        TAILQ_REMOVE(&s->fusion, j, queue);
+        j->n_taken = j->n_items;
+    }
+    if (j->n_running > 0) {
+        return;
+    }
+    if (j->slot) {
+        TAILQ_REMOVE(&s->captions, j->slot, link);
+        scheduler_free_caption(s, j->slot);
+    }
+    scheduler_finish(s, j, now_us, leaving);
+}
+
+static void drop(struct scheduler *s, struct job_private *j, enum err why, uint64_t now_us, struct job_list *leaving)
+{
+    if (j->state == JOB_PREPARE_WAIT) {
+        scheduler_fail(j, why, "queue");
+        s->totals.cancelled[ENGINE_DECODE]++;
+        TAILQ_REMOVE(&s->prepare, j, queue);
+        scheduler_finish(s, j, now_us, leaving);
+    } else if (j->state == JOB_IN_FLIGHT && !(j->flight->is_busy && j->flight->leader == j)) {
+        scheduler_fail(j, why, "queue");
+        s->totals.cancelled[j->flight->stage == FLIGHT_DECODE ? ENGINE_DECODE : ENGINE_REGIONS]++;
+        drop_from_flight(s, j, now_us, leaving);
+    } else if (j->state == JOB_FUSION && !j->failure) {
+        scheduler_fail(j, why, j->n_taken > 0 ? "fusion" : "queue");
+        s->totals.cancelled[ENGINE_FUSION]++;
+        drop_from_fusion(s, j, now_us, leaving);
+    }
+}
+
+void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
+{
+    struct job_private *j, *next;
+    for (j = TAILQ_FIRST(&s->live); j; j = next) {
+        next = TAILQ_NEXT(j, live);
+        if (atomic_load_explicit(&j->is_cancelled, memory_order_relaxed)) {
+            drop(s, j, ERR_CANCELLED, now_us, leaving);
+        } else if (j->job->request.deadline_us > 0 && now_us >= j->job->request.deadline_us) {
+            drop(s, j, ERR_DEADLINE, now_us, leaving);
+        }
+    }
+}
+
+/* ---- decode workers ---- */
+
+struct job_private *scheduler_take_prepare(struct scheduler *s)
+{
+    struct job_private *j = TAILQ_FIRST(&s->prepare);
+    if (j) {
+        TAILQ_REMOVE(&s->prepare, j, queue);
+        j->state = JOB_HELD;
+    }
+    return j;
+}
+
+struct flight *scheduler_take_decode(struct scheduler *s)
+{
+    struct flight *f = TAILQ_FIRST(&s->decode);
+    if (!f || s->n_free_slots == 0) {
+        return NULL;
+    }
+    TAILQ_REMOVE(&s->decode, f, link);
+    f->slot = s->free_slots[--s->n_free_slots];
+    f->leader = flight_with_bytes(f);
+    BUG_ON(!f->leader);
+    f->is_busy = true;
+    s->n_decoding++;
+    return f;
+}
+
+static struct flight_list *list_of(struct scheduler *s, const struct flight *f)
+{
+    return f->stage == FLIGHT_DECODE ? &s->decode : &s->images;
+}
+
+void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
+{
+    const struct job_request *r = &j->job->request;
+    struct flight *f = may_share ? flight_find(&s->flights, &j->job->result.id, r->tolerate_truncated) : NULL;
+    if (f) {
+        j->job->result.cache = JOB_CACHE_COALESCED;
+        s->totals.cache_coalesced++;
+        flight_join(f, j);
+        if (!f->is_busy) { /* it may be more urgent now */
+            TAILQ_REMOVE(list_of(s, f), f, link);
+            flight_insert(list_of(s, f), f);
+        }
+        return;
+    }
+    s->totals.cache_misses++;
+    flight_insert(&s->decode, flight_begin(&s->flights, j, may_share));
+    pthread_cond_signal(&s->decode_work);
+}
+
+void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
+{
+    f->stage = FLIGHT_IMAGE;
+    f->is_busy = false;
+    f->ready_us = now_us;
+    s->n_decoding--;
+    flight_insert(&s->images, f);
+    pthread_cond_signal(&s->engine_work);
+}
+
+/* ---- engine threads ---- */
+
+void scheduler_take_images(struct scheduler *s, struct flight **out, int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct flight *f = TAILQ_FIRST(&s->images);
+        TAILQ_REMOVE(&s->images, f, link);
+        f->is_busy = true;
+        f->leader = TAILQ_FIRST(&f->members);
+        out[i] = f;
+    }
+}
+
+void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *members)
+{
+    struct job_private *j;
+    f->is_busy = false;
+    while ((j = TAILQ_FIRST(&f->members))) {
+        flight_leave(f, j);
+        TAILQ_INSERT_TAIL(members, j, queue);
+    }
+    if (f->stage == FLIGHT_DECODE) {
+        s->n_decoding--;
+    }
+    s->free_slots[s->n_free_slots++] = f->slot;
+    f->slot = -1;
+    pthread_cond_signal(&s->decode_work);
+    flight_end(&s->flights, f);
+}
+
+void scheduler_enter_fusion(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    if (j->failure || j->n_items == 0) {
+        scheduler_finish(s, j, now_us, leaving);
+        return;
+    }
+    j->state = JOB_FUSION;
+    insert_job(&s->fusion, j);
+    pthread_cond_signal(&s->engine_work);
+}
+
+void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
+{
+    TAILQ_REMOVE(&s->fusion, j, queue);
+    j->n_taken += n;
+    if (j->n_taken < j->n_items) {
+        j->due_us += (uint64_t)n * SPACING * figures_item_cost_us(s);
+        insert_job(&s->fusion, j);
+    }
+}
+
+void scheduler_items_begin(struct scheduler *s, struct job_private *j, int n, uint64_t now_us)
+{
+    if (j->n_running == 0) {
+        j->fusion_from_us = now_us;
+    }
+    j->n_running += n;
+    s->running_items += n;
+}
+
+void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int finished, uint64_t now_us,
+                         struct job_list *leaving)
+{
+    j->n_running -= n;
+    j->n_finished += finished;
+    s->running_items -= n;
+    if (j->n_running == 0) {
+        j->job->result.fusion_us += now_us - j->fusion_from_us;
+    }
+    if (j->n_finished == j->n_items) {
+        scheduler_finish(s, j, now_us, leaving);
+    } else if (j->failure) {
+        drop_from_fusion(s, j, now_us, leaving);
+    }
+}
+
+void scheduler_free_caption(struct scheduler *s, struct caption_slot *slot)
+{
+    slot->job->slot = NULL;
+    slot->job = NULL;
+    TAILQ_INSERT_HEAD(&s->free_captions, slot, link);
+}

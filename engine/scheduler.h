@@ -1,0 +1,106 @@
+/* scheduler - all jobs under way and who does what next: the one shared state of the engine.
+ *
+ *     submit -> prepare -> flight: decode -> images -> fusion -> on_done
+ *                 |  given features, cache hit            ^
+ *                 +---------------------------------------+
+ *
+ * Every queue is in order of due time (batcher.h). Nothing is ever refused behind the door: there are as many flights
+ * as jobs, and only images need room (slots), for which they wait.
+ *
+ * Threads:   every function is called with the lock held, unless it says otherwise. The lock is a leaf: no function of
+ *            another module that locks, no callback, and nothing long happens under it.
+ * Wake-ups:  decode_work when a decode worker may find something, engine_work for engine threads, all_home when the
+ * last job has been delivered. */
+#ifndef ENGINE_SCHEDULER_H
+#define ENGINE_SCHEDULER_H
+
+#include "engine/batcher.h"
+#include "engine/engine.h"
+#include "engine/feature_cache.h"
+#include "engine/flight.h"
+#include "engine/forecast.h"
+
+#include <pthread.h>
+
+/* The memory of one caption under way. */
+struct caption_slot {
+    TAILQ_ENTRY(caption_slot) link; /* free, or between two steps */
+    struct caption_state *state;
+    int max_beams;
+    struct job_private *job;
+    int rows;   /* of its next step */
+    int steps;  /* so far */
+    int thread; /* the engine thread that began it */
+    int n_told; /* tokens that on_token knows */
+};
+TAILQ_HEAD(caption_list, caption_slot);
+
+struct scheduler {
+    pthread_mutex_t lock;
+    pthread_cond_t decode_work, engine_work, all_home; /* on CLOCK_MONOTONIC */
+    struct batcher_limits limits;
+    int max_jobs, n_engine_threads, n_decode_threads;
+    bool is_draining, is_stopping;
+    /* jobs */
+    struct job_list live; /* submitted, not on the way out */
+    int n_live, n_leaving;
+    struct job_list prepare, fusion; /* fusion: with items that nobody took */
+    struct flight_pool flights;
+    struct flight_list decode, images;
+    struct caption_list free_captions, captions; /* captions: between two steps, longest waiting first */
+    int *free_slots, n_free_slots;               /* input slots */
+    struct feature_cache *cache;
+    /* threads */
+    int n_decoding, n_idle_engines;
+    int running_items;
+    /* figures */
+    struct forecast forecast;
+    struct forecast_usage usage;
+    uint64_t heartbeat_us;
+    struct engine_stats totals; /* only what counts up */
+};
+
+struct scheduler_limits {
+    struct batcher_limits batcher;
+    int max_jobs, n_slots, n_engine_threads, n_decode_threads;
+};
+/* Without the lock. cache is borrowed. */
+MUST_USE enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, struct feature_cache *cache);
+void scheduler_release(struct scheduler *s); /* no jobs left; also fine on a zeroed one */
+
+/* ---- coming and going ---- */
+MUST_USE enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why);
+/* Takes all waiting jobs out that were cancelled or are too late. */
+void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving);
+/* The job's work is over, with its failure or with success. It is in no queue and no flight. */
+void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving);
+/* Calls on_done of all in the list and empties it. The lock is given up meanwhile. */
+void scheduler_deliver(struct scheduler *s, struct job_list *leaving);
+/* Marks a job that is held: the first failure counts. */
+void scheduler_fail(struct job_private *j, enum err why, const char *stage);
+
+/* ---- decode workers ---- */
+struct job_private *scheduler_take_prepare(struct scheduler *s); /* NULL: none */
+/* A flight that is now busy, with a slot and a leader; NULL: none, or no slot is free. */
+struct flight *scheduler_take_decode(struct scheduler *s);
+/* A prepared job whose image is not known: it joins a flight or begins one. */
+void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share);
+/* The picture lies in the flight's slot. */
+void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us);
+
+/* ---- engine threads ---- */
+/* n flights that are now busy, each with a leader, most urgent first. */
+void scheduler_take_images(struct scheduler *s, struct flight **out, int n);
+/* The flight is over: its slot is free again and its members are in the list, held, in order of joining. */
+void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *members);
+/* A job whose features are there: it waits for fusion or, without items, is finished. */
+void scheduler_enter_fusion(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving);
+/* Items of the job go into a step, or come back from it (`finished` of them for good). */
+void scheduler_items_begin(struct scheduler *s, struct job_private *j, int n, uint64_t now_us);
+void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int finished, uint64_t now_us,
+                         struct job_list *leaving);
+/* New items of a waiting job are taken for a step; the job moves back in the line if it has more. */
+void scheduler_take_items(struct scheduler *s, struct job_private *j, int n);
+void scheduler_free_caption(struct scheduler *s, struct caption_slot *slot);
+
+#endif
