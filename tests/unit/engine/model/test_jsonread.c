@@ -1,4 +1,4 @@
-/* The strict JSON helpers: limits before the parser, and each kind of value with its message. */
+/* The strict JSON readers: limits before the parser, and each kind of value with its message. */
 #include "engine/model/jsonread.h"
 #include "tests/support/check.h"
 
