@@ -129,7 +129,7 @@ def trivial(args):
     out, caps, asked = {}, data.captions(args.data), data.questions(args.data)
     for name, split in (("flickr8k", "test"), ("coco", "val")):
         train = [c for c in caps if c.split == "train" and c.image.startswith("flickr8k")]
-        truth = [c for c in caps if c.split == split and c.image.startswith(name)]
+        truth = [c for c in caps if c.split == split and c.image.startswith(name)][:args.captions]
         refs = [c.texts for c in truth]
         out[f"{name} {split}: most frequent caption"] = metrics.caption_scores(
             baselines.frequent_caption(train, len(truth)), refs)
@@ -190,6 +190,7 @@ def arguments():
     b.add_argument("--data", required=True)
     b.add_argument("--cache", help="training cache, for the nearest picture")
     b.add_argument("--limit", type=int, default=100, help="pictures that retrieval ranks")
+    b.add_argument("--captions", type=int, help="only the first pictures of each split")
     d = commands.add_parser("detect")
     d.add_argument("--model", required=True)
     d.add_argument("--data", required=True)

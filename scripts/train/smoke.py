@@ -1,4 +1,4 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, export, evaluation. Two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, export, evaluation. Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -99,9 +99,13 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150) -> dict
     return scores
 
 
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
+
+
 def fall(log) -> dict:
     """First and last value of every loss in a log."""
-    rows = [json.loads(line) for line in open(log, encoding="utf-8")]
+    rows = lines(log)
     names = [k for k in ("loss", "caption", "vqa", "retrieve") if any(k in row for row in rows)]
     out = {}
     for name in names:
@@ -116,11 +120,10 @@ def evaluate(directory, root, folder) -> dict:
     model = MiniVLM.from_dir(directory)
     truth = [c for c in data.captions(root) if c.split == "val"]
     predict.captions(model, root, [c.image for c in truth], folder / "captions.jsonl")
-    said = [json.loads(line)["caption"] for line in open(folder / "captions.jsonl", encoding="utf-8")]
+    said = [row["caption"] for row in lines(folder / "captions.jsonl")]
     asked = [q for q in data.questions(root) if q.split == "val"]
     predict.answers(model, root, asked, folder / "answers.jsonl")
-    rows = [json.loads(line) for line in open(folder / "answers.jsonl", encoding="utf-8")]
-    found = {(r["image"], r["question"]): r["answer"] for r in rows}
+    found = {(r["image"], r["question"]): r["answer"] for r in lines(folder / "answers.jsonl")}
     right = [metrics.vqa_accuracy(found[q.image, q.text], q.answers) for q in asked]
     return {**metrics.caption_scores(said, [c.texts for c in truth]), "vqa": 100 * sum(right) / len(right),
             "captions": said}
