@@ -3,17 +3,25 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/install.h"
 
+#include <cpuid.h>
 #include <pthread.h>
 
 static struct kernels tables[ISA_COUNT][GEMM_BACKEND_COUNT];
 static enum isa best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* clang's __builtin_cpu_supports does not know this one. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 /* __builtin_cpu_supports also asks (xgetbv) whether the operating system saves the wide registers. */
 enum isa kernels_detect_isa(void)
 {
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
         return ISA_REF;
     }
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
