@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SEEDS = {"tiny": 29, "tiny-lite": 16}  # found with --search
+SEEDS = {"tiny": 20, "tiny-lite": 22}  # found with --search
 KINDS = {"tiny": "fp32", "tiny-lite": "int8"}
 CARD = """# {name}
 
@@ -42,7 +42,7 @@ def draw_pictures(table: dict, directory: pathlib.Path) -> dict[str, Image.Image
 
 def make_model(config: cfg.Config, tokens: list[str], labels: Labels, pics: dict, seed: int) -> MiniVLM:
     model = MiniVLM(config, Tokenizer(tokens), labels).eval()
-    lively.enliven(model, [model.prepare(p) for p in pics.values()], seed)
+    lively.enliven(model, list(pics.values()), seed)
     return model
 
 
@@ -134,22 +134,28 @@ def make_full(directory: pathlib.Path, seed: int, variant: str, kind: str, vocab
 
 
 def search(count: int) -> None:
+    """Good seeds: captions and answers that differ, some captions that end early, margins far from zero."""
     pics = {n: pictures.draw(w, h, f) for n, (w, h, f) in pictures.TINY.items()}
     for name in SEEDS:
         for seed in range(1, count + 1):
             model = make_model(tiny.config(name == "tiny-lite"), tiny.vocabulary(), tiny_labels(), pics, seed)
             state = weights.unpack(weights.pack(weights.folded_state(model), KINDS[name]))
             fold(model).load_state_dict(state)
-            least = least_margins(model, pics)
-            scenes = [model.see(p) for p in pics.values()]
-            greedy = [model.caption(scene, num_beams=1)[0].tokens for scene in scenes]
-            beams = [h.tokens for scene in scenes for h in model.caption(scene)]
-            answers = {int(model.vqa(scene, q).argmax()) for scene in scenes for q in tiny.QUESTIONS}
-            ended = sum(tokens[-1] == model.tokenizer.sep for tokens in greedy + beams)
-            print(f"{name} seed {seed}: {len({tuple(g) for g in greedy})} captions of {len(set(sum(greedy, [])))} "
-                  f"tokens, {ended} of {len(greedy + beams)} end by themselves, {len(answers)} answers, "
-                  f"{[len(scene.boxes) for scene in scenes]} regions, least "
-                  + ", ".join(f"{k} {v:.0e}" for k, v in least.items()), flush=True)
+            print(f"{name} seed {seed}: {variety(model, pics)}, least "
+                  + ", ".join(f"{k} {v:.0e}" for k, v in least_margins(model, pics).items()), flush=True)
+
+
+@torch.no_grad()
+def variety(model: MiniVLM, pics: dict) -> str:
+    scenes = [model.see(p) for p in pics.values()]
+    greedy = [model.caption(scene, num_beams=1)[0].tokens for scene in scenes]
+    beams = [h.tokens for scene in scenes for h in model.caption(scene)]
+    ended = sum(tokens[-1] == model.tokenizer.sep for tokens in greedy + beams)
+    answers = {int(model.vqa(scene, q).argmax()) for scene in scenes for q in tiny.QUESTIONS}
+    most = max(float(level.std()) for p in pics.values() for level in model.tee.pyramid(model.prepare(p).tensor[None]))
+    return (f"{len({tuple(g) for g in greedy})} captions of {len(set(sum(greedy, [])))} tokens, {ended} of "
+            f"{len(greedy + beams)} end by themselves, {len(answers)} answers, {[len(s.boxes) for s in scenes]} regions, "
+            f"pyramid std up to {most:.1f}")
 
 
 def main() -> None:

@@ -2,17 +2,22 @@
 
 A network with the usual random weights gives nearly the same answer to everything, and a test against it would pass with
 half of the arithmetic wrong. So every part is scaled by what it gives on the pictures themselves."""
+import dataclasses
+
 import torch
-from minivlm import image
+from minivlm import decode, image
 from minivlm.conv import Conv
 
 OBJECTNESS, DELTAS, CLASSES, BOXES = 2.0, 0.25, 2.5, (1.0, 1.0, 0.7, 0.7)  # wanted standard deviations
 
 
 @torch.no_grad()
-def enliven(model, prepared: list[image.Prepared], seed: int) -> None:
-    """Draws all weights anew from the seed and leaves the model folded later to the caller."""
+def enliven(model, pictures: list, seed: int) -> None:
+    """Draws all weights anew from the seed. Batch-norms stay; folding is the caller's."""
     torch.manual_seed(seed)
+    c = model.config.image  # one size makes a batch without padding; a small one leaves P6 too few cells to judge by
+    square = dataclasses.replace(c, resize="square", size=max(c.size, 128))
+    prepared = [image.prepare(square, picture) for picture in pictures]
     images, sizes = image.batch(prepared), [p.resized for p in prepared]
     _norms(model.tee)
     pyramid = _settle_norms(model.tee, images)
@@ -21,6 +26,7 @@ def enliven(model, prepared: list[image.Prepared], seed: int) -> None:
     _roi(model.tee.roi, model.tee.roi.align(pyramid, boxes))
     _fusion(model.fusion)
     _heads(model)
+    _settle_heads(model, pictures)
 
 
 def _uniform(t, low, high):
@@ -48,6 +54,10 @@ def _settle_norms(tee, images):
             part.bn.momentum = 1.0
     tee.train()
     tee.pyramid(images)
+    for part in tee.modules():
+        if isinstance(part, Conv) and part.bn is not None:
+            variance = part.bn.running_var  # of a few cells only in the highest level: no channel may blow up
+            variance.copy_(0.5 * variance + 0.5 * variance.mean())
     tee.eval()
     return tee.pyramid(images)
 
@@ -98,12 +108,13 @@ def _fusion(fusion) -> None:
     _norm(e.norm)
     _linear(fusion.regions.project, 1.0)
     _norm(fusion.regions.norm)
+    share = (2.0 / len(fusion.layers)) ** 0.5  # deep stacks mix until all rows are alike, unless each layer adds less
     for layer in fusion.layers:
         a = layer.attention
-        for part, gain in ((a.query, 2.0), (a.key, 2.0), (a.value, 1.5), (a.output, 2.0)):
+        for part, gain in ((a.query, 2.0), (a.key, 2.0), (a.value, 1.5), (a.output, 2.0 * share)):
             _linear(part, gain)
         _linear(layer.ffn.up, 1.2)
-        _linear(layer.ffn.down, 1.5)
+        _linear(layer.ffn.down, 1.5 * share)
         _norm(a.norm)
         _norm(layer.ffn.norm)
 
@@ -113,7 +124,29 @@ def _heads(model) -> None:
     _linear(heads.caption.transform, 1.5)
     _norm(heads.caption.norm)
     heads.caption.bias.normal_(std=0.3)
-    heads.caption.bias[model.tokenizer.sep] += 3.5  # so that some captions end before the limit
     for pooled in (heads.vqa, heads.retrieve):
         _linear(pooled.pooler, 1.2)
         _linear(pooled.classifier, 3.0)
+
+
+def _settle_heads(model, pictures) -> None:
+    """Takes out of each head what it says about anything, so that the pictures and words decide."""
+    t, length = model.tokenizer, model.config.caption.max_tokens
+    scenes = [model.see(picture) for picture in pictures]
+    at_mask, at_cls = [], []  # [D] each
+    for scene in scenes:
+        scorer = decode.FullScorer(model.fusion, model.heads.caption, t, model.embed_context(scene))
+        scorer.logits = lambda x: x
+        for n in range(length):
+            words = torch.randint(len(t.tokens), (n,)).tolist()
+            at_mask.append(scorer.next_logits([[t.cls] + words], [0])[0])
+            text = [t.cls] + words[:model.config.text.text_length - 2] + [t.sep]
+            at_cls.append(model.fusion.encode(model.embed_pair(scene, text))[0, 0])
+    caption = model.heads.caption
+    x = caption.norm(torch.nn.functional.gelu(caption.transform(torch.stack(at_mask))))  # [n, D]
+    factor = 1.0 / x.std(0)
+    caption.norm.bias.copy_((caption.norm.bias - x.mean(0)) * factor)
+    caption.norm.weight.mul_(factor)
+    caption.bias[t.sep] += 3.0  # so that some captions end before the limit
+    for pooled in (model.heads.vqa, model.heads.retrieve):
+        _scale(pooled.classifier, pooled(torch.stack(at_cls)), 2.0)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from support import DATA, PICTURES
 from golden import lively, pictures, tiny
-from minivlm import MiniVLM, boxes as bx, config as cfg, image, roi, rpn, tee
+from minivlm import Labels, MiniVLM, boxes as bx, config as cfg, image, roi, rpn, tee
 from minivlm.backbone import Backbone
 from minivlm.conv import Conv, fold, same_padding
 from minivlm.text import Tokenizer
@@ -165,13 +165,13 @@ class Convolutions(unittest.TestCase):
     def test_fold_changes_nothing(self):
         for lite in (False, True):
             pics = {n: pictures.draw(w, h, f) for n, (w, h, f) in pictures.TINY.items()}
-            model = MiniVLM(tiny.config(lite), Tokenizer(tiny.vocabulary())).eval()
-            prepared = [model.prepare(p) for p in pics.values()]
-            lively.enliven(model, prepared, 5)
+            model = MiniVLM(tiny.config(lite), Tokenizer(tiny.vocabulary()), Labels(tiny.OBJECTS)).eval()
+            lively.enliven(model, list(pics.values()), 5)
+            x = model.prepare(pics["waves"]).tensor[None]
             with torch.no_grad():
-                before = model.tee.pyramid(prepared[0].tensor[None])
+                before = model.tee.pyramid(x)
                 names = [n for n, _ in model.named_parameters()]
-                after = fold(model.tee).pyramid(prepared[0].tensor[None])
+                after = fold(model.tee).pyramid(x)
             self.assertTrue(any(".bn." in n for n in names))
             self.assertFalse(any(".bn." in n for n in model.state_dict()))
             for a, b in zip(before, after):
