@@ -172,7 +172,7 @@ static void decode(struct worker *w, struct flight *f, struct job_list *leaving)
 
 /* ---- threads ---- */
 
-static void *work(void *arg)
+static void *run_thread(void *arg)
 {
     struct worker *w = arg;
     struct scheduler *s = &w->engine->scheduler;
@@ -201,12 +201,12 @@ static void *work(void *arg)
 
 static enum err start(struct worker *w, struct engine *e, int index)
 {
-    char name[16];
+    char name[32];
     w->engine = e;
     snprintf(name, sizeof(name), "decode-%d", index);
     enum err rc = image_decoder_create(&w->decoder);
     rc = rc ? rc : preprocessor_create(&w->preprocessor, &e->preprocess);
-    rc = rc ? rc : thread_start(&w->thread, name, work, w);
+    rc = rc ? rc : thread_start(&w->thread, name, run_thread, w);
     w->is_started = !rc;
     return rc;
 }

@@ -1,9 +1,9 @@
 /* engine - the only door to MiniVLM: open, submit jobs, drain, close.
  *
  * decode workers   image bytes -> input slot (hash, cache look-up, decode, resize, normalise)
- * engine threads   each owns a session and takes, again and again, the most urgent step there is: a fusion step
- *                  (captions, answers and scores of all callers together, token by token) before a TEE image.
- *                  All share one model.
+ * engine threads   each owns a session and takes, again and again, the step that the policy names (engine/batcher.h):
+ *                  a fusion step (captions, answers and scores of all callers together, token by token) or an image
+ *                  for the TEE; in turn where both wait. All share one model.
  * feature cache    region features by image id, least recently used out, bounded in bytes; equal images in flight are
  *                  computed once.
  *
@@ -44,7 +44,8 @@ struct engine_options {
 void engine_default_options(struct engine_options *o);
 
 MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
-/* Takes the job; ERR_OVERLOADED, ERR_DRAINING or ERR_BAD_REQUEST (with text) refuse it, and on_done is not called. */
+/* Takes the job, or refuses it with text: ERR_OVERLOADED, ERR_DRAINING, ERR_BAD_REQUEST, ERR_TOO_MANY_INPUTS or
+ * ERR_TEXT_TOO_LONG; then on_done is not called. */
 MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
 /* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for them.
  */

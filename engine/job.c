@@ -74,19 +74,25 @@ static void clear_result(struct job *job)
     r->scores = r->region_weights = NULL;
 }
 
-void job_reset(struct job *job)
+/* What an earlier run has left. */
+static void forget(struct job *job)
 {
     struct job_private *j = job->private_;
-    BUG_ON(j->state != JOB_HOME);
-    job->request = (struct job_request){.top_k = 5, .priority = 3, .length_penalty = NAN};
     memset(&job->result, 0, sizeof(job->result));
-    atomic_store(&j->is_cancelled, false);
     j->flight = NULL;
     j->features = NULL;
     j->n_items = j->n_taken = j->n_running = j->n_finished = j->item_rows = 0;
     j->slot = NULL;
     j->failure = OK;
     j->failure_stage = NULL;
+}
+
+void job_reset(struct job *job)
+{
+    BUG_ON(job->private_->state != JOB_HOME);
+    job->request = (struct job_request){.top_k = 5, .priority = 3, .length_penalty = NAN};
+    forget(job);
+    atomic_store(&job->private_->is_cancelled, false);
 }
 
 void job_cancel(struct job *job)
@@ -166,6 +172,7 @@ enum err job_check(struct job *job, struct errbuf *why)
     struct job_private *j = job->private_;
     const struct job_request *r = &job->request;
     BUG_ON(!job->on_done || j->state != JOB_HOME);
+    forget(job);
     if (r->task < 0 || r->task >= JOB_TASK_COUNT || r->priority < 0 || r->priority >= JOB_PRIORITIES) {
         return err_set(why, ERR_BAD_REQUEST, "the task or the priority is out of range");
     }

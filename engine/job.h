@@ -109,7 +109,8 @@ struct job {
 
 MUST_USE enum err job_create(struct job **out, struct engine *e);
 void job_destroy(struct job *job); /* NULL is fine; not while submitted */
-/* Empties request and result for the next use; memory stays. */
+/* Empties request and result for the next use, takes a cancellation back; memory stays. A job may also be submitted
+ * again as it is: only the result is emptied then. */
 void job_reset(struct job *job);
 /* Asks the engine to drop the job at its next hand-over; it still comes back through on_done. */
 void job_cancel(struct job *job);

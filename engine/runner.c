@@ -202,7 +202,7 @@ static void do_next(struct runner *r, struct job_list *leaving)
     }
 }
 
-static void *work(void *arg)
+static void *run_thread(void *arg)
 {
     struct runner *r = arg;
     struct scheduler *s = &r->engine->scheduler;
@@ -226,7 +226,7 @@ enum err runner_open(struct runner **out, struct engine *e, int index)
     struct runner *r = NULL;
     struct session_limits limits = {
         .max_input_width = e->max_side, .max_input_height = e->max_side, .max_rows = e->scheduler.limits.max_rows};
-    char name[16];
+    char name[32];
     *out = NULL;
     enum err rc = mem_alloc(&r, sizeof(*r));
     if (rc) {
@@ -238,7 +238,7 @@ enum err runner_open(struct runner **out, struct engine *e, int index)
     rc = mem_array(&r->flights, (size_t)e->scheduler.limits.max_images, sizeof(struct flight *));
     rc = rc ? rc : session_create(&r->session, e->model, &limits);
     rc = rc ? rc : fusion_step_create(&r->step, e, index);
-    rc = rc ? rc : thread_start(&r->thread, name, work, r);
+    rc = rc ? rc : thread_start(&r->thread, name, run_thread, r);
     r->is_started = !rc;
     return rc;
 }

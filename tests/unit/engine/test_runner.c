@@ -1,9 +1,13 @@
 /* The engine's threads over a network that answers at once and can be held: what runs with whom, and in which order. */
 #include "engine/runner.c"
 
+#include "engine/base/sha256.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_model.h"
 #include "tests/support/jobs.h"
+#include "tests/support/torture.h"
+
+#include <sched.h>
 
 static struct jobs_image images[4];
 static const char *const questions[] = {"what is red ?", "is a dog red ?", "cat",      "dog runs", "cat sits",
@@ -75,6 +79,578 @@ static void test_tasks(void)
     engine_close(e);
 }
 
+/* Looks again and again; what is waited for happens on other threads. */
+#define WAIT_UNTIL(e, stats, condition)                                                                                \
+    do {                                                                                                               \
+        sched_yield();                                                                                                 \
+        engine_stats((e), &(stats));                                                                                   \
+    } while (!(condition))
+
+static int idle_engines(struct engine *e)
+{
+    pthread_mutex_lock(&e->scheduler.lock);
+    int n = e->scheduler.n_idle_engines;
+    pthread_mutex_unlock(&e->scheduler.lock);
+    return n;
+}
+
+static void close_engine(struct engine *e)
+{
+    struct engine_stats s;
+    engine_drain(e, UINT64_MAX);
+    engine_stats(e, &s);
+    CHECK_INT(s.jobs, 0);
+    for (int i = 0; i < ENGINE_STAGE_COUNT; i++) {
+        CHECK_INT(s.queued[i], 0);
+        CHECK_INT(s.running[i], 0);
+    }
+    engine_close(e);
+}
+
+/* ---- one image, many jobs ---- */
+
+static void test_equal_images_are_computed_once(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct engine_stats s;
+    struct job *jobs[4];
+    fake_hold(FAKE_TEE);
+    for (int i = 0; i < 4; i++) {
+        jobs[i] = new_job(e, &home, i == 2 ? JOB_VQA : JOB_REGIONS, 0);
+    }
+    jobs_submit(e, jobs[0]);
+    fake_wait_inside(FAKE_TEE, 1);
+    jobs_submit(e, jobs[1]);
+    jobs_submit(e, jobs[2]);
+    sha256(images[0].bytes, images[0].n, jobs[3]->request.id.bytes);
+    jobs[3]->request.image = NULL; /* an id is enough, the image is under way */
+    jobs_submit(e, jobs[3]);
+    WAIT_UNTIL(e, s, s.cache_coalesced == 3);
+    fake_release(FAKE_TEE);
+    jobs_wait(&home, 4);
+    CHECK_INT(fake.n_tee, 1);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(jobs[i]->result.err, OK);
+        CHECK_INT(jobs[i]->result.cache, i == 0 ? JOB_CACHE_MISS : JOB_CACHE_COALESCED);
+        CHECK_INT(memcmp(jobs[i]->result.features, jobs[0]->result.features, features_bytes(e->config)), 0);
+        CHECK_INT(memcmp(&jobs[i]->result.id, &jobs[0]->result.id, sizeof(struct image_id)), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        job_destroy(jobs[i]);
+    }
+    close_engine(e);
+}
+
+static void test_others_go_on_when_the_first_is_cancelled(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct engine_stats s;
+    struct job *blocker = new_job(e, &home, JOB_REGIONS, 1);
+    struct job *first = new_job(e, &home, JOB_REGIONS, 0), *second = new_job(e, &home, JOB_REGIONS, 0);
+    fake_hold(FAKE_TEE);
+    jobs_submit(e, blocker);
+    fake_wait_inside(FAKE_TEE, 1);
+    jobs_submit(e, first);
+    WAIT_UNTIL(e, s, s.queued[ENGINE_REGIONS] == 1);
+    jobs_submit(e, second);
+    WAIT_UNTIL(e, s, s.cache_coalesced == 1);
+    job_cancel(first);
+    fake_release(FAKE_TEE);
+    jobs_wait(&home, 3);
+    CHECK_INT(first->result.err, ERR_CANCELLED);
+    CHECK_STR(first->result.stage, "queue");
+    CHECK(first->result.features == NULL);
+    CHECK_INT(second->result.err, OK);
+    CHECK(second->result.n_regions > 0);
+    CHECK_INT(fake.n_tee, 2);
+    engine_stats(e, &s);
+    CHECK_INT(s.cancelled[ENGINE_REGIONS], 1);
+    job_destroy(blocker);
+    job_destroy(first);
+    job_destroy(second);
+    close_engine(e);
+}
+
+/* The last one with bytes goes before they were decoded: who has only the id cannot go on. */
+static void test_id_alone_cannot_lead(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct job *with_bytes = new_job(e, &home, JOB_REGIONS, 0), *with_id = new_job(e, &home, JOB_REGIONS, 0);
+    struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    struct scheduler *s = &e->scheduler;
+    with_id->request.image = NULL;
+    /* By hand, with the threads kept out, as no decoder can be held. */
+    pthread_mutex_lock(&s->lock);
+    CHECK_INT(job_check(with_bytes, NULL), OK);
+    CHECK_INT(job_check(with_id, NULL), OK);
+    CHECK_INT(scheduler_submit(s, with_bytes->private_, 1000, NULL), OK);
+    CHECK_INT(scheduler_submit(s, with_id->private_, 1000, NULL), OK);
+    scheduler_route(s, scheduler_take_prepare(s), true);
+    scheduler_route(s, scheduler_take_prepare(s), true);
+    job_cancel(with_bytes);
+    scheduler_sweep(s, 2000, &leaving);
+    scheduler_deliver(s, &leaving);
+    pthread_mutex_unlock(&s->lock);
+    jobs_wait(&home, 2);
+    CHECK_INT(with_bytes->result.err, ERR_CANCELLED);
+    CHECK_INT(with_id->result.err, ERR_IMAGE_NOT_CACHED);
+    job_destroy(with_bytes);
+    job_destroy(with_id);
+    close_engine(e);
+}
+
+static void test_cache_and_ids(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    static const uint8_t key[32] = {1, 2, 3};
+    struct job *job = new_job(e, &home, JOB_REGIONS, 0), *again = new_job(e, &home, JOB_REGIONS, 0);
+    job->request.no_store = true;
+    jobs_run(e, job);
+    CHECK(!engine_cache_has(e, &job->result.id));
+    job->request.no_store = false;
+    jobs_run(e, job);
+    CHECK(engine_cache_has(e, &job->result.id));
+    again->request.image = NULL;
+    again->request.id = job->result.id;
+    jobs_run(e, again);
+    CHECK_INT(again->result.cache, JOB_CACHE_HIT);
+    CHECK_INT(memcmp(again->result.features, job->result.features, features_bytes(e->config)), 0);
+    again->request.id.bytes[5] ^= 1;
+    jobs_run(e, again);
+    CHECK_INT(again->result.err, ERR_IMAGE_NOT_CACHED);
+    CHECK(again->result.error.text[0] != '\0');
+    job_reset(again);
+    again->request.user = &home;
+    jobs_set_image(again, &images[0]);
+    again->request.id_key = key;
+    jobs_run(e, again);
+    CHECK_INT(again->result.cache, JOB_CACHE_MISS); /* another name space */
+    CHECK(memcmp(&again->result.id, &job->result.id, sizeof(struct image_id)) != 0);
+    job_reset(again);
+    again->request.user = &home;
+    again->request.features = job->result.features;
+    again->request.task = JOB_CAPTION;
+    jobs_run(e, again);
+    CHECK_INT(again->result.err, OK);
+    CHECK(again->result.features == job->result.features);
+    CHECK_INT(fake.n_tee, 3);
+    job_destroy(again);
+    job_destroy(job);
+    close_engine(e);
+}
+
+/* ---- errors ---- */
+
+static void test_bad_images(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct job *job = new_job(e, &home, JOB_CAPTION, 0);
+    job->request.image = (const uint8_t *)"not a picture";
+    job->request.image_bytes = 13;
+    jobs_run(e, job);
+    CHECK_INT(job->result.err, ERR_UNSUPPORTED_IMAGE);
+    CHECK_STR(job->result.stage, "decode");
+    CHECK(job->result.captions == NULL && job->result.features == NULL);
+    CHECK(job->result.error.text[0] != '\0');
+    job_reset(job);
+    job->request.user = &home;
+    job->request.task = JOB_REGIONS;
+    job->request.image = images[0].bytes;
+    job->request.image_bytes = images[0].n / 2;
+    jobs_run(e, job);
+    CHECK_INT(job->result.err, ERR_CORRUPT_IMAGE);
+    fake.tee_error = ERR_INTERNAL;
+    jobs_set_image(job, &images[0]);
+    jobs_run(e, job);
+    CHECK_INT(job->result.err, ERR_INTERNAL);
+    CHECK_STR(job->result.stage, "regions");
+    CHECK(!engine_cache_has(e, &job->result.id));
+    job_destroy(job);
+    close_engine(e);
+}
+
+static void test_one_bad_item_fails_alone(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    static const char *const texts[] = {"dog", "nan", "cat"};
+    static const size_t bytes[] = {3, 3, 3};
+    struct job *bad = new_job(e, &home, JOB_VQA, 0), *good = new_job(e, &home, JOB_VQA, 0);
+    struct engine_stats s;
+    jobs_set_texts(bad, texts, bytes, 3);
+    fake_hold(FAKE_FUSION);
+    jobs_submit(e, good);
+    fake_wait_inside(FAKE_FUSION, 1);
+    jobs_submit(e, bad);
+    WAIT_UNTIL(e, s, s.queued[ENGINE_FUSION] == 3);
+    fake_release(FAKE_FUSION);
+    jobs_wait(&home, 2);
+    CHECK_INT(good->result.err, OK);
+    CHECK_INT(bad->result.err, ERR_INTERNAL);
+    CHECK_STR(bad->result.stage, "fusion");
+    CHECK(bad->result.answers == NULL);
+    job_destroy(bad);
+    job_destroy(good);
+    close_engine(e);
+}
+
+static void few_jobs(struct engine_options *o)
+{
+    o->max_jobs = 2;
+}
+
+static void test_overload_and_drain(void)
+{
+    struct engine *e = open_engine(few_jobs);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct errbuf why = {{0}};
+    struct engine_stats s;
+    struct job *jobs[3];
+    fake_hold(FAKE_TEE);
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = new_job(e, &home, JOB_REGIONS, i);
+    }
+    jobs_submit(e, jobs[0]);
+    jobs_submit(e, jobs[1]);
+    CHECK_INT(engine_submit(e, jobs[2], &why), ERR_OVERLOADED);
+    CHECK(why.text[0] != '\0');
+    fake_wait_inside(FAKE_TEE, 1);
+    WAIT_UNTIL(e, s, s.queued[ENGINE_REGIONS] == 1);
+    CHECK_INT(s.jobs, 2);
+    CHECK_INT(s.running[ENGINE_REGIONS], 1);
+    fake_pass(FAKE_TEE);
+    jobs_wait(&home, 1);
+    jobs_submit(e, jobs[2]); /* there is room again */
+    fake_wait_inside(FAKE_TEE, 1);
+    fake_release(FAKE_TEE);
+    engine_drain(e, UINT64_MAX);
+    CHECK_INT(jobs_count(&home), 3);
+    CHECK_INT(engine_submit(e, jobs[0], &why), ERR_DRAINING);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(jobs[i]->result.err, OK);
+        job_destroy(jobs[i]);
+    }
+    close_engine(e);
+}
+
+static void *release_when_drained(void *arg)
+{
+    struct engine *e = arg;
+    struct engine_stats s;
+    bool all = false;
+    while (!all) { /* until the drain has marked them */
+        struct job_private *j;
+        all = true;
+        WAIT_UNTIL(e, s, true);
+        pthread_mutex_lock(&e->scheduler.lock);
+        TAILQ_FOREACH(j, &e->scheduler.live, live)
+        {
+            all = all && atomic_load(&j->is_cancelled);
+        }
+        pthread_mutex_unlock(&e->scheduler.lock);
+    }
+    fake_release(FAKE_TEE);
+    return NULL;
+}
+
+static void test_drain_cancels_in_the_end(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct job *jobs[4];
+    pthread_t thread;
+    fake_hold(FAKE_TEE);
+    for (int i = 0; i < 4; i++) {
+        jobs[i] = new_job(e, &home, JOB_CAPTION, i);
+        jobs_submit(e, jobs[i]);
+    }
+    fake_wait_inside(FAKE_TEE, 1);
+    pthread_create(&thread, NULL, release_when_drained, e);
+    engine_drain(e, 0);
+    pthread_join(thread, NULL);
+    CHECK_INT(jobs_count(&home), 4);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(jobs[i]->result.err, ERR_CANCELLED);
+        job_destroy(jobs[i]);
+    }
+    close_engine(e);
+}
+
+static void test_deadline(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct engine_stats s;
+    struct job *job = new_job(e, &home, JOB_CAPTION, 0);
+    job->request.deadline_us = 1;
+    jobs_run(e, job);
+    CHECK_INT(job->result.err, ERR_DEADLINE);
+    CHECK_STR(job->result.stage, "queue");
+    engine_stats(e, &s);
+    CHECK_INT(s.cancelled[ENGINE_DECODE], 1);
+    CHECK_INT(fake.n_tee, 0);
+    job->request.deadline_us = UINT64_MAX;
+    jobs_run(e, job);
+    CHECK_INT(job->result.err, OK);
+    job_destroy(job);
+    close_engine(e);
+}
+
+/* ---- steps ---- */
+
+static void to_the_end(struct engine_options *o)
+{
+    o->continuous = false;
+}
+
+/* A question comes while a caption is under way. */
+static void test_new_work_joins(bool is_continuous)
+{
+    struct engine *e = open_engine(is_continuous ? NULL : to_the_end);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct engine_stats s;
+    struct job *caption = new_job(e, &home, JOB_CAPTION, 0), *question = new_job(e, &home, JOB_VQA, 0);
+    fake_hold(FAKE_FUSION);
+    jobs_submit(e, caption);
+    fake_wait_inside(FAKE_FUSION, 1);
+    jobs_submit(e, question);
+    WAIT_UNTIL(e, s, s.queued[ENGINE_FUSION] == 1);
+    fake_release(FAKE_FUSION);
+    jobs_wait(&home, 2);
+    int words = caption->result.captions[0].n_tokens;
+    CHECK(words >= 3);
+    CHECK_INT(fake.steps[0].n_items, 1);
+    if (is_continuous) {
+        CHECK_INT(fake.n_steps, words);
+        CHECK_INT(fake.steps[1].n_items, 2);
+        CHECK_INT(fake.steps[1].n_captions, 1);
+        CHECK_INT(fake.steps[2].n_items, 1);
+        CHECK_INT(question->result.fusion_batch, 2);
+    } else {
+        CHECK_INT(fake.n_steps, words + 1);
+        for (int i = 0; i <= words; i++) {
+            CHECK_INT(fake.steps[i].n_items, 1);
+            CHECK_INT(fake.steps[i].n_captions, i < words);
+        }
+    }
+    job_destroy(caption);
+    job_destroy(question);
+    close_engine(e);
+}
+
+static void small_steps(struct engine_options *o)
+{
+    o->max_step_rows = 1; /* the least that the model allows: two items of the largest kind */
+}
+
+static void test_many_texts_do_not_fill_a_step(void)
+{
+    struct engine *e = open_engine(small_steps);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct engine_stats s;
+    struct job *blocker = new_job(e, &home, JOB_VQA, 0);
+    struct job *many = new_job(e, &home, JOB_RETRIEVE, 0), *one = new_job(e, &home, JOB_VQA, 0);
+    jobs_set_texts(many, questions, question_bytes, N_QUESTIONS);
+    fake_hold(FAKE_FUSION);
+    jobs_submit(e, blocker);
+    fake_wait_inside(FAKE_FUSION, 1);
+    jobs_submit(e, many);
+    WAIT_UNTIL(e, s, s.queued[ENGINE_FUSION] == N_QUESTIONS);
+    jobs_submit(e, one);
+    WAIT_UNTIL(e, s, s.queued[ENGINE_FUSION] == N_QUESTIONS + 1);
+    fake_pass(FAKE_FUSION);
+    jobs_wait(&home, 1); /* the blocker */
+    fake_pass(FAKE_FUSION);
+    jobs_wait(&home, 2);
+    CHECK_INT(one->result.err, OK); /* with the first step, though `many` came first */
+    CHECK(one->result.answers != NULL);
+    fake_release(FAKE_FUSION);
+    jobs_wait(&home, 3);
+    CHECK_INT(many->result.err, OK);
+    job_destroy(blocker);
+    job_destroy(many);
+    job_destroy(one);
+    close_engine(e);
+}
+
+static void two_threads(struct engine_options *o)
+{
+    o->engine_threads = 2;
+}
+
+static void test_threads_share_large_work(void)
+{
+    struct engine *e = open_engine(two_threads);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct job *many = new_job(e, &home, JOB_VQA, 0);
+    jobs_set_texts(many, questions, question_bytes, N_QUESTIONS);
+    jobs_run(e, many);
+    struct job_answer alone[N_QUESTIONS][5];
+    memcpy(alone, many->result.answers, sizeof(alone));
+    fake_reset();
+    struct engine_stats s;
+    WAIT_UNTIL(e, s, idle_engines(e) == 2);
+    fake_hold(FAKE_FUSION);
+    jobs_submit(e, many);
+    fake_wait_inside(FAKE_FUSION, 2);
+    fake_release(FAKE_FUSION);
+    jobs_wait(&home, 2);
+    CHECK_INT(fake.n_steps, 2);
+    CHECK_INT(fake.steps[0].n_items, 5);
+    CHECK_INT(fake.steps[1].n_items, 5);
+    CHECK(fake.steps[0].session != fake.steps[1].session);
+    CHECK_INT(memcmp(alone, many->result.answers, sizeof(alone)), 0);
+    job_destroy(many);
+    close_engine(e);
+}
+
+/* While one thread is in a fusion step, the other takes an image. */
+static void test_threads_take_different_stages(void)
+{
+    struct engine *e = open_engine(two_threads);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct job *caption = new_job(e, &home, JOB_CAPTION, 0), *regions = new_job(e, &home, JOB_REGIONS, 1);
+    fake_hold(FAKE_FUSION);
+    jobs_submit(e, caption);
+    fake_wait_inside(FAKE_FUSION, 1);
+    jobs_submit(e, regions);
+    jobs_wait(&home, 1);
+    CHECK_INT(regions->result.err, OK);
+    fake_release(FAKE_FUSION);
+    jobs_wait(&home, 2);
+    CHECK_INT(caption->result.err, OK);
+    job_destroy(caption);
+    job_destroy(regions);
+    close_engine(e);
+}
+
+static void one_caption(struct engine_options *o)
+{
+    o->max_captions = 1;
+    o->engine_threads = 2;
+}
+
+static void test_more_captions_than_places(void)
+{
+    struct engine *e = open_engine(one_caption);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct job *jobs[6];
+    for (int i = 0; i < 6; i++) {
+        jobs[i] = new_job(e, &home, i < 5 ? JOB_CAPTION : JOB_VQA, i % 4);
+        jobs[i]->request.num_beams = i < 5 ? 2 * (i + 1) : 0;
+        jobs_submit(e, jobs[i]);
+    }
+    jobs_wait(&home, 6);
+    for (int i = 0; i < 6; i++) {
+        CHECK_INT(jobs[i]->result.err, OK);
+        job_destroy(jobs[i]);
+    }
+    for (int i = 0; i < fake.n_steps; i++) {
+        CHECK(fake.steps[i].n_captions <= 1);
+    }
+    close_engine(e);
+}
+
+/* ---- streaming ---- */
+
+static struct {
+    char text[JOB_CAPTION_BYTES];
+    int n, n_wrong; /* told on another thread, checked on this one */
+} told;
+
+static void on_token(struct job_request *r, const char *text, size_t n)
+{
+    (void)r;
+    told.n_wrong += strlen(text) != n || strncmp(text, told.text, strlen(told.text)) != 0; /* it grows */
+    snprintf(told.text, sizeof(told.text), "%s", text);
+    told.n++;
+}
+
+static void test_streaming(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct job *job = new_job(e, &home, JOB_CAPTION, 0);
+    job->request.num_beams = 1;
+    job->request.on_token = on_token;
+    jobs_run(e, job);
+    CHECK_INT(job->result.err, OK);
+    CHECK_STR(told.text, job->result.captions[0].text);
+    CHECK_INT(told.n_wrong, 0);
+    CHECK_INT(told.n, job->result.captions[0].n_tokens);
+    job_destroy(job);
+    close_engine(e);
+}
+
+/* ---- figures ---- */
+
+static void test_figures(void)
+{
+    struct engine *e = open_engine(NULL);
+    struct jobs_home home = JOBS_HOME_INIT;
+    struct engine_stats s;
+    CHECK_INT(engine_forecast(e, JOB_CAPTION, false, 0), 0);
+    for (int task = 0; task < JOB_TASK_COUNT; task++) {
+        struct job *job = new_job(e, &home, (enum job_task)task, 0);
+        jobs_run(e, job);
+        job_destroy(job);
+    }
+    CHECK(engine_forecast(e, JOB_REGIONS, false, 0) > 0);
+    CHECK_INT(engine_forecast(e, JOB_REGIONS, true, 0), 0); /* nothing to do */
+    CHECK(engine_forecast(e, JOB_VQA, true, 3) > 0);
+    WAIT_UNTIL(e, s, s.jobs == 0 && idle_engines(e) == 1);
+    CHECK_INT(s.items[ENGINE_REGIONS], 1);
+    CHECK_INT(s.items[ENGINE_DECODE], 1);
+    CHECK_INT(s.batch_count[ENGINE_REGIONS][0], 1);
+    CHECK_INT(s.cache_hits, 3);
+    CHECK_INT(s.cache_misses, 1);
+    CHECK_INT(s.cache_entries, 1);
+    CHECK(s.cache_bytes >= features_bytes(e->config));
+    CHECK(s.fusion_rows > 0 && s.fusion_tokens > 0);
+    CHECK(s.heartbeat_us + 1000000 > clock_us());
+    CHECK(s.load_ratio >= 0 && s.load_ratio <= 1);
+    close_engine(e);
+}
+
+/* ---- opening ---- */
+
+static enum err open_and_close(void *arg)
+{
+    struct engine *e = NULL;
+    struct engine_options o;
+    engine_default_options(&o);
+    (void)arg;
+    o.model_dir = "fake";
+    o.engine_threads = o.decode_threads = 2;
+    o.max_captions = 2;
+    enum err rc = engine_open(&e, &o, NULL);
+    engine_close(e);
+    return rc;
+}
+
+static void test_opening(void)
+{
+    struct engine *e = NULL;
+    struct engine_options o;
+    struct errbuf why;
+    CHECK(torture(open_and_close, NULL) > 10);
+    engine_default_options(&o);
+    o.model_dir = "missing";
+    CHECK_INT(engine_open(&e, &o, &why), ERR_BAD_MODEL);
+    CHECK(strstr(why.text, "config.json") != NULL);
+    CHECK(e == NULL);
+    o.model_dir = "fake";
+    o.max_jobs = 0;
+    CHECK_INT(engine_open(&e, &o, &why), ERR_BAD_CONFIG);
+    CHECK(strstr(why.text, "max_jobs") != NULL);
+    engine_close(NULL);
+}
+
 int main(void)
 {
     images[0] = jobs_load("tests/data/images/waves.png");
@@ -85,5 +661,23 @@ int main(void)
         question_bytes[i] = strlen(questions[i]);
     }
     test_tasks();
+    test_equal_images_are_computed_once();
+    test_others_go_on_when_the_first_is_cancelled();
+    test_id_alone_cannot_lead();
+    test_cache_and_ids();
+    test_bad_images();
+    test_one_bad_item_fails_alone();
+    test_overload_and_drain();
+    test_drain_cancels_in_the_end();
+    test_deadline();
+    test_new_work_joins(true);
+    test_new_work_joins(false);
+    test_many_texts_do_not_fill_a_step();
+    test_threads_share_large_work();
+    test_threads_take_different_stages();
+    test_more_captions_than_places();
+    test_streaming();
+    test_figures();
+    test_opening();
     return check_result();
 }

@@ -1,0 +1,281 @@
+#include "engine/batcher.c"
+
+#include "tests/support/check.h"
+
+static const struct batcher_limits limits = {
+    .max_rows = 256, .max_items = 96, .max_images = 1, .image_wait_us = 2000, .is_continuous = true};
+static const uint64_t never = UINT64_MAX;
+
+/* ---- order ---- */
+
+static void test_line(void)
+{
+    CHECK_INT(batcher_line_us(1000, 0, 50), 1000);   /* nobody before */
+    CHECK_INT(batcher_line_us(1000, 990, 50), 1040); /* behind its own last one */
+    CHECK_INT(batcher_line_us(1000, 900, 50), 1000); /* which is long past */
+    CHECK_INT(batcher_due_us(1000, 0), 1000);
+    CHECK_INT(batcher_due_us(1000, 3), 1000 + 3 * BATCHER_LEVEL_US);
+}
+
+/* One client brings 1000 jobs, then another brings one: it must not wait for all of them. */
+static void test_newcomer_meets_long_line(void)
+{
+    enum { COST = 20000, SPACING = 2 * COST };
+    uint64_t line = 0, due[1000];
+    for (int i = 0; i < 1000; i++) {
+        line = batcher_line_us(1000000 + (uint64_t)i, line, SPACING);
+        due[i] = batcher_due_us(line, 3);
+    }
+    /* After a second the engine has done 50 of them. */
+    uint64_t newcomer = batcher_due_us(batcher_line_us(2000000, 0, SPACING), 3);
+    int before = 0;
+    for (int i = 50; i < 1000; i++) {
+        before += due[i] <= newcomer;
+    }
+    CHECK_INT(before, 0);
+    CHECK(due[10] <= newcomer); /* those that came first and were due go first */
+}
+
+/* A job of the lowest priority is passed by later ones for a time, not for ever. */
+static void test_priority_ages(void)
+{
+    uint64_t low = batcher_due_us(1000000, 7);
+    CHECK(batcher_due_us(1000000 + 6 * BATCHER_LEVEL_US, 0) < low);
+    CHECK(batcher_due_us(1000000 + 8 * BATCHER_LEVEL_US, 0) > low);
+}
+
+/* ---- next step ---- */
+
+static enum batcher_action choose(const struct batcher_limits *l, struct batcher_view v, struct batcher_history *h,
+                                  uint64_t now_us)
+{
+    return batcher_choose(l, &v, h, now_us).action;
+}
+
+static void test_one_side(void)
+{
+    struct batcher_history h = {0};
+    struct batcher_view v = {0};
+    struct batcher_choice c = batcher_choose(&limits, &v, &h, 5000);
+    CHECK_INT(c.action, BATCHER_WAIT);
+    CHECK(c.until_us == never);
+    v = (struct batcher_view){.images = 3, .oldest_image_us = 5000};
+    c = batcher_choose(&limits, &v, &h, 5000);
+    CHECK_INT(c.action, BATCHER_IMAGES);
+    CHECK_INT(c.n_images, 1);
+    v = (struct batcher_view){.items = 1, .rows = 80};
+    CHECK_INT(choose(&limits, v, &h, 5000), BATCHER_FUSION);
+    CHECK_INT(choose(&limits, v, &h, 5000), BATCHER_FUSION);
+}
+
+static void test_image_waits_for_mates(void)
+{
+    struct batcher_limits l = limits;
+    struct batcher_history h = {0};
+    l.max_images = 4;
+    struct batcher_view v = {.images = 2, .oldest_image_us = 10000, .images_upstream = 1};
+    struct batcher_choice c = batcher_choose(&l, &v, &h, 10500);
+    CHECK_INT(c.action, BATCHER_WAIT);
+    CHECK_INT(c.until_us, 12000);
+    c = batcher_choose(&l, &v, &h, 12000); /* long enough */
+    CHECK_INT(c.action, BATCHER_IMAGES);
+    CHECK_INT(c.n_images, 2);
+    v.images_upstream = 0; /* nobody is coming */
+    CHECK_INT(choose(&l, v, &h, 10500), BATCHER_IMAGES);
+    v.images_upstream = 1;
+    v.images = 5; /* enough */
+    c = batcher_choose(&l, &v, &h, 10500);
+    CHECK_INT(c.action, BATCHER_IMAGES);
+    CHECK_INT(c.n_images, 4);
+    v.images = 2;
+    v.items = 1; /* meanwhile there is something else to do */
+    CHECK_INT(choose(&l, v, &h, 10500), BATCHER_FUSION);
+}
+
+/* Counts fusion steps in n choices between two sides that always wait. */
+static int fusion_share(const struct batcher_limits *l, struct batcher_view v, int n)
+{
+    struct batcher_history h = {0};
+    int fusion = 0;
+    for (int i = 0; i < n; i++) {
+        fusion += choose(l, v, &h, 100000) == BATCHER_FUSION;
+    }
+    return fusion;
+}
+
+static void test_turns(void)
+{
+    struct batcher_view v = {
+        .images = 5, .oldest_image_us = 1000, .image_priority = 3, .items = 2, .rows = 12, .fusion_priority = 3};
+    CHECK_INT(fusion_share(&limits, v, 100), 50);
+    v.rows = 257; /* more than a step can hold: finish what has begun, but images go on */
+    CHECK_INT(fusion_share(&limits, v, 100), 80);
+    v.rows = 12;
+    v.image_priority = 0;
+    CHECK_INT(fusion_share(&limits, v, 100), 20);
+    v.image_priority = 7;
+    CHECK_INT(fusion_share(&limits, v, 100), 80);
+}
+
+static void test_turns_count_only_rivals(void)
+{
+    struct batcher_history h = {0};
+    struct batcher_view alone = {.items = 2, .rows = 12, .fusion_priority = 3};
+    struct batcher_view both = alone;
+    both.images = 1;
+    both.oldest_image_us = 1000;
+    both.image_priority = 3;
+    for (int i = 0; i < 50; i++) {
+        choose(&limits, alone, &h, 5000);
+    }
+    CHECK_INT(choose(&limits, both, &h, 5000), BATCHER_IMAGES); /* it has not had a turn */
+    CHECK_INT(choose(&limits, both, &h, 5000), BATCHER_FUSION);
+    both.fusion_priority = 0; /* its favour begins when it has a rival */
+    h = (struct batcher_history){0};
+    for (int i = 0; i < 50; i++) {
+        choose(&limits, alone, &h, 5000);
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(choose(&limits, both, &h, 5000), BATCHER_FUSION);
+    }
+    CHECK_INT(choose(&limits, both, &h, 5000), BATCHER_IMAGES);
+}
+
+static void test_batch_to_its_end(void)
+{
+    struct batcher_limits l = limits;
+    struct batcher_history h = {0};
+    l.is_continuous = false;
+    struct batcher_view v = {.images = 5, .oldest_image_us = 1000, .items = 2, .rows = 160};
+    CHECK_INT(choose(&l, v, &h, 5000), BATCHER_IMAGES); /* gathers while images wait */
+    v.rows = 256;
+    CHECK_INT(choose(&l, v, &h, 5000), BATCHER_FUSION); /* full */
+    v.batch_is_open = true;
+    v.rows = 12;
+    CHECK_INT(choose(&l, v, &h, 5000), BATCHER_FUSION); /* nothing else until it is done */
+    v.batch_is_open = false;
+    v.images = 0;
+    CHECK_INT(choose(&l, v, &h, 5000), BATCHER_FUSION); /* a lone request waits for nobody */
+    v.items = v.rows = 0;
+    CHECK_INT(choose(&l, v, &h, 5000), BATCHER_WAIT);
+}
+
+/* ---- members of a step ---- */
+
+static int take[256];
+
+static int compose(const struct batcher_source *sources, int n_running, int n, int n_helpers)
+{
+    memset(take, -1, sizeof(take));
+    int sum = batcher_compose(&limits, sources, n_running, n, n_helpers, take), rows = 0, items = 0;
+    for (int i = 0; i < n; i++) {
+        CHECK(take[i] >= 0 && take[i] <= sources[i].n_items);
+        rows += take[i] * sources[i].rows;
+        items += take[i];
+    }
+    CHECK(rows <= limits.max_rows);
+    CHECK(items <= limits.max_items);
+    CHECK_INT(sum, items);
+    CHECK(n == 0 || sum > 0);
+    return sum;
+}
+
+static void test_all_fit(void)
+{
+    struct batcher_source s[] = {{6, 1}, {6, 1}, {80, 1}, {90, 1}};
+    CHECK_INT(compose(s, 2, 4, 0), 4);
+    CHECK_INT(compose(s, 0, 0, 0), 0);
+    CHECK_INT(compose(s, 2, 2, 0), 2);
+}
+
+static void test_one_job_with_many_texts(void)
+{
+    struct batcher_source alone[] = {{60, 100}};
+    CHECK_INT(compose(alone, 0, 1, 0), 4); /* nobody waits: all room is its own */
+    struct batcher_source two[] = {{60, 100}, {60, 1}};
+    compose(two, 0, 2, 0);
+    CHECK_INT(take[0], 3);
+    CHECK_INT(take[1], 1);
+    struct batcher_source many[] = {{60, 100}, {60, 100}, {60, 1}, {60, 1}, {60, 1}};
+    compose(many, 0, 5, 0); /* one of each, in order of due time */
+    CHECK_INT(take[0], 1);
+    CHECK_INT(take[1], 1);
+    CHECK_INT(take[2], 1);
+    CHECK_INT(take[3], 1);
+    CHECK_INT(take[4], 0);
+}
+
+static void test_large_items_are_not_jumped(void)
+{
+    struct batcher_source s[] = {{100, 1}, {200, 1}, {50, 1}};
+    compose(s, 0, 3, 0);
+    CHECK_INT(take[0], 1);
+    CHECK_INT(take[1], 0);
+    CHECK_INT(take[2], 0);
+    struct batcher_source first_large[] = {{256, 1}, {50, 1}};
+    compose(first_large, 0, 2, 0);
+    CHECK_INT(take[0], 1);
+}
+
+static void test_captions_leave_room(void)
+{
+    struct batcher_source s[61];
+    for (int i = 0; i < 60; i++) {
+        s[i] = (struct batcher_source){.rows = 6, .n_items = 1};
+    }
+    s[60] = (struct batcher_source){.rows = 90, .n_items = 1};
+    CHECK_INT(compose(s, 60, 60, 0), 42); /* 42 * 6 rows */
+    compose(s, 60, 61, 0);
+    CHECK_INT(take[60], 1);
+    CHECK_INT(take[0], 1); /* the longest waiting first */
+    CHECK_INT(take[27 - 1], 1);
+    CHECK_INT(take[27], 0); /* (256 - 90) / 6 */
+}
+
+static void test_item_limit(void)
+{
+    struct batcher_source s[200];
+    for (int i = 0; i < 200; i++) {
+        s[i] = (struct batcher_source){.rows = 1, .n_items = 1};
+    }
+    CHECK_INT(compose(s, 0, 200, 0), 96);
+    CHECK_INT(compose(s, 150, 200, 0), 96);
+    CHECK_INT(take[71], 1);
+    CHECK_INT(take[72], 0);
+    CHECK_INT(take[150], 1);
+}
+
+static void test_helpers(void)
+{
+    struct batcher_source captions[10];
+    for (int i = 0; i < 10; i++) {
+        captions[i] = (struct batcher_source){.rows = 2, .n_items = 1};
+    }
+    CHECK_INT(compose(captions, 10, 10, 3), 10); /* too little to share */
+    struct batcher_source questions[] = {{60, 4}};
+    CHECK_INT(compose(questions, 0, 1, 0), 4);
+    CHECK_INT(compose(questions, 0, 1, 1), 2);
+    CHECK_INT(compose(questions, 0, 1, 3), 1);
+    CHECK_INT(compose(questions, 0, 1, 15), 1);
+    struct batcher_source one[] = {{90, 1}};
+    CHECK_INT(compose(one, 0, 1, 3), 1); /* an item is never cut */
+}
+
+int main(void)
+{
+    test_line();
+    test_newcomer_meets_long_line();
+    test_priority_ages();
+    test_one_side();
+    test_image_waits_for_mates();
+    test_turns();
+    test_turns_count_only_rivals();
+    test_batch_to_its_end();
+    test_all_fit();
+    test_one_job_with_many_texts();
+    test_large_items_are_not_jumped();
+    test_captions_leave_room();
+    test_item_limit();
+    test_helpers();
+    return check_result();
+}
