@@ -269,4 +269,6 @@ def _check_text_half(c: Config) -> None:
     _require(t.text_length >= 3, "config.text.text_length: less than three")
     _require(max(t.caption_length, t.text_length) + t.tags_length <= f.positions,
              "config.fusion.positions: too few for the lengths in config.text")
+    _require(c.caption.num_beams <= 10, "config.caption.num_beams: above 10")
+    _require(c.caption.max_tokens <= 64, "config.caption.max_tokens: above 64")
     _require(c.caption.max_tokens < t.caption_length, "config.caption.max_tokens: not below text.caption_length")

@@ -9,6 +9,7 @@ import unittest
 
 import torch
 from support import DATA, GOLDEN, PICTURES, ROOT
+from bench.pytorch_eager import unfold
 from golden import tiny
 from minivlm import Config, Labels, MiniVLM, config as cfg, image, weights
 from minivlm.conv import fold
@@ -63,6 +64,7 @@ class ConfigFile(unittest.TestCase):
         self.fault(lambda v: v["bifpn"].update(repeats=True), "config.bifpn.repeats: int")
         self.fault(lambda v: v["fusion"].update(heads=7), "config.fusion.hidden")
         self.fault(lambda v: v["caption"].update(max_tokens=13), "config.caption.max_tokens")
+        self.fault(lambda v: v["caption"].update(num_beams=11), "config.caption.num_beams")
         self.fault(lambda v: v["backbone"]["stages"].pop(1), "total stride 16")
         self.fault(lambda v: v["backbone"].update(padding="x"), "config.backbone.padding")
         self.fault(lambda v: v["image"].update(divisor=48), "config.image.divisor")
@@ -140,6 +142,14 @@ class Weights(unittest.TestCase):
         save_file(good | {"tee.roi.box.bias": torch.ones(4)}, file)
         with self.assertRaisesRegex(weights.WeightsError, "sha256"):
             MiniVLM.from_dir(self.directory)
+
+    def test_unfolded_is_the_same_function(self):
+        """What scripts/bench/pytorch_eager.py times beside the folded model."""
+        model = MiniVLM.from_dir(DATA / "tiny")
+        picture = image.load(DATA / "images/discs.png")
+        other = unfold(model)
+        self.assertTrue(any(".bn." in name for name in other.state_dict()))
+        torch.testing.assert_close(other.see(picture).inputs, model.see(picture).inputs, atol=1e-3, rtol=1e-3)
 
     def test_other_vocabulary_is_refused(self):
         shutil.copytree(DATA / "tiny", self.directory, dirs_exist_ok=True)
