@@ -27,7 +27,7 @@ void engine_default_options(struct engine_options *o)
         .max_texts = 128,
         .max_text_bytes = 4096,
         .input_slots = 2 * cpus + decoders,
-        .max_captions = 32,
+        .max_captions = 8 + 4 * cpus,
         .max_step_rows = 256,
         .max_image_batch = 1,
         .batch_wait_us = 2000,
@@ -129,22 +129,20 @@ static enum err open_model(struct engine *e, const char *dir, struct errbuf *why
     return rc;
 }
 
-/* Most captions need few beams; every eighth place, and at least one, is made for the most there may be. */
-static int beams_of_caption(const struct engine *e, int i)
-{
-    return i % 8 == 0 ? JOB_MAX_CAPTIONS : e->config->caption.num_beams;
-}
-
+/* Most captions are asked for as the model's defaults have it; every eighth place, and at least one, is made for the
+ * most beams and tokens there may be. */
 static enum err make_captions(struct engine *e)
 {
     int n = e->options.max_captions;
     enum err rc = mem_array(&e->captions, (size_t)n, sizeof(*e->captions));
     for (int i = 0; !rc && i < n; i++) {
         struct caption_slot *slot = &e->captions[i];
-        slot->max_beams = beams_of_caption(e, i);
-        rc = caption_state_create(&slot->state, e->model, slot->max_beams, e->max_tokens);
-        TAILQ_INSERT_TAIL(&e->scheduler.free_captions, slot, link);
-        e->memory_bytes += caption_state_bytes(e->model, slot->max_beams, e->max_tokens);
+        slot->is_large = i % 8 == 0;
+        slot->max_beams = slot->is_large ? JOB_MAX_CAPTIONS : e->config->caption.num_beams;
+        slot->max_tokens = slot->is_large ? e->max_tokens : e->config->caption.max_tokens;
+        rc = caption_state_create(&slot->state, e->model, slot->max_beams, slot->max_tokens);
+        scheduler_return_slot(&e->scheduler, slot);
+        e->memory_bytes += caption_state_bytes(e->model, slot->max_beams, slot->max_tokens);
     }
     return rc;
 }

@@ -128,20 +128,18 @@ static void add(struct fusion_step *f, struct job_private *j, struct caption_slo
     v->rows += rows * n_items;
 }
 
-/* A free slot for so many beams, the smallest that will do; taken out of the list. */
-static struct caption_slot *take_slot(struct scheduler *s, int beams)
+/* The first free slot that is large enough, taken out of the list; small ones stand before large ones there. */
+static struct caption_slot *take_slot(struct scheduler *s, const struct caption_params *p)
 {
-    struct caption_slot *slot, *best = NULL;
+    struct caption_slot *slot;
     TAILQ_FOREACH(slot, &s->free_captions, link)
     {
-        if (slot->max_beams >= beams && (!best || slot->max_beams < best->max_beams)) {
-            best = slot;
+        if (slot->max_beams >= p->num_beams && slot->max_tokens >= p->max_tokens) {
+            TAILQ_REMOVE(&s->free_captions, slot, link);
+            return slot;
         }
     }
-    if (best) {
-        TAILQ_REMOVE(&s->free_captions, best, link);
-    }
-    return best;
+    return NULL;
 }
 
 void fusion_step_gather(struct fusion_step *f, struct batcher_view *v)
@@ -168,7 +166,7 @@ void fusion_step_gather(struct fusion_step *f, struct batcher_view *v)
         }
         slot = NULL;
         if (j->job->request.task == JOB_CAPTION) {
-            slot = take_slot(s, j->caption.num_beams);
+            slot = take_slot(s, &j->caption);
             if (!slot) {
                 continue;
             }
@@ -183,7 +181,7 @@ static void return_slots(struct fusion_step *f, bool only_left_out)
     struct scheduler *s = &f->engine->scheduler;
     for (int i = f->n_running; i < f->n_candidates; i++) {
         if (f->candidates[i].slot && !(only_left_out && f->take[i] > 0)) {
-            TAILQ_INSERT_HEAD(&s->free_captions, f->candidates[i].slot, link);
+            scheduler_return_slot(s, f->candidates[i].slot);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/engine_private.h"
+#include "engine/image/image.h"
 
 #include <math.h>
 #include <string.h>
@@ -98,6 +99,16 @@ void job_reset(struct job *job)
 void job_cancel(struct job *job)
 {
     atomic_store(&job->private_->is_cancelled, true);
+}
+
+const char *job_warning_text(int bit)
+{
+    static const char *const texts[] = {
+#define JOB_WARNING(symbol, bit_, text) [bit_] = text,
+        IMAGE_WARNING_LIST(JOB_WARNING)
+#undef JOB_WARNING
+    };
+    return bit >= 0 && (size_t)bit < sizeof(texts) / sizeof(texts[0]) ? texts[bit] : NULL;
 }
 
 /* ---- the request ---- */

@@ -79,7 +79,7 @@ struct job_result {
     /* image */
     struct image_id id;
     int width, height; /* upright */
-    uint32_t warnings; /* enum image_warning */
+    uint32_t warnings; /* bits; job_warning_text says what each means */
     enum job_cache_result cache;
     int n_regions;
     struct job_region *regions;      /* [n_regions], best first */
@@ -114,5 +114,7 @@ void job_destroy(struct job *job); /* NULL is fine; not while submitted */
 void job_reset(struct job *job);
 /* Asks the engine to drop the job at its next hand-over; it still comes back through on_done. */
 void job_cancel(struct job *job);
+/* What was done to the picture: text of bit 0, 1, ...; NULL beyond the last. */
+const char *job_warning_text(int bit);
 
 #endif

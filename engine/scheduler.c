@@ -362,9 +362,18 @@ void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int 
     }
 }
 
+void scheduler_return_slot(struct scheduler *s, struct caption_slot *slot)
+{
+    slot->job = NULL;
+    if (slot->is_large) {
+        TAILQ_INSERT_TAIL(&s->free_captions, slot, link);
+    } else {
+        TAILQ_INSERT_HEAD(&s->free_captions, slot, link);
+    }
+}
+
 void scheduler_free_caption(struct scheduler *s, struct caption_slot *slot)
 {
     slot->job->slot = NULL;
-    slot->job = NULL;
-    TAILQ_INSERT_HEAD(&s->free_captions, slot, link);
+    scheduler_return_slot(s, slot);
 }

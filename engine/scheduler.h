@@ -26,7 +26,8 @@
 struct caption_slot {
     TAILQ_ENTRY(caption_slot) link; /* free, or between two steps */
     struct caption_state *state;
-    int max_beams;
+    int max_beams, max_tokens;
+    bool is_large;
     struct job_private *job;
     int rows;   /* of its next step */
     int steps;  /* so far */
@@ -101,6 +102,9 @@ void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int 
                          struct job_list *leaving);
 /* New items of a waiting job are taken for a step; the job moves back in the line if it has more. */
 void scheduler_take_items(struct scheduler *s, struct job_private *j, int n);
+/* A slot is free: the small ones stand before the large ones. */
+void scheduler_return_slot(struct scheduler *s, struct caption_slot *slot);
+/* The job of this slot needs it no more. */
 void scheduler_free_caption(struct scheduler *s, struct caption_slot *slot);
 
 #endif

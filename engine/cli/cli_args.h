@@ -1,0 +1,52 @@
+/* cli_args - what stands on the command line, checked.
+ *
+ * Ownership: texts and files point into argv, their arrays belong to the args. Threads: one owner. */
+#ifndef ENGINE_CLI_CLI_ARGS_H
+#define ENGINE_CLI_CLI_ARGS_H
+
+#include "engine/base/err.h"
+#include "engine/engine.h"
+
+enum cli_command {
+    CLI_CAPTION,
+    CLI_VQA,
+    CLI_RETRIEVE,
+    CLI_REGIONS,
+    CLI_INSPECT,
+    CLI_BENCH,
+    CLI_COMMAND_COUNT,
+};
+
+struct cli_args {
+    enum cli_command command;
+    /* all commands */
+    const char *model_dir;
+    bool use_json;
+    int threads; /* 0: as many as there are CPUs */
+    enum engine_isa isa;
+    bool use_openblas;
+    bool verify;
+    /* what works on images */
+    const char **files; /* [n_files]; "-" is standard input */
+    int n_files;
+    const char *jsonl; /* NULL, a file or "-" */
+    bool no_progress;
+    bool tolerate_truncated;
+    bool with_regions;
+    bool explain;
+    const char **texts; /* [n_texts]: --question, --text */
+    int n_texts;
+    int top_k, num_beams, num_captions, max_tokens;
+    float length_penalty;
+    const char *draw;
+    int rounds;
+};
+
+enum cli_args_result { CLI_ARGS_RUN, CLI_ARGS_HELP, CLI_ARGS_WRONG };
+/* HELP: help was printed. WRONG: a complaint was printed. */
+enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv);
+void cli_args_release(struct cli_args *a);
+
+const char *cli_args_command_name(enum cli_command c);
+
+#endif

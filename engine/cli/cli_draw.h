@@ -1,0 +1,11 @@
+/* cli_draw - a picture with its regions drawn on it. Threads: one owner. */
+#ifndef ENGINE_CLI_CLI_DRAW_H
+#define ENGINE_CLI_CLI_DRAW_H
+
+#include "engine/cli/cli_input.h"
+
+/* Writes the upright picture of the input, with boxes and labels of the result, as a JPEG. */
+MUST_USE enum err cli_draw_regions(const char *path, const struct cli_input *in, const struct job_result *r,
+                                   struct errbuf *e);
+
+#endif
