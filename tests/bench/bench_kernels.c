@@ -68,7 +68,7 @@ static void measure(const char *name, struct bench *benches, int n, void (*run)(
     for (int c = 0; c < n; c++) {
         run(&benches[c]);
         double once = time_calls(&benches[c], run, 1);
-        t[c].calls = once * 1e6 > ROUND_US ? 1 : (int)(ROUND_US / (once * 1e6 + 0.5));
+        t[c].calls = 1 + (int)(ROUND_US / (once * 1e6 + 0.5));
     }
     for (int r = 0; r < ROUNDS; r++) {
         for (int c = 0; c < n; c++) {
