@@ -72,6 +72,23 @@ static void test_attend(const struct kernels *k)
     check_attend(k, (size_t[]){0, 0}, 2, 2, 16); /* nobody to see: zeros */
 }
 
+/* A span without positions may have no memory at all. */
+static void test_empty_span(const struct kernels *k)
+{
+    struct guarded x = random_floats(24, 1), out = guarded_floats(24), expected = guarded_floats(24);
+    float scratch[6];
+    const struct kv_span some = {.k = x.p, .v = x.p, .n = 3, .ld = 8}, spans[3] = {{0}, some, {0}};
+    k->attend(x.p, &some, 1, 2, 4, 0.5f, scratch, expected.p);
+    k->attend(x.p, spans, 3, 2, 4, 0.5f, scratch, out.p);
+    CHECK_INT(memcmp(out.p, expected.p, 8 * sizeof(float)), 0);
+    k->attend(x.p, NULL, 0, 2, 4, 0.5f, NULL, out.p);
+    k->attend_block(x.p, 2, 8, &spans[0], 2, 4, 0.5f, NULL, out.p + 8, 8);
+    for (int i = 0; i < 24; i++) {
+        CHECK_NEAR(out.p[i], 0.0, 0.0);
+    }
+    CHECK_INT(guarded_release(&x) + guarded_release(&out) + guarded_release(&expected), 0);
+}
+
 static void check_block(const struct kernels *k, size_t n_q, size_t n, int n_heads, int dim, float size)
 {
     size_t width = (size_t)(n_heads * dim), ld = 3 * width + 1, ldq = width + 2, ldo = width + 3;
@@ -145,6 +162,7 @@ int main(void)
 #define RUN(op) for_each_isa(test_##op);
     LIST_ATTEND(RUN)
 #undef RUN
+    for_each_isa(test_empty_span);
     for_each_isa(test_rows_alone);
     return check_result();
 }
