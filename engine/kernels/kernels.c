@@ -3,25 +3,17 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/install.h"
 
-#include <cpuid.h>
 #include <pthread.h>
 
 static struct kernels tables[ISA_COUNT][GEMM_BACKEND_COUNT];
 static enum isa best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* clang's __builtin_cpu_supports does not know this one. */
-static bool has_f16c(void)
-{
-    unsigned a, b, c, d;
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
-}
-
 /* __builtin_cpu_supports also asks (xgetbv) whether the operating system saves the wide registers. */
 enum isa kernels_detect_isa(void)
 {
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
         return ISA_REF;
     }
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
@@ -29,20 +21,6 @@ enum isa kernels_detect_isa(void)
         return ISA_AVX2;
     }
     return ISA_AVX512;
-}
-
-const char *isa_name(enum isa isa)
-{
-    static const char *const names[ISA_COUNT] = {[ISA_REF] = "ref", [ISA_AVX2] = "avx2", [ISA_AVX512] = "avx512"};
-    BUG_ON(isa >= ISA_COUNT);
-    return names[isa];
-}
-
-const char *gemm_backend_name(enum gemm_backend b)
-{
-    static const char *const names[GEMM_BACKEND_COUNT] = {[GEMM_NATIVE] = "native", [GEMM_OPENBLAS] = "openblas"};
-    BUG_ON(b >= GEMM_BACKEND_COUNT);
-    return names[b];
 }
 
 static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)

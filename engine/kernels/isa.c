@@ -1,0 +1,8 @@
+#include "engine/kernels/kernels.h"
+
+const char *isa_name(enum isa isa)
+{
+    static const char *const names[ISA_COUNT] = {[ISA_REF] = "ref", [ISA_AVX2] = "avx2", [ISA_AVX512] = "avx512"};
+    BUG_ON(isa >= ISA_COUNT);
+    return names[isa];
+}
