@@ -1,0 +1,535 @@
+/* The walk over the table is made twice: first everything is checked and measured (block_ is NULL), then the block is
+ * allocated and filled. A tensor that is not F32 is widened into a scratch buffer on its way to its packed form, so
+ * that no second copy stays. Word embeddings are an exception: the caption head needs them packed, look-ups read single
+ * rows from the mapping. */
+#include "engine/model/bind.h"
+
+#include "engine/base/mem.h"
+#include "engine/model/bind_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_NAME = 128, MAX_PARTS = 3, ALIGN_FLOATS = 16 };
+static const char tied_name[] = "fusion.embeddings.word.weight";
+static const float fuse_eps = 1e-4F;
+
+struct binder {
+    struct bind *out;
+    const struct weights *weights;
+    const struct kernels *kernels;
+    size_t dims[D_COUNT];
+    float *block; /* NULL while measuring */
+    size_t used;  /* floats */
+    float *temp;  /* one stacked weight as floats */
+    size_t temp_floats;
+    const struct tensor **seen; /* [n_seen], first walk */
+    int n_seen;
+    int pool; /* cells of a pooled region, for B_FC6 */
+    enum err rc;
+    struct errbuf *e;
+};
+
+static void fail(struct binder *b, const char *name, const char *what)
+{
+    if (b->rc == OK) {
+        b->rc = err_set(b->e, ERR_BAD_MODEL, "tensor %s: %s", name, what);
+    }
+}
+
+/* NULL while measuring. */
+static float *take(struct binder *b, size_t n)
+{
+    float *at = b->block ? b->block + b->used : NULL;
+    b->used += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    return at;
+}
+
+static void want_temp(struct binder *b, size_t n)
+{
+    if (n > b->temp_floats) {
+        b->temp_floats = n;
+    }
+}
+
+/* ---- finding and checking ---- */
+
+static size_t shape_of(const struct binder *b, const enum bind_dim *dims, size_t shape[WEIGHTS_MAX_DIMS])
+{
+    size_t n = 0;
+    while (n < WEIGHTS_MAX_DIMS && dims[n] != D_END) {
+        shape[n] = b->dims[dims[n]];
+        n++;
+    }
+    return n;
+}
+
+static void fail_shape(struct binder *b, const struct tensor *t, const size_t *shape, size_t n_dims)
+{
+    char have[96] = "", want[96] = "";
+    for (int i = 0; i < t->n_dims; i++) {
+        snprintf(have + strlen(have), sizeof(have) - strlen(have), "%s%zu", i ? ", " : "", t->shape[i]);
+    }
+    for (size_t i = 0; i < n_dims; i++) {
+        snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s%zu", i ? ", " : "", shape[i]);
+    }
+    if (b->rc == OK) {
+        b->rc = err_set(b->e, ERR_BAD_MODEL, "tensor %s: shape [%s], expected [%s]", t->name, have, want);
+    }
+}
+
+static const struct tensor *find(struct binder *b, const char *name, const size_t *shape, size_t n_dims, bool f32_only)
+{
+    const struct tensor *t = weights_find(b->weights, name);
+    if (!t) {
+        fail(b, name, "missing");
+        return NULL;
+    }
+    if (f32_only && t->type != TENSOR_F32) {
+        fail(b, name, "the type must be F32");
+        return NULL;
+    }
+    bool fits = (size_t)t->n_dims == n_dims;
+    for (size_t i = 0; fits && i < n_dims; i++) {
+        fits = t->shape[i] == shape[i];
+    }
+    if (!fits) {
+        fail_shape(b, t, shape, n_dims);
+        return NULL;
+    }
+    if (!b->block) {
+        b->seen[b->n_seen++] = t;
+    }
+    return t;
+}
+
+static const float *find_vector(struct binder *b, const char *name, size_t n)
+{
+    const struct tensor *t = find(b, name, &n, 1, true);
+    if (t && !b->block) {
+        b->out->n_parameters += n;
+    }
+    return t ? t->data : NULL;
+}
+
+/* NAME and, for int8, NAME.scale. */
+static const struct tensor *find_matrix(struct binder *b, const char *name, const enum bind_dim *dims,
+                                        const float **scale)
+{
+    char scale_name[MAX_NAME + 8];
+    size_t shape[WEIGHTS_MAX_DIMS];
+    size_t n_dims = shape_of(b, dims, shape);
+    const struct tensor *t = find(b, name, shape, n_dims, false);
+    *scale = NULL;
+    if (!t) {
+        return NULL;
+    }
+    if (!b->block) {
+        b->out->n_parameters += weights_elements(t);
+    }
+    if (t->type == TENSOR_I8) {
+        snprintf(scale_name, sizeof(scale_name), "%s.scale", name);
+        const struct tensor *s = find(b, scale_name, shape, 1, true);
+        if (!s) {
+            return NULL;
+        }
+        *scale = s->data;
+    }
+    return t;
+}
+
+/* ---- widening and repacking ---- */
+
+static void widen_rows(const struct kernels *k, const struct tensor *t, const float *scale, size_t first, size_t rows,
+                       size_t n, float *out)
+{
+    for (size_t r = 0; r < rows; r++) {
+        size_t at = (first + r) * n;
+        if (t->type == TENSOR_F32) {
+            memcpy(out + r * n, (const float *)t->data + at, n * sizeof(float));
+        } else if (t->type == TENSOR_BF16) {
+            k->bf16_to_f32((const uint16_t *)t->data + at, n, out + r * n);
+        } else {
+            k->dequantize_i8((const int8_t *)t->data + at, scale[first + r], n, out + r * n);
+        }
+    }
+}
+
+void bind_row(const struct bind_rows *rows, const struct kernels *kernels, size_t i, size_t n, float *out)
+{
+    widen_rows(kernels, rows->tensor, rows->scale, i, 1, n, out);
+}
+
+/* [n, C, cells] -> [n, cells, C] in place of the columns; `row` holds one row. */
+static void channels_last(float *w, size_t n, size_t channels, size_t cells, float *row)
+{
+    for (size_t r = 0; r < n; r++, w += channels * cells) {
+        memcpy(row, w, channels * cells * sizeof(float));
+        for (size_t c = 0; c < channels; c++) {
+            for (size_t i = 0; i < cells; i++) {
+                w[i * channels + c] = row[c * cells + i];
+            }
+        }
+    }
+}
+
+/* ---- one kind each ---- */
+
+static void full_name(char out[MAX_NAME], const char *prefix, const struct bind_entry *entry, const char *suffix)
+{
+    BUG_ON(snprintf(out, MAX_NAME, "%s%s%s", prefix, entry->name, suffix) >= MAX_NAME);
+}
+
+static void bind_linear(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n_parts,
+                        struct gemm_weights *out)
+{
+    char name[MAX_NAME];
+    const struct tensor *parts[MAX_PARTS];
+    const float *scales[MAX_PARTS], *biases[MAX_PARTS];
+    size_t rows[MAX_PARTS], n = 0, k = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        size_t shape[WEIGHTS_MAX_DIMS] = {0};
+        bool is_tied = entries[i].kind == B_TIED;
+        full_name(name, prefix, &entries[i], ".weight");
+        parts[i] = is_tied ? weights_find(b->weights, tied_name) : find_matrix(b, name, entries[i].shape, &scales[i]);
+        scales[i] = is_tied ? b->out->fusion.word.scale : scales[i];
+        shape_of(b, entries[i].shape, shape);
+        full_name(name, prefix, &entries[i], is_tied ? "" : ".bias");
+        biases[i] = find_vector(b, name, shape[0]);
+        if (b->rc != OK) {
+            return;
+        }
+        rows[i] = shape[0];
+        k = shape[1];
+        n += shape[0];
+    }
+    float *packed = take(b, b->kernels->gemm_packed_floats(n, k));
+    float *bias = n_parts > 1 ? take(b, n) : NULL;
+    want_temp(b, (n + 1) * k);
+    if (!b->block) {
+        return;
+    }
+    for (size_t i = 0, at = 0; i < n_parts; at += rows[i], i++) {
+        widen_rows(b->kernels, parts[i], scales[i], 0, rows[i], k, b->temp + at * k);
+        if (bias) {
+            memcpy(bias + at, biases[i], rows[i] * sizeof(float));
+        }
+    }
+    if (entries[0].kind == B_FC6) {
+        size_t cells = (size_t)b->pool * (size_t)b->pool;
+        channels_last(b->temp, n, k / cells, cells, b->temp + n * k);
+    }
+    b->kernels->gemm_pack(b->temp, n, k, packed);
+    *out = (struct gemm_weights){n, k, packed, bias ? bias : biases[0]};
+}
+
+/* [out, in, kh, kw] -> [kh, kw, in, out]; a depthwise filter has in = 1. */
+static void bind_filter(struct binder *b, const char *prefix, const struct bind_entry *entry, struct bind_filter *out)
+{
+    char name[MAX_NAME];
+    const float *scale, *bias = NULL;
+    size_t shape[WEIGHTS_MAX_DIMS];
+    full_name(name, prefix, entry, ".weight");
+    const struct tensor *t = find_matrix(b, name, entry->shape, &scale);
+    shape_of(b, entry->shape, shape);
+    if (entry->kind != B_PLAIN) {
+        full_name(name, prefix, entry, ".bias");
+        bias = find_vector(b, name, shape[0]);
+    }
+    if (b->rc != OK) {
+        return;
+    }
+    size_t inputs = shape[1], cells = shape[2] * shape[3], k = inputs * cells;
+    float *weight = take(b, shape[0] * k);
+    want_temp(b, shape[0] * k);
+    if (!b->block) {
+        return;
+    }
+    widen_rows(b->kernels, t, scale, 0, shape[0], k, b->temp);
+    for (size_t o = 0; o < shape[0]; o++) {
+        for (size_t i = 0; i < inputs; i++) {
+            for (size_t c = 0; c < cells; c++) {
+                weight[(c * inputs + i) * shape[0] + o] = b->temp[o * k + i * cells + c];
+            }
+        }
+    }
+    *out = (struct bind_filter){weight, bias};
+}
+
+static void bind_norm(struct binder *b, const char *prefix, const struct bind_entry *entry, struct bind_norm *out)
+{
+    char name[MAX_NAME];
+    size_t n = b->dims[entry->shape[0]];
+    full_name(name, prefix, entry, ".weight");
+    out->weight = find_vector(b, name, n);
+    full_name(name, prefix, entry, ".bias");
+    out->bias = find_vector(b, name, n);
+}
+
+static void bind_rows(struct binder *b, const char *prefix, const struct bind_entry *entry, struct bind_rows *out)
+{
+    char name[MAX_NAME];
+    full_name(name, prefix, entry, ".weight");
+    out->tensor = find_matrix(b, name, entry->shape, &out->scale);
+}
+
+static void bind_fuse(struct binder *b, const char *prefix, const struct bind_entry *entry, float *out)
+{
+    char name[MAX_NAME];
+    size_t n = b->dims[entry->shape[0]];
+    float sum = fuse_eps;
+    full_name(name, prefix, entry, "");
+    const float *raw = find_vector(b, name, n);
+    if (!raw) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        out[i] = raw[i] > 0.0F ? raw[i] : 0.0F;
+        sum += out[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        out[i] /= sum;
+    }
+}
+
+static void bind_table(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n, void *base)
+{
+    for (size_t i = 0; i < n && b->rc == OK; i++) {
+        void *place = (char *)base + entries[i].place;
+        size_t parts = 1;
+        switch (entries[i].kind) {
+        case B_LINEAR:
+        case B_FC6:
+        case B_TIED:
+            while (i + parts < n && entries[i + parts].place == entries[i].place) {
+                parts++;
+            }
+            bind_linear(b, prefix, &entries[i], parts, place);
+            i += parts - 1;
+            break;
+        case B_STEM:
+        case B_DEPTHWISE:
+        case B_PLAIN:
+            bind_filter(b, prefix, &entries[i], place);
+            break;
+        case B_NORM:
+            bind_norm(b, prefix, &entries[i], place);
+            break;
+        case B_ROWS:
+            bind_rows(b, prefix, &entries[i], place);
+            break;
+        case B_FUSE:
+            bind_fuse(b, prefix, &entries[i], place);
+            break;
+        }
+    }
+}
+#define BIND_TABLE(b, prefix, table, base) bind_table(b, prefix, table, sizeof(table) / sizeof((table)[0]), base)
+
+/* ---- the walk ---- */
+
+static void walk_backbone(struct binder *b, struct bind_tee *tee, const struct model_config *c)
+{
+    char prefix[MAX_NAME];
+    BIND_TABLE(b, "tee.backbone.", bind_stem_table, tee);
+    for (int i = 0; i < tee->n_blocks; i++) {
+        struct bind_block *block = &tee->blocks[i];
+        snprintf(prefix, sizeof(prefix), "tee.backbone.blocks.%d.", i);
+        b->dims[D_IN] = (size_t)block->inputs;
+        b->dims[D_WIDE] = (size_t)block->wide;
+        b->dims[D_NARROW] = (size_t)block->narrow;
+        b->dims[D_OUT] = (size_t)block->outputs;
+        b->dims[D_KERNEL] = (size_t)block->kernel;
+        if (block->wide != block->inputs) {
+            BIND_TABLE(b, prefix, bind_expand_table, block);
+        }
+        if (c->backbone.squeeze_excite) {
+            BIND_TABLE(b, prefix, bind_excite_table, block);
+        }
+        BIND_TABLE(b, prefix, bind_block_table, block);
+    }
+}
+
+static void walk_pyramid(struct binder *b, struct bind_tee *tee)
+{
+    char prefix[MAX_NAME];
+    for (int i = 0; i < tee->n_blocks; i++) {
+        int tap = tee->blocks[i].tap;
+        if (tap < 0) {
+            continue;
+        }
+        b->dims[D_IN] = (size_t)tee->blocks[i].outputs;
+        snprintf(prefix, sizeof(prefix), "tee.bifpn.lateral.%d", tap);
+        BIND_TABLE(b, prefix, bind_lateral_table, &tee->lateral[tap]);
+        if (tap == 1 || tap == 2) {
+            snprintf(prefix, sizeof(prefix), "tee.bifpn.lateral2.%d", tap - 1);
+            BIND_TABLE(b, prefix, bind_lateral_table, &tee->lateral2[tap - 1]);
+        }
+    }
+    for (int i = 0; i < tee->n_cells; i++) {
+        for (int j = 0; j < BIND_NODES; j++) {
+            struct bind_node *node = &tee->cells[i].nodes[j];
+            snprintf(prefix, sizeof(prefix), "tee.bifpn.cells.%d.nodes.%d.", i, j);
+            b->dims[D_FUSE] = (size_t)node->n_inputs;
+            BIND_TABLE(b, prefix, bind_node_table, node);
+        }
+    }
+    BIND_TABLE(b, "tee.", bind_detector_table, tee);
+}
+
+static void walk_fusion(struct binder *b, struct bind_fusion *fusion)
+{
+    char prefix[MAX_NAME];
+    for (int i = 0; i < fusion->n_layers; i++) {
+        snprintf(prefix, sizeof(prefix), "fusion.layers.%d.", i);
+        BIND_TABLE(b, prefix, bind_layer_table, &fusion->layers[i]);
+    }
+    BIND_TABLE(b, "", bind_fusion_table, fusion);
+}
+
+static void walk(struct binder *b, const struct model_config *c)
+{
+    b->used = 0;
+    walk_backbone(b, &b->out->tee, c);
+    walk_pyramid(b, &b->out->tee);
+    walk_fusion(b, &b->out->fusion);
+}
+
+/* ---- open and close ---- */
+
+static void set_dims(size_t *dims, const struct model_config *c)
+{
+    dims[D_1] = 1;
+    dims[D_2] = 2;
+    dims[D_3] = 3;
+    dims[D_4] = 4;
+    dims[D_STEM] = (size_t)c->backbone.stem;
+    dims[D_C] = (size_t)c->bifpn.channels;
+    dims[D_A] = MODEL_ANCHOR_RATIOS;
+    dims[D_A4] = (size_t)4 * MODEL_ANCHOR_RATIOS;
+    dims[D_POOLED] = (size_t)c->bifpn.channels * (size_t)c->roi.pool * (size_t)c->roi.pool;
+    dims[D_H] = (size_t)c->roi.hidden;
+    dims[D_K] = (size_t)c->roi.classes + 1;
+    dims[D_D] = (size_t)c->fusion.hidden;
+    dims[D_F] = (size_t)c->fusion.ffn;
+    dims[D_V] = (size_t)c->fusion.vocab;
+    dims[D_POSITIONS] = (size_t)c->fusion.positions;
+    dims[D_REGION] = (size_t)c->roi.hidden + 6;
+    dims[D_ANSWERS] = (size_t)c->vqa.answers;
+}
+
+/* The inverted residual blocks that config.json's table of stages stands for. */
+static void set_blocks(struct bind_tee *tee, const struct model_config *c)
+{
+    int inputs = c->backbone.stem, stride = 2, n = 0;
+    for (int s = 0; s < c->backbone.n_stages; s++) {
+        const struct model_stage *stage = &c->backbone.stages[s];
+        for (int i = 0; i < stage->repeats; i++) {
+            struct bind_block *block = &tee->blocks[n++];
+            *block = (struct bind_block){.inputs = inputs,
+                                         .wide = inputs * stage->expand,
+                                         .narrow = inputs >= 4 ? inputs / 4 : 1,
+                                         .outputs = stage->channels,
+                                         .kernel = stage->kernel,
+                                         .stride = i == 0 ? stage->stride : 1,
+                                         .tap = -1};
+            block->has_residual = block->stride == 1 && inputs == stage->channels;
+            inputs = stage->channels;
+        }
+    }
+    for (int i = 0; i < n; i++) { /* the last block of strides 4, 8, 16, 32 */
+        stride *= tee->blocks[i].stride;
+        bool is_last = i + 1 == n || tee->blocks[i + 1].stride == 2;
+        if (is_last && stride >= 4) {
+            tee->blocks[i].tap = stride == 4 ? 0 : stride == 8 ? 1 : stride == 16 ? 2 : 3;
+        }
+    }
+}
+
+static enum err make_arrays(struct bind *b, const struct model_config *c)
+{
+    static const int n_inputs[BIND_NODES] = {2, 2, 2, 2, 3, 3, 3, 2}; /* top-down P5..P2, bottom-up P3..P6 */
+    size_t n_blocks = 0;
+    for (int s = 0; s < c->backbone.n_stages; s++) {
+        n_blocks += (size_t)c->backbone.stages[s].repeats;
+    }
+    size_t blocks = n_blocks * sizeof(struct bind_block);
+    size_t cells = (size_t)c->bifpn.repeats * sizeof(struct bind_cell);
+    size_t layers = (size_t)c->fusion.layers * sizeof(struct bind_layer);
+    enum err rc = mem_alloc(&b->arrays_, blocks + cells + layers);
+    if (rc != OK) {
+        return rc;
+    }
+    b->tee.blocks = b->arrays_;
+    b->tee.stem_channels = c->backbone.stem;
+    b->tee.n_blocks = (int)n_blocks;
+    b->tee.cells = (struct bind_cell *)((char *)b->arrays_ + blocks);
+    b->tee.n_cells = c->bifpn.repeats;
+    b->fusion.layers = (struct bind_layer *)((char *)b->arrays_ + blocks + cells);
+    b->fusion.n_layers = c->fusion.layers;
+    for (int i = 0; i < b->tee.n_cells; i++) {
+        for (int j = 0; j < BIND_NODES; j++) {
+            b->tee.cells[i].nodes[j].n_inputs = n_inputs[j];
+        }
+    }
+    set_blocks(&b->tee, c);
+    return OK;
+}
+
+static void check_unknown(struct binder *b)
+{
+    for (int i = 0; i < weights_count(b->weights); i++) {
+        const struct tensor *t = weights_at(b->weights, i);
+        int j = 0;
+        while (j < b->n_seen && b->seen[j] != t) {
+            j++;
+        }
+        if (j == b->n_seen) {
+            fail(b, t->name, "unknown");
+        }
+    }
+}
+
+enum err bind_open(struct bind **out, const struct weights *weights, const struct model_config *config,
+                   const struct kernels *kernels, struct errbuf *e)
+{
+    struct bind *bound = NULL;
+    struct binder b = {.weights = weights, .kernels = kernels, .pool = config->roi.pool, .e = e};
+    b.rc = mem_alloc(&bound, sizeof(*bound));
+    if (b.rc != OK || (b.rc = make_arrays(bound, config)) != OK ||
+        (b.rc = mem_array(&b.seen, (size_t)weights_count(weights) + 1, sizeof(*b.seen))) != OK) {
+        goto out;
+    }
+    b.out = bound;
+    set_dims(b.dims, config);
+    walk(&b, config); /* check and measure */
+    if (b.rc == OK) {
+        check_unknown(&b);
+    }
+    if (b.rc != OK || (b.rc = weights_check_finite(weights, e)) != OK ||
+        (b.rc = mem_array(&b.temp, b.temp_floats, sizeof(float))) != OK ||
+        (b.rc = mem_array(&b.block, b.used, sizeof(float))) != OK) {
+        goto out;
+    }
+    bound->block_ = b.block;
+    bound->block_bytes = b.used * sizeof(float);
+    walk(&b, config); /* place */
+    if (b.rc == OK) {
+        *out = bound;
+        bound = NULL;
+    }
+out:
+    mem_free(b.temp);
+    mem_free(b.seen);
+    bind_close(bound);
+    return b.rc;
+}
+
+void bind_close(struct bind *b)
+{
+    if (b) {
+        mem_free(b->block_);
+        mem_free(b->arrays_);
+        mem_free(b);
+    }
+}

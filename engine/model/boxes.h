@@ -1,0 +1,24 @@
+/* boxes - geometry of the detector. Boxes are inclusive pixels: width = x1 - x0 + 1 (docs/model-format.md, "Boxes").
+ *
+ * Threads: any. No allocation, no failure; what is not a number stays one. */
+#ifndef ENGINE_MODEL_BOXES_H
+#define ENGINE_MODEL_BOXES_H
+
+#include "engine/kernels/kernels.h"
+#include "engine/model/model_config.h"
+
+/* Anchors of cell (0, 0) for a stride: ratios (height / width) 0.5, 1, 2 in this order. The ratio windows of one stride
+ * are rounded first, then scaled by size / stride. */
+void boxes_anchors(int stride, int size, struct roi_box out[MODEL_ANCHOR_RATIOS]);
+/* The anchor of cell (row, column). */
+struct roi_box boxes_shift(struct roi_box anchor, int stride, int row, int column);
+/* Applies deltas (dx, dy, dw, dh), divided by `weights`, and clips to [0, width - 1] x [0, height - 1]. */
+struct roi_box boxes_decode(struct roi_box box, const float deltas[4], const float weights[4], int width, int height);
+float boxes_area(struct roi_box b);
+float boxes_overlap(struct roi_box a, struct roi_box b); /* intersection over union */
+
+/* Greedy suppression of boxes that stand best first: writes the indices of the first `max_keep` that stay and returns
+ * how many. scratch: 5 * max_keep floats. */
+int boxes_nms(const struct roi_box *boxes, int n, float threshold, int max_keep, int *keep, float *scratch);
+
+#endif

@@ -1,0 +1,25 @@
+/* model_private - what the files of this folder see of a model. Nobody else includes this.
+ *
+ * Ownership, threads: as in model.h; all of it is immutable after model_open. */
+#ifndef ENGINE_MODEL_MODEL_PRIVATE_H
+#define ENGINE_MODEL_MODEL_PRIVATE_H
+
+#include "engine/model/bind.h"
+#include "engine/model/caption.h"
+#include "engine/model/labels.h"
+#include "engine/model/model.h"
+
+struct model {
+    struct model_config config;
+    const struct kernels *kernels;
+    struct wordpiece *wordpiece;
+    struct labels *labels;
+    struct weights *weights;
+    struct bind *bound;
+    struct wordpiece_special special;
+    struct caption_rules caption_rules;
+    unsigned char *is_forbidden_; /* [vocab], of caption_rules */
+    char sha256[65];
+};
+
+#endif

@@ -1,0 +1,61 @@
+#include "engine/model/plan.h"
+
+enum { ALIGN_FLOATS = 16, STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
+
+void plan_init(struct plan *p, struct plan_step *steps, int max_steps)
+{
+    *p = (struct plan){.steps = steps, .max_steps = max_steps};
+}
+
+size_t plan_take(struct plan *p, size_t n)
+{
+    size_t at = p->top;
+    p->top += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    if (p->top > p->peak) {
+        p->peak = p->top;
+    }
+    return at;
+}
+
+struct plan_map plan_map(struct plan *p, int h, int w, int c)
+{
+    struct plan_map m = {.h = h, .w = w, .c = c};
+    m.at = plan_take(p, plan_floats(m));
+    return m;
+}
+
+void plan_release(struct plan *p, size_t mark)
+{
+    p->top = mark;
+}
+
+struct plan_step *plan_add(struct plan *p, const char *name,
+                           void (*run)(const struct plan_step *, const struct plan_run *))
+{
+    BUG_ON(p->n_steps == p->max_steps);
+    struct plan_step *s = &p->steps[p->n_steps++];
+    *s = (struct plan_step){.name = name, .run = run};
+    return s;
+}
+
+void plan_execute(const struct plan *p, const struct plan_run *r, int first, int end)
+{
+    for (int i = first; i < end; i++) {
+        p->steps[i].run(&p->steps[i], r);
+    }
+}
+
+int plan_strip_rows(size_t row_floats, int least, int most)
+{
+    size_t rows = STRIP_FLOATS / (row_floats ? row_floats : 1);
+    if (rows < (size_t)least) {
+        return least;
+    }
+    return rows > (size_t)most ? most : (int)rows;
+}
+
+size_t plan_strip_floats(size_t row_floats, int least, int most)
+{
+    size_t floats = (size_t)least * row_floats > STRIP_FLOATS ? (size_t)least * row_floats : STRIP_FLOATS;
+    return floats < (size_t)most * row_floats ? floats : (size_t)most * row_floats;
+}

@@ -1,0 +1,79 @@
+/* plan - the image half of the network as a list of steps with fixed places in one arena.
+ *
+ * A plan is written once for a size of input: backbone.c and bifpn.c append steps, each with its weights, its inputs
+ * and its output, and take room for maps as from a stack. Afterwards the hot loop only walks the list. No arena is
+ * needed to write a plan: `peak` then says how many floats it must have. All sizes grow with the input's, so the arena
+ * of the largest input fits every smaller one.
+ *
+ * Maps are channels-last, [h, w, c] floats.
+ * Ownership: the caller owns steps and arena; a plan holds no memory. Weights are borrowed.
+ * Threads:   one owner. */
+#ifndef ENGINE_MODEL_PLAN_H
+#define ENGINE_MODEL_PLAN_H
+
+#include "engine/kernels/kernels.h"
+#include "engine/model/bind.h"
+
+struct plan_map {
+    int h, w, c;
+    size_t at; /* floats from the start of the arena */
+};
+
+/* What a step runs on. */
+struct plan_run {
+    const struct kernels *kernels;
+    float *arena;
+    const float *pixels; /* [h, w, 3] */
+};
+
+struct plan_step {
+    const char *name;
+    void (*run)(const struct plan_step *s, const struct plan_run *r);
+    union {
+        const struct gemm_weights *gemm;
+        const struct bind_filter *filter;
+        const struct bind_block *block;
+        const struct bind_node *node;
+    };
+    struct plan_map in[3];
+    struct plan_map out;
+    struct conv_shape conv;
+    enum act act;
+    int strip;      /* rows of `out` computed at a time */
+    size_t scratch; /* places of the step's own */
+    size_t scratch2;
+    size_t channel_sum; /* [channels]: means, then scales of squeeze-excite */
+};
+
+struct plan {
+    struct plan_step *steps;
+    int n_steps, max_steps;
+    size_t top, peak; /* floats */
+};
+
+void plan_init(struct plan *p, struct plan_step *steps, int max_steps);
+/* Room for n floats, 64-byte aligned relative to the arena. */
+size_t plan_take(struct plan *p, size_t n);
+struct plan_map plan_map(struct plan *p, int h, int w, int c);
+/* Gives back everything taken since `mark` (the value of p->top then). */
+void plan_release(struct plan *p, size_t mark);
+/* The next step, zeroed but for its name and function. */
+struct plan_step *plan_add(struct plan *p, const char *name,
+                           void (*run)(const struct plan_step *, const struct plan_run *));
+/* Runs steps first .. end - 1. */
+void plan_execute(const struct plan *p, const struct plan_run *r, int first, int end);
+
+static inline float *plan_at(const struct plan_run *r, struct plan_map m)
+{
+    return r->arena + m.at;
+}
+static inline size_t plan_floats(struct plan_map m)
+{
+    return (size_t)m.h * (size_t)m.w * (size_t)m.c;
+}
+/* Rows of `row_floats` floats that a strip may have to stay in the cache, within least..most; and the floats to take
+ * for it, which is at least that many rows and grows with row_floats and most. */
+int plan_strip_rows(size_t row_floats, int least, int most);
+size_t plan_strip_floats(size_t row_floats, int least, int most);
+
+#endif
