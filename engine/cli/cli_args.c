@@ -33,6 +33,7 @@ enum option_id {
     OPT_TOKENS,
     OPT_PENALTY,
     OPT_DRAW,
+    OPT_MIN_SCORE,
     OPT_ROUNDS,
 };
 
@@ -53,6 +54,7 @@ static const struct known_option options[] = {
     {"regions", NULL, OPT_REGIONS, FOR_LINES, "print the regions too (with --json)"},
     {"explain", NULL, OPT_EXPLAIN, FOR_LINES, "print how much each region mattered (with --json)"},
     {"draw", "FILE", OPT_DRAW, 1 << CLI_REGIONS, "write the picture with its regions as a JPEG"},
+    {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS, "leave out regions below (default 0, for --draw 0.3)"},
     {"tolerate-truncated", NULL, OPT_TRUNCATED, FOR_IMAGES, "accept JPEG files whose end is missing"},
     {"jsonl", "FILE", OPT_JSONL, FOR_LINES, "read JSON lines instead of images, see below; - is standard input"},
     {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES, "no progress bar"},
@@ -202,6 +204,8 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return parse_int(o->name, value, 1, 100000, &a->rounds);
     case OPT_PENALTY:
         return parse_real(o->name, value, &a->length_penalty);
+    case OPT_MIN_SCORE:
+        return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
         return parse_isa(value, &a->isa);
     default:
@@ -287,7 +291,7 @@ static const char *find_conflict(const struct cli_args *a)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){.top_k = 5, .length_penalty = NAN, .rounds = 5};
+    *a = (struct cli_args){.top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
     if (argc < 2) {
         print_commands(stderr);
         return CLI_ARGS_WRONG;

@@ -38,6 +38,7 @@ struct cli_args {
     int n_texts;
     int top_k, num_beams, num_captions, max_tokens;
     float length_penalty;
+    float min_score; /* of regions; negative: not given */
     const char *draw;
     int rounds;
 };

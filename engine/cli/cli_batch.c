@@ -130,7 +130,7 @@ static void print_place(struct batch *b, struct place *p)
         print_error(b, &p->input, p->input.err, &p->input.error, NULL);
     } else if (r->err) {
         print_error(b, &p->input, r->err, &r->error, r->stage);
-    } else if (b->args->draw && (rc = cli_draw_regions(b->args->draw, &p->input, r, &error))) {
+    } else if (b->args->draw && (rc = cli_draw_regions(b->args->draw, &p->input, r, b->args->min_score, &error))) {
         print_error(b, &p->input, rc, &error, "draw");
     } else {
         keep_scores(b, r);

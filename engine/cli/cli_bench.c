@@ -54,6 +54,23 @@ static void print_figure(const char *name, double value, const char *unit, const
     fflush(stdout);
 }
 
+/* A line of /proc/self/status, in MB; 0 where there is none. */
+static double status_mb(const char *key)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    long kb = 0;
+    while (file && kb == 0 && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, key, strlen(key)) == 0) {
+            kb = strtol(line + strlen(key), NULL, 10);
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return (double)kb / 1024;
+}
+
 /* ---- jobs ---- */
 
 struct bench {
@@ -66,6 +83,7 @@ struct bench {
     struct job *jobs[AT_ONCE];
     struct job *home[AT_ONCE]; /* guarded by the lock: done and not yet taken */
     int n_home;
+    uint8_t keys[AT_ONCE][32]; /* one for each job: equal images in flight shall not be computed together */
 };
 
 static void on_done(struct job *job)
@@ -85,6 +103,9 @@ static enum err submit(struct bench *b, struct job *job, enum job_task task, int
     job->request.image_bytes = b->images[image].n_bytes;
     job->request.num_beams = beams;
     job->request.user = b;
+    for (int i = 0; i < AT_ONCE; i++) {
+        job->request.id_key = b->jobs[i] == job ? b->keys[i] : job->request.id_key;
+    }
     if (task == JOB_VQA || task == JOB_RETRIEVE) {
         job->request.texts = texts;
         job->request.text_bytes = text_bytes;
@@ -114,6 +135,7 @@ static enum err open_bench(struct bench *b, const struct engine_options *options
         rc = job_create(&b->jobs[i], b->engine);
         if (!rc) {
             b->jobs[i]->on_done = on_done;
+            b->keys[i][0] = (uint8_t)i;
         }
     }
     return rc;
@@ -218,30 +240,16 @@ static enum err measure_throughput(struct bench *b, const struct engine_options 
             rc = submit(b, job, JOB_CAPTION, n_begun++ % b->n_images, 1, e);
         }
     }
-    double seconds = (double)(clock_us() - from_us) / 1e6;
+    double seconds = (double)(clock_us() - from_us) / 1e6, memory_mb = status_mb("VmRSS:");
     close_bench(b);
     if (!rc) {
-        snprintf(name, sizeof(name), "captions, %d thread%s", threads, threads == 1 ? "" : "s");
+        const char *plural = threads == 1 ? "" : "s";
+        snprintf(name, sizeof(name), "captions, %d thread%s", threads, plural);
         print_figure(name, n_done / seconds, "/s", b->args);
+        snprintf(name, sizeof(name), "memory, %d thread%s", threads, plural);
+        print_figure(name, memory_mb, "MB resident", b->args);
     }
     return rc;
-}
-
-static void print_memory(const struct cli_args *a)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    long kb;
-    while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "VmRSS: %ld kB", &kb) == 1) {
-            print_figure("resident memory", (double)kb / 1024, "MB", a);
-        } else if (sscanf(line, "VmHWM: %ld kB", &kb) == 1) {
-            print_figure("resident, most", (double)kb / 1024, "MB", a);
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
 }
 
 /* ---- all ---- */
@@ -251,7 +259,7 @@ static enum err read_images(struct bench *b, struct errbuf *e)
     struct cli_source *source = NULL;
     enum err rc = mem_array(&b->images, (size_t)b->args->n_files, sizeof(*b->images));
     rc = rc ? rc : cli_source_open(&source, b->args, e);
-    while (!rc && cli_source_next(source, &b->images[b->n_images])) {
+    while (!rc && b->n_images < b->args->n_files && cli_source_next(source, &b->images[b->n_images])) {
         struct cli_input *in = &b->images[b->n_images++];
         if (in->err) {
             rc = err_set(e, in->err, "%s: %.300s", in->path, errbuf_text(&in->error, in->err));
@@ -279,7 +287,7 @@ int cli_bench_run(const struct engine_options *options, const struct cli_args *a
     if (rc) {
         fprintf(stderr, "minivlm bench: %s (%s)\n", errbuf_text(&e, rc), err_slug(rc));
     } else {
-        print_memory(a);
+        print_figure("most memory", status_mb("VmHWM:"), "MB resident", a);
     }
     for (int i = 0; i < b.n_images; i++) {
         cli_input_release(&b.images[i]);

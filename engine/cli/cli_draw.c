@@ -6,6 +6,7 @@
 #include "engine/image/jpeg_write.h"
 
 enum { QUALITY = 92, SIDE_FOR_SCALE = 300 };
+static const float READABLE = 0.3F;
 
 static unsigned hash(const char *text)
 {
@@ -16,23 +17,29 @@ static unsigned hash(const char *text)
     return h;
 }
 
-/* Best on top. */
-static void draw_regions(const struct draw *d, const struct job_result *r)
+/* Frames first, then labels, the best on top. */
+static void draw_regions(const struct draw *d, const struct job_result *r, float min_score)
 {
-    int side = d->width < d->height ? d->width : d->height;
+    int side = d->width < d->height ? d->width : d->height, n = 0;
     int scale = side / SIDE_FOR_SCALE + 1;
-    for (int i = r->n_regions - 1; i >= 0; i--) {
+    while (n < r->n_regions && r->regions[n].score >= min_score) {
+        n++;
+    }
+    for (int i = n - 1; i >= 0; i--) {
         const struct job_region *g = &r->regions[i];
-        struct draw_colour colour = draw_palette(hash(g->label));
+        draw_frame(d, (int)g->box[0], (int)g->box[1], (int)g->box[2], (int)g->box[3], 1 + scale,
+                   draw_palette(hash(g->label)));
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        const struct job_region *g = &r->regions[i];
         char text[64];
-        int x = (int)g->box[0], y = (int)g->box[1];
         snprintf(text, sizeof(text), "%.50s %.2f", g->label, (double)g->score);
-        draw_frame(d, x, y, (int)g->box[2], (int)g->box[3], 1 + scale, colour);
-        draw_label(d, x, y, scale, text, colour);
+        draw_label(d, (int)g->box[0], (int)g->box[1], scale, text, draw_palette(hash(g->label)));
     }
 }
 
-enum err cli_draw_regions(const char *path, const struct cli_input *in, const struct job_result *r, struct errbuf *e)
+enum err cli_draw_regions(const char *path, const struct cli_input *in, const struct job_result *r, float min_score,
+                          struct errbuf *e)
 {
     struct image_decoder *decoder = NULL;
     struct image image;
@@ -47,7 +54,7 @@ enum err cli_draw_regions(const char *path, const struct cli_input *in, const st
         if (!rc) {
             struct draw d = {.rgb = rgb, .width = image.info.width, .height = image.info.height};
             memcpy(rgb, image.rgb, n);
-            draw_regions(&d, r);
+            draw_regions(&d, r, min_score < 0 ? READABLE : min_score);
             rc = jpeg_write_file(path, rgb, d.width, d.height, QUALITY, e);
         }
     }

@@ -4,8 +4,9 @@
 
 #include "engine/cli/cli_input.h"
 
-/* Writes the upright picture of the input, with boxes and labels of the result, as a JPEG. */
+/* Writes the upright picture of the input, with boxes and labels of the result's regions from min_score on (negative: a
+ * score that keeps the picture readable), as a JPEG. */
 MUST_USE enum err cli_draw_regions(const char *path, const struct cli_input *in, const struct job_result *r,
-                                   struct errbuf *e);
+                                   float min_score, struct errbuf *e);
 
 #endif

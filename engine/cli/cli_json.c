@@ -110,10 +110,10 @@ static json_t *text_of(const char *bytes)
     return text;
 }
 
-static json_t *regions_of(const struct job_result *r)
+static json_t *regions_of(const struct job_result *r, float min_score)
 {
     json_t *list = json_array();
-    for (int i = 0; i < r->n_regions; i++) {
+    for (int i = 0; i < r->n_regions && r->regions[i].score >= min_score; i++) {
         const struct job_region *g = &r->regions[i];
         json_array_append_new(list, json_pack("{s:s, s:f, s:[f, f, f, f]}", "label", g->label, "score", g->score, "box",
                                               g->box[0], g->box[1], g->box[2], g->box[3]));
@@ -225,7 +225,7 @@ void cli_json_print_result(FILE *to, const struct cli_args *a, const char *model
         add_retrieve(line, in, job);
     }
     if (a->with_regions || a->explain || a->command == CLI_REGIONS) {
-        json_object_set_new(line, "regions", regions_of(r));
+        json_object_set_new(line, "regions", regions_of(r, a->min_score));
     }
     if (r->region_weights) {
         json_object_set_new(line, "region_weights", weights_of(job));

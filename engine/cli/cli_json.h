@@ -8,6 +8,8 @@
 #include "engine/cli/cli_input.h"
 #include "engine/engine.h"
 
+#include <stdio.h>
+
 /* ---- lines in ---- */
 
 struct cli_json_line {

@@ -83,7 +83,7 @@ static void print_matches(FILE *to, const struct cli_args *a, const struct cli_i
 static void print_regions(FILE *to, const struct cli_args *a, const struct cli_input *in, const struct job_result *r)
 {
     print_name(to, a, in);
-    for (int i = 0; i < r->n_regions; i++) {
+    for (int i = 0; i < r->n_regions && r->regions[i].score >= a->min_score; i++) {
         const struct job_region *g = &r->regions[i];
         fprintf(to, "%.2f  %.1f %.1f %.1f %.1f  %s\n", (double)g->score, (double)g->box[0], (double)g->box[1],
                 (double)g->box[2], (double)g->box[3], g->label);

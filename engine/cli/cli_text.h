@@ -11,6 +11,8 @@
 
 #include "engine/cli/cli_input.h"
 
+#include <stdio.h>
+
 void cli_text_print_result(FILE *to, const struct cli_args *a, const struct cli_input *in, const struct job *job);
 void cli_text_print_ranking(FILE *to, const char *text, const struct cli_args *a, const int *order, const float *scores,
                             int n);
