@@ -92,7 +92,9 @@ static bool take_one(struct batch *b)
         fill_request(b, p);
         p->is_done = false;
         p->input.err = engine_submit(b->engine, p->job, &p->input.error);
-        p->is_done = p->input.err != OK;
+        if (p->input.err) { /* else it may be done already, and on_done has said so */
+            p->is_done = true;
+        }
     }
     b->n++;
     return true;
