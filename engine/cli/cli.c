@@ -6,11 +6,12 @@
 #include "engine/cli/cli_json.h"
 #include "engine/cli/cli_text.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <unistd.h>
 
 /* Lines of a batch may ask a lot about one image. */
-enum { MAX_TEXTS = 4096 };
+enum { MAX_TEXTS = 4096, STDOUT_BYTES = 1 << 16 };
 
 /* ---- the model directory ---- */
 
@@ -77,6 +78,12 @@ static int run_command(const struct cli_args *a)
     struct errbuf why;
     engine_default_options(&o);
     o.model_dir = find_model(a, room, sizeof(room));
+    if (!is_model(o.model_dir)) {
+        fprintf(stderr,
+                "minivlm: no model in %s: its config.json cannot be read; --model DIR or MINIVLM_MODEL names one\n",
+                o.model_dir);
+        return CLI_FAILED;
+    }
     o.isa = a->isa;
     o.use_openblas = a->use_openblas;
     o.verify_hash = a->verify;
@@ -105,6 +112,7 @@ int cli_run(int argc, char **argv)
 {
     struct cli_args a;
     int code = CLI_USAGE;
+    setvbuf(stdout, NULL, _IOLBF, STDOUT_BYTES); /* whole lines also when a signal ends the program */
     switch (cli_args_parse(&a, argc, argv)) {
     case CLI_ARGS_RUN:
         code = run_command(&a);
@@ -116,8 +124,9 @@ int cli_run(int argc, char **argv)
         break;
     }
     cli_args_release(&a);
+    errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("minivlm: standard output");
+        fprintf(stderr, "minivlm: standard output: %s\n", errno ? strerror(errno) : "cannot be written");
         code = CLI_FAILED;
     }
     return code;

@@ -9,7 +9,7 @@
 /* ---- what there is ---- */
 
 enum { FOR_IMAGES = 1 << CLI_CAPTION | 1 << CLI_VQA | 1 << CLI_RETRIEVE | 1 << CLI_REGIONS };
-enum { FOR_LINES = 1 << CLI_CAPTION | 1 << CLI_VQA | 1 << CLI_RETRIEVE };
+enum { FOR_WORDS = 1 << CLI_CAPTION | 1 << CLI_VQA | 1 << CLI_RETRIEVE };
 enum { FOR_ALL = (1 << CLI_COMMAND_COUNT) - 1 };
 
 enum option_id {
@@ -51,12 +51,12 @@ static const struct known_option options[] = {
     {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions of an image, at most num-beams (default 1)"},
     {"max-tokens", "N", OPT_TOKENS, 1 << CLI_CAPTION, "longest caption (default: the model's)"},
     {"length-penalty", "X", OPT_PENALTY, 1 << CLI_CAPTION, "above 0 favours long captions (default: the model's)"},
-    {"regions", NULL, OPT_REGIONS, FOR_LINES, "print the regions too (with --json)"},
-    {"explain", NULL, OPT_EXPLAIN, FOR_LINES, "print how much each region mattered (with --json)"},
+    {"regions", NULL, OPT_REGIONS, FOR_WORDS, "print the regions too (with --json)"},
+    {"explain", NULL, OPT_EXPLAIN, FOR_WORDS, "print how much each region mattered (with --json)"},
     {"draw", "FILE", OPT_DRAW, 1 << CLI_REGIONS, "write the picture with its regions as a JPEG"},
     {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS, "leave out regions below (default 0, for --draw 0.3)"},
     {"tolerate-truncated", NULL, OPT_TRUNCATED, FOR_IMAGES, "accept JPEG files whose end is missing"},
-    {"jsonl", "FILE", OPT_JSONL, FOR_LINES, "read JSON lines instead of images, see below; - is standard input"},
+    {"jsonl", "FILE", OPT_JSONL, FOR_IMAGES, "read JSON lines (- is standard input), print JSON lines; see below"},
     {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
     {"json", NULL, OPT_JSON, FOR_ALL, "print one JSON object a line"},
@@ -78,7 +78,8 @@ static const struct {
     [CLI_RETRIEVE] = {"retrieve", "--text T IMAGE...", "match sentences and images",
                       "Prints the sentences of each image, best first; with several images, then the images of each "
                       "sentence.\nLines of --jsonl: {\"image\": \"dog.jpg\", \"texts\": [\"a dog\", \"a cat\"]}\n"},
-    [CLI_REGIONS] = {"regions", "IMAGE...", "list the things found, with boxes: score, x0, y0, x1, y1, label", ""},
+    [CLI_REGIONS] = {"regions", "IMAGE...", "list the things found, with boxes: score, x0, y0, x1, y1, label",
+                     "Lines of --jsonl: {\"image\": \"dog.jpg\"}\n"},
     [CLI_INSPECT] = {"inspect", "", "show the model and what it needs", ""},
     [CLI_BENCH] = {"bench", "IMAGE...", "measure how long everything takes", ""},
 };
@@ -102,12 +103,15 @@ static void print_commands(FILE *to)
 
 static void print_help(enum cli_command c)
 {
-    printf("usage: minivlm %s [OPTION]... %s\n%s.\n\n", commands[c].name, commands[c].arguments, commands[c].summary);
+    printf("usage: minivlm %s [OPTION]...%s%s\n%s.\n\n", commands[c].name, commands[c].arguments[0] ? " " : "",
+           commands[c].arguments, commands[c].summary);
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct known_option *o = &options[i];
         if (o->commands >> c & 1) {
             char left[32];
-            snprintf(left, sizeof(left), "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+            const char *key = o->id == OPT_MODEL ? "-m, " : o->id == OPT_HELP ? "-h, " : "";
+            snprintf(left, sizeof(left), "%s--%s%s%s", key, o->name, o->argument ? " " : "",
+                     o->argument ? o->argument : "");
             printf("  %-22s %s\n", left, o->help);
         }
     }
@@ -223,6 +227,24 @@ static const struct known_option *find_option(int id)
     return NULL;
 }
 
+/* What getopt_long stumbled over. */
+static void print_wrong_option(const struct cli_args *a, int id, char **argv)
+{
+    const char *name = commands[a->command].name;
+    const struct known_option *known = find_option(optopt);
+    fprintf(stderr, "minivlm %s: ", name);
+    if (id == ':') {
+        fprintf(stderr, "a value is missing after %s", argv[optind - 1]);
+    } else if (known) {
+        fprintf(stderr, "--%s takes no value", known->name);
+    } else if (optopt) {
+        fprintf(stderr, "unknown option -%c", optopt);
+    } else {
+        fprintf(stderr, "unknown or ambiguous option %s", argv[optind - 1]);
+    }
+    fprintf(stderr, "; see minivlm %s --help\n", name);
+}
+
 static enum cli_args_result parse_options(struct cli_args *a, int argc, char **argv)
 {
     struct option table[N_OPTIONS + 1] = {{0}};
@@ -243,8 +265,7 @@ static enum cli_args_result parse_options(struct cli_args *a, int argc, char **a
             return CLI_ARGS_HELP;
         }
         if (!o) {
-            fprintf(stderr, "minivlm %s: %s %s\n", commands[a->command].name,
-                    id == ':' ? "a value is missing after" : "unknown or ambiguous option", argv[optind - 1]);
+            print_wrong_option(a, id, argv);
             return CLI_ARGS_WRONG;
         }
         if (!take_option(a, o, optarg)) {
@@ -280,6 +301,9 @@ static const char *find_conflict(const struct cli_args *a)
     if (is_for_images && !a->jsonl && a->n_texts == 0 && (a->command == CLI_VQA || a->command == CLI_RETRIEVE)) {
         return a->command == CLI_VQA ? "--question is missing" : "--text is missing";
     }
+    if (a->num_beams && a->num_captions > a->num_beams) {
+        return "--num-captions is more than --num-beams";
+    }
     if (a->draw && a->n_files != 1) {
         return "--draw takes one image";
     }
@@ -289,6 +313,17 @@ static const char *find_conflict(const struct cli_args *a)
     return NULL;
 }
 
+static bool find_command(const char *name, enum cli_command *out)
+{
+    for (int c = 0; c < CLI_COMMAND_COUNT; c++) {
+        if (strcmp(commands[c].name, name) == 0) {
+            *out = (enum cli_command)c;
+            return true;
+        }
+    }
+    return false;
+}
+
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
     *a = (struct cli_args){.top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
@@ -296,19 +331,23 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
         print_commands(stderr);
         return CLI_ARGS_WRONG;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    bool is_help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0;
+    if (is_help && argc < 3) {
         print_commands(stdout);
         return CLI_ARGS_HELP;
     }
-    int c = 0;
-    while (c < CLI_COMMAND_COUNT && strcmp(commands[c].name, argv[1]) != 0) {
-        c++;
-    }
-    if (c == CLI_COMMAND_COUNT) {
-        fprintf(stderr, "minivlm: unknown command \"%s\"; minivlm --help lists them\n", argv[1]);
+    const char *name = argv[is_help ? 2 : 1];
+    if (!find_command(name, &a->command)) {
+        fprintf(stderr,
+                name[0] == '-' ? "minivlm: %s stands before the command; see minivlm --help\n"
+                               : "minivlm: unknown command \"%s\"; minivlm --help lists them\n",
+                name);
         return CLI_ARGS_WRONG;
     }
-    a->command = (enum cli_command)c;
+    if (is_help) {
+        print_help(a->command);
+        return CLI_ARGS_HELP;
+    }
     if (mem_array(&a->files, (size_t)argc, sizeof(*a->files)) ||
         mem_array(&a->texts, (size_t)argc, sizeof(*a->texts))) {
         fprintf(stderr, "minivlm: out of memory\n");
@@ -317,7 +356,7 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
     enum cli_args_result rc = parse_options(a, argc - 1, argv + 1);
     const char *conflict = rc == CLI_ARGS_RUN ? find_conflict(a) : NULL;
     if (conflict) {
-        fprintf(stderr, "minivlm %s: %s; see minivlm %s --help\n", commands[c].name, conflict, commands[c].name);
+        fprintf(stderr, "minivlm %s: %s; see minivlm %s --help\n", name, conflict, name);
         return CLI_ARGS_WRONG;
     }
     return rc;

@@ -144,27 +144,47 @@ static void print_place(struct batch *b, struct place *p)
     }
 }
 
-/* Waits for the oldest and prints it. */
-static void finish_one(struct batch *b)
+static void wait_for(struct batch *b, const struct place *p)
 {
-    struct place *p = &b->places[b->head];
-    cli_progress_show(&b->progress, b->n_printed, clock_us());
     pthread_mutex_lock(&b->lock);
     while (!p->is_done) {
         pthread_cond_wait(&b->done, &b->lock);
     }
     pthread_mutex_unlock(&b->lock);
+}
+
+static void leave(struct batch *b, struct place *p)
+{
+    cli_input_release(&p->input);
+    b->head = (b->head + 1) % PLACES;
+    b->n--;
+}
+
+/* Waits for the oldest and prints it. */
+static void finish_one(struct batch *b)
+{
+    struct place *p = &b->places[b->head];
+    cli_progress_show(&b->progress, b->n_printed, clock_us());
+    wait_for(b, p);
     if (b->has_terminal) {
         cli_progress_clear(&b->progress);
     }
     print_place(b, p);
-    if (b->has_terminal) {
-        fflush(stdout);
-    }
-    cli_input_release(&p->input);
-    b->head = (b->head + 1) % PLACES;
-    b->n--;
+    leave(b, p);
     b->n_printed++;
+}
+
+/* Nobody can read the results any more. */
+static void give_up(struct batch *b)
+{
+    for (int i = 0; i < b->n; i++) {
+        job_cancel(b->places[(b->head + i) % PLACES].job);
+    }
+    while (b->n > 0) {
+        struct place *p = &b->places[b->head];
+        wait_for(b, p);
+        leave(b, p);
+    }
 }
 
 /* ---- images of each text ---- */
@@ -243,13 +263,14 @@ static void run(struct batch *b)
 {
     bool has_more = true;
     cli_progress_begin(&b->progress, !b->args->no_progress, cli_source_count(b->source), clock_us());
-    while (has_more || b->n > 0) {
-        while (has_more && b->n < PLACES && (has_more = take_one(b))) {
+    while ((has_more || b->n > 0) && !ferror(stdout)) {
+        while (has_more && b->n < PLACES && (b->n == 0 || cli_source_is_ready(b->source)) && (has_more = take_one(b))) {
         }
         if (b->n > 0) {
             finish_one(b);
         }
     }
+    give_up(b);
     cli_progress_clear(&b->progress);
 }
 
@@ -269,7 +290,7 @@ int cli_batch_run(struct engine *e, const struct cli_args *a)
     rc = prepare(b, &error);
     if (!rc) {
         run(b);
-        rc = b->scores ? print_rankings(b) : OK;
+        rc = b->scores && !ferror(stdout) ? print_rankings(b) : OK;
     }
     if (rc) {
         fprintf(stderr, "minivlm: %s\n", errbuf_text(&error, rc));

@@ -40,7 +40,6 @@ static void print_samples(struct samples *s, const struct cli_args *a)
     } else {
         printf("%-20s %9.2f %9.2f %9.2f  ms  (%d)\n", f.name, f.median, f.least, f.most, f.n);
     }
-    fflush(stdout);
 }
 
 static void print_figure(const char *name, double value, const char *unit, const struct cli_args *a)
@@ -51,7 +50,6 @@ static void print_figure(const char *name, double value, const char *unit, const
     } else {
         printf("%-20s %9.2f %19s  %s\n", name, value, "", unit);
     }
-    fflush(stdout);
 }
 
 /* A line of /proc/self/status, in MB; 0 where there is none. */
@@ -178,8 +176,7 @@ static enum err run_alone(struct bench *b, int image, struct samples *parts, str
         }
         const struct job_result *r = &take_home(b)->result;
         if (r->err) {
-            *e = r->error;
-            return r->err;
+            return err_set(e, r->err, "%s: %.300s", b->images[image].path, errbuf_text(&r->error, r->err));
         }
         add(&parts[DECODE], r->decode_us);
         add(&parts[REGIONS], r->regions_us);
@@ -209,6 +206,9 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
         for (int i = 0; !rc && i < b->n_images; i++) {
             rc = run_alone(b, i, parts, e);
         }
+    }
+    if (!rc && !b->args->use_json) {
+        printf("%-20s %9s %9s %9s\n", "", "median", "least", "most");
     }
     for (int i = 0; i < PARTS; i++) {
         if (!rc) {
@@ -276,9 +276,6 @@ int cli_bench_run(const struct engine_options *options, const struct cli_args *a
     pthread_mutex_init(&b.lock, NULL);
     pthread_cond_init(&b.done, NULL);
     enum err rc = read_images(&b, &e);
-    if (!rc && !a->use_json) {
-        printf("%-20s %9s %9s %9s\n", "", "median", "least", "most");
-    }
     rc = rc ? rc : measure_alone(&b, options, &e);
     rc = rc ? rc : measure_throughput(&b, options, 1, &e);
     if (!rc && options->engine_threads > 1) {

@@ -3,6 +3,7 @@
 #include "engine/base/buf.h"
 #include "engine/base/mem.h"
 #include "engine/cli/cli_json.h"
+#include "engine/cli/cli_lines.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -10,9 +11,8 @@
 struct cli_source {
     const struct cli_args *args;
     int next;
-    FILE *lines; /* --jsonl */
-    char *line;  /* of getline */
-    size_t line_size;
+    struct cli_lines lines; /* --jsonl */
+    bool is_at_end;
 };
 
 enum err cli_source_open(struct cli_source **out, const struct cli_args *a, struct errbuf *e)
@@ -24,13 +24,10 @@ enum err cli_source_open(struct cli_source **out, const struct cli_args *a, stru
         return rc;
     }
     s->args = a;
-    if (a->jsonl) {
-        s->lines = strcmp(a->jsonl, "-") == 0 ? stdin : fopen(a->jsonl, "r");
-        if (!s->lines) {
-            rc = err_set(e, ERR_IO, "%s: %s", a->jsonl, strerror(errno));
-            cli_source_close(s);
-            return rc;
-        }
+    rc = a->jsonl ? cli_lines_open(&s->lines, a->jsonl, e) : OK;
+    if (rc) {
+        cli_source_close(s);
+        return rc;
     }
     *out = s;
     return OK;
@@ -38,18 +35,20 @@ enum err cli_source_open(struct cli_source **out, const struct cli_args *a, stru
 
 void cli_source_close(struct cli_source *s)
 {
-    if (s) {
-        if (s->lines && s->lines != stdin) {
-            fclose(s->lines);
-        }
-        free(s->line); /* getline's */
-        mem_free(s);
+    if (s && s->args->jsonl) {
+        cli_lines_close(&s->lines);
     }
+    mem_free(s);
+}
+
+bool cli_source_is_ready(const struct cli_source *s)
+{
+    return !s->args->jsonl || cli_lines_is_ready(&s->lines);
 }
 
 int cli_source_count(const struct cli_source *s)
 {
-    return s->lines ? 0 : s->args->n_files;
+    return s->args->jsonl ? 0 : s->args->n_files;
 }
 
 /* ---- reading ---- */
@@ -117,10 +116,10 @@ static enum err fill_from_file(struct cli_input *in, const struct cli_args *a, c
     return rc ? rc : measure_texts(in);
 }
 
-static enum err fill_from_line(struct cli_input *in, const struct cli_args *a, const char *line)
+static enum err fill_from_line(struct cli_input *in, const struct cli_args *a, const char *line, size_t n)
 {
     struct cli_json_line parsed;
-    enum err rc = cli_json_parse_line(&parsed, a->command, line, &in->error);
+    enum err rc = cli_json_parse_line(&parsed, a->command, line, n, &in->error);
     if (rc) {
         return rc;
     }
@@ -135,26 +134,42 @@ static enum err fill_from_line(struct cli_input *in, const struct cli_args *a, c
     return rc ? rc : measure_texts(in);
 }
 
+/* Empty lines are passed over; a line that cannot be read is the last. */
+static bool take_line(struct cli_source *s, struct cli_input *in)
+{
+    const char *line;
+    size_t n;
+    do {
+        if (s->is_at_end) {
+            return false;
+        }
+        s->next++;
+        s->is_at_end = !cli_lines_next(&s->lines, &line, &n);
+    } while (!s->is_at_end && strspn(line, " \t\r") == n);
+    if (s->is_at_end) {
+        in->err = s->lines.err;
+        in->error = s->lines.error;
+    } else {
+        in->err = fill_from_line(in, s->args, line, n);
+    }
+    if (in->err && !in->path) {
+        struct errbuf what = in->error;
+        err_set(&in->error, in->err, "line %d: %.*s", s->next, ERRBUF_MAX - 20, errbuf_text(&what, in->err));
+    }
+    return !s->is_at_end || in->err;
+}
+
 bool cli_source_next(struct cli_source *s, struct cli_input *in)
 {
     *in = (struct cli_input){0};
-    if (!s->lines) {
-        if (s->next == s->args->n_files) {
+    if (s->args->jsonl) {
+        if (!take_line(s, in)) {
             return false;
         }
-        in->err = fill_from_file(in, s->args, s->args->files[s->next++]);
+    } else if (s->next == s->args->n_files) {
+        return false;
     } else {
-        do {
-            if (getline(&s->line, &s->line_size, s->lines) < 0) {
-                return false;
-            }
-            s->next++;
-        } while (s->line[strspn(s->line, " \t\r\n")] == '\0');
-        in->err = fill_from_line(in, s->args, s->line);
-        if (in->err && !in->path) {
-            struct errbuf what = in->error;
-            err_set(&in->error, in->err, "line %d: %.*s", s->next, ERRBUF_MAX - 20, errbuf_text(&what, in->err));
-        }
+        in->err = fill_from_file(in, s->args, s->args->files[s->next++]);
     }
     if (!in->err) {
         in->err = cli_input_read(in->path, &in->bytes, &in->n_bytes, &in->error);

@@ -25,7 +25,8 @@ MUST_USE enum err cli_source_open(struct cli_source **out, const struct cli_args
 void cli_source_close(struct cli_source *s); /* NULL is fine */
 /* Fills the next input; false at the end. What is wrong with one input stands in it. */
 bool cli_source_next(struct cli_source *s, struct cli_input *in);
-int cli_source_count(const struct cli_source *s); /* inputs in all; 0: unknown */
+bool cli_source_is_ready(const struct cli_source *s); /* false: the next one has to be waited for */
+int cli_source_count(const struct cli_source *s);     /* inputs in all; 0: unknown */
 
 /* A whole file, or standard input ("-"), of at most CLI_INPUT_MAX_BYTES. Release with mem_free. */
 enum { CLI_INPUT_MAX_BYTES = 256 << 20 };

@@ -35,7 +35,7 @@ static enum err find_texts(struct cli_json_line *l, const char *key, struct errb
         return OK;
     }
     if (!json_is_array(texts) || json_array_size(texts) == 0 || json_array_size(texts) > INT32_MAX) {
-        return err_set(e, ERR_BAD_REQUEST, "\"%s\" is missing or not a list of texts", key);
+        return err_set(e, ERR_BAD_REQUEST, "\"%s\" is missing, or neither a text nor a list of texts", key);
     }
     l->n_texts = (int)json_array_size(texts);
     for (int i = 0; i < l->n_texts; i++) {
@@ -46,22 +46,40 @@ static enum err find_texts(struct cli_json_line *l, const char *key, struct errb
     return OK;
 }
 
-enum err cli_json_parse_line(struct cli_json_line *out, enum cli_command c, const char *line, struct errbuf *e)
+/* Standard input may be where the lines come from. */
+static enum err find_image(struct cli_json_line *l, struct errbuf *e)
+{
+    l->image = json_string_value(json_object_get(l->_root, "image"));
+    if (!l->image) {
+        return err_set(e, ERR_BAD_REQUEST, "\"image\" is missing or not a text");
+    }
+    return strcmp(l->image, "-") == 0 ? err_set(e, ERR_BAD_REQUEST, "\"image\" is a file here, not standard input")
+                                      : OK;
+}
+
+static enum err find_questions(struct cli_json_line *l, struct errbuf *e)
+{
+    bool has_one = json_object_get(l->_root, "question"), has_many = json_object_get(l->_root, "questions");
+    if (has_one && has_many) {
+        return err_set(e, ERR_BAD_REQUEST, "\"question\" and \"questions\" exclude each other");
+    }
+    return find_texts(l, has_many ? "questions" : "question", e);
+}
+
+enum err cli_json_parse_line(struct cli_json_line *out, enum cli_command c, const char *line, size_t n,
+                             struct errbuf *e)
 {
     json_error_t why;
     *out = (struct cli_json_line){0};
-    json_t *root = json_loads(line, JSON_REJECT_DUPLICATES, &why);
+    json_t *root = json_loadb(line, n, JSON_REJECT_DUPLICATES, &why);
     if (!root) {
         return err_set(e, ERR_BAD_REQUEST, "not JSON: %s at column %d", why.text, why.column);
     }
     out->_root = root;
-    out->image = json_string_value(json_object_get(root, "image"));
-    enum err rc = check_keys(root, c, e);
-    if (!rc && !out->image) {
-        rc = err_set(e, ERR_BAD_REQUEST, "\"image\" is missing or not a text");
-    }
+    enum err rc = json_is_object(root) ? check_keys(root, c, e) : err_set(e, ERR_BAD_REQUEST, "not a JSON object");
+    rc = rc ? rc : find_image(out, e);
     if (!rc && c == CLI_VQA) {
-        rc = find_texts(out, json_object_get(root, "questions") ? "questions" : "question", e);
+        rc = find_questions(out, e);
     } else if (!rc && c == CLI_RETRIEVE) {
         rc = find_texts(out, "texts", e);
     }
@@ -226,6 +244,10 @@ void cli_json_print_result(FILE *to, const struct cli_args *a, const char *model
     }
     if (a->with_regions || a->explain || a->command == CLI_REGIONS) {
         json_object_set_new(line, "regions", regions_of(r, a->min_score));
+    }
+    if (a->jsonl && a->command == CLI_REGIONS) {
+        json_object_set_new(line, "width", json_integer(r->width));
+        json_object_set_new(line, "height", json_integer(r->height));
     }
     if (r->region_weights) {
         json_object_set_new(line, "region_weights", weights_of(job));

@@ -17,8 +17,8 @@ struct cli_json_line {
     int n_texts;
     void *_root, *_texts; /* json_t */
 };
-/* {"image": path} and, for vqa, "question" or "questions", for retrieve "texts"; other keys are errors. */
-MUST_USE enum err cli_json_parse_line(struct cli_json_line *out, enum cli_command c, const char *line,
+/* {"image": path} and, for vqa, "question" or "questions", for retrieve "texts"; other keys are errors. line: [n] */
+MUST_USE enum err cli_json_parse_line(struct cli_json_line *out, enum cli_command c, const char *line, size_t n,
                                       struct errbuf *e);
 const char *cli_json_line_text(const struct cli_json_line *l, int i);
 void cli_json_release_line(struct cli_json_line *l);
