@@ -135,7 +135,7 @@ static enum err add_image(struct collections *cs, int64_t n, struct collection_t
         return rc;
     }
     int64_t id = sqlite3_last_insert_rowid(cs->db);
-    collection_db_digest(image->id, image->features, image->features_bytes, digest);
+    collection_db_digest(key, image, digest);
     s = cs->sql[SQL_ADD_BLOCK];
     sqlite3_bind_int64(s, 1, id);
     sqlite3_bind_blob(s, 2, digest, SHA256_BYTES, SQLITE_STATIC);

@@ -13,9 +13,9 @@
  *              next open. Nothing of it can be read in between.
  *   models     feature blocks mean something to one model only. Images of another model (SHA-256 or block size differ)
  *              are kept and listed as stale; a search passes over them and a put replaces them.
- *   damage     every block is stored with a SHA-256 over the image's name and the block. A block that does not fit is
- *              logged and passed over, never returned.
- *   isolation  each collection has a word index of its own: what others hold does not change a ranking.
+ *   damage     every block is stored with a SHA-256 over all that a hit gives: key, image id, size, block. An image
+ * that does not fit its checksum is logged and passed over, never returned. isolation  each collection has a word index
+ * of its own: what others hold does not change a ranking.
  *
  * The file is made with mode 0600. A file of another application, of a newer schema, or one that cannot be written is
  * refused with a sentence and left as it was. Other processes (a backup) may hold the file for COLLECTION_BUSY_MS.
@@ -120,7 +120,7 @@ struct collection_hits {
     int n;
     uint64_t n_scanned; /* images in the collection */
     uint64_t n_stale;   /* of them of another model, passed over */
-    uint64_t n_damaged; /* blocks met that do not fit their checksum, passed over */
+    uint64_t n_damaged; /* images met that do not fit their checksum, passed over */
 };
 /* The first pass: images that share words with the query by BM25 (English word stems, case and accents do not count),
  * ties by key; then the others by key, until `limit` (>= 0) are found or there are no more. The same content gives the

@@ -220,13 +220,20 @@ enum err collection_db_purge(struct collections *cs, struct errbuf *e)
     return OK;
 }
 
-void collection_db_digest(const uint8_t id[COLLECTION_ID_BYTES], const void *block, size_t n,
+void collection_db_digest(struct collection_text key, const struct collection_image *image,
                           uint8_t digest[SHA256_BYTES])
 {
     struct sha256 s;
+    uint8_t sides[8]; /* little-endian on every machine: the file may move */
+    for (int i = 0; i < 4; i++) {
+        sides[i] = (uint8_t)((uint32_t)image->width >> (8 * i));
+        sides[4 + i] = (uint8_t)((uint32_t)image->height >> (8 * i));
+    }
     sha256_begin(&s);
-    sha256_add(&s, id, COLLECTION_ID_BYTES);
-    sha256_add(&s, block, n);
+    sha256_add(&s, image->id, COLLECTION_ID_BYTES);
+    sha256_add(&s, sides, sizeof(sides));
+    sha256_add(&s, image->features, image->features_bytes);
+    sha256_add(&s, key.text, key.n);
     sha256_end(&s, digest);
 }
 

@@ -77,8 +77,8 @@ MUST_USE enum err collection_db_tally(struct collections *cs, int64_t collection
                                       struct errbuf *e);
 /* Erases collections without a name, slice by slice. */
 MUST_USE enum err collection_db_purge(struct collections *cs, struct errbuf *e);
-/* What is stored beside a block. */
-void collection_db_digest(const uint8_t id[COLLECTION_ID_BYTES], const void *block, size_t n,
+/* The checksum stored with a block: over all that a hit gives, its words do not count. */
+void collection_db_digest(struct collection_text key, const struct collection_image *image,
                           uint8_t digest[SHA256_BYTES]);
 
 /* ---- collection_name.c ---- */

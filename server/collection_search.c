@@ -93,23 +93,27 @@ static enum err match_of(struct collections *cs, struct collection_text query, s
 /* Why a row cannot be used; NULL: it can. */
 static const char *fault_of(const struct collections *cs, struct sqlite3_stmt *s)
 {
+    struct collection_image image = {.width = sqlite3_column_int(s, 2), .height = sqlite3_column_int(s, 3)};
     uint8_t digest[SHA256_BYTES];
-    const char *key = (const char *)sqlite3_column_text(s, 0);
-    const void *id = sqlite3_column_blob(s, 1), *stored = sqlite3_column_blob(s, 4), *block = sqlite3_column_blob(s, 5);
-    if (!key || sqlite3_column_bytes(s, 0) > COLLECTION_KEY_MAX) {
+    struct collection_text key = {(const char *)sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0)};
+    const void *id = sqlite3_column_blob(s, 1), *stored = sqlite3_column_blob(s, 4);
+    image.features = sqlite3_column_blob(s, 5);
+    image.features_bytes = (size_t)sqlite3_column_bytes(s, 5);
+    if (!key.text || key.n > COLLECTION_KEY_MAX) {
         return "the key is too long";
     }
     if (!id || sqlite3_column_bytes(s, 1) != COLLECTION_ID_BYTES) {
         return "the image id has a wrong size";
     }
-    if (!block || (size_t)sqlite3_column_bytes(s, 5) != cs->features_bytes) {
+    if (!image.features || image.features_bytes != cs->features_bytes) {
         return "the block has a wrong size";
     }
     if (!stored || sqlite3_column_bytes(s, 4) != SHA256_BYTES) {
         return "the checksum has a wrong size";
     }
-    collection_db_digest(id, block, cs->features_bytes, digest);
-    return memcmp(digest, stored, SHA256_BYTES) == 0 ? NULL : "the block does not fit its checksum";
+    memcpy(image.id, id, COLLECTION_ID_BYTES);
+    collection_db_digest(key, &image, digest);
+    return memcmp(digest, stored, SHA256_BYTES) == 0 ? NULL : "the image does not fit its checksum";
 }
 
 static enum err take_row(struct collections *cs, struct sqlite3_stmt *s, struct collection_hits *out)
