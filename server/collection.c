@@ -240,7 +240,10 @@ enum err collections_drop(struct collections *cs, struct collection_text name, b
     }
     rc = collection_db_end(cs, rc, e);
     *found = *found && rc == OK;
-    return rc == OK && *found ? collection_db_purge(cs, e) : rc;
+    if (*found) {
+        collection_db_purge(cs);
+    }
+    return rc;
 }
 
 /* ---- look ---- */

@@ -9,8 +9,8 @@
  *   keys       1..256 bytes of UTF-8 without control characters (C0, DEL, C1). Order is the order of the bytes.
  *   durable    a call that returned OK is on disk: write-ahead log, synchronous=FULL, one transaction for each put and
  *              remove. A call that failed (disk full, damaged file) changed nothing.
- *   drop       the name is gone in one transaction; the rows go in slices, and what a crash leaves behind goes at the
- *              next open. Nothing of it can be read in between.
+ *   drop       the name is gone in one transaction; the rows go in slices, and what a crash or a full disk leaves
+ *              behind goes at the next drop or open. Nothing of it can be read in between.
  *   models     feature blocks mean something to one model only. Images of another model (SHA-256 or block size differ)
  *              are kept and listed as stale; a search passes over them and a put replaces them.
  *   damage     every block is stored with a SHA-256 over all that a hit gives: key, image id, size, block. An image

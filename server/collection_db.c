@@ -201,23 +201,24 @@ static enum err purge_slice(struct collections *cs, int64_t n, struct errbuf *e)
     return rc == OK ? collection_db_exec(cs, "DROP TABLE words_%lld", n, e) : rc;
 }
 
-enum err collection_db_purge(struct collections *cs, struct errbuf *e)
+void collection_db_purge(struct collections *cs)
 {
-    for (bool found = true; found;) {
+    struct errbuf e;
+    enum err rc = OK;
+    for (bool found = true; found && rc == OK;) {
         int64_t n = 0;
-        enum err rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
+        rc = collection_db_begin(cs, SQL_BEGIN_WRITE, &e);
         if (rc == OK) {
-            rc = collection_db_numbers(cs, cs->sql[SQL_LEFTOVER], &found, &n, NULL, e);
+            rc = collection_db_numbers(cs, cs->sql[SQL_LEFTOVER], &found, &n, NULL, &e);
             if (rc == OK && found) {
-                rc = purge_slice(cs, n, e);
+                rc = purge_slice(cs, n, &e);
             }
-            rc = collection_db_end(cs, rc, e);
-        }
-        if (rc != OK) {
-            return rc;
+            rc = collection_db_end(cs, rc, &e);
         }
     }
-    return OK;
+    if (rc != OK) {
+        log_limited(LOG_WARN, LOG_HERE, "collections_purge_failed", LOG_STR("reason", errbuf_text(&e, rc)));
+    }
 }
 
 void collection_db_digest(struct collection_text key, const struct collection_image *image,
@@ -390,7 +391,10 @@ enum err collection_db_open(struct collections *cs, const uint8_t model[SHA256_B
             rc = fail(cs, "read the tables", e);
         }
     }
-    return rc == OK ? collection_db_purge(cs, e) : rc;
+    if (rc == OK) {
+        collection_db_purge(cs);
+    }
+    return rc;
 }
 
 void collection_db_close(struct collections *cs)

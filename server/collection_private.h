@@ -75,8 +75,8 @@ MUST_USE enum err collection_db_find(struct collections *cs, struct collection_t
                                      struct errbuf *e);
 MUST_USE enum err collection_db_tally(struct collections *cs, int64_t collection, struct collection_count *out,
                                       struct errbuf *e);
-/* Erases collections without a name, slice by slice. */
-MUST_USE enum err collection_db_purge(struct collections *cs, struct errbuf *e);
+/* Erases collections without a name, slice by slice. What cannot be erased now (logged) waits for the next time. */
+void collection_db_purge(struct collections *cs);
 /* The checksum stored with a block: over all that a hit gives, its words do not count. */
 void collection_db_digest(struct collection_text key, const struct collection_image *image,
                           uint8_t digest[SHA256_BYTES]);
