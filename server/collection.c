@@ -141,7 +141,6 @@ static enum err add_image(struct collections *cs, int64_t n, struct collection_t
     sqlite3_bind_blob(s, 2, digest, SHA256_BYTES, SQLITE_STATIC);
     sqlite3_bind_blob(s, 3, image->features, (int)image->features_bytes, SQLITE_STATIC);
     rc = collection_db_done(cs, s, e);
-    sqlite3_clear_bindings(s); /* keep no pointer into the caller's memory */
     return rc == OK ? add_words(cs, n, id, image->words, e) : rc;
 }
 

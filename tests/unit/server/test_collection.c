@@ -142,52 +142,53 @@ static void test_names(void)
     collections_close(cs);
 }
 
+static const char *const bad_keys[] = {
+    "",
+    "a\nb",
+    "\x7f",
+    "\x1f",
+    "\xc2\x80",         /* C1 */
+    "\xc2\x9f",         /* C1 */
+    "\x80",             /* no first byte */
+    "\xc3",             /* cut */
+    "\xe2\x82",         /* cut */
+    "\xc3(",            /* no second byte */
+    "\xc0\xaf",         /* longer than it must be */
+    "\xe0\x80\xaf",     /* the same */
+    "\xf0\x80\x80\xaf", /* the same */
+    "\xed\xa0\x80",     /* half of a pair */
+    "\xf4\x90\x80\x80", /* beyond the last */
+    "\xf8\x88\x80\x80\x80",
+    "\xff",
+};
+static const char *const good_keys[] = {" ",
+                                        "a/b c.jpg",
+                                        "' OR 1=1 --",
+                                        "\xc2\xa0",
+                                        "\xed\x9f\xbf",
+                                        "\xee\x80\x80",
+                                        "\xf4\x8f\xbf\xbf",
+                                        "\xf0\x9f\x90\xb6",
+                                        "%s%n"};
+
 static void test_keys(void)
 {
     struct collections *cs = open_new();
-    static const char *const bad[] = {
-        "",
-        "a\nb",
-        "\x7f",
-        "\x1f",
-        "\xc2\x80",         /* C1 */
-        "\xc2\x9f",         /* C1 */
-        "\x80",             /* no first byte */
-        "\xc3",             /* cut */
-        "\xe2\x82",         /* cut */
-        "\xc3(",            /* no second byte */
-        "\xc0\xaf",         /* longer than it must be */
-        "\xe0\x80\xaf",     /* the same */
-        "\xf0\x80\x80\xaf", /* the same */
-        "\xed\xa0\x80",     /* half of a pair */
-        "\xf4\x90\x80\x80", /* beyond the last */
-        "\xf8\x88\x80\x80\x80",
-        "\xff",
-    };
-    static const char *const good[] = {" ",
-                                       "a/b c.jpg",
-                                       "' OR 1=1 --",
-                                       "\xc2\xa0",
-                                       "\xed\x9f\xbf",
-                                       "\xee\x80\x80",
-                                       "\xf4\x8f\xbf\xbf",
-                                       "\xf0\x9f\x90\xb6",
-                                       "%s%n"};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < sizeof(bad_keys) / sizeof(bad_keys[0]); i++) {
         bool flag;
-        CHECK_INT(put_as(cs, T("a"), T(bad[i])), ERR_BAD_REQUEST);
-        CHECK_INT(collections_remove(cs, T("a"), T(bad[i]), &flag, &e), ERR_BAD_REQUEST);
+        CHECK_INT(put_as(cs, T("a"), T(bad_keys[i])), ERR_BAD_REQUEST);
+        CHECK_INT(collections_remove(cs, T("a"), T(bad_keys[i]), &flag, &e), ERR_BAD_REQUEST);
     }
     CHECK_INT(put_as(cs, T("a"), (struct collection_text){"a\0b", 3}), ERR_BAD_REQUEST);
     CHECK_INT(number(cs, "SELECT count(*) FROM image"), 0);
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        CHECK_INT(put_as(cs, T("a"), T(good[i])), OK);
+    for (size_t i = 0; i < sizeof(good_keys) / sizeof(good_keys[0]); i++) {
+        CHECK_INT(put_as(cs, T("a"), T(good_keys[i])), OK);
     }
     char key[COLLECTION_KEY_MAX + 2];
     memset(key, 'k', sizeof(key));
     CHECK_INT(put_as(cs, T("a"), (struct collection_text){key, COLLECTION_KEY_MAX}), OK);
     CHECK_INT(put_as(cs, T("a"), (struct collection_text){key, COLLECTION_KEY_MAX + 1}), ERR_BAD_REQUEST);
-    CHECK_INT(number(cs, "SELECT count(*) FROM image"), sizeof(good) / sizeof(good[0]) + 1);
+    CHECK_INT(number(cs, "SELECT count(*) FROM image"), sizeof(good_keys) / sizeof(good_keys[0]) + 1);
     struct collection_hits hits;
     CHECK_INT(collections_candidates(cs, T("a"), T(""), MANY, &hits, &e), OK);
     CHECK(hits.n == 10 && strlen(hits.hits[4].key) == hits.hits[4].n_key);
