@@ -1,9 +1,7 @@
 /* Every stage of the engine against the reference: both small models, all pictures, all instruction sets of this CPU,
  * both GEMM back ends.
  *
- * MINIVLM_GOLDEN_DIR: a folder of `scripts/make_golden.py --full` (or --from) to look at instead, with images/, golden/
- * and model/; MINIVLM_GOLDEN_MODEL: where the model is if not there. Loose then (golden.h), with the best instruction
- * set only. */
+ * With MINIVLM_GOLDEN_DIR (golden.h) another model instead: loose, and with the best instruction set only. */
 #include "tests/support/check.h"
 #include "tests/support/golden_fusion.h"
 #include "tests/support/golden_tee.h"
@@ -50,24 +48,13 @@ static void compare(const struct golden_place *place, enum isa isa, enum gemm_ba
     golden_close(&g);
 }
 
-static void test_given(const char *folder)
-{
-    char model[PATH_MAX], golden[PATH_MAX], images[PATH_MAX];
-    const char *other = getenv("MINIVLM_GOLDEN_MODEL");
-    snprintf(model, sizeof(model), "%s/model", folder);
-    snprintf(golden, sizeof(golden), "%s/golden", folder);
-    snprintf(images, sizeof(images), "%s/images", folder);
-    struct golden_place place = {other ? other : model, golden, images, true};
-    for (int backend = 0; backend < GEMM_BACKEND_COUNT; backend++) {
-        compare(&place, kernels_detect_isa(), (enum gemm_backend)backend);
-    }
-}
-
 int main(void)
 {
-    const char *folder = getenv("MINIVLM_GOLDEN_DIR");
-    if (folder) {
-        test_given(folder);
+    struct golden_given given;
+    if (golden_is_given(&given)) {
+        for (int backend = 0; backend < GEMM_BACKEND_COUNT; backend++) {
+            compare(&given.place, kernels_detect_isa(), (enum gemm_backend)backend);
+        }
         return check_result();
     }
     for (int place = 0; place < GOLDEN_PLACES; place++) {

@@ -312,6 +312,25 @@ static inline bool golden_prepare(struct golden *g, const char *picture)
     return rc == OK;
 }
 
+/* The folder that MINIVLM_GOLDEN_DIR names, as `scripts/make_golden.py --full` (or --from) writes it: images/, golden/
+ * and model/, the last elsewhere where MINIVLM_GOLDEN_MODEL says so. */
+struct golden_given {
+    struct golden_place place;
+    char model[PATH_MAX], golden[PATH_MAX], images[PATH_MAX];
+};
+/* False where nothing is given. */
+static inline bool golden_is_given(struct golden_given *given)
+{
+    const char *folder = getenv("MINIVLM_GOLDEN_DIR"), *model = getenv("MINIVLM_GOLDEN_MODEL");
+    if (folder) {
+        snprintf(given->model, PATH_MAX, model ? "%s" : "%s/model", model ? model : folder);
+        snprintf(given->golden, PATH_MAX, "%s/golden", folder);
+        snprintf(given->images, PATH_MAX, "%s/images", folder);
+        given->place = (struct golden_place){given->model, given->golden, given->images, true};
+    }
+    return folder != NULL;
+}
+
 /* The folders of the small models. */
 enum { GOLDEN_TINY, GOLDEN_TINY_LITE, GOLDEN_PLACES };
 static const struct golden_place golden_places[GOLDEN_PLACES] = {
