@@ -312,6 +312,11 @@ void log_setup(enum log_level level, enum log_format format, int fd)
     line_fd = fd;
 }
 
+void log_set_level(enum log_level level)
+{
+    min_level = level;
+}
+
 bool log_level_parse(const char *name, enum log_level *out)
 {
     for (int i = LOG_DEBUG; i <= LOG_OFF; i++) {

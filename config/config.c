@@ -1,0 +1,226 @@
+#include "config/config.h"
+
+#include "config/config_private.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FAULTS_MAX = 65536 };
+
+void config_defaults(struct config *c)
+{
+    struct buf none;
+    buf_init(&none, 1024);
+    memset(c, 0, sizeof(*c));
+    for (int i = 0; i < config_n_keys; i++) {
+        const struct config_key *k = &config_keys[i];
+        if (k->default_text) {
+            BUG_ON(!config_set_text(c, k, k->default_text, "default", &none));
+        } else if (k->kind == BOOL) {
+            *(bool *)config_place(c, k) = k->default_number != 0;
+        } else {
+            BUG_ON(!config_set_number(c, k, k->default_number, "default", &none));
+        }
+    }
+    buf_release(&none);
+}
+
+/* ---- environment ---- */
+
+static void key_variable(const struct config_key *k, char *out, size_t size)
+{
+    snprintf(out, size, "MINIVLM_%s_%s", k->section, k->name);
+    for (char *p = out; *p; p++) {
+        *p = (char)toupper((unsigned char)*p);
+    }
+}
+
+static void read_variable(struct config *c, const char *name, size_t n_name, const char *value, struct buf *faults)
+{
+    char known[128], given[128];
+    snprintf(given, sizeof(given), "%.*s", (int)(n_name < 120 ? n_name : 120), name);
+    for (int i = 0; i < config_n_keys; i++) {
+        key_variable(&config_keys[i], known, sizeof(known));
+        if (strcmp(known, given) == 0) {
+            config_set_text(c, &config_keys[i], value, given, faults);
+            return;
+        }
+    }
+    for (char *p = given + 8; *p; p++) {
+        *p = (char)tolower((unsigned char)*p);
+    }
+    char *dot = strchr(given + 8, '_');
+    if (dot) {
+        *dot = '.';
+    }
+    config_fault_unknown(given + 8, "environment", faults);
+}
+
+static void read_environment(struct config *c, char **environ, struct buf *faults)
+{
+    static const char *const others[] = {"MINIVLM_CONFIG=", "MINIVLM_MODEL=", "MINIVLM_TEST_", "MINIVLM_BUILD_",
+                                         "MINIVLM_GOLDEN_"};
+    for (; environ && *environ; environ++) {
+        const char *equals = strchr(*environ, '=');
+        bool is_ours = strncmp(*environ, "MINIVLM_", 8) == 0 && equals;
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && is_ours; i++) {
+            is_ours = strncmp(*environ, others[i], strlen(others[i])) != 0;
+        }
+        if (is_ours) {
+            read_variable(c, *environ, (size_t)(equals - *environ), equals + 1, faults);
+        }
+    }
+}
+
+static const char *find_variable(char **environ, const char *name)
+{
+    size_t n = strlen(name);
+    for (; environ && *environ; environ++) {
+        if (strncmp(*environ, name, n) == 0 && (*environ)[n] == '=') {
+            return *environ + n + 1;
+        }
+    }
+    return NULL;
+}
+
+/* ---- flags ---- */
+
+static bool take_action(const char *flag, struct config_request *request)
+{
+    static const struct {
+        const char *name;
+        enum config_action action;
+    } actions[] = {{"--help", CONFIG_HELP},
+                   {"-h", CONFIG_HELP},
+                   {"--version", CONFIG_VERSION},
+                   {"--print-config", CONFIG_PRINT},
+                   {"--check-config", CONFIG_CHECK},
+                   {"--print-schema", CONFIG_SCHEMA},
+                   {"--print-reference", CONFIG_REFERENCE},
+                   {"--healthcheck", CONFIG_HEALTHCHECK}};
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        if (strcmp(flag, actions[i].name) == 0) {
+            request->action = actions[i].action;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One flag of argv; returns how many arguments it took. */
+static int read_flag(struct config *c, char **argv, int left, struct buf *faults)
+{
+    char full[128];
+    const char *equals = strchr(argv[0], '='), *name = argv[0] + 2;
+    size_t n = equals ? (size_t)(equals - name) : strlen(name);
+    if (strncmp(argv[0], "--", 2) != 0 || n >= sizeof(full)) {
+        buf_printf(faults, "%.80s: not a flag; flags look like --server.port=8080, see --help\n", argv[0]);
+        return 1;
+    }
+    memcpy(full, name, n);
+    full[n] = '\0';
+    char *dot = strchr(full, '.');
+    if (dot) {
+        *dot = '\0';
+    }
+    const struct config_key *k = dot ? config_find(full, dot + 1) : NULL;
+    if (dot) {
+        *dot = '.';
+    }
+    if (!k) {
+        config_fault_unknown(full, "flag", faults);
+        return 1;
+    }
+    bool has_next = !equals && left > 1 && strncmp(argv[1], "--", 2) != 0 && k->kind != BOOL;
+    const char *value = equals ? equals + 1 : has_next ? argv[1] : k->kind == BOOL ? "true" : "";
+    config_set_text(c, k, value, "flag", faults);
+    return has_next ? 2 : 1;
+}
+
+/* The value of --config, also as --config=FILE; *n_args: how many arguments it takes, 0: it is another flag. */
+static const char *config_file_flag(char **argv, int left, int *n_args)
+{
+    *n_args = 0;
+    if (strncmp(argv[0], "--config=", 9) == 0) {
+        *n_args = 1;
+        return argv[0] + 9;
+    }
+    if (strcmp(argv[0], "--config") == 0 && left > 1) {
+        *n_args = 2;
+        return argv[1];
+    }
+    return NULL;
+}
+
+static void read_flags(struct config *c, struct config_request *request, int argc, char **argv, struct buf *faults)
+{
+    for (int i = 1; i < argc;) {
+        int n;
+        config_file_flag(argv + i, argc - i, &n);
+        if (n > 0) {
+            i += n;
+        } else if (take_action(argv[i], request)) {
+            i++;
+        } else {
+            i += read_flag(c, argv + i, argc - i, faults);
+        }
+    }
+}
+
+/* ---- all ---- */
+
+static void check_together(const struct config *c, struct buf *faults)
+{
+    if (c->limits.body_bytes > c->limits.body_memory_bytes) {
+        buf_printf(faults, "limits.body_bytes: expected at most limits.body_memory_bytes, %llu, found \"%llu\"\n",
+                   (unsigned long long)c->limits.body_memory_bytes, (unsigned long long)c->limits.body_bytes);
+    }
+    if (c->server.admin_port > 0 && c->server.admin_port == c->server.port) {
+        buf_printf(faults, "server.admin_port: expected another port than server.port, found \"%lld\"\n",
+                   c->server.admin_port);
+    }
+}
+
+enum err config_load(struct config *c, struct config_request *request, int argc, char **argv, char **environ,
+                     struct buf *faults)
+{
+    const char *file = find_variable(environ, "MINIVLM_CONFIG");
+    *request = (struct config_request){.action = CONFIG_RUN};
+    config_defaults(c);
+    for (int i = 1, n; i < argc; i += n ? n : 1) {
+        const char *given = config_file_flag(argv + i, argc - i, &n);
+        file = given ? given : file;
+    }
+    if (file && file[0]) {
+        snprintf(request->file, sizeof(request->file), "%s", file);
+        config_read_file(c, file, faults);
+    }
+    read_environment(c, environ, faults);
+    read_flags(c, request, argc, argv, faults);
+    check_together(c, faults);
+    return faults->err == ERR_NOMEM ? ERR_NOMEM : faults->n > 0 ? ERR_BAD_CONFIG : OK;
+}
+
+static size_t value_bytes(const struct config_key *k)
+{
+    return k->kind == INT     ? sizeof(long long)
+           : k->kind == BYTES ? sizeof(uint64_t)
+           : k->kind == BOOL  ? sizeof(bool)
+                              : CONFIG_TEXT_MAX;
+}
+
+void config_merge_reload(struct config *now, const struct config *fresh, struct buf *ignored)
+{
+    for (int i = 0; i < config_n_keys; i++) {
+        const struct config_key *k = &config_keys[i];
+        bool is_text = k->kind == TEXT || k->kind == CHOICE;
+        bool is_same = is_text ? strcmp(config_value(now, k), config_value(fresh, k)) == 0
+                               : memcmp(config_value(now, k), config_value(fresh, k), value_bytes(k)) == 0;
+        if (!is_same && k->when == RELOAD) {
+            memcpy(config_place(now, k), config_value(fresh, k), value_bytes(k));
+        } else if (!is_same) {
+            buf_printf(ignored, "%s%s.%s", ignored->n ? " " : "", k->section, k->name);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+#include "config/config_private.h"
+
+#include "engine/base/mem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FILE_MAX = 1 << 20 };
+
+static void set_json(struct config *c, const struct config_key *k, const json_t *value, const char *where,
+                     struct buf *faults)
+{
+    if (json_is_string(value) && k->kind != BOOL && k->kind != INT) {
+        config_set_text(c, k, json_string_value(value), where, faults);
+    } else if (json_is_boolean(value) && k->kind == BOOL) {
+        *(bool *)config_place(c, k) = json_is_true(value);
+    } else if (json_is_number(value) && (k->kind == INT || k->kind == BYTES)) {
+        config_set_number(c, k, json_number_value(value), where, faults);
+    } else {
+        static const char *const types[] = {"an object", "a list", "a string", "a number",
+                                            "a number",  "true",   "false",    "null"};
+        buf_printf(faults, "%s: %s.%s: expected ", where, k->section, k->name);
+        config_expected(k, faults);
+        buf_printf(faults, ", found %s\n", types[json_typeof(value)]);
+    }
+}
+
+static void read_section(struct config *c, const char *section, const json_t *object, const char *where,
+                         struct buf *faults)
+{
+    const char *name;
+    json_t *value;
+    char full[160];
+    if (!json_is_object(object)) {
+        buf_printf(faults, "%s: %.60s: expected an object of keys\n", where, section);
+        return;
+    }
+    json_object_foreach((json_t *)object, name, value)
+    {
+        const struct config_key *k = config_find(section, name);
+        snprintf(full, sizeof(full), "%.60s.%.60s", section, name);
+        if (k) {
+            set_json(c, k, value, where, faults);
+        } else {
+            config_fault_unknown(full, where, faults);
+        }
+    }
+}
+
+static void read_root(struct config *c, const json_t *root, const char *where, struct buf *faults)
+{
+    const char *section;
+    json_t *object;
+    if (!json_is_object(root)) {
+        buf_printf(faults, "%s: expected a JSON object of sections\n", where);
+        return;
+    }
+    json_object_foreach((json_t *)root, section, object)
+    {
+        if (strcmp(section, "$schema") != 0) {
+            read_section(c, section, object, where, faults);
+        }
+    }
+}
+
+void config_read_file(struct config *c, const char *path, struct buf *faults)
+{
+    json_error_t e;
+    FILE *file = fopen(path, "r");
+    char *text = NULL;
+    if (!file || mem_alloc(&text, FILE_MAX + 1)) {
+        buf_printf(faults, "%s: %s\n", path, file ? "out of memory" : strerror(errno));
+    } else {
+        size_t n = fread(text, 1, FILE_MAX + 1, file);
+        json_t *root = n <= FILE_MAX && !ferror(file) ? json_loadb(text, n, JSON_REJECT_DUPLICATES, &e) : NULL;
+        if (root) {
+            read_root(c, root, path, faults);
+            json_decref(root);
+        } else if (n > FILE_MAX || ferror(file)) {
+            buf_printf(faults, "%s: %s\n", path, n > FILE_MAX ? "larger than a configuration can be" : strerror(errno));
+        } else {
+            buf_printf(faults, "%s:%d:%d: not JSON: %s\n", path, e.line, e.column, e.text);
+        }
+    }
+    mem_free(text);
+    if (file) {
+        fclose(file);
+    }
+}

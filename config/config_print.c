@@ -1,0 +1,203 @@
+#include "config/config_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SECTION_HELP(section, help) {#section, help},
+static const struct {
+    const char *name, *help;
+} sections[] = {CONFIG_SECTIONS(SECTION_HELP)};
+enum { N_SECTIONS = sizeof(sections) / sizeof(sections[0]), HELP_INDENT = 40, HELP_WIDTH = 100 };
+
+/* ---- values as text ---- */
+
+static void print_text(const char *text, struct buf *out)
+{
+    buf_text(out, "\"");
+    for (; *text; text++) {
+        unsigned char ch = (unsigned char)*text;
+        if (ch == '"' || ch == '\\') {
+            buf_printf(out, "\\%c", ch);
+        } else if (ch < 0x20) {
+            buf_printf(out, "\\u%04x", ch);
+        } else {
+            buf_append(out, text, 1);
+        }
+    }
+    buf_text(out, "\"");
+}
+
+static void print_value(const struct config *c, const struct config_key *k, struct buf *out)
+{
+    const void *value = config_value(c, k);
+    switch (k->kind) {
+    case INT:
+        buf_printf(out, "%lld", *(const long long *)value);
+        break;
+    case BYTES:
+        buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)value);
+        break;
+    case BOOL:
+        buf_text(out, *(const bool *)value ? "true" : "false");
+        break;
+    default:
+        print_text(value, out);
+    }
+}
+
+void config_print_json(const struct config *c, struct buf *out)
+{
+    buf_text(out, "{");
+    for (int s = 0; s < N_SECTIONS; s++) {
+        bool is_first = true;
+        buf_printf(out, "%s\n  \"%s\": {", s ? "," : "", sections[s].name);
+        for (int i = 0; i < config_n_keys; i++) {
+            if (strcmp(config_keys[i].section, sections[s].name) == 0) {
+                buf_printf(out, "%s\n    \"%s\": ", is_first ? "" : ",", config_keys[i].name);
+                print_value(c, &config_keys[i], out);
+                is_first = false;
+            }
+        }
+        buf_text(out, "\n  }");
+    }
+    buf_text(out, "\n}\n");
+}
+
+/* ---- help ---- */
+
+/* Words from column HELP_INDENT on, broken at HELP_WIDTH. */
+static void print_wrapped(const char *text, struct buf *out)
+{
+    int column = HELP_INDENT;
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (column + n > HELP_WIDTH) {
+            buf_printf(out, "\n%*s", HELP_INDENT, "");
+            column = HELP_INDENT;
+        }
+        buf_printf(out, "%.*s ", n, text);
+        column += n + 1;
+        text += n;
+        text += strspn(text, " ");
+    }
+    buf_text(out, "\n");
+}
+
+void config_print_help(struct buf *out)
+{
+    struct config c;
+    char help[512];
+    config_defaults(&c);
+    buf_text(out, "usage: minivlm-server [--config FILE] [--SECTION.KEY=VALUE]...\n"
+                  "Captions photographs, answers questions about them, matches them with sentences, over HTTP.\n\n"
+                  "Each key can stand in a JSON file, in the environment (MINIVLM_SERVER_PORT=8080) and in a flag;\n"
+                  "the later ones win. Keys with * are read again on SIGHUP.\n\n"
+                  "  --config FILE       JSON file: {\"server\": {\"port\": 8080}}\n"
+                  "  --print-config      print the configuration as it would run, as JSON, and leave\n"
+                  "  --check-config      check it and leave\n"
+                  "  --print-schema      print the JSON Schema of the file\n"
+                  "  --print-reference   print the reference page\n"
+                  "  --healthcheck       ask the service that runs with this configuration; exit code 0 or 1\n"
+                  "  --version, --help\n");
+    for (int s = 0; s < N_SECTIONS; s++) {
+        buf_printf(out, "\n%s\n", sections[s].help);
+        for (int i = 0; i < config_n_keys; i++) {
+            const struct config_key *k = &config_keys[i];
+            if (strcmp(k->section, sections[s].name) == 0) {
+                char name[64];
+                struct buf value;
+                buf_init(&value, 2048);
+                print_value(&c, k, &value);
+                snprintf(name, sizeof(name), "  --%s.%s%s", k->section, k->name, k->when == RELOAD ? " *" : "");
+                snprintf(help, sizeof(help), "%s (%s)", k->help, value.bytes ? value.bytes : "");
+                buf_printf(out, "%-*s ", HELP_INDENT - 1, name);
+                print_wrapped(help, out);
+                buf_release(&value);
+            }
+        }
+    }
+}
+
+/* ---- reference and schema ---- */
+
+void config_print_reference(struct buf *out)
+{
+    struct config c;
+    config_defaults(&c);
+    buf_text(out,
+             "# Configuration\n\nMade by `minivlm-server --print-reference`; do not edit.\n\n"
+             "A key stands in a JSON file (`--config FILE`: `{\"server\": {\"port\": 8080}}`), in the environment\n"
+             "(`MINIVLM_SERVER_PORT=8080`) or in a flag (`--server.port=8080`); the later ones win. All faults are\n"
+             "reported at once. Bytes may have a unit: `64MiB`, `1.5GB`. *Reload*: SIGHUP takes a new value.\n");
+    for (int s = 0; s < N_SECTIONS; s++) {
+        buf_printf(out, "\n## %s\n\n%s\n\n| key | default | allowed | reload | meaning |\n|---|---|---|---|---|\n",
+                   sections[s].name, sections[s].help);
+        for (int i = 0; i < config_n_keys; i++) {
+            const struct config_key *k = &config_keys[i];
+            if (strcmp(k->section, sections[s].name) != 0) {
+                continue;
+            }
+            buf_printf(out, "| `%s.%s` | `", k->section, k->name);
+            print_value(&c, k, out);
+            buf_text(out, "` | ");
+            if (k->kind == CHOICE) {
+                for (const char *w = k->words; *w; w++) {
+                    buf_printf(out, *w == '|' ? ", " : "%c", *w);
+                }
+            } else {
+                config_expected(k, out);
+            }
+            buf_printf(out, " | %s | %s |\n", k->when == RELOAD ? "yes" : "", k->help);
+        }
+    }
+}
+
+static void print_property(const struct config *c, const struct config_key *k, struct buf *out)
+{
+    buf_printf(out, "        \"%s\": {\"description\": ", k->name);
+    print_text(k->help, out);
+    buf_text(out, ", \"default\": ");
+    print_value(c, k, out);
+    if (k->kind == BOOL) {
+        buf_text(out, ", \"type\": \"boolean\"");
+    } else if (k->kind == INT) {
+        buf_printf(out, ", \"type\": \"integer\", \"minimum\": %.0f, \"maximum\": %.0f", k->least, k->most);
+    } else if (k->kind == BYTES) {
+        buf_printf(out, ", \"type\": [\"integer\", \"string\"], \"minimum\": %.0f, \"maximum\": %.0f", k->least,
+                   k->most);
+    } else if (k->kind == TEXT) {
+        buf_printf(out, ", \"type\": \"string\", \"minLength\": %.0f, \"maxLength\": %.0f", k->least, k->most);
+    } else {
+        buf_text(out, ", \"enum\": [\"");
+        for (const char *w = k->words; *w; w++) {
+            buf_printf(out, *w == '|' ? "\", \"" : "%c", *w);
+        }
+        buf_text(out, "\"]");
+    }
+    buf_text(out, "}");
+}
+
+void config_print_schema(struct buf *out)
+{
+    struct config c;
+    config_defaults(&c);
+    buf_text(out, "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
+                  "  \"title\": \"minivlm-server configuration\",\n  \"type\": \"object\",\n"
+                  "  \"additionalProperties\": false,\n  \"properties\": {\n    \"$schema\": {\"type\": \"string\"}");
+    for (int s = 0; s < N_SECTIONS; s++) {
+        bool is_first = true;
+        buf_printf(out,
+                   ",\n    \"%s\": {\n      \"description\": \"%s\",\n      \"type\": \"object\",\n"
+                   "      \"additionalProperties\": false,\n      \"properties\": {\n",
+                   sections[s].name, sections[s].help);
+        for (int i = 0; i < config_n_keys; i++) {
+            if (strcmp(config_keys[i].section, sections[s].name) == 0) {
+                buf_text(out, is_first ? "" : ",\n");
+                print_property(&c, &config_keys[i], out);
+                is_first = false;
+            }
+        }
+        buf_text(out, "\n      }\n    }");
+    }
+    buf_text(out, "\n  }\n}\n");
+}

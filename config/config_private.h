@@ -1,0 +1,50 @@
+/* config_private - the table of keys as data, shared by the parts of config. Threads: constants. */
+#ifndef CONFIG_CONFIG_PRIVATE_H
+#define CONFIG_CONFIG_PRIVATE_H
+
+#include "config/config.h"
+
+enum config_kind { INT, BYTES, BOOL, TEXT, CHOICE };
+enum config_when { START, RELOAD };
+
+struct config_key {
+    const char *section, *name;
+    enum config_kind kind;
+    size_t at; /* in struct config */
+    double default_number;
+    const char *default_text;
+    double least, most;
+    const char *words;
+    enum config_when when;
+    const char *help;
+};
+extern const struct config_key config_keys[];
+extern const int config_n_keys;
+
+const struct config_key *config_find(const char *section, const char *name);
+/* The known key nearest to "section.name", for a hint; NULL when none is near. */
+const struct config_key *config_nearest(const char *full_name);
+
+static inline void *config_place(struct config *c, const struct config_key *k)
+{
+    return (char *)c + k->at;
+}
+static inline const void *config_value(const struct config *c, const struct config_key *k)
+{
+    return (const char *)c + k->at;
+}
+
+/* Sets a key from text. False, with a line in `faults` that begins with `where`. */
+bool config_set_text(struct config *c, const struct config_key *k, const char *text, const char *where,
+                     struct buf *faults);
+/* Sets a key from a number. */
+bool config_set_number(struct config *c, const struct config_key *k, double value, const char *where,
+                       struct buf *faults);
+void config_fault_unknown(const char *full_name, const char *where, struct buf *faults);
+/* What a key takes, in words. */
+void config_expected(const struct config_key *k, struct buf *out);
+
+/* Reads a JSON file; faults are lines. */
+void config_read_file(struct config *c, const char *path, struct buf *faults);
+
+#endif

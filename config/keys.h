@@ -1,0 +1,130 @@
+/* keys - every key of the configuration, once: file, environment, flags, --help, reference page and JSON Schema come
+ * from here.
+ *
+ * X(section, name, kind, default, least, most, words, when, help)
+ *   kind  INT    long long                         BYTES  uint64_t; "64MiB", "1.5GB" or a plain number
+ *         BOOL   bool                              TEXT   char[CONFIG_TEXT_MAX]; least, most: characters
+ *         CHOICE char[CONFIG_TEXT_MAX], one of the words of `words`, separated by '|'
+ *   when  START: read at start only; RELOAD: SIGHUP also takes a new value */
+#ifndef CONFIG_KEYS_H
+#define CONFIG_KEYS_H
+
+/* clang-format off */
+/* S(section, help) */
+#define CONFIG_SECTIONS(S) \
+    S(model, "The network.") \
+    S(server, "Sockets and HTTP.") \
+    S(limits, "What one request, and all together, may cost.") \
+    S(engine, "Threads, instructions, batches.") \
+    S(cache, "Region features by image.") \
+    S(collections, "Stored images to search.") \
+    S(auth, "API keys.") \
+    S(log, "Lines on standard error.") \
+    S(drain, "Leaving.")
+
+#define CONFIG_KEYS_model(X) \
+    X(model, dir, TEXT, "models/minivlm-base", 1, 1023, NULL, START, \
+      "Model directory: config.json, model.safetensors, vocab.txt, labels.json.") \
+    X(model, verify, BOOL, true, 0, 1, NULL, START, \
+      "Compare the weights with the SHA-256 in the model's config.json before serving.")
+
+#define CONFIG_KEYS_server(X) \
+    X(server, host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
+      "Address to listen on, IPv4 or IPv6; 0.0.0.0 or :: for all.") \
+    X(server, port, INT, 8080, 0, 65535, NULL, START, \
+      "Port to listen on; 0 takes a free one and logs it.") \
+    X(server, admin_host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
+      "Address of the admin port.") \
+    X(server, admin_port, INT, -1, -1, 65535, NULL, START, \
+      "Port for health, metrics, /debug and /admin; -1: health and metrics on the main port, no /debug, no /admin; 0 takes a free one.") \
+    X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
+      "Open connections; more are closed at once.") \
+    X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
+      "Open connections of one address; 0: as many as there are.") \
+    X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
+      "A connection without a request for so long is closed.") \
+    X(server, upload_timeout_ms, INT, 30000, 100, 3600000, NULL, RELOAD, \
+      "A request must have arrived whole within this time, else 408.") \
+    X(server, send_timeout_ms, INT, 30000, 1000, 3600000, NULL, START, \
+      "A reader that takes nothing for so long is cut off.") \
+    X(server, max_header_bytes, BYTES, 32768, 4096, 1048576, NULL, START, \
+      "Memory of one connection for request line and headers.") \
+    X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
+      "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
+    X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
+      "Status of a request refused for load; 503 for meshes that retry nothing else.")
+
+#define CONFIG_KEYS_limits(X) \
+    X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
+      "Body of one request.") \
+    X(limits, body_memory_bytes, BYTES, 268435456, 1048576, 1099511627776, NULL, RELOAD, \
+      "Bodies of all requests together.") \
+    X(limits, requests, INT, 256, 1, 65536, NULL, START, \
+      "Requests accepted and not yet answered.") \
+    X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \
+      "Images of one request.") \
+    X(limits, texts, INT, 128, 1, 4096, NULL, START, \
+      "Questions or sentences of one request.") \
+    X(limits, pairs, INT, 1024, 1, 65536, NULL, RELOAD, \
+      "Images times texts of one request.") \
+    X(limits, text_bytes, BYTES, 4096, 16, 65536, NULL, START, \
+      "One question or sentence.") \
+    X(limits, pixels, INT, 50000000, 1, 1000000000, NULL, START, \
+      "Pixels of one image.") \
+    X(limits, progressive_pixels, INT, 12000000, 1, 1000000000, NULL, START, \
+      "Pixels of one progressive JPEG, which costs far more memory.") \
+    X(limits, timeout_ms, INT, 30000, 10, 3600000, NULL, RELOAD, \
+      "Longest deadline of a request, and the deadline of one that names none.") \
+    X(limits, memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
+      "Memory the service may plan for; 0: what the control group or the machine has.")
+
+#define CONFIG_KEYS_engine(X) \
+    X(engine, threads, INT, 0, 0, 1024, NULL, START, \
+      "Threads that run the network; 0: usable CPUs (affinity and control group).") \
+    X(engine, decode_threads, INT, 0, 0, 1024, NULL, START, \
+      "Threads that decode images; 0: a quarter of the usable CPUs, at least one.") \
+    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avx512", START, \
+      "Most modern instruction set to use.") \
+    X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
+      "Multiply matrices with OpenBLAS instead of the engine's own kernels.") \
+    X(engine, batching, CHOICE, "continuous", 0, 0, "continuous|static|off", START, \
+      "continuous: work joins and leaves the fusion batch at every step; static: a batch runs to its end; off: one item at a time.") \
+    X(engine, max_captions, INT, 0, 0, 65536, NULL, START, \
+      "Captions under way at once; 0: 8 and 4 for each CPU.") \
+    X(engine, max_step_rows, INT, 256, 64, 65536, NULL, START, \
+      "Rows of one fusion step.") \
+    X(engine, max_image_batch, INT, 1, 1, 1024, NULL, START, \
+      "Images a thread takes in one go.") \
+    X(engine, batch_wait_us, INT, 2000, 0, 1000000, NULL, START, \
+      "Longest an image waits for batch mates while others are being decoded.")
+
+#define CONFIG_KEYS_cache(X) \
+    X(cache, bytes, BYTES, 268435456, 0, 1099511627776, NULL, START, \
+      "Region features kept in memory, least recently used out first; 0: none.")
+
+#define CONFIG_KEYS_collections(X) \
+    X(collections, path, TEXT, "", 0, 1023, NULL, START, \
+      "SQLite database of the collections; empty: no collections.") \
+    X(collections, max_images, INT, 100000, 1, 10000000, NULL, RELOAD, \
+      "Images of one collection.") \
+    X(collections, rerank, INT, 64, 1, 4096, NULL, RELOAD, \
+      "Best images of the first pass that the fusion transformer scores exactly.")
+
+#define CONFIG_KEYS_auth(X) \
+    X(auth, keys_file, TEXT, "", 0, 1023, NULL, RELOAD, \
+      "File of API keys, one a line: NAME SHA256-OF-THE-KEY in hex; empty: no keys needed.")
+
+#define CONFIG_KEYS_log(X) \
+    X(log, level, CHOICE, "info", 0, 0, "debug|info|warn|error|off", RELOAD, \
+      "Least severe lines to log.") \
+    X(log, format, CHOICE, "auto", 0, 0, "auto|json|text", START, \
+      "auto: text on a terminal, else JSON.")
+
+#define CONFIG_KEYS_drain(X) \
+    X(drain, delay_ms, INT, 0, 0, 600000, NULL, RELOAD, \
+      "After SIGTERM, serve on for so long while balancers see that readiness is gone.") \
+    X(drain, timeout_ms, INT, 30000, 0, 3600000, NULL, RELOAD, \
+      "After that, time for requests in flight before they are cut off.")
+/* clang-format on */
+
+#endif
