@@ -1,0 +1,87 @@
+#include "engine/base/log.h"
+#include "engine/base/mem.h"
+#include "server/app.h"
+#include "server/health_client.h"
+#include "server/version.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int print(void (*write)(struct buf *), const char *what)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    write(&b);
+    bool is_good = !b.err && fwrite(b.bytes, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
+    buf_release(&b);
+    if (!is_good) {
+        fprintf(stderr, "minivlm-server: cannot print %s\n", what);
+    }
+    return is_good ? 0 : 1;
+}
+
+static int print_config(const struct config *c)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    config_print_json(c, &b);
+    bool is_good = !b.err && fwrite(b.bytes, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
+    buf_release(&b);
+    return is_good ? 0 : 1;
+}
+
+static void set_up_log(const struct config *c)
+{
+    enum log_level level = LOG_INFO;
+    bool is_json = strcmp(c->log.format, "json") == 0 || (strcmp(c->log.format, "auto") == 0 && !isatty(STDERR_FILENO));
+    if (!log_level_parse(c->log.level, &level)) {
+        level = LOG_INFO;
+    }
+    log_setup(level, is_json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
+}
+
+static int serve(struct app *a)
+{
+    set_up_log(&a->config);
+    return app_run(a);
+}
+
+int main(int argc, char **argv)
+{
+    static struct app app;
+    struct config_request request;
+    struct buf faults;
+    app.argc = argc;
+    app.argv = argv;
+    app.environ = environ;
+    buf_init(&faults, 65536);
+    enum err rc = config_load(&app.config, &request, argc, argv, environ, &faults);
+    if (rc) {
+        fprintf(stderr, "%s", faults.bytes ? faults.bytes : "out of memory\n");
+    }
+    buf_release(&faults);
+    if (rc) {
+        return 2;
+    }
+    switch (request.action) {
+    case CONFIG_HELP:
+        return print(config_print_help, "the help");
+    case CONFIG_SCHEMA:
+        return print(config_print_schema, "the schema");
+    case CONFIG_REFERENCE:
+        return print(config_print_reference, "the reference");
+    case CONFIG_PRINT:
+        return print_config(&app.config);
+    case CONFIG_VERSION:
+        return printf("minivlm-server %s\n", MINIVLM_VERSION) < 0;
+    case CONFIG_CHECK:
+        return puts("the configuration is valid") < 0;
+    case CONFIG_HEALTHCHECK:
+        return health_client_ask(&app.config);
+    default:
+        return serve(&app);
+    }
+}

@@ -1,0 +1,31 @@
+/* route - method and path to a handler, one table.
+ *
+ * Threads: the loop thread. */
+#ifndef SERVER_ROUTE_H
+#define SERVER_ROUTE_H
+
+#include "server/app.h"
+
+enum route_flags {
+    ROUTE_PUBLIC = 1, /* no API key */
+    ROUTE_WORK = 2,   /* needs the engine and a place in the admission gate */
+    ROUTE_OPS = 4,    /* health, metrics: on the admin port when there is one, else on the main port */
+    ROUTE_ADMIN = 8,  /* on the admin port only */
+    ROUTE_BOTH = 16,  /* on either port */
+};
+
+struct route {
+    const char *method, *path, *name;
+    int flags;
+    void (*run)(struct app *a, struct exchange *x);
+};
+
+enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
+/* `{}` in a path stands for one segment, a last `{*}` for all that follows. HEAD finds GET. allow: the methods of a
+ * path found under another one. */
+enum route_result route_find(const char *method, const char *path, bool is_admin_port, bool has_admin_port,
+                             const struct route **out, struct buf *allow);
+/* Segment n of the path, counted from 0; false when there is none or it is too long. */
+bool route_segment(const char *path, int n, char *out, size_t size);
+
+#endif
