@@ -47,7 +47,7 @@
       "A request must have arrived whole within this time, else 408.") \
     X(server, send_timeout_ms, INT, 30000, 1000, 3600000, NULL, START, \
       "A reader that takes nothing for so long is cut off.") \
-    X(server, max_header_bytes, BYTES, 32768, 4096, 1048576, NULL, START, \
+    X(server, max_header_bytes, BYTES, 16384, 4096, 1048576, NULL, START, \
       "Memory of one connection for request line and headers.") \
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \

@@ -51,7 +51,7 @@ struct log_field log_field_str(const char *key, const char *text);
 
 /* Before log_setup: level info, text, standard error. */
 void log_setup(enum log_level level, enum log_format format, int fd);
-void log_set_level(enum log_level level); /* any time */
+void log_set_level(enum log_level level);                    /* any time */
 bool log_level_parse(const char *name, enum log_level *out); /* "debug", "info", "warn", "error", "off" */
 const char *log_level_name(enum log_level level);
 bool log_enabled(enum log_level level);
