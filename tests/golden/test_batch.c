@@ -7,7 +7,7 @@
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 
-enum { MAX_ITEMS = 160, MAX_REGIONS = 64, MAX_ROWS = 4096, MAX_TEXT = 40, MAX_ANSWERS = 4096, ROUNDS = 12 };
+enum { MAX_ITEMS = 160, MAX_REGIONS = 64, MAX_ROWS = 4096, MAX_TEXT = 40, MAX_ANSWERS = 4096, ROUNDS = 4 };
 
 struct result {
     float out[MAX_ANSWERS]; /* answers or match; captions: unused */
