@@ -1,0 +1,64 @@
+/* topk against a full sort, with ties, and what it says of NaN and minus zero. */
+#include "engine/model/topk.h"
+
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+enum { MOST = 300 };
+static float scores[MOST];
+
+static int better_first(const void *a, const void *b)
+{
+    int i = *(const int *)a, j = *(const int *)b;
+    if (scores[i] != scores[j]) {
+        return scores[i] > scores[j] ? -1 : 1;
+    }
+    return i < j ? -1 : 1;
+}
+
+static void test_sorted(size_t n, size_t k, int values)
+{
+    int order[MOST];
+    uint64_t keys[MOST];
+    for (size_t i = 0; i < n; i++) {
+        scores[i] = (float)(rand() % values - values / 2) / 4.0F;
+        order[i] = (int)i;
+    }
+    qsort(order, n, sizeof(order[0]), better_first);
+    size_t found = topk_select(scores, n, k, keys);
+    CHECK_INT(found, n < k ? n : k);
+    for (size_t i = 0; i < found; i++) {
+        CHECK_INT(topk_index(keys[i]), order[i]);
+    }
+}
+
+static void test_odd_values(void)
+{
+    uint64_t keys[6];
+    const float odd[6] = {1.0F, -INFINITY, INFINITY, NAN, -0.0F, 0.0F};
+    static const size_t order[6] = {3, 2, 0, 4, 5, 1}; /* NaN first; minus zero is zero */
+    CHECK_INT(topk_select(odd, 6, 6, keys), 6);
+    for (int i = 0; i < 6; i++) {
+        CHECK_INT(topk_index(keys[i]), order[i]);
+    }
+    CHECK_INT(topk_select(odd, 6, 1, keys), 1);
+    CHECK_INT(topk_index(keys[0]), 3);
+    CHECK_INT(topk_select(odd, 0, 6, keys), 0);
+    CHECK_INT(topk_select(odd, 6, 0, keys), 0);
+}
+
+int main(void)
+{
+    static const size_t sizes[] = {1, 2, 3, 17, 64, MOST};
+    srand(1);
+    for (size_t n = 0; n < 6; n++) {
+        for (size_t k = 0; k < 6; k++) {
+            test_sorted(sizes[n], sizes[k], 1); /* all equal */
+            test_sorted(sizes[n], sizes[k], 9);
+            test_sorted(sizes[n], sizes[k], 100000);
+        }
+    }
+    test_odd_values();
+    return check_result();
+}
