@@ -1,0 +1,172 @@
+/* Every fault of a weights file is named: each tensor of both small models taken away or spoilt in turn; and no memory
+ * is lost, whichever allocation fails. */
+#include "engine/model/bind.h"
+
+#include "engine/base/mem.h"
+#include "tests/support/check.h"
+#include "tests/support/slurp.h"
+
+#include <stdint.h>
+
+struct copy {
+    struct model_config config;
+    char *bytes;
+    size_t n_bytes;
+};
+
+static bool load(struct copy *c, const char *folder)
+{
+    char path[128];
+    size_t n;
+    struct errbuf e;
+    snprintf(path, sizeof(path), "%s/config.json", folder);
+    char *text = slurp(path, &n);
+    enum err rc = model_config_parse(&c->config, text, n, path, &e);
+    free(text);
+    snprintf(path, sizeof(path), "%s/model.safetensors", folder);
+    c->bytes = slurp(path, &c->n_bytes);
+    return rc == OK;
+}
+
+static enum err bind_copy(const struct copy *c, struct errbuf *e)
+{
+    struct weights *w = NULL;
+    struct bind *b = NULL;
+    errbuf_clear(e);
+    enum err rc = weights_parse(&w, c->bytes, c->n_bytes, "copy", e);
+    if (rc == OK) {
+        rc = bind_open(&b, w, &c->config, kernels_select(ISA_REF, GEMM_NATIVE), e);
+    }
+    CHECK((rc == OK) == (b != NULL));
+    bind_close(b);
+    weights_close(w);
+    return rc;
+}
+
+/* The error must be ERR_BAD_MODEL and contain both. */
+static void check_fault(const struct copy *c, const char *name, const char *what)
+{
+    struct errbuf e;
+    CHECK_INT(bind_copy(c, &e), ERR_BAD_MODEL);
+    if (!strstr(e.text, name) || !strstr(e.text, what)) {
+        fprintf(stderr, "expected %s and %s in: %s\n", name, what, e.text);
+        CHECK(!"the fault is named");
+    }
+}
+
+static char *find_in_header(const struct copy *c, const char *text)
+{
+    char *at = memmem(c->bytes + 8, c->n_bytes - 8, text, strlen(text));
+    CHECK(at != NULL);
+    return at;
+}
+
+/* Another tensor name of the same length, and back. */
+static void test_missing(const struct copy *c, const char *name)
+{
+    char quoted[WEIGHTS_MAX_NAME + 3];
+    snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+    char *at = find_in_header(c, quoted);
+    if (at) {
+        char *last = at + strlen(name), before = *last;
+        *last = '_';
+        check_fault(c, name, "missing");
+        *last = before;
+    }
+}
+
+static void test_not_finite(const struct copy *c, const struct tensor *t, size_t offset)
+{
+    static const uint32_t odd[] = {0x7fc00000u, 0x7f800000u, 0xff800000u}; /* NaN and both infinities */
+    uint32_t before;
+    size_t n = weights_elements(t);
+    for (int i = 0; i < 3; i++) {
+        char *at = c->bytes + offset + (i == 0 ? 0 : n - 1) * sizeof(float);
+        memcpy(&before, at, sizeof(before));
+        memcpy(at, &odd[i], sizeof(before));
+        check_fault(c, t->name, "finite");
+        memcpy(at, &before, sizeof(before));
+    }
+}
+
+static void test_each(const struct copy *c)
+{
+    struct weights *w = NULL;
+    struct errbuf e;
+    CHECK_INT(bind_copy(c, &e), OK);
+    CHECK_INT(weights_parse(&w, c->bytes, c->n_bytes, "copy", &e), OK);
+    for (int i = 0; w && i < weights_count(w); i++) {
+        const struct tensor *t = weights_at(w, i);
+        test_missing(c, t->name);
+        if (t->type == TENSOR_F32) {
+            test_not_finite(c, t, (size_t)((const char *)t->data - c->bytes));
+        }
+    }
+    CHECK(weights_count(w) > 100);
+    weights_close(w);
+}
+
+/* Text of the header behind `name` replaced by one of the same length. */
+static void test_header(const struct copy *c, const char *name, const char *from, const char *to, const char *what)
+{
+    char quoted[WEIGHTS_MAX_NAME + 3];
+    size_t n = strlen(from);
+    snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+    char *at = find_in_header(c, quoted);
+    at = at ? strstr(at, from) : NULL;
+    CHECK(at && strlen(to) == n);
+    if (at && strlen(to) == n) {
+        memcpy(at, to, n);
+        check_fault(c, name, what);
+        memcpy(at, from, n);
+    }
+}
+
+static void test_shapes(const struct copy *c)
+{
+    test_header(c, "heads.retrieve.classifier.weight", "[2,48]", "[48,2]", "shape [48, 2], expected [2, 48]");
+    test_header(c, "heads.retrieve.classifier.weight", "[2,48]", "[96,1]", "shape [96, 1], expected [2, 48]");
+    test_header(c, "fusion.embeddings.word.weight", "[247,48]", "[48,247]", "expected [247, 48]");
+    test_header(c, "tee.roi.fc7.weight", "[40,40]", "[20,80]", "expected [40, 40]");
+    test_header(c, "tee.rpn.cls.weight", "[3,12,1,1]", "[12,3,1,1]", "expected [3, 12, 1, 1]");
+    test_header(c, "fusion.embeddings.norm.bias", "\"F32\",\"shape\":[48]", "\"I8\",\"shape\":[192]", "must be F32");
+}
+
+/* A network without squeeze-excite has no use for its tensors. */
+static void test_unknown(struct copy *c)
+{
+    c->config.backbone.squeeze_excite = false;
+    check_fault(c, "tee.backbone.blocks.", "se_");
+    c->config.backbone.squeeze_excite = true;
+}
+
+static void test_no_memory(const struct copy *c)
+{
+    struct errbuf e;
+    size_t live = mem_live_bytes();
+    enum err rc = ERR_NOMEM;
+    int n = 0;
+    for (; rc != OK && n < 100; n++) {
+        mem_fail_after(n + 1);
+        rc = bind_copy(c, &e);
+        mem_fail_after(0);
+        CHECK(rc == OK || rc == ERR_NOMEM);
+        CHECK_INT(mem_live_bytes(), live);
+    }
+    CHECK(rc == OK && n > 3);
+}
+
+int main(void)
+{
+    struct copy tiny, lite;
+    CHECK(load(&tiny, "tests/data/tiny"));
+    CHECK(load(&lite, "tests/data/tiny-lite"));
+    test_each(&tiny);
+    test_each(&lite); /* int8 and its scales */
+    test_shapes(&tiny);
+    test_unknown(&tiny);
+    test_no_memory(&tiny);
+    free(tiny.bytes);
+    free(lite.bytes);
+    return check_result();
+}

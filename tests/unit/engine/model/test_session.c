@@ -1,0 +1,203 @@
+/* A session allocates nothing after its creation, comes back from pixels and features that are not finite, and fails
+ * only the item they belong to. */
+#include "engine/model/session.h"
+
+#include "engine/base/mem.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+enum { SIDE = 96, ITEMS = 4, ROWS = 200, TOKENS = 6, ANSWERS = 15 };
+
+static struct model *model;
+static struct session *session;
+static float pixels[SIDE * SIDE * 3];
+static struct features *features, *other;
+static struct caption_state *caption;
+static float answers[ANSWERS], match, attention[3][16];
+static const int words[5] = {60, 61, 62, 100, 101};
+
+static struct tee_input make_input(int width, int height)
+{
+    for (int i = 0; i < width * height * 3; i++) {
+        pixels[i] = (float)(rand() % 1000) / 250.0F - 2.0F;
+    }
+    return (struct tee_input){pixels, width, height, width - 3, height - 1, 2 * width, 3 * height};
+}
+
+static bool make(void)
+{
+    struct model_options options = {ISA_AVX512, GEMM_NATIVE, true};
+    struct session_limits limits = {SIDE, SIDE, ROWS};
+    struct errbuf e;
+    if (model_open(&model, "tests/data/tiny", &options, &e) != OK) {
+        fprintf(stderr, "%s\n", e.text);
+        return false;
+    }
+    size_t bytes = features_bytes(model_config(model));
+    CHECK_INT(model_config(model)->vqa.answers, ANSWERS);
+    CHECK_INT(session_create(&session, model, &limits), OK);
+    CHECK_INT(caption_state_create(&caption, model, 3, TOKENS), OK);
+    CHECK(session_memory_bytes(session) > sizeof(pixels));
+    features = malloc(bytes);
+    other = malloc(bytes);
+    if (features && other) {
+        features_init(features, model_config(model));
+        features_init(other, model_config(model));
+    }
+    return session && caption && features && other;
+}
+
+static void release(void)
+{
+    free(features);
+    free(other);
+    caption_state_destroy(caption);
+    session_destroy(session);
+    model_close(model);
+}
+
+static void test_sizes(void)
+{
+    static const int sides[][2] = {{96, 96}, {32, 32}, {96, 32}, {64, 96}, {96, 96}};
+    for (size_t i = 0; i < sizeof(sides) / sizeof(sides[0]); i++) {
+        struct tee_input in = make_input(sides[i][0], sides[i][1]);
+        uint64_t before = mem_count();
+        CHECK_INT(session_regions(session, &in, features), OK);
+        CHECK_INT(mem_count() - before, 0);
+        CHECK(features->n_regions > 0 && features->width == in.width && features->height == in.height);
+        CHECK(features_valid(features, features_bytes(model_config(model)), model_config(model)));
+    }
+}
+
+static void test_bad_pixels(void)
+{
+    static const float odd[] = {NAN, INFINITY, -INFINITY};
+    struct tee_input in = make_input(64, 64);
+    size_t bytes = features_bytes(model_config(model));
+    features_init(features, model_config(model));
+    CHECK_INT(session_regions(session, &in, features), OK);
+    for (int i = 0; i < 3; i++) {
+        float before = pixels[1000];
+        pixels[1000] = odd[i];
+        CHECK_INT(session_regions(session, &in, other), ERR_INTERNAL);
+        pixels[1000] = before;
+        features_init(other, model_config(model));
+        CHECK_INT(session_regions(session, &in, other), OK); /* nothing of it stays */
+        CHECK_INT(memcmp(features, other, bytes), 0);
+    }
+}
+
+static void make_items(struct fusion_item items[ITEMS], const struct features *of_second)
+{
+    struct caption_params params = {3, 2, TOKENS, 1.0F};
+    caption_state_reset(caption, &params);
+    items[0] = (struct fusion_item){.kind = FUSION_CAPTION, .features = features, .caption = caption};
+    items[1] =
+        (struct fusion_item){.kind = FUSION_VQA, .features = of_second, .tokens = words, .n_tokens = 5, .out = answers};
+    items[2] = (struct fusion_item){
+        .kind = FUSION_RETRIEVE, .features = features, .tokens = words, .n_tokens = 3, .out = &match};
+    for (int i = 0; i < 3; i++) {
+        items[i].region_attention = attention[i];
+    }
+}
+
+static void test_steps(void)
+{
+    struct fusion_item items[ITEMS];
+    enum err errors[ITEMS];
+    make_items(items, features);
+    int steps = 0;
+    uint64_t before = mem_count();
+    session_fusion_step(session, items, 3, errors);
+    for (int i = 0; i < 3; i++) {
+        float sum = 0.0F;
+        for (int k = 0; k < features->n_regions; k++) {
+            sum += attention[i][k];
+        }
+        CHECK_INT(errors[i], OK);
+        CHECK(sum > 0.0F && sum < 1.0F); /* the rest went to words and tags */
+    }
+    for (; !caption_state_is_done(caption); steps++) {
+        session_fusion_step(session, items, 1, errors);
+        CHECK_INT(errors[0], OK);
+    }
+    CHECK_INT(mem_count() - before, 0);
+    CHECK(steps < TOKENS);
+    CHECK_INT(caption_state_n_results(caption), 2);
+    CHECK(match > 0.0F && match < 1.0F);
+}
+
+static void test_bad_features(void)
+{
+    struct fusion_item items[ITEMS];
+    enum err errors[ITEMS];
+    float before_answers[ANSWERS], before = match;
+    memcpy(other, features, features_bytes(model_config(model)));
+    features_vectors(other)[1] = NAN;
+    memcpy(before_answers, answers, sizeof(answers));
+    match = 0.0F;
+    make_items(items, other);
+    session_fusion_step(session, items, 3, errors);
+    CHECK_INT(errors[0], OK);
+    CHECK_INT(errors[1], ERR_INTERNAL);
+    CHECK_INT(errors[2], OK);
+    CHECK_INT(memcmp(answers, before_answers, sizeof(answers)), 0); /* not written */
+    CHECK_INT(memcmp(&match, &before, sizeof(match)), 0);
+    make_items(items, features);
+    items[0].features = other;
+    session_fusion_step(session, items, 3, errors);
+    CHECK_INT(errors[0], ERR_INTERNAL);
+    CHECK_INT(errors[1], OK);
+    CHECK_INT(errors[2], OK);
+    CHECK_INT(memcmp(answers, before_answers, sizeof(answers)), 0);
+}
+
+/* No regions, no tags, no words: still an answer. */
+static void test_nothing(void)
+{
+    struct fusion_item items[ITEMS];
+    enum err errors[ITEMS];
+    features_init(other, model_config(model));
+    make_items(items, other);
+    items[0].features = items[2].features = other;
+    items[1].n_tokens = items[2].n_tokens = 0;
+    CHECK_INT(fusion_item_rows(model, &items[0]), 2);
+    CHECK_INT(fusion_item_rows(model, &items[1]), 2);
+    session_fusion_step(session, items, 3, errors);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(errors[i], OK);
+    }
+    CHECK(match > 0.0F && match < 1.0F);
+}
+
+static void test_no_memory(void)
+{
+    struct session_limits limits = {SIDE, SIDE, ROWS};
+    size_t live = mem_live_bytes();
+    for (int n = 1; n <= 3; n++) {
+        struct session *s = NULL;
+        mem_fail_after(n);
+        CHECK_INT(session_create(&s, model, &limits), ERR_NOMEM);
+        mem_fail_after(0);
+        CHECK(!s);
+        CHECK_INT(mem_live_bytes(), live);
+    }
+}
+
+int main(void)
+{
+    srand(3);
+    if (make()) {
+        test_sizes();
+        test_bad_pixels();
+        test_steps();
+        test_bad_features();
+        test_nothing();
+        test_no_memory();
+    } else {
+        CHECK(!"the model opens");
+    }
+    release();
+    return check_result();
+}
