@@ -121,6 +121,11 @@ static void test_steps(void)
     for (; !caption_state_is_done(caption); steps++) {
         session_fusion_step(session, items, 1, errors);
         CHECK_INT(errors[0], OK);
+        float sum = 0.0F;
+        for (int k = 0; k < features->n_regions; k++) {
+            sum += attention[0][k];
+        }
+        CHECK(sum > 0.0F && sum < 1.0F); /* of the best beam, not of all */
     }
     CHECK_INT(mem_count() - before, 0);
     CHECK(steps < TOKENS);

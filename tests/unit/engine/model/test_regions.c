@@ -1,0 +1,237 @@
+/* What becomes a region: classes, ties, suppression, how many stay, geometry and tags. Values by hand; the arithmetic
+ * of the head itself is compared by tests/golden/test_stages.c. */
+#include "engine/model/regions.h"
+
+#include "engine/model/model_private.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+enum { N = 6, K = 4, ROW = K + 4, WIDTH = 200, HEIGHT = 100 };
+
+static struct model_config config = {
+    .bifpn = {.channels = 1},
+    .rpn = {.proposals = N},
+    .roi = {.pool = 1,
+            .hidden = 1,
+            .classes = K - 1,
+            .nms = 0.5F,
+            .score_threshold = 0.3F,
+            .min_regions = 1,
+            .max_regions = 4},
+};
+static float *scratch;
+
+/* Probabilities in eighths of class 1..3 for boxes that stand 30 apart; the rest is background. */
+static struct regions make(const int eighths[N][3])
+{
+    struct regions r;
+    regions_lay_out(&r, &config, scratch);
+    r.n = N;
+    for (int i = 0; i < N; i++) {
+        float *row = r.predictions + i * ROW;
+        memset(row, 0, ROW * sizeof(float));
+        row[0] = logf((float)(8 - eighths[i][0] - eighths[i][1] - eighths[i][2]) / 8.0F + 1e-9F);
+        for (int k = 0; k < 3; k++) {
+            row[k + 1] = logf((float)eighths[i][k] / 8.0F + 1e-9F);
+        }
+        r.boxes[i] = (struct roi_box){30.0F * (float)i, 10, 30.0F * (float)i + 19, 29};
+        r.features[i] = (float)i;
+    }
+    return r;
+}
+
+static bool select_regions(struct regions *r)
+{
+    return regions_select(r, kernels_select(ISA_REF, GEMM_NATIVE), &config, WIDTH, HEIGHT);
+}
+
+static void check_kept(const struct regions *r, int n, const int *kept)
+{
+    CHECK_INT(r->n_kept, n);
+    for (int i = 0; i < n && i < r->n_kept; i++) {
+        CHECK_INT(r->kept[i], kept[i]);
+    }
+}
+
+static void test_classes(void)
+{
+    static const int eighths[N][3] = {{1, 2, 0}, {3, 1, 3}, {0, 4, 4}, {0, 0, 5}, {3, 3, 0}, {1, 1, 1}};
+    static const int labels[N] = {2, 1, 2, 3, 1, 1}; /* never background; ties: lower class */
+    struct regions r = make(eighths);
+    CHECK(select_regions(&r));
+    for (int i = 0; i < N; i++) {
+        int most = eighths[i][labels[i] - 1];
+        CHECK_INT(r.labels[i], labels[i]);
+        CHECK_NEAR(r.scores[i], (double)most / 8.0, 1e-6);
+        CHECK_NEAR(r.refined[i].x0, r.boxes[i].x0, 1e-5);
+    }
+    check_kept(&r, 4, (const int[]){3, 2, 1, 4}); /* ties: lower proposal */
+}
+
+static void test_how_many(void)
+{
+    static const int eighths[N][3] = {{1, 0, 0}, {2, 0, 0}, {5, 0, 0}, {1, 0, 0}, {3, 0, 0}, {1, 0, 0}};
+    static const int order[N] = {2, 4, 1, 0, 3, 5};
+    for (int least = 1; least <= 4; least++) {
+        config.roi.min_regions = least;
+        struct regions r = make(eighths);
+        CHECK(select_regions(&r));
+        check_kept(&r, least > 2 ? least : 2, order);
+    }
+    config.roi.min_regions = 1;
+    config.roi.score_threshold = 0.0F;
+    struct regions r = make(eighths);
+    CHECK(select_regions(&r));
+    check_kept(&r, 4, order);
+    config.roi.score_threshold = 0.3F;
+    r = make(eighths);
+    r.n = 0;
+    CHECK(select_regions(&r));
+    CHECK_INT(r.n_kept, 0);
+}
+
+/* The threshold is counted after the suppression, which knows no classes and looks at the boxes after their deltas. */
+static void test_suppression(void)
+{
+    static const int eighths[N][3] = {{5, 0, 0}, {0, 4, 0}, {0, 0, 3}, {0, 0, 1}, {1, 0, 0}, {1, 0, 0}};
+    struct regions r = make(eighths);
+    r.predictions[ROW + K] = -15.0F; /* box 1 moves by -1.5 widths of 20: onto box 0 */
+    CHECK(select_regions(&r));
+    CHECK_NEAR(r.refined[1].x0, 0.0, 1e-4);
+    check_kept(&r, 2, (const int[]){0, 2});
+}
+
+static void test_not_finite(void)
+{
+    static const int eighths[N][3] = {{5, 0, 0}, {0, 4, 0}, {0, 0, 3}, {0, 0, 1}, {1, 0, 0}, {1, 0, 0}};
+    static const float odd[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        struct regions r = make(eighths);
+        r.predictions[N * ROW - 1] = odd[i];
+        CHECK(!select_regions(&r));
+        r = make(eighths);
+        r.predictions[2] = odd[i];
+        CHECK(!select_regions(&r));
+        r = make(eighths);
+        r.features[N - 1] = odd[i];
+        CHECK(!select_regions(&r));
+    }
+}
+
+static void test_levels(void)
+{
+    static const struct {
+        float side;
+        int level;
+    } cases[] = {{1, 2}, {111, 2}, {112, 3}, {223, 3}, {224, 4}, {447, 4}, {448, 5}, {4000, 5}, {0, 2}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct roi_box box = {7, 9, 7 + cases[i].side - 1, 9 + cases[i].side - 1};
+        CHECK_INT(regions_level(box), cases[i].level);
+    }
+    CHECK_INT(regions_level((struct roi_box){0, 0, 448 * 2 - 1, 56 - 1}), 4); /* the root of the area counts */
+}
+
+/* ---- tags and geometry: the tiny model's labels ---- */
+
+static void write_regions(const struct model *m, struct features *f, const int *labels, const float *scores, int n)
+{
+    struct regions r;
+    const struct model_config *c = model_config(m);
+    struct tee_input in = {NULL, 96, 64, 90, 60, 180, 240};
+    float *memory = calloc(regions_lay_out(&r, c, scratch), sizeof(float));
+    if (!memory) {
+        abort();
+    }
+    regions_lay_out(&r, c, memory);
+    r.n = r.n_kept = n;
+    for (int i = 0; i < n; i++) {
+        r.kept[i] = i;
+        r.labels[i] = labels[i];
+        r.scores[i] = scores[i];
+        r.refined[i] = (struct roi_box){9, 6, 45, 30};
+        r.features[i * c->roi.hidden] = (float)i;
+    }
+    features_init(f, c);
+    regions_write(&r, m, &in, f);
+    free(memory);
+}
+
+static void check_tags(const struct model *m, const struct features *f, const char *expected)
+{
+    int ids[64], n = wordpiece_encode(m->wordpiece, expected, strlen(expected), ids, 63);
+    if (n > 0) {
+        ids[n++] = m->special.sep;
+    }
+    CHECK_INT(f->n_tags, n);
+    CHECK_INT(memcmp(features_tags_const(f), ids, (size_t)n * sizeof(int)), 0);
+}
+
+static void test_writing(const struct model *m, struct features *f)
+{
+    static const int labels[] = {2, 7, 2, 12, 4}; /* dog, traffic light, dog, café table, red car */
+    const float scores[] = {0.9F, 0.85F, 0.8F, 0.75F, 0.74F};
+    write_regions(m, f, labels, scores, 5); /* tag_threshold is 0.75 */
+    CHECK_INT(f->n_regions, 5);
+    check_tags(m, f, "dog traffic light café table");
+    static const float geometry[6] = {0.1F, 0.1F, 0.5F, 0.5F, 0.4F, 0.4F};
+    const float *vector = features_vectors_const(f) + f->dim;
+    CHECK_NEAR(vector[0], 1.0, 0.0);
+    for (int i = 0; i < 6; i++) {
+        CHECK_NEAR(vector[f->dim - 6 + i], geometry[i], 1e-6);
+    }
+    CHECK_NEAR(features_regions_const(f)[0].box[2], 90.0, 1e-5);  /* twice as wide */
+    CHECK_NEAR(features_regions_const(f)[0].box[3], 120.0, 1e-5); /* four times as high */
+    const float low[] = {0.7F};
+    write_regions(m, f, labels, low, 1);
+    CHECK_INT(f->n_tags, 0);
+    write_regions(m, f, labels, low, 0);
+    CHECK(f->n_tags == 0 && f->n_regions == 0 && f->width == 180 && f->height == 240);
+}
+
+/* All labels together have more tokens than tags_length - 1 takes. */
+static void test_cut(const struct model *m, struct features *f)
+{
+    int labels[11], n = 0;
+    float scores[11];
+    char all[512] = "";
+    for (int i = 0; i < 11; i++) {
+        labels[i] = i + 1;
+        scores[i] = 0.9F;
+        size_t at = strlen(all);
+        snprintf(all + at, sizeof(all) - at, "%s ", model_object_name(m, i + 1));
+    }
+    int ids[64], room = model_config(m)->text.tags_length - 1;
+    n = wordpiece_encode(m->wordpiece, all, strlen(all), ids, 64);
+    CHECK(n > room && n <= 64);
+    write_regions(m, f, labels, scores, 11);
+    CHECK_INT(f->n_tags, room + 1);
+    CHECK_INT(memcmp(features_tags_const(f), ids, (size_t)room * sizeof(int)), 0);
+    CHECK_INT(features_tags_const(f)[room], m->special.sep);
+}
+
+int main(void)
+{
+    struct model_options options = {ISA_REF, GEMM_NATIVE, true};
+    struct model *m = NULL;
+    struct regions measured;
+    float none[1];
+    scratch = calloc(regions_lay_out(&measured, &config, none), sizeof(float));
+    CHECK_INT(model_open(&m, "tests/data/tiny", &options, NULL), OK);
+    struct features *f = m ? calloc(1, features_bytes(model_config(m))) : NULL;
+    if (scratch && f) {
+        test_classes();
+        test_how_many();
+        test_suppression();
+        test_not_finite();
+        test_levels();
+        test_writing(m, f);
+        test_cut(m, f);
+    } else {
+        CHECK(!"memory and model are there");
+    }
+    free(f);
+    free(scratch);
+    model_close(m);
+    return check_result();
+}
