@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FAULTS_MAX = 65536 };
-
 void config_defaults(struct config *c)
 {
     struct buf none;
@@ -112,13 +110,14 @@ static bool take_action(const char *flag, struct config_request *request)
 static int read_flag(struct config *c, char **argv, int left, struct buf *faults)
 {
     char full[128];
-    const char *equals = strchr(argv[0], '='), *name = argv[0] + 2;
-    size_t n = equals ? (size_t)(equals - name) : strlen(name);
+    const char *equals = strchr(argv[0], '=');
+    size_t n = equals ? (size_t)(equals - argv[0]) : strlen(argv[0]);
     if (strncmp(argv[0], "--", 2) != 0 || n >= sizeof(full)) {
         buf_printf(faults, "%.80s: not a flag; flags look like --server.port=8080, see --help\n", argv[0]);
         return 1;
     }
-    memcpy(full, name, n);
+    n -= 2;
+    memcpy(full, argv[0] + 2, n);
     full[n] = '\0';
     char *dot = strchr(full, '.');
     if (dot) {
@@ -133,8 +132,13 @@ static int read_flag(struct config *c, char **argv, int left, struct buf *faults
         return 1;
     }
     bool has_next = !equals && left > 1 && strncmp(argv[1], "--", 2) != 0 && k->kind != BOOL;
-    const char *value = equals ? equals + 1 : has_next ? argv[1] : k->kind == BOOL ? "true" : "";
-    config_set_text(c, k, value, "flag", faults);
+    if (equals || has_next || k->kind == BOOL) {
+        config_set_text(c, k, equals ? equals + 1 : has_next ? argv[1] : "true", "flag", faults);
+    } else {
+        buf_printf(faults, "flag: %s: expected ", full);
+        config_expected(k, faults);
+        buf_text(faults, ", found nothing\n");
+    }
     return has_next ? 2 : 1;
 }
 
@@ -199,7 +203,7 @@ enum err config_load(struct config *c, struct config_request *request, int argc,
     read_environment(c, environ, faults);
     read_flags(c, request, argc, argv, faults);
     check_together(c, faults);
-    return faults->err == ERR_NOMEM ? ERR_NOMEM : faults->n > 0 ? ERR_BAD_CONFIG : OK;
+    return faults->err == ERR_NOMEM ? ERR_NOMEM : faults->n > 0 || faults->err ? ERR_BAD_CONFIG : OK;
 }
 
 static size_t value_bytes(const struct config_key *k)

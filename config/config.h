@@ -7,7 +7,7 @@
  * keys.h is the only list. All faults are reported, not the first alone, each with where it stands (file:line:column
  * where the parser knows, variable, flag), the key, what was expected and what was found; unknown keys are faults with
  * the nearest known key as a hint. An unknown MINIVLM_ variable is a fault too, except MINIVLM_CONFIG, MINIVLM_MODEL
- * and those that begin with MINIVLM_TEST_ or MINIVLM_BUILD_.
+ * and those that begin with MINIVLM_TEST_, MINIVLM_BUILD_ or MINIVLM_GOLDEN_.
  *
  * Ownership: struct config is plain data; copy it at will. Threads: no state.
  * Errors:    ERR_BAD_CONFIG with all faults in a buf, one a line; ERR_NOMEM. */

@@ -27,6 +27,15 @@ static void set_json(struct config *c, const struct config_key *k, const json_t 
     }
 }
 
+static bool is_section(const char *name)
+{
+    bool is_found = false;
+    for (int i = 0; i < config_n_keys; i++) {
+        is_found |= strcmp(config_keys[i].section, name) == 0;
+    }
+    return is_found;
+}
+
 static void read_section(struct config *c, const char *section, const json_t *object, const char *where,
                          struct buf *faults)
 {
@@ -36,6 +45,9 @@ static void read_section(struct config *c, const char *section, const json_t *ob
     if (!json_is_object(object)) {
         buf_printf(faults, "%s: %.60s: expected an object of keys\n", where, section);
         return;
+    }
+    if (json_object_size(object) == 0 && !is_section(section)) {
+        buf_printf(faults, "%s: %.60s: no such section\n", where, section);
     }
     json_object_foreach((json_t *)object, name, value)
     {
@@ -65,23 +77,30 @@ static void read_root(struct config *c, const json_t *root, const char *where, s
     }
 }
 
-void config_read_file(struct config *c, const char *path, struct buf *faults)
+void config_read_text(struct config *c, const char *text, size_t n, const char *where, struct buf *faults)
 {
     json_error_t e;
+    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    if (root) {
+        read_root(c, root, where, faults);
+        json_decref(root);
+    } else {
+        buf_printf(faults, "%s:%d:%d: not JSON: %s\n", where, e.line, e.column, e.text);
+    }
+}
+
+void config_read_file(struct config *c, const char *path, struct buf *faults)
+{
     FILE *file = fopen(path, "r");
     char *text = NULL;
     if (!file || mem_alloc(&text, FILE_MAX + 1)) {
         buf_printf(faults, "%s: %s\n", path, file ? "out of memory" : strerror(errno));
     } else {
         size_t n = fread(text, 1, FILE_MAX + 1, file);
-        json_t *root = n <= FILE_MAX && !ferror(file) ? json_loadb(text, n, JSON_REJECT_DUPLICATES, &e) : NULL;
-        if (root) {
-            read_root(c, root, path, faults);
-            json_decref(root);
-        } else if (n > FILE_MAX || ferror(file)) {
+        if (n > FILE_MAX || ferror(file)) {
             buf_printf(faults, "%s: %s\n", path, n > FILE_MAX ? "larger than a configuration can be" : strerror(errno));
         } else {
-            buf_printf(faults, "%s:%d:%d: not JSON: %s\n", path, e.line, e.column, e.text);
+            config_read_text(c, text, n, path, faults);
         }
     }
     mem_free(text);

@@ -154,11 +154,14 @@ static bool parse_number(const char *text, bool has_unit, double *out)
     if (!isdigit((unsigned char)text[text[0] == '-'])) {
         return false;
     }
+    if (strpbrk(text, "xX")) {
+        return false; /* strtod takes hexadecimal digits */
+    }
     double value = strtod(text, &end);
     end += strspn(end, " ");
     for (size_t i = 0; i < (has_unit ? sizeof(units) / sizeof(units[0]) : 1); i++) {
         if (strcmp(end, units[i].name) == 0) {
-            *out = has_unit ? floor(value * units[i].factor) : value;
+            *out = units[i].factor > 1 ? floor(value * units[i].factor) : value;
             return true;
         }
     }
@@ -168,7 +171,7 @@ static bool parse_number(const char *text, bool has_unit, double *out)
 static bool is_choice(const char *words, const char *text)
 {
     size_t n = strlen(text);
-    for (const char *w = words; n > 0 && w; w = strchr(w, '|') ? strchr(w, '|') + 1 : NULL) {
+    for (const char *w = words; n > 0 && !strchr(text, '|') && w; w = strchr(w, '|') ? strchr(w, '|') + 1 : NULL) {
         if (strncmp(w, text, n) == 0 && (w[n] == '|' || w[n] == '\0')) {
             return true;
         }

@@ -44,7 +44,9 @@ void config_fault_unknown(const char *full_name, const char *where, struct buf *
 /* What a key takes, in words. */
 void config_expected(const struct config_key *k, struct buf *out);
 
-/* Reads a JSON file; faults are lines. */
+/* Reads JSON; faults are lines that begin with `where`. */
+void config_read_text(struct config *c, const char *text, size_t n, const char *where, struct buf *faults);
+/* The same from a file. */
 void config_read_file(struct config *c, const char *path, struct buf *faults);
 
 #endif
