@@ -397,7 +397,7 @@ static void search_finish(struct predict *p)
     mem_free(order);
     reply_json(p->x, 200,
                json_pack("{s:o, s:I, s:i, s:I, s:o}", "results", results, "scanned", (json_int_t)f->hits.n_scanned,
-                         "reranked", n, "stale", (json_int_t)f->hits.n_stale, "model", result_model(p)));
+                         "reranked", n, "stale", (json_int_t)f->hits.n_stale, "model", api_result_model(p)));
 }
 
 static void search_release(struct predict *p)

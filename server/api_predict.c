@@ -42,7 +42,7 @@ static void finish_items(struct predict *p)
         object = json_pack("{s:o}", "results", list);
     }
     if (object) {
-        json_object_set_new(object, "model", result_model(p));
+        json_object_set_new(object, "model", api_result_model(p));
     }
     reply_json(p->x, 200, object);
 }
@@ -67,7 +67,7 @@ static void finish_stream(struct predict *p)
     buf_init(&b, (size_t)1 << 20);
     buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
     if (p->items[0]) {
-        json_object_set_new(p->items[0], "model", result_model(p));
+        json_object_set_new(p->items[0], "model", api_result_model(p));
         reply_dump(p->items[0], &b);
     }
     buf_text(&b, "\n\n");
@@ -169,7 +169,7 @@ static void finish_retrieve(struct predict *p)
     add_headers(p);
     reply_json(p->x, 200,
                hits ? json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(p), "results", results, "images", images,
-                                "model", result_model(p))
+                                "model", api_result_model(p))
                     : NULL);
     mem_free(hits);
 }
@@ -191,7 +191,7 @@ static void finish_rerank(struct predict *p)
         json_array_append_new(results, result);
     }
     add_headers(p);
-    reply_json(p->x, 200, hits ? json_pack("{s:o, s:o}", "results", results, "model", result_model(p)) : NULL);
+    reply_json(p->x, 200, hits ? json_pack("{s:o, s:o}", "results", results, "model", api_result_model(p)) : NULL);
     mem_free(hits);
 }
 
@@ -233,17 +233,17 @@ static void begin(struct app *a, struct exchange *x, enum input_route route, enu
 
 void api_caption(struct app *a, struct exchange *x)
 {
-    begin(a, x, INPUT_CAPTION, JOB_CAPTION, result_caption, finish_items);
+    begin(a, x, INPUT_CAPTION, JOB_CAPTION, api_result_caption, finish_items);
 }
 
 void api_vqa(struct app *a, struct exchange *x)
 {
-    begin(a, x, INPUT_VQA, JOB_VQA, result_vqa, finish_items);
+    begin(a, x, INPUT_VQA, JOB_VQA, api_result_vqa, finish_items);
 }
 
 void api_retrieve(struct app *a, struct exchange *x)
 {
-    begin(a, x, INPUT_RETRIEVE, JOB_RETRIEVE, result_retrieve, finish_retrieve);
+    begin(a, x, INPUT_RETRIEVE, JOB_RETRIEVE, api_result_retrieve, finish_retrieve);
 }
 
 void api_image_known(struct app *a, struct exchange *x)

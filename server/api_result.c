@@ -2,12 +2,12 @@
 
 #include "engine/base/sha256.h"
 
-json_t *result_model(const struct predict *p)
+json_t *api_result_model(const struct predict *p)
 {
     return json_sprintf("%s-%s", p->service->info.model_name, p->service->info.model_version);
 }
 
-json_t *result_image(const struct exchange *x, const struct job_result *r)
+json_t *api_result_image(const struct exchange *x, const struct job_result *r)
 {
     char id[SHA256_HEX];
     struct image_id visible = r->id;
@@ -28,7 +28,7 @@ static double pixel(float x)
     return (double)(long long)((double)x * 100.0 + (x < 0 ? -0.5 : 0.5)) / 100.0;
 }
 
-json_t *result_regions(const struct job_result *r)
+json_t *api_result_regions(const struct job_result *r)
 {
     json_t *list = json_array();
     for (int i = 0; i < r->n_regions; i++) {
@@ -52,12 +52,12 @@ static json_t *weights(const struct job_result *r, int text)
 static void add_common(struct predict *p, json_t *object, const struct job_result *r)
 {
     if (p->input.regions || p->input.explain) {
-        json_object_set_new(object, "regions", result_regions(r));
+        json_object_set_new(object, "regions", api_result_regions(r));
     }
-    json_object_set_new(object, "image", result_image(p->x, r));
+    json_object_set_new(object, "image", api_result_image(p->x, r));
 }
 
-json_t *result_caption(struct predict *p, const struct job *job, int index)
+json_t *api_result_caption(struct predict *p, const struct job *job, int index)
 {
     const struct job_result *r = &job->result;
     json_t *captions = json_array();
@@ -99,7 +99,7 @@ static json_t *answer(struct predict *p, const struct job *job, int text)
     return object;
 }
 
-json_t *result_vqa(struct predict *p, const struct job *job, int index)
+json_t *api_result_vqa(struct predict *p, const struct job *job, int index)
 {
     json_t *object;
     (void)index;
@@ -118,15 +118,15 @@ json_t *result_vqa(struct predict *p, const struct job *job, int index)
     return object;
 }
 
-json_t *result_retrieve(struct predict *p, const struct job *job, int index)
+json_t *api_result_retrieve(struct predict *p, const struct job *job, int index)
 {
     const struct job_result *r = &job->result;
     for (int i = 0; i < p->input.n_texts; i++) {
         p->scores[index * p->input.n_texts + i] = r->scores[i];
     }
-    json_t *object = result_image(p->x, r);
+    json_t *object = api_result_image(p->x, r);
     if (object && (p->input.regions || p->input.explain)) {
-        json_object_set_new(object, "regions", result_regions(r));
+        json_object_set_new(object, "regions", api_result_regions(r));
     }
     if (object && p->input.explain && r->region_weights) {
         json_t *list = json_array();

@@ -144,7 +144,7 @@ static void close_retired(struct app *a)
 static void on_wake(void *user)
 {
     struct app *a = user;
-    loader_reap(a);
+    app_load_reap(a);
     if (a->service) {
         service_reap(a->service);
     }
@@ -180,7 +180,7 @@ void app_tick_by(struct app *a, uint64_t at_us)
 
 bool app_reload(struct app *a)
 {
-    return a->state == APP_READY && loader_begin(a);
+    return a->state == APP_READY && app_load_begin(a);
 }
 
 /* ---- signals ---- */
@@ -308,14 +308,14 @@ static enum err start(struct app *a, struct errbuf *e)
                  LOG_INT("admin_port", a->admin ? http_port(a->admin) : -1), LOG_STR("model_dir", a->config.model.dir));
         a->tick_at_us = UINT64_MAX;
         app_tick_by(a, 0);
-        rc = loader_begin(a) ? OK : err_set(e, ERR_INTERNAL, "cannot start the loading thread");
+        rc = app_load_begin(a) ? OK : err_set(e, ERR_INTERNAL, "cannot start the loading thread");
     }
     return rc;
 }
 
 static void stop(struct app *a)
 {
-    loader_join(a);
+    app_load_join(a);
     archive_close(a->archive);
     if (a->service) {
         engine_drain(a->service->engine, 0);

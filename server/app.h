@@ -72,8 +72,8 @@ void admission_cut_all(struct app *a);
 /* ---- app_load.c ---- */
 
 void app_engine_options(const struct app *a, struct engine_options *o);
-bool loader_begin(struct app *a);
-void loader_reap(struct app *a); /* takes what it has loaded, if it is done */
-void loader_join(struct app *a);
+bool app_load_begin(struct app *a);
+void app_load_reap(struct app *a); /* takes what it has loaded, if it is done */
+void app_load_join(struct app *a);
 
 #endif

@@ -103,7 +103,7 @@ static void *load(void *user)
     return NULL;
 }
 
-bool loader_begin(struct app *a)
+bool app_load_begin(struct app *a)
 {
     struct loader *l;
     struct cpu_memory memory;
@@ -124,7 +124,7 @@ bool loader_begin(struct app *a)
     return true;
 }
 
-void loader_join(struct app *a)
+void app_load_join(struct app *a)
 {
     if (a->loader) {
         pthread_join(a->loader->thread, NULL);
@@ -182,7 +182,7 @@ static void take(struct app *a, struct loader *l)
              LOG_UINT("start_ms", (clock_us() - a->started_us) / 1000));
 }
 
-void loader_reap(struct app *a)
+void app_load_reap(struct app *a)
 {
     struct loader *l = a->loader;
     if (!l || !atomic_load(&l->is_done)) {
@@ -198,5 +198,5 @@ void loader_reap(struct app *a)
     } else {
         take(a, l);
     }
-    loader_join(a);
+    app_load_join(a);
 }

@@ -128,11 +128,12 @@ static enum MHD_Result on_first_call(struct http_connection *c, const char *meth
     c->http->handler.on_headers(c->http->handler.user, x);
     x->phase = x->status ? x->phase : PHASE_BODY;
     if (x->status && (x->content_length > 0 || x->is_chunked)) {
-        x->must_close = true;
+        bool is_long = x->is_chunked || x->content_length > DISCARD_MAX;
         if (expects_continue(x)) {
+            x->must_close = true;
             return http_answer_queue(c);
         }
-        if (x->is_chunked || x->content_length > DISCARD_MAX) {
+        if (is_long) {
             http_answer_raw(c);
         }
     }

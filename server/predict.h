@@ -51,11 +51,11 @@ void predict_resume(struct app *a);
 void api_collection_search(struct app *a, struct exchange *x, struct input *in);
 
 /* ---- api_result.c: pieces of answers ---- */
-json_t *result_image(const struct exchange *x, const struct job_result *r);
-json_t *result_regions(const struct job_result *r);
-json_t *result_caption(struct predict *p, const struct job *job, int index);
-json_t *result_vqa(struct predict *p, const struct job *job, int index);
-json_t *result_retrieve(struct predict *p, const struct job *job, int index);
-json_t *result_model(const struct predict *p);
+json_t *api_result_image(const struct exchange *x, const struct job_result *r);
+json_t *api_result_regions(const struct job_result *r);
+json_t *api_result_caption(struct predict *p, const struct job *job, int index);
+json_t *api_result_vqa(struct predict *p, const struct job *job, int index);
+json_t *api_result_retrieve(struct predict *p, const struct job *job, int index);
+json_t *api_result_model(const struct predict *p);
 
 #endif

@@ -1,7 +1,11 @@
 #include "server/reply.h"
 
+#include "server/input.h"
+
 #include <stdio.h>
 #include <string.h>
+
+enum { MESSAGE_MAX = ERRBUF_MAX + 256, PARAM_MAX = 128 };
 
 static const struct {
     int status;
@@ -75,12 +79,36 @@ void reply_dump(const json_t *object, struct buf *b)
     }
 }
 
+/* A copy, cut between characters, with ? for each byte that is no UTF-8: callers' names stand in messages. */
+static const char *as_utf8(const char *text, char *out, size_t size)
+{
+    size_t n = 0;
+    while (*text) {
+        size_t left = strnlen(text, 4), k = 1;
+        while (k < left && !input_is_utf8(text, k)) {
+            k++;
+        }
+        bool is_good = input_is_utf8(text, k);
+        k = is_good ? k : 1;
+        if (n + k >= size) {
+            break;
+        }
+        memcpy(out + n, is_good ? text : "?", k);
+        n += k;
+        text += k;
+    }
+    out[n] = '\0';
+    return out;
+}
+
 json_t *reply_error_object(const struct exchange *x, enum fault f, const char *message, const char *param,
                            const char *stage, uint64_t retry_after_us)
 {
+    char good_message[MESSAGE_MAX], good_param[PARAM_MAX];
     return json_pack(
-        "{s:s, s:s, s:s?, s:s, s:s, s:b, s:o, s:s?}", "message", message, "type", faults[f].type, "param", param,
-        "code", faults[f].code, "request_id", x->request_id, "retryable", faults[f].is_retryable, "retry_after_ms",
+        "{s:s, s:s, s:s?, s:s, s:s, s:b, s:o, s:s?}", "message", as_utf8(message, good_message, sizeof(good_message)),
+        "type", faults[f].type, "param", param ? as_utf8(param, good_param, sizeof(good_param)) : NULL, "code",
+        faults[f].code, "request_id", x->request_id, "retryable", faults[f].is_retryable, "retry_after_ms",
         retry_after_us ? json_integer((json_int_t)((retry_after_us + 999) / 1000)) : json_null(), "stage", stage);
 }
 
@@ -115,7 +143,7 @@ void reply_text(struct exchange *x, int status, const char *content_type, const 
 static void answer_error(struct exchange *x, enum fault f, const char *param, uint64_t after_us, const char *fmt,
                          va_list args)
 {
-    char message[ERRBUF_MAX + 256];
+    char message[MESSAGE_MAX];
     vsnprintf(message, sizeof(message), fmt, args);
     x->error_code = faults[f].code;
     if (after_us) {

@@ -1,7 +1,7 @@
 /* reply - answers in JSON: results, and the error object that every client of the API parses.
  *
  * The table below is the only place that says which fault has which status. A message tells the caller what to change;
- * nothing of the inside (paths, addresses, source) is in it.
+ * nothing of the inside (paths, addresses, source) is in it. It may quote the caller: bytes that are no UTF-8 become ?.
  *
  * Ownership: functions that take a json_t take its reference. Threads: the loop thread. */
 #ifndef SERVER_REPLY_H

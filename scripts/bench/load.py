@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Puts the server under load and prints a table. Python's standard library only.
+
+    load.py PICTURE...                   all figures below, each on a fresh server with the feature cache off
+    load.py --only captions PICTURE...   one of: lone, saturation, batching, health, idle, overload
+    load.py --seconds 20 --clients 32    how long and how wide
+
+The engine's own throughput comes from `minivlm bench` in the same run, so that both see the same machine."""
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Server:
+    def __init__(self, args, *flags):
+        command = [args.build / "minivlm-server", f"--model.dir={args.model}", "--server.port=0", "--log.format=json",
+                   "--log.level=info", "--cache.bytes=0", *flags]
+        self.log = open(args.log, "w+")
+        self.process = subprocess.Popen(command, stderr=self.log, cwd=ROOT, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+        self.port = int(self.wait_for_event("listening")["port"])
+        self.wait_for_event("ready")
+
+    def wait_for_event(self, name):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for line in pathlib.Path(self.log.name).read_text().splitlines():
+                with contextlib.suppress(ValueError):
+                    if (line := json.loads(line))["event"] == name:
+                        return line
+            time.sleep(0.05)
+        sys.exit("the server did not start; see " + self.log.name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        self.log.close()
+
+
+async def ask(port, head, body, connection=None):
+    """-> (status, seconds, connection to use again)"""
+    reader, writer = connection or await asyncio.open_connection("127.0.0.1", port)
+    began = time.perf_counter()
+    writer.write(head + b"Host: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    length = int(re.search(rb"(?i)content-length: (\d+)", answer)[1])
+    await reader.readexactly(length)
+    status, took = int(answer[9:12]), time.perf_counter() - began
+    if b"connection: close" in answer.lower():
+        writer.close()
+        return status, took, None
+    return status, took, (reader, writer)
+
+
+async def hammer(port, path, bodies, clients, seconds):
+    """Closed loop: each client asks again as soon as it is answered. -> statuses, latencies of 200s, seconds"""
+    statuses, latencies, stop = {}, [], time.perf_counter() + seconds
+
+    async def client(n):
+        connection, i = None, n
+        while time.perf_counter() < stop:
+            status, took, connection = await ask(port, f"POST {path} HTTP/1.1\r\n".encode(), bodies[i % len(bodies)], connection)
+            statuses[status] = statuses.get(status, 0) + 1
+            if status == 200:
+                latencies.append(took)
+            elif status in (429, 503):
+                await asyncio.sleep(0.2)  # a polite client would wait for Retry-After
+            i += clients
+        if connection:
+            connection[1].close()
+    began = time.perf_counter()
+    await asyncio.gather(*(client(n) for n in range(clients)))
+    return statuses, latencies, time.perf_counter() - began
+
+
+async def watch_health(port, seconds):
+    connection, latencies, stop = None, [], time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        _, took, connection = await ask(port, b"GET /healthz HTTP/1.1\r\n", b"", connection)
+        latencies.append(took)
+        await asyncio.sleep(0.01)
+    return latencies
+
+
+def percentile(values, p):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * p / 100))]
+
+
+def row(what, figure, note=""):
+    print(f"{what:44} {figure:>14}  {note}", flush=True)
+
+
+def engine_figures(args):
+    """The engine without HTTP, as `minivlm bench` measures it."""
+    return subprocess.run([args.build / "minivlm", "bench", "--model", args.model, *args.pictures], cwd=ROOT,
+                         capture_output=True, text=True, check=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}).stdout
+
+
+def lone(args, bodies):
+    with Server(args) as s:
+        for path in ("/caption", "/caption?num_beams=1", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
+            _, latencies, _ = asyncio.run(hammer(s.port, path, bodies, 1, args.seconds / 2))
+            row(f"one client, {path[:30]}", f"{statistics.median(latencies) * 1e3:.1f} ms", f"p99 {percentile(latencies, 99) * 1e3:.1f} ms")
+
+
+def saturation(args, bodies):
+    with Server(args) as s:
+        for clients in (1, 4, args.clients):
+            _, latencies, took = asyncio.run(hammer(s.port, "/caption?num_beams=1", bodies, clients, args.seconds))
+            row(f"captions, greedy, {clients} clients", f"{len(latencies) / took:.1f} /s",
+                f"p50 {statistics.median(latencies) * 1e3:.0f} ms, p99 {percentile(latencies, 99) * 1e3:.0f} ms")
+
+
+def batching(args, bodies):
+    rates = {}
+    for mode in ("off", "static", "continuous"):
+        with Server(args, f"--engine.batching={mode}") as s:
+            _, latencies, took = asyncio.run(hammer(s.port, "/caption", bodies, args.clients, args.seconds))
+            rates[mode] = len(latencies) / took
+            row(f"captions, {args.clients} clients, batching {mode}", f"{rates[mode]:.1f} /s",
+                f"p50 {statistics.median(latencies) * 1e3:.0f} ms, x{rates[mode] / rates['off']:.2f}")
+
+
+def health(args, bodies):
+    async def both(port):
+        return await asyncio.gather(hammer(port, "/caption", bodies, args.clients, args.seconds), watch_health(port, args.seconds))
+    with Server(args) as s:
+        _, latencies = asyncio.run(both(s.port))
+        row("/healthz while all cores work", f"{percentile(latencies, 99) * 1e3:.2f} ms",
+            f"p99 of {len(latencies)}; p50 {statistics.median(latencies) * 1e3:.2f} ms")
+
+
+def idle(args, _):
+    def resident(pid):
+        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+    async def open_all(port):
+        before = resident(args.pid)
+        connections = []
+        for _ in range(1000):
+            connections.append((await ask(port, b"GET /healthz HTTP/1.1\r\n", b""))[2])
+        return resident(args.pid) - before
+    with Server(args) as s:
+        args.pid = s.process.pid
+        row("1,000 idle keep-alive connections", f"{asyncio.run(open_all(s.port)):.1f} MB")
+
+
+def overload(args, bodies):
+    with Server(args, "--limits.requests=32") as s:
+        _, full, took = asyncio.run(hammer(s.port, "/caption", bodies, 32, args.seconds))
+        statuses, latencies, took5 = asyncio.run(hammer(s.port, "/caption", bodies, 160, args.seconds))
+        row("captions, 32 clients, 32 allowed", f"{len(full) / took:.1f} /s")
+        row("captions, 160 clients, 32 allowed", f"{len(latencies) / took5:.1f} /s", f"statuses {statuses}")
+
+
+ALL = {"lone": lone, "saturation": saturation, "batching": batching, "health": health, "idle": idle, "overload": overload}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("pictures", nargs="+", type=pathlib.Path)
+    p.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    p.add_argument("--model", default="models/minivlm-base")
+    p.add_argument("--only", choices=ALL)
+    p.add_argument("--seconds", type=float, default=10)
+    p.add_argument("--clients", type=int, default=32)
+    p.add_argument("--log", default="/tmp/minivlm-load.log")
+    args = p.parse_args()
+    args.pictures = [f.resolve() for f in args.pictures]
+    bodies = [f.read_bytes() for f in args.pictures]
+    if not args.only or args.only == "saturation":
+        print(engine_figures(args))
+    for name, measure in ALL.items():
+        if not args.only or args.only == name:
+            measure(args, bodies)
+
+
+if __name__ == "__main__":
+    main()
