@@ -189,12 +189,10 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
     size_t rows[MAX_PARTS], n = 0, k = 0;
     for (size_t i = 0; i < n_parts; i++) {
         size_t shape[WEIGHTS_MAX_DIMS] = {0};
-        bool is_tied = entries[i].kind == B_TIED;
         full_name(name, prefix, &entries[i], ".weight");
-        parts[i] = is_tied ? weights_find(b->weights, tied_name) : find_matrix(b, name, entries[i].shape, &scales[i]);
-        scales[i] = is_tied ? b->out->fusion.word.scale : scales[i];
+        parts[i] = find_matrix(b, name, entries[i].shape, &scales[i]);
         shape_of(b, entries[i].shape, shape);
-        full_name(name, prefix, &entries[i], is_tied ? "" : ".bias");
+        full_name(name, prefix, &entries[i], ".bias");
         biases[i] = find_vector(b, name, shape[0]);
         if (b->rc != OK) {
             return;
@@ -221,6 +219,40 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
     }
     b->kernels->gemm_pack(b->temp, n, k, packed);
     *out = (struct gemm_weights){n, k, packed, bias ? bias : biases[0]};
+}
+
+/* The word embeddings as the last matrix of the captions, a row for each word that can be said. */
+static void bind_words(struct binder *b, const struct bind_entry *entry, struct bind_words *out)
+{
+    size_t n = b->dims[D_V], k = b->dims[D_D];
+    const struct tensor *t = weights_find(b->weights, tied_name);
+    const float *all = find_vector(b, entry->name, n);
+    int n_words = 0;
+    if (b->rc != OK) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        n_words += all[i] > BIND_SILENT;
+    }
+    if (n_words == 0) {
+        fail(b, entry->name, "no word can be said");
+        return;
+    }
+    float *packed = take(b, b->kernels->gemm_packed_floats((size_t)n_words, k)), *bias = take(b, (size_t)n_words);
+    int *ids = (int *)take(b, (size_t)n_words);
+    want_temp(b, (size_t)n_words * k);
+    if (!b->block) {
+        return;
+    }
+    for (size_t i = 0, row = 0; i < n; i++) {
+        if (all[i] > BIND_SILENT) {
+            widen_rows(b->kernels, t, b->out->fusion.word.scale, i, 1, k, b->temp + row * k);
+            bias[row] = all[i];
+            ids[row++] = (int)i;
+        }
+    }
+    b->kernels->gemm_pack(b->temp, (size_t)n_words, k, packed);
+    *out = (struct bind_words){{(size_t)n_words, k, packed, bias}, ids};
 }
 
 /* [out, in, kh, kw] -> [kh, kw, in, out]; a depthwise filter has in = 1. */
@@ -300,12 +332,14 @@ static void bind_table(struct binder *b, const char *prefix, const struct bind_e
         switch (entries[i].kind) {
         case B_LINEAR:
         case B_FC6:
-        case B_TIED:
             while (i + parts < n && entries[i + parts].place == entries[i].place) {
                 parts++;
             }
             bind_linear(b, prefix, &entries[i], parts, place);
             i += parts - 1;
+            break;
+        case B_TIED:
+            bind_words(b, &entries[i], place);
             break;
         case B_STEM:
         case B_DEPTHWISE:

@@ -76,6 +76,14 @@ struct bind_layer {
     struct bind_norm attention_norm, ffn_norm;
 };
 
+/* Words with a bias of at most this can never be said (docs/model-format.md): no row is kept for them. */
+#define BIND_SILENT (-100.0F)
+
+struct bind_words {
+    struct gemm_weights weights; /* [words that can be said, D] */
+    const int *ids;              /* token of each row, upwards */
+};
+
 struct bind_fusion {
     struct bind_rows word, position, segment;
     struct bind_norm embeddings_norm;
@@ -83,7 +91,8 @@ struct bind_fusion {
     struct bind_norm regions_norm;
     int n_layers;
     struct bind_layer *layers; /* [n_layers] */
-    struct gemm_weights caption_transform, caption_words;
+    struct gemm_weights caption_transform;
+    struct bind_words caption_words;
     struct bind_norm caption_norm;
     struct gemm_weights vqa_pooler, vqa_classifier, retrieve_pooler, retrieve_classifier;
 };

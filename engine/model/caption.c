@@ -75,10 +75,11 @@ static int best_candidates(const struct caption *c, const struct caption_rules *
     int n = 0;
     double least = -INFINITY; /* to beat */
     for (int beam = 0; beam < c->n_running; beam++) {
-        const float *row = log_probs + (size_t)beam * ld; /* [vocab] */
+        const float *row = log_probs + (size_t)beam * ld; /* [n_words] */
         double before = c->running[beam].total;
-        for (int token = 0; token < rules->vocab; token++) {
-            double total = before + (double)row[token];
+        for (int word = 0; word < rules->n_words; word++) {
+            double total = before + (double)row[word];
+            int token = rules->words ? rules->words[word] : word;
             if (!(total > least) || !may_follow(c, rules, beam, token)) {
                 continue;
             }

@@ -15,8 +15,9 @@
 #include "engine/model/model.h"
 
 struct caption_rules {
-    int vocab, cls, sep;
-    const unsigned char *is_forbidden; /* [vocab] */
+    int n_words, cls, sep;
+    const unsigned char *is_forbidden; /* by token */
+    const int *words;                  /* [n_words]: the token of each log-probability, upwards; NULL: 0, 1, 2, ... */
 };
 
 struct caption_hypothesis {
@@ -40,7 +41,7 @@ struct caption {
 void caption_reset(struct caption *c, const struct caption_params *params);
 /* The token that hypothesis i feeds: its last word, [CLS] at the start. */
 int caption_last_token(const struct caption *c, const struct caption_rules *rules, int i);
-/* log_probs: row i (of `ld` floats, `rules->vocab` used) belongs to running[i]; over the whole vocabulary. */
+/* log_probs: row i (of `ld` floats, `rules->n_words` used) belongs to running[i]. */
 void caption_advance(struct caption *c, const struct caption_rules *rules, const float *log_probs, size_t ld);
 /* Words of a closed hypothesis, without [SEP]. */
 int caption_words(const struct caption_hypothesis *h, const struct caption_rules *rules);

@@ -77,10 +77,10 @@ static void pair_head(struct fusion *f, const struct fusion_item *items, int n_i
 }
 
 /* The step wrote keys and values of position n_position: they are slot i of hypothesis i. */
-static void advance(struct caption_state *c, const float *log_probs, size_t vocab, enum err *err)
+static void advance(struct caption_state *c, const float *log_probs, size_t words, enum err *err)
 {
     size_t beams = (size_t)c->search.n_running;
-    if (!is_finite(log_probs, beams * vocab)) {
+    if (!is_finite(log_probs, beams * words)) {
         *err = ERR_INTERNAL;
         return;
     }
@@ -88,14 +88,14 @@ static void advance(struct caption_state *c, const float *log_probs, size_t voca
         c->slot[c->n_position][i] = (uint8_t)i;
     }
     c->n_position++;
-    caption_state_advance(c, log_probs, vocab);
+    caption_state_advance(c, log_probs, words);
 }
 
 static void caption_head(struct fusion *f, const struct fusion_item *items, int n_items, enum err *item_err)
 {
     const struct bind_fusion *w = &f->model->bound->fusion;
     const struct kernels *k = f->model->kernels;
-    size_t d = (size_t)f->model->config.fusion.hidden, vocab = w->caption_words.n, done = 0;
+    size_t d = (size_t)f->model->config.fusion.hidden, words = w->caption_words.weights.n, done = 0;
     size_t n = gather(f, items, n_items, FUSION_CAPTION);
     if (n == 0) {
         return;
@@ -113,14 +113,14 @@ static void caption_head(struct fusion *f, const struct fusion_item *items, int 
             rows += more;
         }
         if (rows > 0) {
-            k->gemm(&w->caption_words, f->pooled + done * d, d, rows, f->logits, vocab, ACT_NONE, NULL, 0);
-            k->log_softmax(f->logits, rows, vocab, vocab); /* [rows, V] */
+            k->gemm(&w->caption_words.weights, f->pooled + done * d, d, rows, f->logits, words, ACT_NONE, NULL, 0);
+            k->log_softmax(f->logits, rows, words, words); /* [rows, words] */
         }
         done += rows;
         for (size_t row = 0; i < end; i++) {
             if (items[i].kind == FUSION_CAPTION) {
                 size_t beams = (size_t)items[i].caption->search.n_running;
-                advance(items[i].caption, f->logits + row * vocab, vocab, &item_err[i]);
+                advance(items[i].caption, f->logits + row * words, words, &item_err[i]);
                 row += beams;
             }
         }

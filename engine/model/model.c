@@ -80,7 +80,9 @@ static enum err make_rules(struct model *m)
     for (size_t i = 0; i < vocab; i++) {
         m->is_forbidden_[i] = wordpiece_is_forbidden(m->wordpiece, (int)i);
     }
-    m->caption_rules = (struct caption_rules){(int)vocab, m->special.cls, m->special.sep, m->is_forbidden_};
+    const struct bind_words *words = &m->bound->fusion.caption_words;
+    m->caption_rules =
+        (struct caption_rules){(int)words->weights.n, m->special.cls, m->special.sep, m->is_forbidden_, words->ids};
     return OK;
 }
 

@@ -9,7 +9,7 @@
 
 enum { PAD, CLS, SEP, A, B, C, D, E, VOCAB, MOST_TOTAL = CAPTION_MAX_BEAMS * VOCAB };
 static const unsigned char forbidden[VOCAB] = {[PAD] = 1, [CLS] = 1};
-static const struct caption_rules rules = {VOCAB, CLS, SEP, forbidden};
+static const struct caption_rules rules = {VOCAB, CLS, SEP, forbidden, NULL};
 
 struct words {
     double total;
@@ -195,11 +195,25 @@ static void test_length_penalty(void)
     }
 }
 
+/* Only some words have a log-probability: places are not tokens. */
+static void test_words(void)
+{
+    struct caption c;
+    static const int ids[] = {B, VOCAB - 1};
+    const struct caption_rules few = {2, CLS, SEP, forbidden, ids};
+    const float row[2] = {-2, -1};
+    caption_reset(&c, &(struct caption_params){1, 1, 5, 1.0F});
+    caption_advance(&c, &few, row, 2);
+    CHECK_INT(caption_last_token(&c, &few, 0), VOCAB - 1);
+    caption_advance(&c, &few, row, 2); /* not the same word again */
+    CHECK_INT(caption_last_token(&c, &few, 0), B);
+}
+
 /* Nothing may follow: closed as it is. */
 static void test_no_way_on(void)
 {
     static const unsigned char all[VOCAB] = {1, 1, 1, 1, 1, 1, 1, 1};
-    const struct caption_rules none = {VOCAB, CLS, SEP, all};
+    const struct caption_rules none = {VOCAB, CLS, SEP, all, NULL};
     const float row[VOCAB] = {0};
     for (int beams = 1; beams <= 3; beams += 2) {
         struct caption c;
@@ -220,6 +234,7 @@ int main(void)
     }
     test_greedy_by_hand();
     test_length_penalty();
+    test_words();
     test_no_way_on();
     return check_result();
 }
