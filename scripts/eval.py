@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Measures a model, in two separate steps: `predict` writes answers as JSON lines, `score` holds answers against the
-truth. Answers may come from the PyTorch reference (`predict`) or from the C program (`minivlm caption --json ...`).
+truth. Answers come from the C engine, or with --reference from PyTorch; `score` also reads what `minivlm ... --json` prints.
 
     eval.py predict caption --model models/minivlm-base --data DATA --set flickr8k --split test --out captions.jsonl
     eval.py score caption captions.jsonl --data DATA --set flickr8k --split test
-    eval.py baselines --data DATA --cache CACHE
     eval.py detect --model models/minivlm-base --data DATA
+    eval.py parity --model models/minivlm-base --data DATA --set flickr8k --split test --limit 200
+    eval.py baselines --data DATA --cache CACHE
 
 Sets: captions flickr8k, coco; questions vqa_v2, coco_qa, daquar, objects, vsr. Retrieval ranks the first --limit pictures
-of the split against all their captions: every pair is a run of the fusion, so the whole split is out of reach on a CPU."""
+of the split against all their captions: every pair is a run of the fusion, so the whole split is out of reach on a CPU.
+`parity` asks both programs the same and prints how often they agree and how far their numbers part."""
 import argparse
 import json
 import pathlib
@@ -16,8 +18,12 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from evaluation import baselines, metrics  # noqa: E402
+from evaluation import baselines, metrics, rows as lines  # noqa: E402
+from evaluation.engine import Engine, EngineError  # noqa: E402
 from train import data  # noqa: E402
+
+PROGRAM = pathlib.Path(__file__).resolve().parents[1] / "build/release/minivlm"
+PARITY_SENTENCES = 10
 
 
 def caption_truth(args):
@@ -28,40 +34,16 @@ def question_truth(args):
     return [q for q in data.questions(args.data) if q.split == args.split and q.source == args.set][:args.limit]
 
 
-def read_answers(path):
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
-
-
 def name_of(row) -> str:
     """The last part of the picture's path; both programs may have been given other folders."""
     return pathlib.PurePath(row.get("image") or row.get("file")).name
-
-
-def said(row) -> str:
-    """The caption of a line of either program."""
-    if "caption" in row:
-        return row["caption"]
-    best = row["captions"][0]
-    return best if isinstance(best, str) else best.get("caption") or best["text"]
-
-
-def answered(row) -> str:
-    if "answer" in row:
-        return row["answer"]
-    best = row["answers"][0]
-    return best if isinstance(best, str) else best.get("answer") or best["text"]
-
-
-def matched(row) -> float:
-    return float(row["score"] if "score" in row else row["match"])
 
 
 # Scores
 
 
 def score_captions(truth, rows) -> dict:
-    found = {name_of(r): said(r) for r in rows}
+    found = {name_of(r): r["caption"] for r in rows}
     truth = [c for c in truth if pathlib.PurePath(c.image).name in found]
     candidates = [found[pathlib.PurePath(c.image).name] for c in truth]
     result = metrics.caption_scores(candidates, [c.texts for c in truth])
@@ -69,7 +51,7 @@ def score_captions(truth, rows) -> dict:
 
 
 def score_answers(truth, rows) -> dict:
-    found = {(name_of(r), r["question"]): answered(r) for r in rows}
+    found = {(name_of(a), a["question"]): a["answer"] for r in rows for a in lines.answers(r)}
     pairs = [(q, found[key]) for q in truth if (key := (pathlib.PurePath(q.image).name, q.text)) in found]
     return score_answer_pairs(pairs)
 
@@ -86,7 +68,7 @@ def score_answer_pairs(pairs) -> dict:
 
 def score_matches(truth, rows) -> dict:
     """R@k of texts for a picture and of pictures for a text."""
-    table = {(name_of(r), r["text"]): matched(r) for r in rows}
+    table = {(name_of(m), m["text"]): m["score"] for r in rows for m in lines.matches(r)}
     names = [pathlib.PurePath(c.image).name for c in truth]
     sentences = [(n, t) for n, c in enumerate(truth) for t in c.texts]
     scores = [[table[name, t] for _, t in sentences] for name in names]
@@ -99,24 +81,36 @@ def score_matches(truth, rows) -> dict:
 # Commands
 
 
-def predict(args):
+def reference(args):
     import torch
-    from evaluation import predict as run
+    from evaluation.predict import Reference
     from minivlm import MiniVLM
     torch.set_num_threads(args.threads)
-    model = MiniVLM.from_dir(args.model)
+    return Reference(MiniVLM.from_dir(args.model), args.data)
+
+
+def predictor(args):
+    return reference(args) if args.reference else Engine(args.engine, args.model, args.data, args.threads)
+
+
+def predict(args):
+    who = predictor(args)
+    if args.task == "vqa":
+        asked = question_truth(args)
+        lines.write(args.out, who.answers(asked), len(asked))
+        return
+    truth = caption_truth(args)
+    names = [c.image for c in truth]
     if args.task == "caption":
-        settings = {"num_beams": args.beams, "length_penalty": args.length_penalty}
-        run.captions(model, args.data, [c.image for c in caption_truth(args)], args.out, **settings)
-    elif args.task == "vqa":
-        run.answers(model, args.data, question_truth(args), args.out)
+        found = who.captions(names, num_beams=args.beams, length_penalty=args.length_penalty)
+        lines.write(args.out, found, len(names))
     else:
-        truth = caption_truth(args)
-        run.matches(model, args.data, [c.image for c in truth], [t for c in truth for t in c.texts], args.out)
+        sentences = [t for c in truth for t in c.texts]
+        lines.write(args.out, who.matches(names, sentences), len(names) * len(sentences))
 
 
 def score(args):
-    rows = read_answers(args.answers)
+    rows = lines.read(args.answers)
     if args.task == "caption":
         return score_captions(caption_truth(args), rows)
     if args.task == "vqa":
@@ -147,25 +141,51 @@ def trivial(args):
     return out
 
 
-def detect(args):
+def found_boxes(row, names: dict[str, int]):
+    """-> boxes as thousandths of the sides [n, 4], scores, classes"""
     import torch
-    from evaluation import predict as run
-    from minivlm import MiniVLM
+    boxes = torch.tensor([r["box"] for r in row["regions"]]).reshape(-1, 4)
+    boxes *= 1000 / torch.tensor([row["width"], row["height"]] * 2)
+    return boxes, torch.tensor([r["score"] for r in row["regions"]]), torch.tensor([names[r["label"]] for r in row["regions"]])
+
+
+def detect(args):
     from PIL import Image
     from train.detection import Truth, average_precision
-    torch.set_num_threads(args.threads)
-    model = MiniVLM.from_dir(args.model)
-    names = {n: i + 1 for i, n in enumerate(model.labels.objects)}
+    objects = json.loads((pathlib.Path(args.model) / "labels.json").read_text(encoding="utf-8"))["objects"]
+    names = {n: i + 1 for i, n in enumerate(objects)}
     files = {f"coco/images/{r['image']}" for r in data.read_jsonl(pathlib.Path(args.data) / "coco/boxes.jsonl")}
     sizes = {f: Image.open(pathlib.Path(args.data) / f).size for f in files}
-    records = [b for b in data.boxes(args.data, sizes) if not b.known and b.split == args.split]
+    records = [b for b in data.boxes(args.data, sizes) if not b.known and b.split == args.split][:args.limit]
     truths = [Truth.of(b, names, len(names), 1000, False) for b in records]
-    found = run.detections(model, args.data, [b.image for b in records])
-    found = [(boxes * 1000, scores, classes) for boxes, scores, classes in found]
-    ap = average_precision(found, truths)
+    rows = lines.progress(predictor(args).regions([b.image for b in records]), len(records))
+    ap = average_precision([found_boxes(row, names) for row in rows], truths)
     best = sorted(ap.items(), key=lambda item: -item[1])[:8]
     return {"AP50": 100 * sum(ap.values()) / len(ap), "classes": len(ap), "pictures": len(records),
-            "best": {model.labels.objects[k - 1]: round(100 * v, 1) for k, v in best}}
+            "best": {objects[k - 1]: round(100 * v, 1) for k, v in best}}
+
+
+def compare(args):
+    from evaluation import parity
+    truth = caption_truth(args)
+    engine = Engine(args.engine, args.model, args.data, args.threads)
+    sentences = [c.texts[0] for c in truth[:PARITY_SENTENCES]]
+    return parity.compare(engine, reference(args), [c.image for c in truth], sentences)
+
+
+def add_model(p, is_choice=True):
+    p.add_argument("--model", required=True)
+    p.add_argument("--engine", default=PROGRAM, help="the program minivlm (default: build/release/minivlm)")
+    if is_choice:
+        p.add_argument("--reference", action="store_true", help="PyTorch instead of the C engine")
+    p.add_argument("--threads", type=int, default=2)
+
+
+def add_pictures(p, limit=None):
+    p.add_argument("--data", required=True)
+    p.add_argument("--set", required=True)
+    p.add_argument("--split", default="test")
+    p.add_argument("--limit", type=int, default=limit)
 
 
 def arguments():
@@ -177,41 +197,43 @@ def arguments():
         if command == "score":
             c.add_argument("answers", help="JSON lines")
         else:
-            c.add_argument("--model", required=True)
+            add_model(c)
             c.add_argument("--out", required=True)
             c.add_argument("--beams", type=int)
             c.add_argument("--length-penalty", type=float)
-            c.add_argument("--threads", type=int, default=2)
-        c.add_argument("--data", required=True)
-        c.add_argument("--set", required=True)
-        c.add_argument("--split", default="test")
-        c.add_argument("--limit", type=int)
+        add_pictures(c)
+    y = commands.add_parser("parity")
+    add_model(y, is_choice=False)
+    add_pictures(y, limit=200)
     b = commands.add_parser("baselines")
     b.add_argument("--data", required=True)
     b.add_argument("--cache", help="training cache, for the nearest picture")
     b.add_argument("--limit", type=int, default=100, help="pictures that retrieval ranks")
     b.add_argument("--captions", type=int, help="only the first pictures of each split")
     d = commands.add_parser("detect")
-    d.add_argument("--model", required=True)
+    add_model(d)
     d.add_argument("--data", required=True)
     d.add_argument("--split", default="val")
-    d.add_argument("--threads", type=int, default=2)
+    d.add_argument("--limit", type=int, help="only the first pictures")
     return p.parse_args()
 
 
 def rounded(value):
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
-    return round(value, 2) if isinstance(value, float) else value
+    return float(f"{value:.4g}") if isinstance(value, float) and abs(value) < 1 else \
+        round(value, 2) if isinstance(value, float) else value
 
 
 def main():
     args = arguments()
-    if args.command == "predict":
-        predict(args)
-        return
-    result = {"score": score, "baselines": trivial, "detect": detect}[args.command](args)
-    print(json.dumps(rounded(result), indent=2))
+    run = {"predict": predict, "score": score, "baselines": trivial, "detect": detect, "parity": compare}[args.command]
+    try:
+        result = run(args)
+    except EngineError as error:
+        sys.exit(f"eval.py: {error}")
+    if result is not None:
+        print(json.dumps(rounded(result), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -2,4 +2,7 @@
 
     metrics.py    BLEU, ROUGE-L, CIDEr-D, VQA accuracy, recall at k: text in, numbers out; knows no model
     baselines.py  answers that need no understanding
-    predict.py    answers of the PyTorch reference, as the JSON lines that `minivlm ... --json` prints"""
+    rows.py       answers as JSON lines
+    engine.py     answers of the C engine
+    predict.py    answers of the PyTorch reference
+    parity.py     the one beside the other"""

@@ -1,41 +1,12 @@
-"""Answers of the PyTorch reference, one JSON object a line, as `minivlm ... --json` prints them."""
-import json
+"""Answers of the PyTorch reference, as rows that look like those of the C engine."""
+import functools
 import pathlib
-import sys
-import time
 
 import torch
 
-from minivlm import MiniVLM, image, tee
+from evaluation import rows
+from minivlm import MiniVLM, image
 from train import batches
-
-
-def progress(done: int, total: int, started: float):
-    spent = time.time() - started
-    print(f"\r{done}/{total} {spent:.0f} s, about {spent / max(1, done) * (total - done):.0f} s left ", end="",
-          file=sys.stderr, flush=True)
-
-
-class Viewer:
-    """Scenes of pictures, each looked at once."""
-
-    def __init__(self, model: MiniVLM, root):
-        self.model, self.root, self.last = model, pathlib.Path(root), (None, None)
-
-    def __call__(self, name: str):
-        if self.last[0] != name:
-            self.last = (name, self.model.see(image.load(self.root / name)))
-        return self.last[1]
-
-
-def captions(model, root, names, out, **settings):
-    see, started = Viewer(model, root), time.time()
-    with open(out, "w", encoding="utf-8") as file:
-        for n, name in enumerate(names, 1):
-            best = model.caption(see(name), **settings)[0]
-            row = {"image": name, "caption": model.tokenizer.decode(best.tokens), "score": round(best.score, 4)}
-            file.write(json.dumps(row) + "\n")
-            progress(n, len(names), started)
 
 
 @torch.no_grad()
@@ -54,45 +25,51 @@ def pooled(model, scene, texts):
     return torch.stack(out)
 
 
-@torch.no_grad()
-def answers(model, root, asked, out):
-    asked = sorted(asked, key=lambda q: q.image)
-    by_image, started, done = {}, time.time(), 0
-    for q in asked:
-        by_image.setdefault(q.image, []).append(q)
-    see = Viewer(model, root)
-    with open(out, "w", encoding="utf-8") as file:
+class Reference:
+    """Generators of rows, as evaluation.engine.Engine has them; pictures are named below `root`."""
+
+    def __init__(self, model: MiniVLM, root):
+        self.model, self.root = model, pathlib.Path(root)
+        self.see = functools.lru_cache(256)(lambda name: model.see(image.load(self.root / name)))
+
+    def captions(self, names, **settings):
+        for name in names:
+            best = self.model.caption(self.see(name), **settings)[0]
+            yield {"image": name, "caption": self.model.tokenizer.decode(best.tokens), "score": round(best.score, 4)}
+
+    def answers(self, asked):
+        by_image = {}
+        for q in sorted(asked, key=lambda q: q.image):
+            by_image.setdefault(q.image, []).append(q.text)
         for name, many in by_image.items():
-            logits = model.heads.vqa(pooled(model, see(name), [model.text_ids(q.text) for q in many]))
-            for q, row in zip(many, logits):
+            logits = self.model.heads.vqa(self.pooled(name, many)).detach()
+            for text, row in zip(many, logits):
                 best = int(row.argmax())
-                file.write(json.dumps({"image": name, "question": q.text, "answer": model.labels.answers[best],
-                                       "score": round(float(row[best].sigmoid()), 4)}) + "\n")
-            done += len(many)
-            progress(done, len(asked), started)
+                yield {"image": name, "question": text, "answer": self.model.labels.answers[best],
+                       "score": round(float(row[best].sigmoid()), 4)}
 
-
-@torch.no_grad()
-def matches(model, root, names, sentences, out):
-    """Every picture beside every sentence."""
-    see, started = Viewer(model, root), time.time()
-    texts = [model.text_ids(s) for s in sentences]
-    with open(out, "w", encoding="utf-8") as file:
-        for n, name in enumerate(names, 1):
-            logits = model.heads.retrieve(pooled(model, see(name), texts))
-            scores = (logits[:, 1] - logits[:, 0]).tolist()
+    def matches(self, names, sentences):
+        """Every picture beside every sentence."""
+        for name in names:
+            logits = self.model.heads.retrieve(self.pooled(name, sentences)).detach()
+            scores = (logits[:, 1] - logits[:, 0]).double().sigmoid().tolist()
             for sentence, score in zip(sentences, scores):
-                file.write(json.dumps({"image": name, "text": sentence, "score": round(score, 5)}) + "\n")
-            progress(n, len(names), started)
+                yield {"image": name, "text": sentence, "score": score}
+
+    def regions(self, names):
+        for name in names:
+            scene, (width, height) = self.see(name), image.load(self.root / name).size
+            found = zip(scene.labels, scene.regions.scores.tolist(), scene.boxes.tolist())
+            yield {"image": name, "regions": [{"label": l, "score": s, "box": b} for l, s, b in found],
+                   "width": width, "height": height}
+
+    def pooled(self, name, texts):
+        return pooled(self.model, self.see(name), [self.model.text_ids(t) for t in texts])
 
 
-@torch.no_grad()
-def detections(model, root, names):
-    """-> for each picture boxes as parts of its sides [n, 4], scores, classes."""
-    out = []
-    for name in names:
-        p = model.prepare(image.load(pathlib.Path(root) / name))
-        regions, = model.tee(p.tensor[None], [p.resized])
-        boxes = tee.geometry(tee.to_upright(regions.boxes, p.resized, p.upright), p.upright)[:, :4]
-        out.append((boxes, regions.scores, regions.classes))
-    return out
+def captions(model, root, names, out, **settings):
+    rows.write(out, Reference(model, root).captions(names, **settings), len(names))
+
+
+def answers(model, root, asked, out):
+    rows.write(out, Reference(model, root).answers(asked), len(asked))

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Mixed good and bad requests for a long time: every answer must be the engine's own, memory and descriptors flat.
+
+    soak.py --minutes 60 PICTURE...
+
+What is right comes from the program minivlm, asked before the server starts. Prints a line a minute; exit code 1 when an
+answer was wrong, a request was lost or the server died."""
+import argparse
+import base64
+import collections
+import http.client
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+QUESTION, TEXT = "what is in the picture?", "a dog runs on the grass"
+
+
+def engine_answers(args):
+    def ask(*command):
+        done = subprocess.run([args.build / "minivlm", command[0], "--json", "--model", args.model, *command[1:], *args.pictures],
+                              capture_output=True, text=True, check=True, cwd=ROOT)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+    return {"caption": [r["caption"] for r in ask("caption")],
+            "vqa": [(r.get("answer") or r["answers"][0]["answer"]) for r in ask("vqa", "--question", QUESTION)]}
+
+
+class Soak:
+    def __init__(self, args, expected):
+        self.args, self.expected = args, expected
+        self.bodies = [p.read_bytes() for p in args.pictures]
+        self.counts, self.wrong, self.lock = collections.Counter(), [], threading.Lock()
+        self.stop = threading.Event()
+        self.log = open("/tmp/minivlm-soak.log", "w+")
+        self.process = subprocess.Popen([args.build / "minivlm-server", f"--model.dir={args.model}", "--server.port=0",
+                                         "--log.format=json", "--cache.bytes=4MiB", "--limits.requests=16"], stderr=self.log, cwd=ROOT)
+        while not (found := re.search(r'"port":(\d+)', pathlib.Path(self.log.name).read_text())):
+            time.sleep(0.05)
+        self.port = int(found[1])
+        while self.request("GET", "/readyz")[0] != 200:
+            time.sleep(0.05)
+
+    def request(self, method, path, body=None, headers=None):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        c.request(method, path, body, headers or {})
+        r = c.getresponse()
+        out = r.status, r.read()
+        c.close()
+        return out
+
+    def good(self, rng):
+        n = rng.randrange(len(self.bodies))
+        if rng.random() < 0.5:
+            status, body = self.request("POST", "/caption", self.bodies[n])
+            return status, json.loads(body).get("caption"), self.expected["caption"][n]
+        body = json.dumps({"image": base64.b64encode(self.bodies[n]).decode(), "question": QUESTION})
+        status, body = self.request("POST", "/vqa", body, {"Content-Type": "application/json"})
+        return status, json.loads(body).get("answer"), self.expected["vqa"][n]
+
+    def bad(self, rng):
+        kind = rng.randrange(5)
+        picture = self.bodies[rng.randrange(len(self.bodies))]
+        if kind == 0:
+            return self.request("POST", "/caption", picture[:rng.randrange(1, len(picture))])[0] in (413, 415, 422, 429)
+        if kind == 1:
+            return self.request("POST", "/caption", rng.randbytes(2000))[0] in (415, 429)
+        if kind == 2:
+            return self.request("POST", "/vqa", b'{"image": ', {"Content-Type": "application/json"})[0] in (400, 429)
+        if kind == 3:
+            return self.request("POST", "/caption?timeout_ms=1", picture)[0] in (200, 429, 504)
+        with socket.create_connection(("127.0.0.1", self.port)) as s:
+            s.sendall(b"POST /caption HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture)
+            time.sleep(rng.random() * 0.05)
+        return True
+
+    def client(self, seed):
+        rng = random.Random(seed)
+        while not self.stop.is_set():
+            if rng.random() < 0.2:
+                ok, key = self.bad(rng), "bad"
+            else:
+                status, got, right = self.good(rng)
+                ok, key = status == 429 or (status == 200 and got == right), status
+            with self.lock:
+                self.counts[key] += 1
+                if not ok:
+                    self.wrong.append(key)
+            time.sleep(self.args.pause)
+
+    def state(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return (int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024, len(os.listdir(f"/proc/{self.process.pid}/fd")))
+
+    def run(self):
+        threads = [threading.Thread(target=self.client, args=(n,), daemon=True) for n in range(self.args.clients)]
+        for t in threads:
+            t.start()
+        end, first = time.monotonic() + self.args.minutes * 60, None
+        while time.monotonic() < end and self.process.poll() is None:
+            time.sleep(min(60, max(0.1, end - time.monotonic())))
+            memory, descriptors = self.state()
+            first = first or memory
+            print(f"{(time.monotonic() - end) / 60 + self.args.minutes:6.1f} min  {memory:7.1f} MB  {descriptors} descriptors  "
+                  f"wrong {len(self.wrong)}  {dict(self.counts)}", flush=True)
+        died = self.process.poll() is not None
+        self.stop.set()
+        for t in threads:
+            t.join()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        print(f"grown {100 * (memory / first - 1):+.1f} % since the first minute, exit code {code}, died {died}")
+        return 1 if self.wrong or died or code else 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("pictures", nargs="+", type=pathlib.Path)
+    p.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    p.add_argument("--model", default="models/minivlm-base")
+    p.add_argument("--minutes", type=float, default=60)
+    p.add_argument("--clients", type=int, default=24)
+    p.add_argument("--pause", type=float, default=0.0, help="seconds between a client's requests")
+    args = p.parse_args()
+    args.pictures = [f.resolve() for f in args.pictures]
+    sys.exit(Soak(args, engine_answers(args)).run())
+
+
+if __name__ == "__main__":
+    main()
