@@ -23,21 +23,38 @@ static bool parse_line(const char *line, struct auth_key *k)
     return true;
 }
 
+/* Without its end and the space before that. *is_whole: false when it did not fit or has NUL bytes. */
+static bool read_line(FILE *file, char line[MAX_LINE], bool *is_whole)
+{
+    size_t n = 0;
+    int c;
+    *is_whole = true;
+    while ((c = getc(file)) != EOF && c != '\n') {
+        if (c != '\0' && n < MAX_LINE - 1) {
+            line[n++] = (char)c;
+        } else {
+            *is_whole = false;
+        }
+    }
+    while (n > 0 && isspace((unsigned char)line[n - 1])) {
+        n--;
+    }
+    line[n] = '\0';
+    return c != EOF || n > 0 || !*is_whole;
+}
+
 static enum err read_keys(struct auth *a, FILE *file, const char *path, struct errbuf *e)
 {
     char line[MAX_LINE];
-    for (int n = 1; fgets(line, sizeof(line), file); n++) {
-        size_t length = strlen(line);
-        while (length > 0 && isspace((unsigned char)line[length - 1])) {
-            line[--length] = '\0';
-        }
-        if (length == 0 || line[0] == '#') {
+    bool is_whole;
+    for (int n = 1; read_line(file, line, &is_whole); n++) {
+        if (line[0] == '#' || (!line[0] && is_whole)) {
             continue;
         }
         if (a->n_keys == MAX_KEYS) {
             return err_set(e, ERR_BAD_CONFIG, "%s: more than %d keys", path, MAX_KEYS);
         }
-        if (!parse_line(line, &a->keys[a->n_keys])) {
+        if (!is_whole || !parse_line(line, &a->keys[a->n_keys])) {
             return err_set(e, ERR_BAD_CONFIG, "%s:%d: expected NAME and the key's SHA-256 as 64 hexadecimal digits",
                            path, n);
         }

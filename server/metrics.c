@@ -182,6 +182,31 @@ static void print_process(const struct metrics_state *s, struct buf *b)
     gauge(b, "minivlm_uptime_seconds", "Since the process began.", (double)(clock_us() - s->started_us) * 1e-6);
 }
 
+/* ,name="value" */
+static void label(struct buf *b, const char *name, const char *value)
+{
+    buf_printf(b, ",%s=\"", name);
+    for (; value && *value; value++) {
+        if (*value == '\n') {
+            buf_text(b, "\\n");
+        } else {
+            buf_printf(b, *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
+        }
+    }
+    buf_text(b, "\"");
+}
+
+static void print_build(const struct metrics_state *s, struct buf *b)
+{
+    head(b, "minivlm_build_info", "gauge", "What runs.");
+    buf_printf(b, "minivlm_build_info{version=\"%s\"", MINIVLM_VERSION);
+    label(b, "model", s->has_engine ? s->info.model_name : "");
+    label(b, "model_version", s->has_engine ? s->info.model_version : "");
+    label(b, "isa", s->has_engine ? s->info.isa : "");
+    label(b, "gemm", s->has_engine ? s->info.gemm : "");
+    buf_text(b, "} 1\n");
+}
+
 void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *b)
 {
     print_requests(m, b);
@@ -191,9 +216,6 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     gauge(b, "minivlm_body_bytes", "Bytes of request bodies held.", (double)s->body_bytes);
     gauge(b, "minivlm_ready", "1 while the service takes requests.", s->state == 1);
     counter(b, "minivlm_reloads_total", "Model reloads that succeeded.", (double)s->reloads);
-    head(b, "minivlm_build_info", "gauge", "What runs.");
-    buf_printf(b, "minivlm_build_info{version=\"%s\",model=\"%s\",model_version=\"%s\",isa=\"%s\",gemm=\"%s\"} 1\n",
-               MINIVLM_VERSION, s->has_engine ? s->info.model_name : "", s->has_engine ? s->info.model_version : "",
-               s->has_engine ? s->info.isa : "", s->has_engine ? s->info.gemm : "");
+    print_build(s, b);
     print_process(s, b);
 }

@@ -63,6 +63,10 @@ size_t stream_take(struct stream *s, char *out, size_t n, bool *is_ended)
         s->n_taken += taken;
     }
     *is_ended = s->is_ended && s->n_taken == s->bytes.n;
+    if (s->n_taken == s->bytes.n && !s->bytes.err) {
+        buf_reset(&s->bytes); /* the cap is on what waits */
+        s->n_taken = 0;
+    }
     pthread_mutex_unlock(&s->lock);
     return taken;
 }
