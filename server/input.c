@@ -120,6 +120,12 @@ static bool check_counts(struct input *in, struct input_fault *f)
     if (in->route == INPUT_RETRIEVE && in->n_texts == 0) {
         return input_fail(f, FAULT_BAD_REQUEST, "texts", "no texts: give text=... or \"texts\": [...]");
     }
+    int n_documents = in->is_rerank ? (int)json_array_size(in->documents) : 0;
+    if (in->is_rerank && (in->has_image_documents ? in->n_images != n_documents || in->n_texts != 1
+                                                  : in->n_texts != n_documents || in->n_images != 1)) {
+        return input_fail(f, FAULT_BAD_REQUEST, "documents",
+                          "reranking takes query and documents, no other images or texts");
+    }
     if (in->collection && (in->n_images > 0 || in->n_texts != 1)) {
         return input_fail(f, FAULT_BAD_REQUEST, "collection", "a collection is searched with one text and no image");
     }

@@ -10,7 +10,6 @@ enum { MAX_BOUNDARY = 70, MAX_PART_HEAD = 8192, MAX_PARTS = 1024 };
 
 struct part {
     char name[96];
-    bool has_file_name;
     const char *bytes;
     size_t n;
 };
@@ -36,22 +35,24 @@ static bool take_boundary(const char *content_type, char *out, size_t *n_out, st
     return true;
 }
 
-/* name="..." of a Content-Disposition line. */
-static bool take_quoted(const char *line, size_t n, const char *key, char *out, size_t size)
+/* name="..." or name=... of a Content-Disposition line. */
+static bool take_name(const char *line, size_t n, char *out, size_t size)
 {
-    size_t n_key = strlen(key);
-    for (size_t i = 0; i + n_key < n; i++) {
-        bool is_start = i > 0 && strchr("; \t", line[i - 1]);
-        if (!is_start || strncasecmp(line + i, key, n_key) != 0) {
+    for (size_t i = 1; i + 5 < n; i++) {
+        if (!memchr("; \t", line[i - 1], 3) || strncasecmp(line + i, "name=", 5) != 0) {
             continue;
         }
-        const char *from = line + i + n_key;
-        const char *end = memchr(from, '"', n - i - n_key);
-        if (!end || (size_t)(end - from) >= size) {
+        bool is_quoted = line[i + 5] == '"';
+        const char *from = line + i + 5 + is_quoted, *stop = line + n, *end = from;
+        while (end < stop && !(is_quoted ? *end == '"' : memchr("; \t", *end, 3) != NULL)) {
+            end++;
+        }
+        size_t n_name = (size_t)(end - from);
+        if ((is_quoted && end == stop) || n_name >= size) {
             return false;
         }
-        memcpy(out, from, (size_t)(end - from));
-        out[end - from] = '\0';
+        memcpy(out, from, n_name);
+        out[n_name] = '\0';
         return true;
     }
     return false;
@@ -60,13 +61,11 @@ static bool take_quoted(const char *line, size_t n, const char *key, char *out, 
 static bool take_part_head(const char *head, size_t n, struct part *p)
 {
     const char *end = head + n;
-    char file[512];
     for (const char *line = head; line < end;) {
         const char *stop = memmem(line, (size_t)(end - line), "\r\n", 2);
         size_t n_line = stop ? (size_t)(stop - line) : (size_t)(end - line);
         if (n_line > 20 && strncasecmp(line, "Content-Disposition:", 20) == 0) {
-            p->has_file_name = take_quoted(line, n_line, "filename=\"", file, sizeof(file));
-            return take_quoted(line, n_line, "name=\"", p->name, sizeof(p->name));
+            return take_name(line, n_line, p->name, sizeof(p->name));
         }
         line += n_line + 2;
     }
@@ -94,9 +93,9 @@ bool input_form(struct input *in, const char *content_type, struct input_fault *
     if (!take_boundary(content_type, boundary + 2, &n_boundary, f)) {
         return false;
     }
-    const char *at = in->body.bytes, *end = at + in->body.n;
+    const char *at = in->body.n ? in->body.bytes : "", *end = at + in->body.n;
     if (in->body.n < n_boundary || memcmp(at, boundary + 2, n_boundary) != 0) {
-        at = at ? memmem(at, in->body.n, boundary, n_boundary + 2) : NULL;
+        at = memmem(at, in->body.n, boundary, n_boundary + 2);
         at = at ? at + 2 : NULL;
     }
     for (int i = 0; at && i < MAX_PARTS; i++) {
@@ -106,10 +105,12 @@ bool input_form(struct input *in, const char *content_type, struct input_fault *
             return true;
         }
         const char *head = end - at >= 2 && memcmp(at, "\r\n", 2) == 0 ? at + 2 : NULL;
-        size_t most = head && end - head < MAX_PART_HEAD ? (size_t)(end - head) : MAX_PART_HEAD;
-        const char *blank = head ? memmem(head, most, "\r\n\r\n", 4) : NULL;
-        const char *next = blank ? memmem(blank + 2, (size_t)(end - blank - 2), boundary, n_boundary + 2) : NULL;
-        if (!next || !take_part_head(head, (size_t)(blank - head), &p)) {
+        const char *next = head ? memmem(at, (size_t)(end - at), boundary, n_boundary + 2) : NULL;
+        /* the empty line may end with the CRLF of the next boundary */
+        size_t n_head = next && next > at ? (size_t)(next + 2 - head) : 0;
+        const char *blank =
+            n_head ? memmem(head, n_head < MAX_PART_HEAD ? n_head : MAX_PART_HEAD, "\r\n\r\n", 4) : NULL;
+        if (!blank || !take_part_head(head, (size_t)(blank - head), &p)) {
             return input_fail(f, FAULT_BAD_REQUEST, NULL, "part %d of the form is not complete, or has no name", i + 1);
         }
         p.bytes = blank + 4 <= next ? blank + 4 : next;
