@@ -107,7 +107,7 @@ bool input_form(struct input *in, const char *content_type, struct input_fault *
         const char *head = end - at >= 2 && memcmp(at, "\r\n", 2) == 0 ? at + 2 : NULL;
         const char *next = head ? memmem(at, (size_t)(end - at), boundary, n_boundary + 2) : NULL;
         /* the empty line may end with the CRLF of the next boundary */
-        size_t n_head = next && next > at ? (size_t)(next + 2 - head) : 0;
+        size_t n_head = next ? (size_t)(next + 2 - head) : 0;
         const char *blank =
             n_head ? memmem(head, n_head < MAX_PART_HEAD ? n_head : MAX_PART_HEAD, "\r\n\r\n", 4) : NULL;
         if (!blank || !take_part_head(head, (size_t)(blank - head), &p)) {

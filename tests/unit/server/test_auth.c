@@ -122,6 +122,8 @@ static void test_faults(void)
     check_fault(text, 1);
     snprintf(text, sizeof(text), "a%300s%s\n", " ", hex_of("a")); /* a line longer than a line can be */
     check_fault(text, 1);
+    snprintf(text, sizeof(text), "a %s%300sb\n", hex_of("a"), " "); /* its beginning alone would be one */
+    check_fault(text, 1);
     snprintf(text, sizeof(text), "x%254sa %s\n", " ", hex_of("a")); /* its end alone would be a key */
     check_fault(text, 1);
     snprintf(text, sizeof(text), "%063d %s\n", 1, hex_of("a"));
@@ -135,6 +137,9 @@ static void test_bytes_that_are_no_text(void)
     size_t n = (size_t)snprintf(text, sizeof(text), "a %s\n", hex_of("a"));
     text[1] = '\0';
     CHECK_INT(load(text, n), ERR_BAD_CONFIG);
+    snprintf(text, sizeof(text), "a  %s\n", hex_of("a"));
+    text[2] = '\0'; /* good but for its NUL */
+    CHECK_INT(load(text, n + 1), ERR_BAD_CONFIG);
     CHECK_INT(load("\0\n\0", 3), ERR_BAD_CONFIG);
     CHECK_INT(load("\xff\xfe", 2), ERR_BAD_CONFIG);
 }
