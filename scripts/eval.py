@@ -146,7 +146,8 @@ def found_boxes(row, names: dict[str, int]):
     import torch
     boxes = torch.tensor([r["box"] for r in row["regions"]]).reshape(-1, 4)
     boxes *= 1000 / torch.tensor([row["width"], row["height"]] * 2)
-    return boxes, torch.tensor([r["score"] for r in row["regions"]]), torch.tensor([names[r["label"]] for r in row["regions"]])
+    scores, classes = [r["score"] for r in row["regions"]], [names[r["label"]] for r in row["regions"]]
+    return boxes, torch.tensor(scores), torch.tensor(classes)
 
 
 def detect(args):
@@ -170,7 +171,8 @@ def compare(args):
     truth = caption_truth(args)
     engine = Engine(args.engine, args.model, args.data, args.threads)
     sentences = [c.texts[0] for c in truth[:PARITY_SENTENCES]]
-    return parity.compare(engine, reference(args), [c.image for c in truth], sentences)
+    found = parity.compare(engine, reference(args), [c.image for c in truth], sentences)
+    return {k: float(f"{v:.7g}") if isinstance(v, float) else v for k, v in found.items()}
 
 
 def add_model(p, is_choice=True):
@@ -221,8 +223,7 @@ def arguments():
 def rounded(value):
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) and abs(value) < 1 else \
-        round(value, 2) if isinstance(value, float) else value
+    return round(value, 2) if isinstance(value, float) else value
 
 
 def main():
@@ -233,7 +234,7 @@ def main():
     except EngineError as error:
         sys.exit(f"eval.py: {error}")
     if result is not None:
-        print(json.dumps(rounded(result), indent=2, ensure_ascii=False))
+        print(json.dumps(result if args.command == "parity" else rounded(result), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Reference:
     def captions(self, names, **settings):
         for name in names:
             best = self.model.caption(self.see(name), **settings)[0]
-            yield {"image": name, "caption": self.model.tokenizer.decode(best.tokens), "score": round(best.score, 4)}
+            yield {"image": name, "caption": self.model.tokenizer.decode(best.tokens), "score": best.score}
 
     def answers(self, asked):
         by_image = {}
@@ -46,7 +46,7 @@ class Reference:
             for text, row in zip(many, logits):
                 best = int(row.argmax())
                 yield {"image": name, "question": text, "answer": self.model.labels.answers[best],
-                       "score": round(float(row[best].sigmoid()), 4)}
+                       "score": float(row[best].sigmoid())}
 
     def matches(self, names, sentences):
         """Every picture beside every sentence."""
