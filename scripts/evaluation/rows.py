@@ -28,8 +28,11 @@ def read(path) -> list[dict]:
 
 
 def progress(rows, total: int):
-    """The rows, and on standard error how far they are."""
+    """The rows, and on a terminal how far they are."""
     started, shown = time.time(), 0.0
+    if not sys.stderr.isatty():
+        yield from rows
+        return
     for n, row in enumerate(rows, 1):
         yield row
         now = time.time()
