@@ -53,15 +53,25 @@ class Engine:
         count = 0
         with subprocess.Popen(arguments, cwd=self.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                               encoding="utf-8") as process:
-            threading.Thread(target=feed, args=(process.stdin, lines), daemon=True).start()
-            for count, text in enumerate(process.stdout, 1):
-                row = json.loads(text)
-                if "error" in row:
-                    raise EngineError(f"{row.get('image', 'no image')}: {row['error']['message']}")
-                yield row
+            feeder = threading.Thread(target=feed, args=(process.stdin, lines))
+            feeder.start()
+            try:
+                for count, text in enumerate(process.stdout, 1):
+                    yield checked(json.loads(text))
+            except BaseException:  # GeneratorExit too: nobody wants the rest
+                process.kill()
+                raise
+            finally:
+                feeder.join()
         if process.returncode or count < len(lines):
             raise EngineError(f"minivlm {command} ended with exit code {process.returncode} after {count} of "
                               f"{len(lines)} lines")
+
+
+def checked(row: dict) -> dict:
+    if "error" in row:
+        raise EngineError(f"{row.get('image', 'no image')}: {row['error']['message']}")
+    return row
 
 
 def feed(stdin, lines):
