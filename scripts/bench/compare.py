@@ -3,13 +3,10 @@
 
     scripts/bench/compare.py MODEL_DIR IMAGE [--minivlm build/release/minivlm] [--passes 3] [--rounds 10]
 
-Runs `minivlm bench --json MODEL_DIR IMAGE` and pytorch_eager.py in turn, `--passes` times, and takes the median over the
-passes, so that both meet the same machine. Of what `minivlm bench` prints it reads
-
-    {"engine": "...", "stages": {"regions": {"median_ms": 1.0}, "vqa": {...}, "caption": {...}}}
-
-with the stages as pytorch_eager.py defines them. Speed-ups are against the faster PyTorch variant of each stage. Numbers
-belong in SPEED.md together with machine and command; a test never depends on them."""
+Runs `minivlm bench --json` and pytorch_eager.py in turn, `--passes` times, both on one thread, and takes the median over
+the passes, so that both meet the same machine. The stages are those of pytorch_eager.py, except that the engine resizes
+while it decodes: its `regions` begin with the resized picture. Speed-ups are against the faster PyTorch variant of each
+stage. Numbers belong in SPEED.md together with machine and command; a test never depends on them."""
 import argparse
 import json
 import os
@@ -20,32 +17,35 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 STAGES = ("regions", "vqa", "caption")
+OURS = {"regions": "regions", "vqa": "vqa", "caption greedy": "caption"}  # rows of `minivlm bench`
 
 
-def run_json(command: list[str]) -> dict:
+def run(command: list[str]) -> str:
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     if result.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {result.returncode}")
-    try:
-        return json.loads(result.stdout)
-    except json.JSONDecodeError as error:
-        raise SystemExit(f"{' '.join(command)}: its output is not JSON ({error})") from error
+    return result.stdout
 
 
-def columns(document: dict, fallback: str) -> dict[str, dict[str, float]]:
-    """One program's JSON -> {column: {stage: milliseconds}}"""
-    engine = document.get("engine", fallback)
-    variants = document.get("variants") or {"": document.get("stages", {})}
-    return {f"{engine} {name}".strip(): {s: float(t["median_ms"]) for s, t in stages.items() if s in STAGES}
-            for name, stages in variants.items()}
+def engine_columns(output: str) -> dict[str, dict[str, float]]:
+    """The lines of `minivlm bench --json` -> {column: {stage: milliseconds}}"""
+    found = {row["name"]: row["median"] for row in map(json.loads, output.splitlines())}
+    return {"minivlm": {stage: found[name] for name, stage in OURS.items()}}
 
 
-def collect(commands: dict[str, list[str]], passes: int) -> dict[str, dict[str, list[float]]]:
-    """Runs the commands in turn -> {column: {stage: [milliseconds of each pass]}}"""
+def pytorch_columns(output: str) -> dict[str, dict[str, float]]:
+    """The document of pytorch_eager.py -> {column: {stage: milliseconds}}"""
+    document = json.loads(output)
+    return {f"{document['engine']} {name}": {s: t["median_ms"] for s, t in stages.items()}
+            for name, stages in document["variants"].items()}
+
+
+def collect(programs: list[tuple], passes: int) -> dict[str, dict[str, list[float]]]:
+    """Runs the programs, (command, reader of its output), in turn -> {column: {stage: [milliseconds of each pass]}}"""
     times: dict[str, dict[str, list[float]]] = {}
     for _ in range(passes):
-        for name, command in commands.items():
-            for column, stages in columns(run_json(command), name).items():
+        for command, columns in programs:
+            for column, stages in columns(run(command)).items():
                 for stage, value in stages.items():
                     times.setdefault(column, {}).setdefault(stage, []).append(value)
     return times
@@ -84,15 +84,15 @@ def main() -> None:
     parser.add_argument("image")
     parser.add_argument("--minivlm", default=str(HERE.parents[1] / "build/release/minivlm"))
     parser.add_argument("--passes", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=10, help="of pytorch_eager.py in each pass")
+    parser.add_argument("--rounds", type=int, default=10, help="of each program in each pass")
     parser.add_argument("--json", action="store_true", help="print the passes instead of the table")
     args = parser.parse_args()
     if not pathlib.Path(args.minivlm).exists():
         raise SystemExit(f"{args.minivlm} is not there: cmake --preset release && cmake --build --preset release")
-    commands = {"minivlm": [args.minivlm, "bench", "--json", args.model, args.image],
-                "pytorch": [sys.executable, str(HERE / "pytorch_eager.py"), args.model, args.image,
-                            "--rounds", str(args.rounds)]}
-    times = collect(commands, args.passes)
+    rounds = ["--rounds", str(args.rounds)]
+    ours = [args.minivlm, "bench", "--json", "--threads", "1", *rounds, "--model", args.model, args.image]
+    theirs = [sys.executable, str(HERE / "pytorch_eager.py"), args.model, args.image, *rounds]
+    times = collect([(ours, engine_columns), (theirs, pytorch_columns)], args.passes)
     if args.json:
         print(json.dumps({"machine": machine(), "passes": times}, indent=1))
     else:
