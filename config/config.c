@@ -55,13 +55,29 @@ static void read_variable(struct config *c, const char *name, size_t n_name, con
     config_fault_unknown(given + 8, "environment", faults);
 }
 
+/* What Kubernetes (enableServiceLinks) and Docker links put there for a service named minivlm or minivlm-server:
+   MINIVLM_SERVICE_HOST, MINIVLM_SERVER_PORT=tcp://10.0.0.7:8080, MINIVLM_SERVER_PORT_8080_TCP_ADDR, ... */
+static bool is_service_link(const char *variable, const char *equals)
+{
+    static const char *const marks[] = {"_SERVICE_HOST=", "_SERVICE_PORT=", "_SERVICE_PORT_",
+                                        "_PORT=tcp://",   "_PORT=udp://",   "_PORT=sctp://"};
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        const char *found = strstr(variable, marks[i]);
+        if (found && found < equals) {
+            return true;
+        }
+    }
+    const char *port = strstr(variable, "_PORT_");
+    return port && port < equals && isdigit((unsigned char)port[6]);
+}
+
 static void read_environment(struct config *c, char **environ, struct buf *faults)
 {
     static const char *const others[] = {"MINIVLM_CONFIG=", "MINIVLM_MODEL=", "MINIVLM_TEST_", "MINIVLM_BUILD_",
                                          "MINIVLM_GOLDEN_"};
     for (; environ && *environ; environ++) {
         const char *equals = strchr(*environ, '=');
-        bool is_ours = strncmp(*environ, "MINIVLM_", 8) == 0 && equals;
+        bool is_ours = strncmp(*environ, "MINIVLM_", 8) == 0 && equals && !is_service_link(*environ, equals);
         for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && is_ours; i++) {
             is_ours = strncmp(*environ, others[i], strlen(others[i])) != 0;
         }

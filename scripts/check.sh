@@ -24,7 +24,7 @@ cmake --build --preset tsan
 ctest --preset tsan -R 'engine|server|base' -L unit -j 2
 
 step "release: all tests"
-cmake --preset release -DMINIVLM_TRAINING_TESTS="${MINIVLM_TRAINING_TESTS:-0}" >/dev/null
+cmake --preset release -DMINIVLM_TRAINING_TESTS="${TRAINING_TESTS:-0}" >/dev/null
 cmake --build --preset release
 scripts/check_symbols.sh build/release
 ctest --preset release -j 2

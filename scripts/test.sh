@@ -21,4 +21,4 @@ if [ "$training" = 1 ]; then
     .venv/bin/pip install -q --disable-pip-version-check -r scripts/requirements-reference.txt \
         -r scripts/train/requirements.txt
 fi
-MINIVLM_TRAINING_TESTS=$training exec scripts/check.sh
+TRAINING_TESTS=$training exec scripts/check.sh

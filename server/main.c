@@ -4,6 +4,7 @@
 #include "server/health_client.h"
 #include "server/version.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,8 +50,22 @@ static int serve(struct app *a)
     return app_run(a);
 }
 
+/* Started without standard streams (docker run without a terminal, cron, a careless parent) the first sockets would
+   become descriptors 0 to 2, and libuv refuses to close those. */
+static void open_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = dup(fd);
+    }
+    if (fd > STDERR_FILENO) {
+        close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_streams();
     static struct app app;
     struct config_request request;
     struct buf faults;

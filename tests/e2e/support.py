@@ -34,17 +34,20 @@ class Answer:
 class Server:
     """with Server("--limits.images=2") as s: s.post("/caption", picture)"""
 
-    def __init__(self, *flags, model=TINY, ready=True, env=None):
+    def __init__(self, *flags, model=TINY, ready=True, env=None, **popen):
         command = [str(BUILD / "minivlm-server"), f"--model.dir={model}", "--server.port=0", "--log.format=json",
                    "--log.level=debug", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-                                        env={**os.environ, **(env or {})})
+                                        env={**os.environ, **(env or {})}, **popen)
         self.lines, self.port, self.admin_port = [], None, None
         self.listening = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        if not self.listening.wait(20):
+        if not self.listening.wait(20) or self.port is None:
             self.process.kill()
+            self.process.wait()
+            self.reader.join(5)
+            self.process.stderr.close()
             raise AssertionError("the server did not listen:\n" + "\n".join(map(str, self.lines)))
         if ready:
             self.wait_for("/readyz", 200)

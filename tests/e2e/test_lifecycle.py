@@ -67,6 +67,12 @@ class Start(unittest.TestCase):
             self.assertEqual(s.get("/readyz?max_load=1").status, 200)
             self.assertEqual(s.get("/readyz?max_load=2").status, 400)
 
+    def test_without_standard_streams_beside_a_service_of_its_name(self):
+        env = {"MINIVLM_SERVER_PORT": "tcp://10.0.0.7:8080", "MINIVLM_SERVER_SERVICE_HOST": "10.0.0.7"}
+        with Server(env=env, preexec_fn=lambda: (os.close(0), os.close(1))) as s:
+            self.assertEqual(s.post("/caption", picture()).status, 200)
+            self.assertEqual(s.stop(), 0)
+
     def test_healthcheck_flag(self):
         check = lambda port: subprocess.run([BUILD / "minivlm-server", "--healthcheck", f"--server.port={port}"],
                                             capture_output=True, timeout=10).returncode

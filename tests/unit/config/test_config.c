@@ -139,6 +139,13 @@ static void test_variables(void)
               OK);
     CHECK_INT(config.limits.text_bytes, 1024);
     CHECK_INT(config.server.port, 8080);
+    CHECK_INT(load(NO_ARGS, ENV("MINIVLM_SERVICE_HOST=10.0.0.7", "MINIVLM_SERVICE_PORT=8080",
+                                "MINIVLM_SERVER_SERVICE_PORT_HTTP=8080", "MINIVLM_SERVER_PORT=tcp://10.0.0.7:8080",
+                                "MINIVLM_SERVER_PORT_8080_TCP_ADDR=10.0.0.7", "MINIVLM_PORT=tcp://10.0.0.7:8080")),
+              OK); /* service links */
+    CHECK_INT(config.server.port, 8080);
+    CHECK_INT(load(NO_ARGS, ENV("MINIVLM_SERVER_PROT=_SERVICE_HOST=", "MINIVLM_LOG_PORT_TCP=1")), ERR_BAD_CONFIG);
+    CHECK_INT(n_faults(), 2);
     CHECK_INT(load(NO_ARGS, ENV("MINIVLM_SERVER_PROT=1", "MINIVLM_X=1", "MINIVLM_=1", "MINIVLM_server_port=1")),
               ERR_BAD_CONFIG);
     CHECK_FAULT("environment: server.prot: no such key; did you mean server.port?\n");
