@@ -46,7 +46,10 @@ def score_captions(truth, rows) -> dict:
     found = {name_of(r): r["caption"] for r in rows}
     truth = [c for c in truth if pathlib.PurePath(c.image).name in found]
     candidates = [found[pathlib.PurePath(c.image).name] for c in truth]
-    result = metrics.caption_scores(candidates, [c.texts for c in truth])
+    references = [c.texts for c in truth]
+    result = metrics.caption_scores(candidates, references)
+    result |= metrics.meteor([metrics.tokens(c) for c in candidates],
+                             [[metrics.tokens(t) for t in texts] for texts in references])
     return {**result, "pictures": len(truth), "different captions": len(set(candidates))}
 
 

@@ -2,9 +2,12 @@
 
 BLEU, ROUGE-L and CIDEr-D give the numbers of the public COCO caption tools (tests/python compares them) for the same
 tokens. Tokens here are lower-case words without punctuation, which is what the tools' PTB tokeniser leaves of plain
-captions. METEOR and SPICE need Java tools and are left out."""
+captions. METEOR is the tools' own, where Java and pycocoevalcap are installed; SPICE needs models to download and is left
+out."""
+import importlib.util
 import math
 import re
+import shutil
 from collections import Counter, defaultdict
 
 PUNCTUATION = re.compile(r"[.,:;!?()\[\]{}\"`*_/\\<>|~^]|--|\.\.\.|(?<!\w)'|'(?!\w)")
@@ -110,8 +113,17 @@ class Cider:
         return sum(self.one(i, words) for i, words in enumerate(candidates)) / len(candidates)
 
 
+def meteor(said: list[list[str]], known: list[list[list[str]]]) -> dict[str, float]:
+    """METEOR 1.5 by its own Java program; nothing where it cannot run."""
+    if not shutil.which("java") or not importlib.util.find_spec("pycocoevalcap"):
+        return {}
+    from pycocoevalcap.meteor.meteor import Meteor
+    truth = {i: [" ".join(r) for r in refs] for i, refs in enumerate(known)}
+    return {"METEOR": 100 * Meteor().compute_score(truth, {i: [" ".join(c)] for i, c in enumerate(said)})[0]}
+
+
 def caption_scores(candidates: list[str], references: list[list[str]]) -> dict[str, float]:
-    """All caption metrics in per cent, as papers print them."""
+    """The caption metrics of our own in per cent, as papers print them."""
     said = [tokens(c) for c in candidates]
     known = [[tokens(r) for r in refs] for refs in references]
     b = bleu(said, known)
