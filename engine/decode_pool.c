@@ -111,27 +111,68 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
 /* ---- decoding ---- */
 
 /* Without the lock. */
-static enum err decode_into_slot(struct worker *w, struct flight *f, struct errbuf *error)
+static enum err decode_picture(struct worker *w, const struct job_request *r, bool tolerates_truncated,
+                               struct image *image, struct preprocess_shape *shape, struct errbuf *error)
 {
     const struct engine *e = w->engine;
-    const struct job_request *r = &f->leader->job->request;
     struct image_limits limits = {.max_pixels = e->options.max_pixels,
                                   .max_progressive_pixels = e->options.max_progressive_pixels,
-                                  .tolerate_truncated = f->tolerates_truncated};
+                                  .tolerate_truncated = tolerates_truncated};
+    enum err rc = image_decode(w->decoder, r->image, r->image_bytes, &limits, image, error);
+    if (rc) {
+        return rc;
+    }
+    preprocess_shape(&e->preprocess, image->info.width, image->info.height, shape);
+    size_t floats = (size_t)shape->padded_width * (size_t)shape->padded_height * 3;
+    if (shape->padded_width > e->max_side || shape->padded_height > e->max_side || floats > e->slot_floats) {
+        return err_set(error, ERR_IMAGE_TOO_LARGE, "the image is too narrow: %d x %d pixels", image->info.width,
+                       image->info.height);
+    }
+    return OK;
+}
+
+/* Without the lock. */
+static enum err decode_into_slot(struct worker *w, struct flight *f, struct errbuf *error)
+{
     struct image image;
-    enum err rc = image_decode(w->decoder, r->image, r->image_bytes, &limits, &image, error);
+    enum err rc = decode_picture(w, &f->leader->job->request, f->tolerates_truncated, &image, &f->shape, error);
     if (rc) {
         return rc;
     }
     f->width = image.info.width;
     f->height = image.info.height;
     f->warnings = image.info.warnings;
-    preprocess_shape(&e->preprocess, f->width, f->height, &f->shape);
-    size_t floats = (size_t)f->shape.padded_width * (size_t)f->shape.padded_height * 3;
-    if (f->shape.padded_width > e->max_side || f->shape.padded_height > e->max_side || floats > e->slot_floats) {
-        return err_set(error, ERR_IMAGE_TOO_LARGE, "the image is too narrow: %d x %d pixels", f->width, f->height);
+    return preprocessor_run(w->preprocessor, &image, &f->shape, engine_slot(w->engine, f->slot));
+}
+
+/* With the lock, given up for the work: the whole of a JOB_CHECK. */
+static void check(struct worker *w, struct job_private *j, struct job_list *leaving)
+{
+    struct scheduler *s = &w->engine->scheduler;
+    struct job_result *r = &j->job->result;
+    struct image image;
+    struct preprocess_shape shape;
+    uint64_t from_us = clock_us();
+    figures_begin(s, ENGINE_DECODE, from_us);
+    pthread_mutex_unlock(&s->lock);
+    name_image(j->job);
+    enum err rc = decode_picture(w, &j->job->request, j->job->request.tolerate_truncated, &image, &shape, &r->error);
+    if (!rc) {
+        r->width = image.info.width;
+        r->height = image.info.height;
+        r->warnings = image.info.warnings;
+        r->format = image_format_name(image.info.format);
+        r->orientation = image.info.orientation;
+        r->is_progressive = image.info.progressive;
     }
-    return preprocessor_run(w->preprocessor, &image, &f->shape, engine_slot(e, f->slot));
+    uint64_t now_us = clock_us();
+    r->decode_us = now_us - from_us;
+    pthread_mutex_lock(&s->lock);
+    figures_end(s, ENGINE_DECODE, 1, from_us, now_us);
+    if (rc) {
+        scheduler_fail(j, rc, "decode");
+    }
+    scheduler_finish(s, j, now_us, leaving);
 }
 
 /* With the lock: all members share the error of their picture. */
@@ -186,7 +227,9 @@ static void *run_thread(void *arg)
             scheduler_deliver(s, &leaving);
             continue;
         }
-        if ((j = scheduler_take_prepare(s))) {
+        if ((j = scheduler_take_prepare(s)) && j->job->request.task == JOB_CHECK) {
+            check(w, j, &leaving);
+        } else if (j) {
             prepare(s, j, &leaving);
         } else if ((f = scheduler_take_decode(s))) {
             decode(w, f, &leaving);

@@ -333,7 +333,8 @@ uint64_t engine_forecast(struct engine *e, enum job_task task, bool image_is_cac
     static const enum forecast_task tasks[] = {[JOB_REGIONS] = FORECAST_REGIONS,
                                                [JOB_CAPTION] = FORECAST_CAPTION,
                                                [JOB_VQA] = FORECAST_PAIRS,
-                                               [JOB_RETRIEVE] = FORECAST_PAIRS};
+                                               [JOB_RETRIEVE] = FORECAST_PAIRS,
+                                               [JOB_CHECK] = FORECAST_REGIONS};
     struct scheduler *s = &e->scheduler;
     struct forecast_load load;
     pthread_mutex_lock(&s->lock);

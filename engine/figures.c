@@ -136,7 +136,9 @@ void figures_load(const struct scheduler *s, struct forecast_load *out)
 
 static enum forecast_task forecast_task(enum job_task task)
 {
-    return task == JOB_REGIONS ? FORECAST_REGIONS : task == JOB_CAPTION ? FORECAST_CAPTION : FORECAST_PAIRS;
+    return task == JOB_REGIONS || task == JOB_CHECK ? FORECAST_REGIONS
+           : task == JOB_CAPTION                    ? FORECAST_CAPTION
+                                                    : FORECAST_PAIRS;
 }
 
 uint64_t figures_job_cost_us(const struct scheduler *s, const struct job_request *r)

@@ -118,6 +118,9 @@ static enum err check_image(const struct job_request *r, struct errbuf *why)
     if (r->image && r->features) {
         return err_set(why, ERR_BAD_REQUEST, "a job has either an image or features, not both");
     }
+    if (r->task == JOB_CHECK && !r->image) {
+        return err_set(why, ERR_BAD_REQUEST, "a check needs the bytes of the image");
+    }
     if (r->image && r->image_bytes == 0) {
         return err_set(why, ERR_BAD_REQUEST, "the image is empty");
     }

@@ -19,7 +19,8 @@
 struct engine;
 struct features;
 
-enum job_task { JOB_REGIONS, JOB_CAPTION, JOB_VQA, JOB_RETRIEVE, JOB_TASK_COUNT };
+/* JOB_CHECK only decodes: no look-up, no regions, nothing kept. */
+enum job_task { JOB_REGIONS, JOB_CAPTION, JOB_VQA, JOB_RETRIEVE, JOB_CHECK, JOB_TASK_COUNT };
 enum { JOB_MAX_CAPTIONS = 10, JOB_MAX_TOP_K = 20, JOB_CAPTION_BYTES = 512, JOB_PRIORITIES = 8, JOB_MAX_TOKENS = 64 };
 
 /* Name of an image: SHA-256 of its bytes, or HMAC-SHA-256 when the caller gives a key (one name space per API key). */
@@ -81,6 +82,10 @@ struct job_result {
     int width, height; /* upright */
     uint32_t warnings; /* bits; job_warning_text says what each means */
     enum job_cache_result cache;
+    /* check only */
+    const char *format; /* "jpeg", "png", "webp" */
+    int orientation;    /* EXIF 1..8 */
+    bool is_progressive;
     int n_regions;
     struct job_region *regions;      /* [n_regions], best first */
     const struct features *features; /* valid until the job is reset; NULL on error */

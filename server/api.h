@@ -10,6 +10,7 @@
 void api_caption(struct app *a, struct exchange *x);
 void api_vqa(struct app *a, struct exchange *x);
 void api_retrieve(struct app *a, struct exchange *x);
+void api_image_check(struct app *a, struct exchange *x); /* POST /images/check */
 void api_image_known(struct app *a, struct exchange *x); /* HEAD /images/{id} */
 
 /* api_collections.c */

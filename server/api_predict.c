@@ -246,6 +246,11 @@ void api_retrieve(struct app *a, struct exchange *x)
     begin(a, x, INPUT_RETRIEVE, JOB_RETRIEVE, api_result_retrieve, finish_retrieve);
 }
 
+void api_image_check(struct app *a, struct exchange *x)
+{
+    begin(a, x, INPUT_CHECK, JOB_CHECK, api_result_check, finish_items);
+}
+
 void api_image_known(struct app *a, struct exchange *x)
 {
     char text[80];

@@ -137,3 +137,16 @@ json_t *api_result_retrieve(struct predict *p, const struct job *job, int index)
     }
     return object;
 }
+
+json_t *api_result_check(struct predict *p, const struct job *job, int index)
+{
+    struct engine *e = p->service->engine;
+    const struct job_result *r = &job->result;
+    uint64_t caption_us = engine_forecast(e, JOB_CAPTION, false, 0), vqa_us = engine_forecast(e, JOB_VQA, false, 1);
+    json_t *forecast = json_pack("{s:f, s:f, s:f}", "caption", (double)caption_us / 1000, "vqa", (double)vqa_us / 1000,
+                                 "retrieve", (double)vqa_us / 1000);
+    p->x->cache = NULL; /* nothing was looked up */
+    return json_pack("{s:o, s:s, s:I, s:i, s:b, s:o}", "image", api_result_image(p->x, r), "format", r->format, "bytes",
+                     (json_int_t)p->input.images[index].n_bytes, "orientation", r->orientation, "progressive",
+                     r->is_progressive, "forecast_ms", forecast);
+}

@@ -56,6 +56,7 @@ json_t *api_result_regions(const struct job_result *r);
 json_t *api_result_caption(struct predict *p, const struct job *job, int index);
 json_t *api_result_vqa(struct predict *p, const struct job *job, int index);
 json_t *api_result_retrieve(struct predict *p, const struct job *job, int index);
+json_t *api_result_check(struct predict *p, const struct job *job, int index);
 json_t *api_result_model(const struct predict *p);
 
 #endif

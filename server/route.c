@@ -8,6 +8,7 @@ static const struct route routes[] = {
     {"POST", "/caption", "caption", ROUTE_WORK, api_caption},
     {"POST", "/vqa", "vqa", ROUTE_WORK, api_vqa},
     {"POST", "/retrieve", "retrieve", ROUTE_WORK, api_retrieve},
+    {"POST", "/images/check", "check", ROUTE_WORK, api_image_check},
     {"HEAD", "/images/{}", "images", 0, api_image_known},
     {"GET", "/collections", "collections", 0, api_collections_list},
     {"GET", "/collections/{}", "collections", 0, api_collection_show},

@@ -88,6 +88,28 @@ class Routes(unittest.TestCase):
         self.ask("/caption", secret, {"Cache-Control": "no-store"})
         self.assertEqual(self.server.request("HEAD", "/images/" + hashlib.sha256(secret).hexdigest()).status, 404)
 
+    def test_check_decodes_and_keeps_nothing(self):
+        codec = ROOT / "tests" / "data" / "images" / "codec"
+        turned = (codec / "exif-6.jpg").read_bytes()
+        seen = self.server.post("/images/check", turned, {"Content-Type": "image/jpeg"})
+        self.assertEqual(seen.status, 200, seen.body)
+        self.assertNotIn("X-Cache", seen.headers)
+        got = seen.json
+        self.assertEqual((got["format"], got["orientation"], got["progressive"], got["bytes"]),
+                         ("jpeg", 6, False, len(turned)))
+        self.assertEqual(got["image"]["warnings"], ["turned upright from its EXIF orientation"])
+        self.assertEqual(set(got["forecast_ms"]), {"caption", "vqa", "retrieve"})
+        self.assertEqual(self.server.request("HEAD", "/images/" + got["image"]["id"]).status, 404)
+        known = self.server.post("/caption", turned).json["image"]
+        self.assertEqual(known, got["image"])
+        grey = self.server.post("/images/check", (codec / "grey-progressive.jpg").read_bytes()).json
+        self.assertTrue(grey["progressive"])
+        short = (codec / "no-end-marker.jpg").read_bytes()[:-200]
+        self.assertEqual(self.server.post("/images/check", short).code, "corrupt_image")
+        self.assertTrue(self.server.post("/images/check?tolerate_truncated=true", short).json["image"]["warnings"])
+        self.assertEqual(self.server.post("/images/check", {"image": {"id": known["id"]}}).code, "bad_request")
+        self.assertEqual(self.server.post("/images/check?question=x", turned).code, "bad_request")
+
     def test_several_images_one_bad(self):
         good = base64.b64encode(WAVES).decode()
         bad = base64.b64encode(b"not a picture").decode()

@@ -53,7 +53,7 @@ static void test_tasks(void)
 {
     struct engine *e = open_engine(NULL);
     struct jobs_home home = JOBS_HOME_INIT;
-    for (enum job_task task = 0; task < JOB_TASK_COUNT; task++) {
+    for (enum job_task task = 0; task < JOB_CHECK; task++) {
         struct job *job = new_job(e, &home, task, 0);
         job->request.explain = true;
         jobs_run(e, job);
@@ -595,7 +595,7 @@ static void test_figures(void)
     struct jobs_home home = JOBS_HOME_INIT;
     struct engine_stats s;
     CHECK_INT(engine_forecast(e, JOB_CAPTION, false, 0), 0);
-    for (int task = 0; task < JOB_TASK_COUNT; task++) {
+    for (int task = 0; task < JOB_CHECK; task++) {
         struct job *job = new_job(e, &home, (enum job_task)task, 0);
         jobs_run(e, job);
         job_destroy(job);
