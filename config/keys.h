@@ -37,6 +37,10 @@
       "Address of the admin port.") \
     X(server, admin_port, INT, -1, -1, 65535, NULL, START, \
       "Port for health, metrics, /debug and /admin; -1: health and metrics on the main port, no /debug, no /admin; 0 takes a free one.") \
+    X(server, tls_certificate, TEXT, "", 0, 1023, NULL, START, \
+      "PEM file of the certificate and its chain: the main port speaks HTTPS; empty: plain HTTP.") \
+    X(server, tls_key, TEXT, "", 0, 1023, NULL, START, \
+      "PEM file of the certificate's private key.") \
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
       "Open connections; more are closed at once.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \

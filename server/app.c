@@ -272,10 +272,13 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
         .idle_timeout_ms = (uint64_t)a->config.server.idle_timeout_ms,
         .send_timeout_ms = (uint64_t)a->config.server.send_timeout_ms,
         .max_header_bytes = a->config.server.max_header_bytes,
+        .tls_certificate = a->tls.certificate,
+        .tls_key = a->tls.key,
     };
     enum err rc = http_open(&a->http, a->loop, &o, &handler, e);
     if (!rc && a->config.server.admin_port >= 0) {
         o.is_admin = true;
+        o.tls_certificate = o.tls_key = NULL;
         o.host = a->config.server.admin_host;
         o.port = (int)a->config.server.admin_port;
         o.max_connections = 64;
@@ -291,6 +294,7 @@ static enum err start(struct app *a, struct errbuf *e)
     a->loading_step = "loading the model";
     reply_set_overload_status(strcmp(a->config.server.overload_status, "503") == 0 ? 503 : 429);
     enum err rc = auth_load(&a->auth, a->config.auth.keys_file, e);
+    rc = rc ? rc : tls_load(&a->tls, &a->config, e);
     rc = rc ? rc : history_create(&a->history);
     rc = rc ? rc : loop_create(&a->loop, e);
     if (rc) {
@@ -328,6 +332,7 @@ static void stop(struct app *a)
     service_close(a->service);
     history_destroy(a->history);
     auth_release(&a->auth);
+    tls_release(&a->tls);
 }
 
 int app_run(struct app *a)

@@ -17,6 +17,7 @@
 #include "server/loop.h"
 #include "server/metrics.h"
 #include "server/service.h"
+#include "server/tls.h"
 
 enum app_state { APP_LOADING, APP_READY, APP_LEAVING, APP_DRAINING };
 
@@ -39,6 +40,7 @@ struct app {
     struct service *retired;   /* replaced, with jobs still out */
     struct loader *loader;     /* NULL: nothing is being loaded */
     struct auth auth;
+    struct tls tls;
     struct archive *archive; /* collections; NULL: none */
     struct history *history;
     struct metrics metrics;

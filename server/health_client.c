@@ -38,10 +38,15 @@ static int open_connection(const char *host, const char *port)
 
 int health_client_ask(const struct config *c)
 {
-    char port[16], answer[64] = "";
+    char port[24], answer[64] = "";
     static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    snprintf(port, sizeof(port), "%lld", c->server.port);
-    int fd = open_connection(reachable(c->server.host), port);
+    bool has_tls = c->server.tls_key[0] != '\0';
+    if (has_tls && c->server.admin_port <= 0) {
+        fprintf(stderr, "minivlm-server: with TLS the health check needs the admin port: set server.admin_port\n");
+        return 1;
+    }
+    snprintf(port, sizeof(port), "%lld", has_tls ? c->server.admin_port : c->server.port);
+    int fd = open_connection(reachable(has_tls ? c->server.admin_host : c->server.host), port);
     size_t n = 0;
     if (fd >= 0 && send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(request) - 1) {
         for (ssize_t more = 1; more > 0 && n < sizeof(answer) - 1; n += (size_t)(more > 0 ? more : 0)) {

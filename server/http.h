@@ -36,6 +36,7 @@ struct http_options {
     uint64_t idle_timeout_ms, send_timeout_ms;
     size_t max_header_bytes;
     bool is_admin;
+    const char *tls_certificate, *tls_key; /* PEM texts, borrowed until http_close; NULL: plain HTTP */
 };
 
 MUST_USE enum err http_open(struct http **out, struct loop *l, const struct http_options *options,

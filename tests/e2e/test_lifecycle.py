@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -80,6 +81,50 @@ class Start(unittest.TestCase):
             self.assertEqual(check(s.port), 0)
             port = s.port
         self.assertEqual(check(port), 1)
+
+
+class Tls(unittest.TestCase):
+    def test_https(self):
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, key = folder + "/c.pem", folder + "/k.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                            "-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-days", "1",
+                            "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+            flags = [f"--server.tls_certificate={certificate}", f"--server.tls_key={key}"]
+            with Server(*flags, "--server.admin_port=0", ready=False) as s:
+                trust = ssl.create_default_context(cafile=certificate)
+                connect = lambda: http.client.HTTPSConnection("127.0.0.1", s.port, timeout=20, context=trust)
+                self.wait_until_ready(connect)
+                with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                    answers = list(pool.map(lambda n: self.caption(connect, n % 4), range(16)))
+                self.assertEqual([status for status, _ in answers], [200] * 16)
+                self.assertEqual(answers[:4] * 4, answers)
+                self.assertNotIn(b"200 OK", s.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"))
+                self.assertEqual(s.get("/healthz", admin=True).status, 200)
+                health = [BUILD / "minivlm-server", "--healthcheck", *flags, f"--server.port={s.port}"]
+                self.assertEqual(subprocess.run(health, capture_output=True).returncode, 1)
+                health.append(f"--server.admin_port={s.admin_port}")
+                self.assertEqual(subprocess.run(health, capture_output=True).returncode, 0)
+            for faulty, words in ((flags[:1], "tls_key is not given"), ([flags[0], f"--server.tls_key={certificate}"], "PEM"),
+                                  ([flags[0], f"--server.tls_key={__file__}"], "PEM"),
+                                  ([flags[0], "--server.tls_key=/nowhere"], "/nowhere")):
+                code, stderr = Start.refuse(self, f"--model.dir={TINY}", *faulty)
+                self.assertEqual(code, 1, stderr)
+                self.assertIn(words, stderr)
+
+    def caption(self, connect, n):
+        with contextlib.closing(connect()) as c:
+            c.request("POST", "/caption", picture(n))
+            answer = c.getresponse()
+            return answer.status, answer.read()
+
+    def wait_until_ready(self, connect):
+        end, status = time.monotonic() + 20, 0
+        while status != 200:
+            self.assertLess(time.monotonic(), end)
+            with contextlib.closing(connect()) as c:
+                c.request("GET", "/readyz")
+                status = c.getresponse().status
 
 
 class Leaving(unittest.TestCase):
