@@ -155,7 +155,7 @@ int exchange_priority(const struct exchange *x)
     for (; text && *text; text += strcspn(text, ","), text += *text == ',') {
         text += strspn(text, " \t");
         if (text[0] == 'u' && text[1] == '=' && text[2] >= '0' && text[2] <= '7' &&
-            (!text[3] || strchr(", \t", text[3]))) {
+            (!text[3] || strchr(",; \t", text[3]))) {
             return text[2] - '0';
         }
     }

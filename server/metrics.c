@@ -48,7 +48,6 @@ void metrics_take(struct metrics *m, const struct exchange *x, uint64_t now_us)
         m->rejected[f] += strcmp(reply_fault_code((enum fault)f), x->error_code) == 0;
     }
     m->client_gone += x->status == 499;
-    m->deadline_passed += x->status == 504;
 }
 
 /* ---- printing ---- */

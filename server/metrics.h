@@ -24,8 +24,7 @@ struct metrics {
     } routes[METRICS_ROUTES];
     struct metrics_histogram stages[ENGINE_STAGE_COUNT], queue;
     uint64_t rejected[FAULT_COUNT];
-    uint64_t client_gone, deadline_passed;
-    uint64_t bytes_in, bytes_out;
+    uint64_t client_gone;
 };
 
 /* An exchange has ended. */

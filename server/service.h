@@ -38,7 +38,8 @@ MUST_USE enum err service_open(struct service **out, const struct engine_options
                                struct errbuf *e);
 /* All slots must be back. NULL is fine. */
 void service_close(struct service *s);
-/* Runs each task once on a made-up picture, so that the first caller does not pay for cold memory. */
+/* Runs each task twice on a made-up picture: the first caller does not pay for cold memory, and an engine whose scores
+ * are no numbers, or other ones the second time, is an error. */
 MUST_USE enum err service_warm_up(struct service *s, struct errbuf *e);
 
 struct service_slot *service_take(struct service *s); /* NULL: none is free */

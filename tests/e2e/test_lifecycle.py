@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
 import threading
@@ -55,6 +56,21 @@ class Start(unittest.TestCase):
             code, stderr = self.refuse(f"--model.dir={copy}")
             self.assertEqual(code, 1)
             self.assertIn("sha256", stderr.lower().replace("-", ""))
+
+    def test_a_model_that_computes_no_numbers_never_serves(self):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = pathlib.Path(folder) / "m"
+            shutil.copytree(TINY, copy)
+            weights = bytearray((copy / "model.safetensors").read_bytes())
+            length = int.from_bytes(weights[:8], "little")
+            tensor = json.loads(weights[8:8 + length])["fusion.embeddings.norm.weight"]
+            begin, end = (8 + length + at for at in tensor["data_offsets"])
+            self.assertEqual(tensor["dtype"], "F32")
+            weights[begin:end] = struct.pack("<f", 3e38) * ((end - begin) // 4)
+            (copy / "model.safetensors").write_bytes(weights)
+            code, stderr = self.refuse(f"--model.dir={copy}", "--model.verify=false")
+            self.assertEqual(code, 1)
+            self.assertIn("warm-up failed", stderr)
 
     def test_health_is_there_before_the_model(self):
         with Server(model=BASE, ready=False) as s:

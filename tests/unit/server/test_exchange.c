@@ -205,7 +205,7 @@ static void test_priorities(void)
         {NULL, 3},    {"", 3},      {"u=0", 0},    {"u=7", 7},       {"u=8", 3},    {"u=-1", 3},   {"u=10", 3},
         {"u=", 3},    {"u", 3},     {"i", 3},      {"i, u=1", 1},    {"i,u=2", 2},  {"u=4, i", 4}, {"u=5 ,i", 5},
         {"  u=6", 6}, {"u = 1", 3}, {"U=1", 3},    {"xu=1", 3},      {",,,u=1", 1}, {",", 3},      {"u=x, u=2", 2},
-        {"u=1\t", 1}, {"u=1.0", 3}, {"urgent", 3}, {"a=\"u=1\"", 3}, {"u=9,", 3},
+        {"u=1\t", 1}, {"u=1.0", 3}, {"urgent", 3}, {"a=\"u=1\"", 3}, {"u=9,", 3},   {"u=1;x", 1},  {"i;u=2", 3},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct exchange x = {.headers[HEADER_PRIORITY] = cases[i].text};
