@@ -6,6 +6,7 @@
 #include "engine/decode_pool.h"
 #include "engine/engine_private.h"
 #include "engine/figures.h"
+#include "engine/model/regions.h"
 #include "engine/runner.h"
 
 #include <string.h>
@@ -306,6 +307,11 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .max_tokens = c->caption.max_tokens,
         .length_penalty = c->caption.length_penalty,
     };
+}
+
+void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out)
+{
+    regions_leave_out(e->model, from, index, out);
 }
 
 bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes)

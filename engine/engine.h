@@ -65,6 +65,8 @@ struct engine_info {
     float length_penalty;
 };
 void engine_info(const struct engine *e, struct engine_info *out);
+/* features_bytes of `from` without its region `index`, as if it had not been found. */
+void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out);
 bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes);
 
 /* ---- cache ---- */

@@ -397,7 +397,7 @@ static void search_finish(struct predict *p)
     mem_free(order);
     reply_json(p->x, 200,
                json_pack("{s:o, s:I, s:i, s:I, s:o}", "results", results, "scanned", (json_int_t)f->hits.n_scanned,
-                         "reranked", n, "stale", (json_int_t)f->hits.n_stale, "model", api_result_model(p)));
+                         "reranked", n, "stale", (json_int_t)f->hits.n_stale, "model", api_result_model(p->service)));
 }
 
 static void search_release(struct predict *p)
@@ -412,8 +412,8 @@ static void search_release(struct predict *p)
 static void reply_nothing(struct task *t)
 {
     reply_json(t->x, 200,
-               json_pack("{s:[], s:I, s:i, s:I, s:s}", "results", "scanned", (json_int_t)t->hits.n_scanned, "reranked",
-                         0, "stale", (json_int_t)t->hits.n_stale, "model", t->app->service->info.model_name));
+               json_pack("{s:[], s:I, s:i, s:I, s:o}", "results", "scanned", (json_int_t)t->hits.n_scanned, "reranked",
+                         0, "stale", (json_int_t)t->hits.n_stale, "model", api_result_model(t->app->service)));
 }
 
 static bool take_features(struct predict *p, struct found *f)

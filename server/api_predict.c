@@ -2,6 +2,7 @@
 
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
+#include "server/occlusion.h"
 #include "server/predict.h"
 #include "server/route.h"
 #include "server/stream.h"
@@ -25,13 +26,22 @@ static void add_headers(struct predict *p)
     x->n_texts = p->input.n_texts;
 }
 
+static void answer(struct predict *p, json_t *object)
+{
+    add_headers(p);
+    if (p->input.occlusion && object) {
+        occlusion_begin(p, object, p->items[0]);
+    } else {
+        reply_json(p->x, 200, object);
+    }
+}
+
 /* ---- caption and vqa ---- */
 
 /* One image sent alone is the answer; a list gives results[]. */
 static void finish_items(struct predict *p)
 {
     json_t *object;
-    add_headers(p);
     if (p->n_items == 1 && !p->input.has_image_list) {
         object = json_incref(p->items[0]);
     } else {
@@ -42,9 +52,9 @@ static void finish_items(struct predict *p)
         object = json_pack("{s:o}", "results", list);
     }
     if (object) {
-        json_object_set_new(object, "model", api_result_model(p));
+        json_object_set_new(object, "model", api_result_model(p->service));
     }
-    reply_json(p->x, 200, object);
+    answer(p, object);
 }
 
 /* The last event of a stream: the whole answer, or the error. */
@@ -67,7 +77,7 @@ static void finish_stream(struct predict *p)
     buf_init(&b, (size_t)1 << 20);
     buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
     if (p->items[0]) {
-        json_object_set_new(p->items[0], "model", api_result_model(p));
+        json_object_set_new(p->items[0], "model", api_result_model(p->service));
         reply_dump(p->items[0], &b);
     }
     buf_text(&b, "\n\n");
@@ -166,11 +176,9 @@ static void finish_retrieve(struct predict *p)
     for (int i = 0; i < p->n_items; i++) {
         json_array_append(images, p->items[i]);
     }
-    add_headers(p);
-    reply_json(p->x, 200,
-               hits ? json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(p), "results", results, "images", images,
-                                "model", api_result_model(p))
-                    : NULL);
+    answer(p, hits ? json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(p), "results", results, "images", images,
+                               "model", api_result_model(p->service))
+                   : NULL);
     mem_free(hits);
 }
 
@@ -191,7 +199,8 @@ static void finish_rerank(struct predict *p)
         json_array_append_new(results, result);
     }
     add_headers(p);
-    reply_json(p->x, 200, hits ? json_pack("{s:o, s:o}", "results", results, "model", api_result_model(p)) : NULL);
+    reply_json(p->x, 200,
+               hits ? json_pack("{s:o, s:o}", "results", results, "model", api_result_model(p->service)) : NULL);
     mem_free(hits);
 }
 

@@ -1,10 +1,11 @@
 #include "server/predict.h"
 
 #include "engine/base/sha256.h"
+#include "server/occlusion.h"
 
-json_t *api_result_model(const struct predict *p)
+json_t *api_result_model(const struct service *s)
 {
-    return json_sprintf("%s-%s", p->service->info.model_name, p->service->info.model_version);
+    return json_sprintf("%s-%s", s->info.model_name, s->info.model_version);
 }
 
 json_t *api_result_image(const struct exchange *x, const struct job_result *r)
@@ -49,9 +50,19 @@ static json_t *weights(const struct job_result *r, int text)
     return list;
 }
 
+/* What a second round needs; without memory for it there is no answer. */
+static json_t *keep(struct predict *p, const struct job *job, json_t *object)
+{
+    if (object && p->input.occlusion && !occlusion_keep(p, job)) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
 static void add_common(struct predict *p, json_t *object, const struct job_result *r)
 {
-    if (p->input.regions || p->input.explain) {
+    if (p->input.regions || p->input.explain || p->input.occlusion) {
         json_object_set_new(object, "regions", api_result_regions(r));
     }
     json_object_set_new(object, "image", api_result_image(p->x, r));
@@ -74,11 +85,12 @@ json_t *api_result_caption(struct predict *p, const struct job *job, int index)
         return NULL;
     }
     if (p->input.explain && r->region_weights) {
-        json_object_set_new(object, "explain", json_pack("{s:o}", "region_weights", weights(r, 0)));
+        json_object_set_new(object, "explain",
+                            json_pack("{s:s, s:o}", "method", "attention", "region_weights", weights(r, 0)));
     }
     add_common(p, object, r);
     json_object_set_new(object, "usage", json_pack("{s:i, s:i}", "regions", r->n_regions, "tokens", n_tokens));
-    return object;
+    return keep(p, job, object);
 }
 
 static json_t *answer(struct predict *p, const struct job *job, int text)
@@ -94,7 +106,8 @@ static json_t *answer(struct predict *p, const struct job *job, int text)
         json_pack("{s:s#, s:s, s:f, s:o}", "question", p->input.texts[text], (int)p->input.text_bytes[text], "answer",
                   found[0].answer, "score", (double)found[0].score, "answers", list);
     if (object && p->input.explain && r->region_weights) {
-        json_object_set_new(object, "explain", json_pack("{s:o}", "region_weights", weights(r, text)));
+        json_object_set_new(object, "explain",
+                            json_pack("{s:s, s:o}", "method", "attention", "region_weights", weights(r, text)));
     }
     return object;
 }
@@ -115,7 +128,7 @@ json_t *api_result_vqa(struct predict *p, const struct job *job, int index)
     if (object) {
         add_common(p, object, &job->result);
     }
-    return object;
+    return keep(p, job, object);
 }
 
 json_t *api_result_retrieve(struct predict *p, const struct job *job, int index)
@@ -125,7 +138,7 @@ json_t *api_result_retrieve(struct predict *p, const struct job *job, int index)
         p->scores[index * p->input.n_texts + i] = r->scores[i];
     }
     json_t *object = api_result_image(p->x, r);
-    if (object && (p->input.regions || p->input.explain)) {
+    if (object && (p->input.regions || p->input.explain || p->input.occlusion)) {
         json_object_set_new(object, "regions", api_result_regions(r));
     }
     if (object && p->input.explain && r->region_weights) {
@@ -133,9 +146,9 @@ json_t *api_result_retrieve(struct predict *p, const struct job *job, int index)
         for (int i = 0; i < p->input.n_texts; i++) {
             json_array_append_new(list, weights(r, i));
         }
-        json_object_set_new(object, "explain", json_pack("{s:o}", "region_weights", list));
+        json_object_set_new(object, "explain", json_pack("{s:s, s:o}", "method", "attention", "region_weights", list));
     }
-    return object;
+    return keep(p, job, object);
 }
 
 json_t *api_result_check(struct predict *p, const struct job *job, int index)

@@ -132,6 +132,10 @@ static bool check_counts(struct input *in, struct input_fault *f)
     if ((in->route == INPUT_CHECK || in->route == INPUT_STORE) && in->n_images != 1) {
         return input_fail(f, FAULT_BAD_REQUEST, "image", "one image at a time");
     }
+    if (in->occlusion && (in->n_images != 1 || in->is_rerank || in->stream)) {
+        return input_fail(f, FAULT_BAD_REQUEST, "explain",
+                          "explain=occlusion works with one image, without documents and stream");
+    }
     long long pairs = (long long)in->n_images * (in->n_texts > 0 ? in->n_texts : 1);
     if (pairs > in->limits->limits.pairs) {
         return input_fail(f, FAULT_TOO_MANY_INPUTS, "texts", "%d images times %d texts are more than %lld pairs",

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_INT, KIND_REAL, KIND_BOOL, KIND_TEXT, KIND_COLLECTION, KIND_TIMEOUT };
+enum kind { KIND_INT, KIND_REAL, KIND_BOOL, KIND_TEXT, KIND_COLLECTION, KIND_TIMEOUT, KIND_EXPLAIN };
 
 struct param {
     const char *name;
@@ -29,7 +29,7 @@ static const struct param params[] = {
     {"top_k", KIND_INT, INPUT_VQA, offsetof(struct input, top_k), 1, JOB_MAX_TOP_K},
     {"top_k", KIND_INT, INPUT_RETRIEVE, offsetof(struct input, top_k), 1, INT_MAX},
     {"regions", KIND_BOOL, ANSWERS, offsetof(struct input, regions), 0, 1},
-    {"explain", KIND_BOOL, ANSWERS, offsetof(struct input, explain), 0, 1},
+    {"explain", KIND_EXPLAIN, ANSWERS, offsetof(struct input, explain), 0, 1},
     {"tolerate_truncated", KIND_BOOL, ALL, offsetof(struct input, tolerate_truncated), 0, 1},
     {"timeout_ms", KIND_TIMEOUT, ALL, 0, 1, 1e12},
     {"question", KIND_TEXT, INPUT_VQA, 0, 0, 0},
@@ -84,6 +84,15 @@ static bool set_bool(struct input *in, const struct param *p, bool value)
     return true;
 }
 
+/* true, false, "attention" (which true means) or "occlusion". */
+static bool set_explain(struct input *in, const char *value, struct input_fault *f)
+{
+    in->occlusion = strcmp(value, "occlusion") == 0;
+    in->explain = strcmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcmp(value, "attention") == 0;
+    return in->occlusion || in->explain || strcmp(value, "false") == 0 || strcmp(value, "0") == 0 ||
+           input_fail(f, FAULT_BAD_REQUEST, "explain", "explain must be true, false, attention or occlusion");
+}
+
 static bool set_text(struct input *in, const struct param *p, const char *text, size_t n, struct input_fault *f)
 {
     if (p->kind == KIND_COLLECTION) {
@@ -109,6 +118,9 @@ bool input_param_text(struct input *in, const char *name, const char *value, siz
     }
     if (strlen(value) != n) {
         return input_fail(f, FAULT_BAD_REQUEST, name, "%s has a NUL byte", name);
+    }
+    if (p->kind == KIND_EXPLAIN) {
+        return set_explain(in, value, f);
     }
     if (p->kind == KIND_BOOL) {
         bool is_true = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
@@ -161,6 +173,13 @@ bool input_param_json(struct input *in, const char *name, const json_t *value, b
             return input_fail(f, FAULT_BAD_REQUEST, name, "%s must be a string", name);
         }
         return set_text(in, p, json_string_value(value), json_string_length(value), f);
+    case KIND_EXPLAIN:
+        return set_explain(in,
+                           json_is_string(value)  ? json_string_value(value)
+                           : json_is_true(value)  ? "true"
+                           : json_is_false(value) ? "false"
+                                                  : "",
+                           f);
     case KIND_BOOL:
         return json_is_boolean(value) ? set_bool(in, p, json_is_true(value))
                                       : input_fail(f, FAULT_BAD_REQUEST, name, "%s must be true or false", name);

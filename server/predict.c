@@ -59,6 +59,23 @@ struct predict *predict_create(struct app *a, struct exchange *x, struct input *
     return p;
 }
 
+struct predict *predict_follow(struct predict *first, struct input *in, enum job_task task, int n_items)
+{
+    struct exchange *x = first->x;
+    int n_images = x->n_images, n_texts = x->n_texts;
+    struct predict *p = predict_create(first->app, x, in, task, n_items);
+    if (p) {
+        p->service = first->service;
+        p->is_counted = first->is_counted;
+        p->reserved_bytes = first->reserved_bytes;
+        first->is_counted = false;
+        first->reserved_bytes = 0;
+        x->n_images = n_images;
+        x->n_texts = n_texts;
+    }
+    return p;
+}
+
 void predict_destroy(struct predict *p)
 {
     if (p->x && p->x->work == p) {

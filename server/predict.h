@@ -40,6 +40,8 @@ struct predict {
 
 /* Takes over the input. Answers the exchange itself when there is no memory. */
 struct predict *predict_create(struct app *a, struct exchange *x, struct input *in, enum job_task task, int n_items);
+/* A second round of the same request: takes over the input and the first one's place in the admission gate. */
+struct predict *predict_follow(struct predict *first, struct input *in, enum job_task task, int n_items);
 void predict_begin(struct predict *p);
 /* Frees a predict whose work never began or is over. */
 void predict_destroy(struct predict *p);
@@ -57,6 +59,6 @@ json_t *api_result_caption(struct predict *p, const struct job *job, int index);
 json_t *api_result_vqa(struct predict *p, const struct job *job, int index);
 json_t *api_result_retrieve(struct predict *p, const struct job *job, int index);
 json_t *api_result_check(struct predict *p, const struct job *job, int index);
-json_t *api_result_model(const struct predict *p);
+json_t *api_result_model(const struct service *s);
 
 #endif

@@ -178,3 +178,16 @@ void regions_write(const struct regions *r, const struct model *m, const struct 
     }
     write_tags(m, out);
 }
+
+void regions_leave_out(const struct model *m, const struct features *from, int index, struct features *out)
+{
+    BUG_ON(index < 0 || index >= from->n_regions);
+    memcpy(out, from, features_bytes(model_config(m)));
+    size_t after = (size_t)(from->n_regions - 1 - index), dim = (size_t)from->dim;
+    struct region *regions = features_regions(out);
+    float *vectors = features_vectors(out);
+    memmove(regions + index, regions + index + 1, after * sizeof(*regions));
+    memmove(vectors + (size_t)index * dim, vectors + (size_t)(index + 1) * dim, after * dim * sizeof(*vectors));
+    out->n_regions--;
+    write_tags(m, out);
+}

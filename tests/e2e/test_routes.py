@@ -150,6 +150,32 @@ class Routes(unittest.TestCase):
         self.assertAlmostEqual(sum(answer["explain"]["region_weights"]), 1.0, places=3)
         self.assertEqual(len(answer["explain"]["region_weights"]), len(answer["regions"]))
 
+    def test_explain_by_leaving_regions_out(self):
+        for path, place in (("/caption?", lambda a: a), ("/vqa?question=what%3F&", lambda a: a),
+                            ("/vqa?question=what%3F&question=where%3F&", lambda a: a["results"][1]),
+                            ("/retrieve?text=a+dog&", lambda a: a["images"][0])):
+            plain = self.ask(path + "regions=true", WAVES).json
+            answer = self.ask(path + "explain=occlusion", WAVES)
+            got = answer.json
+            explain = place(got).pop("explain")
+            for other in got.get("results", []):
+                other.pop("explain", None)
+            self.assertEqual(got, plain)
+            self.assertEqual(explain["method"], "occlusion")
+            weights = explain["region_weights"]
+            weights = weights[0] if path.startswith("/retrieve") else weights
+            regions = (got["images"][0] if path.startswith("/retrieve") else got)["regions"]
+            self.assertEqual(len(weights), len(regions))
+            self.assertTrue(any(weights))
+            self.assertEqual(answer.headers["X-Cache"], "regions")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            same = list(pool.map(lambda _: self.ask("/caption?explain=occlusion", WAVES).body, range(16)))
+        self.assertEqual(len(set(same)), 1)
+        images = [base64.b64encode(i).decode() for i in (WAVES, DISCS)]
+        for body in ({"images": images, "explain": "occlusion"}, {"image": images[0], "explain": "maybe"},
+                     {"image": images[0], "explain": 1}, {"image": images[0], "explain": "occlusion", "stream": True}):
+            self.assertEqual(self.ask("/caption", body, status=400).json["error"]["param"], "explain")
+
     def test_stream_ends_with_the_whole_answer(self):
         answer = self.ask("/caption?stream=true", WAVES)
         self.assertTrue(answer.headers["Content-Type"].startswith("text/event-stream"))

@@ -8,6 +8,7 @@
 
 #include "engine/base/mem.h"
 #include "engine/model/model.h"
+#include "engine/model/regions.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -234,6 +235,14 @@ struct region *features_regions(struct features *f)
 const struct region *features_regions_const(const struct features *f)
 {
     return (const struct region *)(const void *)f->data;
+}
+
+/* As many regions but one; which one makes no difference here. */
+void regions_leave_out(const struct model *m, const struct features *from, int index, struct features *out)
+{
+    (void)index;
+    memcpy(out, from, features_bytes(model_config(m)));
+    out->n_regions--;
 }
 
 /* ---- sessions ---- */

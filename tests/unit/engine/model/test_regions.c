@@ -189,6 +189,29 @@ static void test_writing(const struct model *m, struct features *f)
     CHECK(f->n_tags == 0 && f->n_regions == 0 && f->width == 180 && f->height == 240);
 }
 
+static void test_leaving_out(const struct model *m, struct features *f)
+{
+    static const int labels[] = {2, 7, 2, 12}; /* dog, traffic light, dog, café table */
+    static const char *const tags[] = {"traffic light dog café table", "dog café table", "dog traffic light café table",
+                                       "dog traffic light"};
+    const float scores[] = {0.9F, 0.85F, 0.8F, 0.75F};
+    struct features *out = calloc(1, features_bytes(model_config(m)));
+    write_regions(m, f, labels, scores, 4);
+    for (int index = 0; out && index < 4; index++) {
+        regions_leave_out(m, f, index, out);
+        CHECK(features_valid(out, features_bytes(model_config(m)), model_config(m)));
+        CHECK_INT(out->n_regions, 3);
+        check_tags(m, out, tags[index]);
+        for (int i = 0; i < 3; i++) {
+            int from = i + (i >= index);
+            CHECK_INT(features_regions_const(out)[i].label, labels[from]);
+            CHECK_NEAR(features_vectors_const(out)[(size_t)i * (size_t)f->dim], from, 0.0);
+        }
+    }
+    CHECK_INT(f->n_regions, 4);
+    free(out);
+}
+
 /* All labels together have more tokens than tags_length - 1 takes. */
 static void test_cut(const struct model *m, struct features *f)
 {
@@ -226,6 +249,7 @@ int main(void)
         test_not_finite();
         test_levels();
         test_writing(m, f);
+        test_leaving_out(m, f);
         test_cut(m, f);
     } else {
         CHECK(!"memory and model are there");
