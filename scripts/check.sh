@@ -22,6 +22,7 @@ step "thread sanitizer: everything with threads"
 cmake --preset tsan >/dev/null
 cmake --build --preset tsan
 ctest --preset tsan -R 'engine|server|base' -L unit -j 2
+ctest --preset tsan -R 'e2e/test_(routes|collections)'
 
 step "release: all tests"
 cmake --preset release -DMINIVLM_TRAINING_TESTS="${TRAINING_TESTS:-0}" >/dev/null
