@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|container
 # Needs root (or sudo) only when something is missing.
 set -euo pipefail
 
 build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libuv1-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev libwebp-dev libopenblas-dev nettle-dev libsqlite3-dev
     ca-certificates curl)
-test_packages=(clang-format python3 python3-venv)
+test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl)
+container_packages=(buildah crun curl mmdebstrap procps)
+command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well
 
 case "${1:-}" in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+container) packages=("${container_packages[@]}") ;;
 *)
-    echo "usage: $0 build|test" >&2
+    echo "usage: $0 build|test|container" >&2
     exit 2
     ;;
 esac
