@@ -1,11 +1,12 @@
-"""All stages of a recipe, one after the other: caches, TEE, scenes, fusion, export.
+"""All stages of a recipe, one after the other: caches, TEE, scenes, fusion, minimum risk, export.
 
 A stage whose result exists is skipped; a stage that was stopped goes on from its last checkpoint."""
 import argparse
 import pathlib
 
+from evaluation.engine import Engine
 from minivlm import weights
-from train import cache, convert, export, fuse, recipe, scenes, tee
+from train import cache, convert, export, fuse, recipe, risk, scenes, tee
 
 
 def sets_of(root) -> list[str]:
@@ -20,6 +21,19 @@ def make_scenes(r, root, cached, tee_file, out):
     scenes.build(seer, images, taps, files, out, config.image.size, config.roi.max_regions, mirrored)
 
 
+def lower_risk(r, root, work, engine) -> pathlib.Path:
+    """The stage after the fusion -> its checkpoint."""
+    if not (work / "candidates.jsonl").exists():
+        make_model(r, work / "all/final.pt", work / "speaker")
+        part = work / "candidates.part"
+        risk.write_candidates(Engine(engine, work / "speaker", root), root, part, r["risk"]["candidates"])
+        part.rename(work / "candidates.jsonl")
+    if not (work / "risk/final.pt").exists():
+        risk.train(r, root, work / "scenes", work / "all/final.pt", work / "candidates.jsonl", work / "risk",
+                   minutes=r["risk"].get("minutes"), steps=r["risk"].get("steps"))
+    return work / "risk/final.pt"
+
+
 def make_model(r, checkpoint, out, kind="int8"):
     model, config = export.load(r, checkpoint)
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
@@ -27,7 +41,7 @@ def make_model(r, checkpoint, out, kind="int8"):
     weights.export(model, config, out, export.kind_of(kind), model.tokenizer.tokens, labels, card)
 
 
-def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path) -> None:
+def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engine) -> None:
     stage = r["fuse"]["all"]
     if r.get("sources") and not (work / "converted").exists():
         convert.convert(r, root)
@@ -43,7 +57,7 @@ def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path) -> N
     if not (work / "all/final.pt").exists():
         fuse.train(r, "all", root, work / "scenes", work / "all", work / "tee/tee.pt", work / "tee/words.pt",
                    minutes=stage.get("minutes"), steps=stage.get("steps"))
-    make_model(r, work / "all/final.pt", out)
+    make_model(r, lower_risk(r, root, work, engine) if "risk" in r else work / "all/final.pt", out)
 
 
 def main():
@@ -52,10 +66,11 @@ def main():
     p.add_argument("--data", required=True, type=pathlib.Path)
     p.add_argument("--work", required=True, type=pathlib.Path, help="caches, checkpoints and logs")
     p.add_argument("--out", required=True, type=pathlib.Path, help="model directory to write")
+    p.add_argument("--engine", default="build/release/minivlm", help="the C program that speaks for the last stage")
     args = p.parse_args()
     r = recipe.load(args.recipe)
     recipe.prepare(r)
-    run(r, args.data, args.work, args.out)
+    run(r, args.data, args.work, args.out, args.engine)
 
 
 if __name__ == "__main__":

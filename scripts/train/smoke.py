@@ -1,4 +1,4 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, export, evaluation. Under two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, minimum risk, export, evaluation. Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -12,8 +12,9 @@ import tempfile
 import torch
 from PIL import Image, ImageDraw
 
+from evaluation import metrics, predict
 from minivlm import MiniVLM, weights
-from train import cache, data, export, fuse, scenes, tee
+from train import cache, data, export, fuse, risk, scenes, tee
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}
 SHAPES = ("ball", "box")
@@ -31,7 +32,9 @@ RECIPE = {
         "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0}},
     "tee": {"lr": 0.003, "regions": 12, "words": 12, "mix": [4, 0, 4], "validate": 4, "validate_every": 1000},
     "fuse": {"all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
-                     "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}}}
+                     "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}},
+    "risk": {"lr": 0.002, "alpha": 1.0, "average": 0.9, "blend": 0.5,
+             "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}}}
 
 
 def draw(rng, file):
@@ -78,7 +81,7 @@ def write_recipe(folder: pathlib.Path) -> dict:
     return r
 
 
-def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150) -> dict:
+def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_steps=80) -> dict:
     """All stages -> scores and the losses before and after."""
     torch.manual_seed(1)
     root, cached = folder / "data", folder / "cache"
@@ -91,11 +94,15 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150) -> dict
     scenes.build(seer, images, cache.open_taps(r, cached), files, folder / "scenes", 64, 6, mirrored, compiled=False)
     fuse.train(r, "all", root, folder / "scenes", folder / "all", folder / "tee/tee.pt", folder / "tee/words.pt",
                steps=fuse_steps)
-    model, config = export.load(r, folder / "all/final.pt")
+    speaker = predict.Reference(export.load(r, folder / "all/final.pt")[0], root)
+    risk.write_candidates(speaker, root, folder / "candidates.jsonl", 3)
+    risk.train(r, root, folder / "scenes", folder / "all/final.pt", folder / "candidates.jsonl", folder / "risk",
+               steps=risk_steps)
+    model, config = export.load(r, folder / "risk/final.pt")
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("int8"), model.tokenizer.tokens, labels, "smoke\n")
     scores = evaluate(folder / "model", root, folder)
-    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "all")}
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "all", "risk")}
     return scores
 
 
@@ -106,7 +113,7 @@ def lines(path) -> list[dict]:
 def fall(log) -> dict:
     """First and last value of every loss in a log."""
     rows = lines(log)
-    names = [k for k in ("loss", "caption", "vqa", "retrieve") if any(k in row for row in rows)]
+    names = [k for k in ("loss", "caption", "vqa", "retrieve", "risk") if any(k in row for row in rows)]
     out = {}
     for name in names:
         values = [row[name] for row in rows if name in row]
@@ -116,7 +123,6 @@ def fall(log) -> dict:
 
 def evaluate(directory, root, folder) -> dict:
     """Through the exported files, as eval.py does it."""
-    from evaluation import metrics, predict
     model = MiniVLM.from_dir(directory)
     truth = [c for c in data.captions(root) if c.split == "val"]
     predict.captions(model, root, [c.image for c in truth], folder / "captions.jsonl")
