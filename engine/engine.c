@@ -305,6 +305,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .n_answers = c->vqa.answers,
         .num_beams = c->caption.num_beams,
         .max_tokens = c->caption.max_tokens,
+        .most_tokens = e->max_tokens,
         .length_penalty = c->caption.length_penalty,
     };
 }

@@ -63,6 +63,7 @@ struct engine_info {
     int max_regions, n_answers;
     int num_beams, max_tokens; /* the model's defaults */
     float length_penalty;
+    int most_tokens; /* that a caption may have */
 };
 void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */

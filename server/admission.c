@@ -66,6 +66,15 @@ static bool take_route(const struct app *a, struct exchange *x)
     return found == ROUTE_FOUND;
 }
 
+static bool take_query(struct exchange *x)
+{
+    const char *unknown = route_unknown_query(x->route, x);
+    if (unknown) {
+        reply_error(x, FAULT_BAD_REQUEST, unknown, "unknown parameter \"%.64s\"", unknown);
+    }
+    return !unknown;
+}
+
 static uint64_t hash_name(const char *text)
 {
     uint64_t h = 1469598103934665603u; /* FNV-1a */
@@ -160,7 +169,7 @@ void admission_headers(struct app *a, struct exchange *x)
         app_tick_by(a, x->began_us + SWEEP_US);
     }
     x->route_name = "none";
-    if (take_cors(a, x) || !take_route(a, x) || !take_key(a, x)) {
+    if (take_cors(a, x) || !take_route(a, x) || !take_key(a, x) || !take_query(x)) {
         return;
     }
     bool is_work = x->route->flags & ROUTE_WORK;

@@ -79,6 +79,10 @@ static void on_done(struct archive_task *base)
 static struct task *task_create(struct app *a, struct exchange *x, void (*reply)(struct task *))
 {
     struct task *t;
+    if (!a->archive && a->config.collections.path[0]) {
+        reply_retry(x, FAULT_NOT_READY, 1000000, "the collections are opened when the model is loaded; see /startupz");
+        return NULL;
+    }
     if (!a->archive) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "this service keeps no collections; start it with collections.path");
         return NULL;
@@ -333,6 +337,7 @@ void api_collection_put(struct app *a, struct exchange *x)
         task_destroy(t);
         return;
     }
+    exchange_take_timeout(x, in.timeout_ms);
     struct predict *p = predict_create(a, x, &in, JOB_CAPTION, 1);
     if (!p) {
         task_destroy(t);

@@ -101,8 +101,9 @@ static bool wants_stream(const struct exchange *x, const struct input *in)
 
 static bool begin_stream(struct predict *p)
 {
-    if (p->input.num_beams > 1 || p->n_items > 1) {
-        reply_error(p->x, FAULT_BAD_REQUEST, "stream", "stream works with one image and num_beams=1");
+    if (p->input.num_beams > 1 || p->input.num_captions > 1 || p->n_items > 1 || p->input.occlusion) {
+        reply_error(p->x, FAULT_BAD_REQUEST, "stream",
+                    "stream works with one image, num_beams=1 and without explain=occlusion");
         return false;
     }
     p->input.num_beams = 1;
@@ -216,11 +217,15 @@ static void begin(struct app *a, struct exchange *x, enum input_route route, enu
         input_release(&in);
         return;
     }
-    if (in.timeout_ms && x->began_us + in.timeout_ms * 1000 < x->deadline_us) {
-        x->deadline_us = x->began_us + in.timeout_ms * 1000;
-    }
+    exchange_take_timeout(x, in.timeout_ms);
     if (in.num_captions > 0 && in.num_beams == 0 && in.num_captions > a->service->info.num_beams) {
         in.num_beams = in.num_captions;
+    }
+    if (in.max_tokens > a->service->info.most_tokens) {
+        reply_error(x, FAULT_BAD_REQUEST, "max_tokens", "max_tokens is %d; this model allows 1 to %d", in.max_tokens,
+                    a->service->info.most_tokens);
+        input_release(&in);
+        return;
     }
     bool has_stream = wants_stream(x, &in);
     if (in.collection) {

@@ -149,6 +149,13 @@ void exchange_mask_id(const struct exchange *x, uint8_t id[32])
     }
 }
 
+void exchange_take_timeout(struct exchange *x, uint64_t timeout_ms)
+{
+    if (timeout_ms && x->began_us + timeout_ms * 1000 < x->deadline_us) {
+        x->deadline_us = x->began_us + timeout_ms * 1000;
+    }
+}
+
 int exchange_priority(const struct exchange *x)
 {
     const char *text = x->headers[HEADER_PRIORITY];

@@ -111,6 +111,8 @@ void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __
 /* Takes the caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else makes a UUIDv7. */
 void exchange_take_id(struct exchange *x);
 
+/* A timeout_ms that came with the body: the deadline, if it is earlier. 0: none. */
+void exchange_take_timeout(struct exchange *x, uint64_t timeout_ms);
 /* The deadline: the least of what query, headers and the limit say. False with the name of the faulty one. */
 bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
 /* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */

@@ -129,6 +129,12 @@ static bool check_counts(struct input *in, struct input_fault *f)
     if (in->collection && (in->n_images > 0 || in->n_texts != 1)) {
         return input_fail(f, FAULT_BAD_REQUEST, "collection", "a collection is searched with one text and no image");
     }
+    if ((in->is_rerank && (in->regions || in->explain)) ||
+        (in->collection && (in->regions || in->explain || in->occlusion))) {
+        return input_fail(f, FAULT_BAD_REQUEST, in->regions ? "regions" : "explain",
+                          "documents and collections are ranked without regions and explain");
+    }
+    in->has_image_list &= in->route != INPUT_CHECK;
     if ((in->route == INPUT_CHECK || in->route == INPUT_STORE) && in->n_images != 1) {
         return input_fail(f, FAULT_BAD_REQUEST, "image", "one image at a time");
     }

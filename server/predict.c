@@ -120,14 +120,15 @@ static void keep_error(struct predict *p, int index, enum err rc, const struct e
 {
     enum fault f = reply_fault(rc);
     const char *message = f == FAULT_INTERNAL ? "internal error" : errbuf_text(text, rc);
-    json_t *inner = reply_error_object(p->x, f, message, NULL, stage, 0);
+    bool may_retry = f == FAULT_OVERLOADED || f == FAULT_DRAINING;
+    json_t *inner = reply_error_object(p->x, f, message, NULL, stage, may_retry ? 1000000 : 0);
     p->has_failed[index] = true;
     p->items[index] = inner ? json_pack("{s:o}", "error", inner) : NULL;
     p->x->error_code = p->n_items == 1 ? reply_fault_code(f) : p->x->error_code;
     if (p->n_items == 1 && !p->stream) {
         struct exchange *x = p->x;
         json_t *object = json_incref(p->items[0]);
-        if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
+        if (may_retry) {
             exchange_out(x, "Retry-After", "1");
         }
         reply_json(x, reply_fault_status(f), object);

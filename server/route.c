@@ -5,29 +5,29 @@
 #include <string.h>
 
 static const struct route routes[] = {
-    {"POST", "/caption", "caption", ROUTE_WORK, api_caption},
-    {"POST", "/vqa", "vqa", ROUTE_WORK, api_vqa},
-    {"POST", "/retrieve", "retrieve", ROUTE_WORK, api_retrieve},
-    {"POST", "/images/check", "check", ROUTE_WORK, api_image_check},
-    {"HEAD", "/images/{}", "images", 0, api_image_known},
-    {"GET", "/collections", "collections", 0, api_collections_list},
-    {"GET", "/collections/{}", "collections", 0, api_collection_show},
-    {"DELETE", "/collections/{}", "collections", 0, api_collection_drop},
-    {"PUT", "/collections/{}/images/{*}", "collection_put", ROUTE_WORK, api_collection_put},
-    {"DELETE", "/collections/{}/images/{*}", "collections", 0, api_collection_remove},
-    {"GET", "/healthz", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live},
-    {"GET", "/livez", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live},
-    {"GET", "/health/live", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live},
-    {"GET", "/ping", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live},
-    {"GET", "/readyz", "ready", ROUTE_PUBLIC | ROUTE_BOTH, api_ready},
-    {"GET", "/health/ready", "ready", ROUTE_PUBLIC | ROUTE_BOTH, api_ready},
-    {"GET", "/startupz", "startup", ROUTE_PUBLIC | ROUTE_BOTH, api_startup},
-    {"GET", "/metrics", "metrics", ROUTE_OPS, api_metrics},
-    {"GET", "/version", "version", ROUTE_BOTH, api_version},
-    {"GET", "/openapi.json", "openapi", ROUTE_BOTH, api_openapi},
-    {"POST", "/admin/reload", "reload", ROUTE_ADMIN, api_reload},
-    {"GET", "/debug/requests", "debug", ROUTE_ADMIN, api_debug},
-    {"GET", "/debug/requests/{}", "debug", ROUTE_ADMIN, api_debug_one},
+    {"POST", "/caption", "caption", ROUTE_WORK, api_caption, NULL},
+    {"POST", "/vqa", "vqa", ROUTE_WORK, api_vqa, NULL},
+    {"POST", "/retrieve", "retrieve", ROUTE_WORK, api_retrieve, NULL},
+    {"POST", "/images/check", "check", ROUTE_WORK, api_image_check, NULL},
+    {"HEAD", "/images/{}", "images", 0, api_image_known, ""},
+    {"GET", "/collections", "collections", 0, api_collections_list, ""},
+    {"GET", "/collections/{}", "collections", 0, api_collection_show, "after limit"},
+    {"DELETE", "/collections/{}", "collections", 0, api_collection_drop, ""},
+    {"PUT", "/collections/{}/images/{*}", "collection_put", ROUTE_WORK, api_collection_put, NULL},
+    {"DELETE", "/collections/{}/images/{*}", "collections", 0, api_collection_remove, ""},
+    {"GET", "/healthz", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live, NULL},
+    {"GET", "/livez", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live, NULL},
+    {"GET", "/health/live", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live, NULL},
+    {"GET", "/ping", "health", ROUTE_PUBLIC | ROUTE_BOTH, api_live, NULL},
+    {"GET", "/readyz", "ready", ROUTE_PUBLIC | ROUTE_BOTH, api_ready, "max_load"},
+    {"GET", "/health/ready", "ready", ROUTE_PUBLIC | ROUTE_BOTH, api_ready, "max_load"},
+    {"GET", "/startupz", "startup", ROUTE_PUBLIC | ROUTE_BOTH, api_startup, NULL},
+    {"GET", "/metrics", "metrics", ROUTE_OPS, api_metrics, NULL},
+    {"GET", "/version", "version", ROUTE_BOTH, api_version, ""},
+    {"GET", "/openapi.json", "openapi", ROUTE_BOTH, api_openapi, ""},
+    {"POST", "/admin/reload", "reload", ROUTE_ADMIN, api_reload, ""},
+    {"GET", "/debug/requests", "debug", ROUTE_ADMIN, api_debug, ""},
+    {"GET", "/debug/requests/{}", "debug", ROUTE_ADMIN, api_debug_one, ""},
 };
 enum { N_ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
@@ -91,6 +91,27 @@ enum route_result route_find(const char *method, const char *path, bool is_admin
         }
     }
     return result;
+}
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = words; n > 0 && (at = strstr(at, word)); at += n) {
+        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *route_unknown_query(const struct route *r, const struct exchange *x)
+{
+    for (int i = 0; r->query && i < x->n_query; i++) {
+        if (!has_word(r->query, x->query[i].name)) {
+            return x->query[i].name;
+        }
+    }
+    return NULL;
 }
 
 bool route_segment(const char *path, int n, char *out, size_t size)

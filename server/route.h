@@ -18,6 +18,8 @@ struct route {
     const char *method, *path, *name;
     int flags;
     void (*run)(struct app *a, struct exchange *x);
+    const char
+        *query; /* names of the parameters it takes, separated by spaces; NULL: the handler looks itself, or any */
 };
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
@@ -25,6 +27,8 @@ enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
  * path found under another one. */
 enum route_result route_find(const char *method, const char *path, bool is_admin_port, bool has_admin_port,
                              const struct route **out, struct buf *allow);
+/* The first query parameter that the route does not take; NULL: none. */
+const char *route_unknown_query(const struct route *r, const struct exchange *x);
 /* Segment n of the path, counted from 0; false when there is none or it is too long. */
 bool route_segment(const char *path, int n, char *out, size_t size);
 

@@ -78,6 +78,14 @@ class Faults(unittest.TestCase):
             (s.post("/retrieve", GOOD), "texts"),
             (s.post("/retrieve", {"query": "a", "documents": ["b"]}), "query"),
             (s.post("/retrieve", {"query": {"image": b64}, "documents": ["b", {"image": b64}]}), "/documents/1"),
+            (s.post("/retrieve", {"query": {"image": b64}, "documents": ["b"], "explain": True}), "explain"),
+            (s.post("/retrieve", {"collection": "a", "text": "b", "regions": True}), "regions"),
+            (s.post("/caption?max_tokens=64", GOOD), "max_tokens"),
+            (s.post("/caption?num_captions=2", GOOD, {"Accept": "text/event-stream"}), "stream"),
+            (s.post("/caption?explain=occlusion", GOOD, {"Accept": "text/event-stream"}), "stream"),
+            (s.get("/readyz?max_laod=1"), "max_laod"),
+            (s.get("/version?x"), "x"),
+            (s.get("/collections/a?limt=1"), "limt"),
         ]
         for n, (answer, param) in enumerate(rows):
             with self.subTest(row=n):

@@ -136,7 +136,7 @@ def query_of(parameters):
 
 def routes():
     """The table of server/route.c: (method, path) -> flags"""
-    rows = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", "\w+", ([\w| ]+), \w+\}', (ROOT / "server" / "route.c").read_text())
+    rows = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", "\w+", ([\w| ]+), \w+, (?:NULL|"[\w ]*")\}', (ROOT / "server" / "route.c").read_text())
     return {(method, path): set(re.findall(r"ROUTE_\w+", flags)) for method, path, flags in rows}
 
 
