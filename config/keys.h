@@ -87,6 +87,8 @@
       "Threads that run the network; 0: usable CPUs (affinity and control group).") \
     X(engine, decode_threads, INT, 0, 0, 1024, NULL, START, \
       "Threads that decode images; 0: a quarter of the usable CPUs, at least one.") \
+    X(engine, nice, INT, 5, 0, 19, NULL, START, \
+      "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1); 0 where other programs compete for the CPUs.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avx512", START, \
       "Most modern instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \

@@ -218,6 +218,7 @@ static void *run_thread(void *arg)
     struct worker *w = arg;
     struct scheduler *s = &w->engine->scheduler;
     struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    thread_yield_to_others(w->engine->options.nice);
     pthread_mutex_lock(&s->lock);
     while (!s->is_stopping) {
         struct job_private *j;

@@ -26,6 +26,7 @@ struct engine_options {
     enum engine_isa isa;    /* cap */
     bool use_openblas;      /* GEMM by OpenBLAS instead of our own kernels */
     bool verify_hash;       /* compare the weights with config.json */
+    int nice;               /* 0..19: how far its threads stand behind others, the caller's event loop first of all */
     int engine_threads;     /* 0: usable CPUs */
     int decode_threads;     /* 0: max(1, usable CPUs / 4) */
     int max_jobs;           /* submitted and not yet done; more are ERR_OVERLOADED */

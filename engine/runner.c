@@ -207,6 +207,7 @@ static void *run_thread(void *arg)
     struct runner *r = arg;
     struct scheduler *s = &r->engine->scheduler;
     struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    thread_yield_to_others(r->engine->options.nice);
     pthread_mutex_lock(&s->lock);
     while (!s->is_stopping) {
         scheduler_sweep(s, clock_us(), &leaving);

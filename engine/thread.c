@@ -1,6 +1,8 @@
 #include "engine/thread.h"
 
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum err thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *arg)
 {
@@ -19,4 +21,11 @@ enum err thread_start(pthread_t *out, const char *name, void *(*run)(void *), vo
     }
     pthread_setname_np(*out, name);
     return OK;
+}
+
+void thread_yield_to_others(int nice)
+{
+    if (nice > 0) {
+        setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
+    }
 }

@@ -49,6 +49,7 @@ void app_engine_options(const struct app *a, struct engine_options *o)
     o->max_captions = c->engine.max_captions ? (int)c->engine.max_captions : 8 + 4 * o->engine_threads;
     o->max_step_rows = (int)c->engine.max_step_rows;
     o->max_image_batch = (int)c->engine.max_image_batch;
+    o->nice = (int)c->engine.nice;
     o->batch_wait_us = (uint64_t)c->engine.batch_wait_us;
     o->continuous = strcmp(c->engine.batching, "continuous") == 0;
     o->cache_bytes = c->cache.bytes;
