@@ -6,7 +6,7 @@ import pathlib
 
 from evaluation.engine import Engine
 from minivlm import weights
-from train import cache, convert, export, fuse, recipe, risk, scenes, tee
+from train import cache, convert, export, fuse, recipe, risk, scenes, smoke, tee
 
 
 def sets_of(root) -> list[str]:
@@ -62,12 +62,18 @@ def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engi
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--recipe", required=True)
-    p.add_argument("--data", required=True, type=pathlib.Path)
-    p.add_argument("--work", required=True, type=pathlib.Path, help="caches, checkpoints and logs")
-    p.add_argument("--out", required=True, type=pathlib.Path, help="model directory to write")
+    p.add_argument("--smoke", action="store_true", help="the whole pipeline on drawn pictures, under three minutes")
+    p.add_argument("--recipe")
+    p.add_argument("--data", type=pathlib.Path)
+    p.add_argument("--work", type=pathlib.Path, help="caches, checkpoints and logs")
+    p.add_argument("--out", type=pathlib.Path, help="model directory to write")
     p.add_argument("--engine", default="build/release/minivlm", help="the C program that speaks for the last stage")
     args = p.parse_args()
+    if args.smoke:
+        smoke.show(args.work)
+        return
+    if missing := [name for name in ("recipe", "data", "work", "out") if not getattr(args, name)]:
+        p.error("also needed: " + ", ".join("--" + name for name in missing))
     r = recipe.load(args.recipe)
     recipe.prepare(r)
     run(r, args.data, args.work, args.out, args.engine)

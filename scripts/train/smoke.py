@@ -2,7 +2,6 @@
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
-import argparse
 import json
 import math
 import pathlib
@@ -135,17 +134,11 @@ def evaluate(directory, root, folder) -> dict:
             "captions": said}
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--out", type=pathlib.Path, help="folder to keep; default: a temporary one")
-    args = p.parse_args()
+def show(folder: pathlib.Path | None) -> None:
+    """folder: what to keep everything in; None: a temporary one."""
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as temporary:
-        scores = run(args.out or pathlib.Path(temporary))
+        scores = run(folder or pathlib.Path(temporary))
     print(json.dumps(scores, indent=2))
     if not all(math.isfinite(v) for pair in scores["losses"].values() for ends in pair.values() for v in ends):
         raise SystemExit("a loss is not finite")
-
-
-if __name__ == "__main__":
-    main()
