@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
+import torch
 from support import DATA, PICTURES, ROOT
 from evaluation import parity, rows
 from evaluation.engine import Engine, EngineError
 from evaluation.predict import Reference
-from minivlm import MiniVLM
+from minivlm import MiniVLM, fusion
 
 PROGRAM = pathlib.Path(os.environ.get("MINIVLM_BUILD_DIR", ROOT / "build/release")).resolve() / "minivlm"
 NAMES = [f"{name}.png" for name in PICTURES]
@@ -42,6 +44,41 @@ class BothPrograms(unittest.TestCase):
         self.assertEqual(parity.overlaps([{"label": "dog", "box": box}], theirs), [1.0, 0.0])
         with self.assertRaisesRegex(ValueError, "went apart"):
             list(parity.pairs([{"image": "a"}], [{"image": "b"}], 1))
+
+
+class Explained(unittest.TestCase):
+    """--explain: mean attention of [CLS] to each region over layers and heads, as shares."""
+
+    @torch.no_grad()
+    def reference(self, model, picture, question):
+        shares = []
+
+        def attend(q, k, v, attn_mask=None, dropout_p=0.0):
+            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+            if attn_mask is not None:
+                scores = scores.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else scores + attn_mask
+            weights = scores.softmax(-1)
+            shares.append(weights[0, :, 0])  # [heads, n]
+            return weights @ v
+
+        speaker = Reference(model, DATA / "images")
+        n = len(speaker.see(picture).labels)
+        with mock.patch.object(fusion.F, "scaled_dot_product_attention", attend):
+            speaker.pooled(picture, [question])
+        self.assertEqual(len(shares), model.config.fusion.layers)
+        mean = torch.stack(shares).mean((0, 1))[-n:]
+        return (mean / mean.sum()).tolist()
+
+    def test_attention_of_the_reference(self):
+        model = MiniVLM.from_dir(DATA / "tiny")
+        for picture in NAMES:
+            for question in ("what is this?", "how many dogs are on the boat"):
+                wanted = self.reference(model, picture, question)
+                row = next(engine().ask("vqa", [{"image": picture, "question": question}], ["--explain"]))
+                found = row["region_weights"][0]
+                self.assertEqual(len(found), len(wanted))
+                self.assertLess(max(abs(a - b) for a, b in zip(found, wanted)), 1e-4)
+                self.assertGreater(max(wanted) - min(wanted), 1e-3, "a test of equal weights shows nothing")
 
 
 class EngineFaults(unittest.TestCase):
