@@ -43,7 +43,7 @@ LIBRARIES = [
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
     (["*intrin.h", "cpuid.h"], [f"engine/kernels/*_{isa}.{end}" for isa in ("avx2", "avx512", "amx") for end in ("c", "inc")]),
     (["jansson.h"], ["config/config*.c", "engine/model/*.[ch]", "engine/cli/*.[ch]", "server/api_*.[ch]", "server/json*.[ch]",
-                     "server/reply*.[ch]", "server/openai*.[ch]", "server/input*.[ch]", "server/body*.[ch]"]),
+                     "server/reply*.[ch]", "server/openai*.[ch]", "server/input*.[ch]", "server/body*.[ch]", "server/self_test.[ch]"]),
     (["uv.h", "uv/*"], ["server/loop.c"]),
     (["microhttpd.h"], ["server/http*.[ch]"]),
     (["sqlite3.h"], ["server/collection*.c"]),

@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 #include "server/app.h"
 #include "server/archive.h"
+#include "server/self_test.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -93,7 +94,7 @@ static void *load(void *user)
     l->err = service_open(&l->service, &l->options, l->loop, &l->error);
     if (!l->err) {
         l->err = check_memory(l, l->service, &l->error);
-        l->err = l->err ? l->err : service_warm_up(l->service, &l->error);
+        l->err = l->err ? l->err : self_test_run(l->service, l->model_dir, &l->error);
         if (l->err) {
             service_close(l->service);
             l->service = NULL;

@@ -1,15 +1,13 @@
 #include "server/service.h"
 
 #include "engine/base/mem.h"
-#include "server/sample_png.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
 struct service_lock {
     pthread_mutex_t mutex;
-    pthread_cond_t home; /* only warm-up waits */
+    pthread_cond_t home; /* only service_run_alone waits */
 };
 
 static void on_done(struct job *job)
@@ -121,26 +119,9 @@ void service_reap(struct service *s)
     }
 }
 
-/* ---- warm-up ---- */
-
-static void ask(struct job_request *r, enum job_task task, struct service_slot *slot)
+enum err service_run_alone(struct service *s, struct service_slot *slot, struct errbuf *e)
 {
-    static const char *const text = "what is this?";
-    static const size_t n_text = sizeof("what is this?") - 1;
-    r->task = task;
-    r->image = sample_png;
-    r->image_bytes = sample_png_bytes;
-    r->texts = &text;
-    r->text_bytes = &n_text;
-    r->n_texts = task == JOB_CAPTION ? 0 : 1;
-    r->top_k = 1;
-    r->no_store = true;
-    r->user = slot;
-}
-
-/* Submits and waits: before the loop knows the service nobody else does. */
-static enum err run_alone(struct service *s, struct service_slot *slot, struct errbuf *e)
-{
+    slot->job->request.user = slot;
     enum err rc = engine_submit(s->engine, slot->job, e);
     if (rc) {
         return rc;
@@ -153,32 +134,4 @@ static enum err run_alone(struct service *s, struct service_slot *slot, struct e
     pthread_mutex_unlock(&s->lock->mutex);
     rc = slot->job->result.err;
     return rc ? err_set(e, rc, "warm-up failed: %.400s", errbuf_text(&slot->job->result.error, rc)) : OK;
-}
-
-/* The number that sums up a task's answer. */
-static float score(const struct job_result *r, enum job_task task)
-{
-    return task == JOB_CAPTION ? r->captions[0].score : task == JOB_VQA ? r->answers[0].score : r->scores[0];
-}
-
-/* Every task once to warm up and once more: an engine that computes numbers, and the same ones again, may serve. */
-enum err service_warm_up(struct service *s, struct errbuf *e)
-{
-    struct service_slot *slot = service_take(s);
-    enum err rc = OK;
-    for (enum job_task task = JOB_CAPTION; task <= JOB_RETRIEVE && !rc; task++) {
-        float first = 0, second = 0;
-        for (int pass = 0; pass < 2 && !rc; pass++) {
-            job_reset(slot->job);
-            ask(&slot->job->request, task, slot);
-            rc = run_alone(s, slot, e);
-            *(pass ? &second : &first) = rc ? 0 : score(&slot->job->result, task);
-        }
-        if (!rc && (!isfinite(first) || memcmp(&first, &second, sizeof(first)) != 0)) {
-            rc = err_set(e, ERR_BAD_MODEL, "self-test failed: task %d scored %g, then %g, for the same picture",
-                         (int)task, (double)first, (double)second);
-        }
-    }
-    service_give(slot);
-    return rc;
 }

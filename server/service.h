@@ -38,9 +38,8 @@ MUST_USE enum err service_open(struct service **out, const struct engine_options
                                struct errbuf *e);
 /* All slots must be back. NULL is fine. */
 void service_close(struct service *s);
-/* Runs each task twice on a made-up picture: the first caller does not pay for cold memory, and an engine whose scores
- * are no numbers, or other ones the second time, is an error. */
-MUST_USE enum err service_warm_up(struct service *s, struct errbuf *e);
+/* Submits the slot's job and waits for it: while nobody else, the loop neither, uses the service. */
+MUST_USE enum err service_run_alone(struct service *s, struct service_slot *slot, struct errbuf *e);
 
 struct service_slot *service_take(struct service *s); /* NULL: none is free */
 void service_give(struct service_slot *slot);

@@ -34,11 +34,12 @@ def lower_risk(r, root, work, engine) -> pathlib.Path:
     return work / "risk/final.pt"
 
 
-def make_model(r, checkpoint, out, kind="int8"):
+def make_model(r, checkpoint, out, kind="mixed"):
     model, config = export.load(r, checkpoint)
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     card = "Trained, not yet measured: see docs/training.md for what a model card should say.\n"
     weights.export(model, config, out, export.kind_of(kind), model.tokenizer.tokens, labels, card)
+    export.write_self_test(out)
 
 
 def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engine) -> None:

@@ -99,7 +99,7 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
                steps=risk_steps)
     model, config = export.load(r, folder / "risk/final.pt")
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
-    weights.export(model, config, folder / "model", export.kind_of("int8"), model.tokenizer.tokens, labels, "smoke\n")
+    weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
     scores = evaluate(folder / "model", root, folder)
     scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "all", "risk")}
     return scores

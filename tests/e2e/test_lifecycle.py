@@ -72,6 +72,20 @@ class Start(unittest.TestCase):
             self.assertEqual(code, 1)
             self.assertIn("warm-up failed", stderr)
 
+    def test_stored_answers_of_another_model_never_serve(self):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = pathlib.Path(folder) / "m"
+            shutil.copytree(BASE, copy)
+            stored = json.loads((copy / "selftest.json").read_text())
+            for key, value in stored.items():
+                (copy / "selftest.json").write_text(json.dumps(stored | {key: value + 0.1}))
+                code, stderr = self.refuse(f"--model.dir={copy}")
+                self.assertEqual(code, 1)
+                self.assertIn(f"self-test failed: {key}", stderr)
+            for text in ("{", "{}", json.dumps(stored | {"match_score": "high"})):
+                (copy / "selftest.json").write_text(text)
+                self.assertIn("selftest.json: ", self.refuse(f"--model.dir={copy}")[1])
+
     def test_health_is_there_before_the_model(self):
         with Server(model=BASE, ready=False) as s:
             self.assertEqual(s.get("/healthz").status, 200)
