@@ -42,15 +42,17 @@ def name_of(row) -> str:
 # Scores
 
 
+def score_texts(candidates, references) -> dict:
+    """Our metrics, and METEOR where it can run."""
+    said, known = [metrics.tokens(c) for c in candidates], [[metrics.tokens(t) for t in texts] for texts in references]
+    return {**metrics.caption_scores(candidates, references), **metrics.meteor(said, known)}
+
+
 def score_captions(truth, rows) -> dict:
     found = {name_of(r): r["caption"] for r in rows}
     truth = [c for c in truth if pathlib.PurePath(c.image).name in found]
     candidates = [found[pathlib.PurePath(c.image).name] for c in truth]
-    references = [c.texts for c in truth]
-    result = metrics.caption_scores(candidates, references)
-    result |= metrics.meteor([metrics.tokens(c) for c in candidates],
-                             [[metrics.tokens(t) for t in texts] for texts in references])
-    return {**result, "pictures": len(truth), "different captions": len(set(candidates))}
+    return {**score_texts(candidates, [c.texts for c in truth]), "pictures": len(truth), "different captions": len(set(candidates))}
 
 
 def score_answers(truth, rows) -> dict:
@@ -128,11 +130,11 @@ def trivial(args):
         train = [c for c in caps if c.split == "train" and c.image.startswith("flickr8k")]
         truth = [c for c in caps if c.split == split and c.image.startswith(name)][:args.captions]
         refs = [c.texts for c in truth]
-        out[f"{name} {split}: most frequent caption"] = metrics.caption_scores(
+        out[f"{name} {split}: most frequent caption"] = score_texts(
             baselines.frequent_caption(train, len(truth)), refs)
         if args.cache:
             near = baselines.neighbour_captions(args.cache, train, [c.image for c in truth])
-            out[f"{name} {split}: caption of the nearest picture"] = metrics.caption_scores(near, refs)
+            out[f"{name} {split}: caption of the nearest picture"] = score_texts(near, refs)
     for name, split in (("vqa_v2", "val"), ("coco_qa", "val"), ("daquar", "test")):
         train = [q for q in asked if q.source == name and q.split == "train"]
         truth = [q for q in asked if q.source == name and q.split == split]
