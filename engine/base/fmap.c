@@ -78,6 +78,13 @@ void fmap_close(struct fmap *m)
     }
 }
 
+void fmap_forget(const struct fmap *m)
+{
+    if (m->mapping) {
+        madvise(m->mapping, m->size, MADV_DONTNEED); /* of a shared file mapping: only this process's page table */
+    }
+}
+
 const unsigned char *fmap_bytes(const struct fmap *m)
 {
     return m->mapping ? m->mapping : nothing;

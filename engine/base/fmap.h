@@ -16,6 +16,10 @@ struct fmap;
 MUST_USE enum err fmap_open(struct fmap **out, const char *path, struct errbuf *e);
 void fmap_close(struct fmap *m); /* NULL is fine */
 
+/* What was read is no longer counted as this process's memory; the bytes stay valid and come back when they are read.
+ */
+void fmap_forget(const struct fmap *m);
+
 const unsigned char *fmap_bytes(const struct fmap *m); /* page-aligned; not NULL for an empty file */
 size_t fmap_size(const struct fmap *m);
 

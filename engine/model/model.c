@@ -66,7 +66,9 @@ static enum err open_weights(struct model *m, const char *dir, bool verify_hash,
                            m->sha256, m->config.weights.sha256);
         }
     }
-    return bind_open(&m->bound, m->weights, &m->config, m->kernels, e);
+    rc = bind_open(&m->bound, m->weights, &m->config, m->kernels, e);
+    weights_forget(m->weights);
+    return rc;
 }
 
 static enum err make_rules(struct model *m)

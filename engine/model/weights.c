@@ -363,6 +363,13 @@ enum err weights_open(struct weights **out, const char *path, struct errbuf *e)
     return OK;
 }
 
+void weights_forget(const struct weights *w)
+{
+    if (w->map) {
+        fmap_forget(w->map);
+    }
+}
+
 void weights_close(struct weights *w)
 {
     if (!w) {

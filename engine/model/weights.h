@@ -48,6 +48,9 @@ MUST_USE enum err weights_check_finite(const struct weights *w, struct errbuf *e
 /* SHA-256 of the whole file, 64 lower-case hex digits. Reads the whole file. */
 void weights_sha256(const struct weights *w, char hex[65]);
 
+/* After packing: most of the file will not be read again, and shall not count as memory of the process. */
+void weights_forget(const struct weights *w);
+
 size_t weights_elements(const struct tensor *t);
 const char *weights_type_name(enum tensor_type type); /* "F32" */
 

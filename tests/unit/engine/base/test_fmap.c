@@ -44,6 +44,44 @@ static void test_bytes(void)
     unlink(path_of("file"));
 }
 
+/* Pages of files in this process's memory, from /proc/self/statm. */
+static long shared_pages(void)
+{
+    long total = 0, resident = 0, shared = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f && fscanf(f, "%ld %ld %ld", &total, &resident, &shared) == 3);
+    if (f) {
+        fclose(f);
+    }
+    return shared;
+}
+
+static unsigned long sum_of(const struct fmap *m)
+{
+    unsigned long sum = 0;
+    for (size_t i = 0; i < fmap_size(m); i += 512) {
+        sum += fmap_bytes(m)[i];
+    }
+    return sum;
+}
+
+static void test_forget(void)
+{
+    enum { SIZE = 4 << 20 };
+    static char bytes[SIZE];
+    struct fmap *m = NULL;
+    memset(bytes, 7, sizeof(bytes));
+    write_file("large", bytes, sizeof(bytes));
+    CHECK_INT(fmap_open(&m, path_of("large"), NULL), OK);
+    unsigned long sum = sum_of(m);
+    long before = shared_pages();
+    fmap_forget(m);
+    CHECK(before - shared_pages() > SIZE / 4096 / 2);
+    CHECK(sum_of(m) == sum);
+    fmap_close(m);
+    unlink(path_of("large"));
+}
+
 static void test_empty(void)
 {
     struct fmap *m = NULL;
@@ -51,6 +89,7 @@ static void test_empty(void)
     CHECK_INT(fmap_open(&m, path_of("empty"), NULL), OK);
     CHECK_INT(fmap_size(m), 0);
     CHECK(fmap_bytes(m) != NULL);
+    fmap_forget(m);
     fmap_close(m);
     unlink(path_of("empty"));
 }
@@ -104,6 +143,7 @@ int main(void)
         return 1;
     }
     test_bytes();
+    test_forget();
     test_empty();
     test_refusals();
     test_torture();
