@@ -228,6 +228,14 @@ static void begin(struct app *a, struct exchange *x, enum input_route route, enu
         return;
     }
     bool has_stream = wants_stream(x, &in);
+    long long n_texts = in.n_texts > 0 ? in.n_texts : 1, runs = n_texts * (a->service->info.max_regions + 1);
+    if (in.occlusion && !has_stream && runs > a->config.limits.pairs) {
+        reply_error(x, FAULT_TOO_MANY_INPUTS, "explain",
+                    "explain=occlusion asks once more for each region: up to %lld runs, and %lld pairs are allowed",
+                    runs, a->config.limits.pairs);
+        input_release(&in);
+        return;
+    }
     if (in.collection) {
         api_collection_search(a, x, &in);
         return;

@@ -100,6 +100,11 @@ class Faults(unittest.TestCase):
             self.refused(self.server.request(method, "/healthz"), 405, "method_not_allowed")
         self.refused(self.server.request("POST", "/admin/reload"), 404, "not_found")
 
+    def test_occlusion_is_bounded_by_pairs(self):
+        many = "/retrieve?explain=occlusion&text=a&text=b"
+        self.refused(self.server.post(many, GOOD), 413, "too_many_inputs")
+        self.assertEqual(self.server.post(many.replace("occlusion", "attention"), GOOD).status, 200)
+
     def test_too_much(self):
         s, b64 = self.server, base64.b64encode(GOOD).decode()
         self.refused(s.post("/caption", {"images": [b64] * 3}), 413, "too_many_inputs")

@@ -27,6 +27,11 @@ class Start(unittest.TestCase):
                               capture_output=True, text=True, timeout=60)
         return done.returncode, done.stderr
 
+    def copy_of_tiny(self, folder):
+        copy = pathlib.Path(folder) / "m"
+        shutil.copytree(TINY, copy)
+        return copy, bytearray((copy / "model.safetensors").read_bytes())
+
     def test_bad_starts_say_why(self):
         with tempfile.TemporaryDirectory() as folder:
             for flags, code, words in (
@@ -48,9 +53,7 @@ class Start(unittest.TestCase):
 
     def test_damaged_weights_never_serve(self):
         with tempfile.TemporaryDirectory() as folder:
-            copy = pathlib.Path(folder) / "m"
-            shutil.copytree(TINY, copy)
-            weights = bytearray((copy / "model.safetensors").read_bytes())
+            copy, weights = self.copy_of_tiny(folder)
             weights[-1] ^= 1
             (copy / "model.safetensors").write_bytes(weights)
             code, stderr = self.refuse(f"--model.dir={copy}")
@@ -59,9 +62,7 @@ class Start(unittest.TestCase):
 
     def test_a_model_that_computes_no_numbers_never_serves(self):
         with tempfile.TemporaryDirectory() as folder:
-            copy = pathlib.Path(folder) / "m"
-            shutil.copytree(TINY, copy)
-            weights = bytearray((copy / "model.safetensors").read_bytes())
+            copy, weights = self.copy_of_tiny(folder)
             length = int.from_bytes(weights[:8], "little")
             tensor = json.loads(weights[8:8 + length])["fusion.embeddings.norm.weight"]
             begin, end = (8 + length + at for at in tensor["data_offsets"])
