@@ -91,6 +91,26 @@ def pair_mask(pair: PairBatch, region_valid):
     return full_mask(torch.cat((pair.valid, region_valid), 1))
 
 
+def hide_words(texts, tokenizer, vocabulary, share=0.15):
+    """BERT's masked words (Devlin et al. 2019, 3.1): of `share` of the words, at least one a text, 80 % become [MASK], 10 % a
+    chance word, 10 % stay. texts: id lists with [CLS] and [SEP] -> what is shown, targets (-1: not asked)."""
+    shown, targets = [], []
+    for ids in texts:
+        inside = len(ids) - 2
+        asked = torch.rand(inside) < share
+        asked[torch.randint(inside, ())] = True
+        row, target = list(ids), [-1] * len(ids)
+        for at in (asked.nonzero()[:, 0] + 1).tolist():
+            target[at], dice = ids[at], float(torch.rand(()))
+            if dice < 0.8:
+                row[at] = tokenizer.mask
+            elif dice < 0.9:
+                row[at] = int(vocabulary[torch.randint(len(vocabulary), ())])
+        shown.append(row)
+        targets.append(target)
+    return shown, targets
+
+
 def pad_tags(tags, first_position: int):
     """Tags as part of a caption's context -> ids, positions, segments, valid, [B, g] each."""
     g = max((len(t) for t in tags), default=0)

@@ -36,6 +36,7 @@ class Boxes:
     labels: list[str]
     known: list[str] = field(default_factory=list)  # classes whose every box is given; empty: all classes are
     split: str = "train"
+    attributes: list[list[str]] = field(default_factory=list)  # of each box, such as ["red", "round"]; empty: none is known
 
 
 def read_jsonl(path: pathlib.Path):
@@ -138,7 +139,8 @@ def boxes(root, sizes: dict[str, tuple[int, int]]) -> list[Boxes]:
         if image not in sizes:
             continue
         if "labels" in r:  # written by convert.py
-            out.append(Boxes(image, [tuple(b) for b in r["boxes"]], r["labels"], known, r["split"]))
+            out.append(Boxes(image, [tuple(b) for b in r["boxes"]], r["labels"], known, r["split"],
+                             r.get("attributes", [])))
         else:
             out.append(relative(image, r["boxes"], known, r.get("split", "train"), sizes[image]))
     whole = {b.image for b in out if not b.known}
@@ -146,14 +148,15 @@ def boxes(root, sizes: dict[str, tuple[int, int]]) -> list[Boxes]:
 
 
 def relative(image, rows, known, split, size) -> Boxes:
-    """Rows of [x, y, width, height, class] in pixels -> Boxes."""
+    """Rows of [x, y, width, height, class] in pixels, a list of attributes behind it or not -> Boxes."""
     w, h = size
     record = Boxes(image, [], [], known, split)
-    for x, y, bw, bh, label in rows:
+    for x, y, bw, bh, label, *attributes in rows:
         box = (max(0.0, x / w), max(0.0, y / h), min(1.0, (x + bw) / w), min(1.0, (y + bh) / h))
         if box[2] - box[0] > 0.004 and box[3] - box[1] > 0.004:
             record.boxes.append(box)
             record.labels.append(label)
+            record.attributes.append(attributes[0] if attributes else [])
     return record
 
 

@@ -7,15 +7,22 @@ from minivlm.roi import BOX_WEIGHTS
 
 
 class Truth:
-    """Boxes of one picture in pixels of the network's input, classes from 1, and which classes are complete."""
+    """Boxes of one picture in pixels of the network's input, classes from 1, which classes are complete, and attributes."""
 
-    def __init__(self, boxes, classes, known):
+    def __init__(self, boxes, classes, known, attributes=None):
         self.boxes, self.classes, self.known = boxes, classes, known  # [g, 4], [g], bool [K] or None: all
+        self.attributes = torch.zeros(len(boxes), 0) if attributes is None else attributes  # [g, A], 1 where it has it
 
     @classmethod
-    def of(cls, record, names: dict[str, int], classes: int, size: int, flip: bool):
-        kept = [(b, names[l]) for b, l in zip(record.boxes, record.labels) if l in names]
-        boxes = torch.tensor([b for b, _ in kept], dtype=torch.float32).reshape(-1, 4)
+    def of(cls, record, names: dict[str, int], classes: int, size: int, flip: bool, looks: dict[str, int] | None = None):
+        """`names` and `looks`: numbers of the classes (from 1) and of the attributes (from 0)."""
+        said, looks = record.attributes or [[]] * len(record.boxes), looks or {}
+        kept = [(b, names[l], [looks[a] for a in own if a in looks])
+                for b, l, own in zip(record.boxes, record.labels, said) if l in names]
+        boxes = torch.tensor([b for b, _, _ in kept], dtype=torch.float32).reshape(-1, 4)
+        attributes = torch.zeros(len(kept), len(set(looks.values())))
+        for row, (_, _, own) in zip(attributes, kept):
+            row[own] = 1.0
         if flip:
             boxes = torch.stack((1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]), 1)
         boxes = boxes * size - boxes.new_tensor([0, 0, 1, 1])  # inclusive pixels
@@ -23,7 +30,7 @@ class Truth:
         if record.known:
             known = torch.zeros(classes + 1, dtype=torch.bool)
             known[[names[k] for k in record.known if k in names]] = True
-        return cls(boxes, torch.tensor([n for _, n in kept], dtype=torch.long), known)
+        return cls(boxes, torch.tensor([n for _, n, _ in kept], dtype=torch.long), known, attributes)
 
 
 def rpn_targets(anchors, truth: Truth, size: int, sample=256):
@@ -69,18 +76,19 @@ def rpn_loss(logits, deltas, anchors, truths, size):
 
 
 def roi_targets(proposals, truth: Truth, count: int):
-    """Samples `count` of proposals and true boxes -> boxes, class (0: no known object), true box of each."""
+    """Samples `count` of proposals and true boxes -> boxes, class (0: no known object), true box and attributes of each."""
     boxes = torch.cat((truth.boxes, proposals))
     if len(truth.boxes) == 0:
         rows = _some(torch.arange(len(boxes)), count)
-        return boxes[rows], torch.zeros(len(rows), dtype=torch.long), boxes[rows]
+        none = torch.zeros(len(rows), truth.attributes.shape[1])
+        return boxes[rows], torch.zeros(len(rows), dtype=torch.long), boxes[rows], none
     best, which = bx.iou(boxes, truth.boxes).max(1)
     positive = _some((best >= 0.5).nonzero()[:, 0], count // 2)
     negative = _some((best < 0.5).nonzero()[:, 0], count - len(positive))
     rows = torch.cat((positive, negative))
     classes = truth.classes[which[rows]].clone()
     classes[len(positive):] = 0
-    return boxes[rows], classes, truth.boxes[which[rows]]
+    return boxes[rows], classes, truth.boxes[which[rows]], truth.attributes[which[rows]] * (classes > 0)[:, None]
 
 
 def class_loss(logits, classes, known):
@@ -96,6 +104,13 @@ def box_loss(deltas, boxes, classes, targets):
     rows = classes > 0
     wanted = bx.encode(targets[rows], boxes[rows], BOX_WEIGHTS)
     return F.smooth_l1_loss(deltas[rows].float(), wanted, beta=1.0, reduction="sum") / max(1, len(classes))
+
+
+def attribute_loss(logits, attributes):
+    """Cross-entropy of the regions whose attributes are known, several sharing the probability; 0 where there are none."""
+    rows = attributes.any(1)
+    wanted = attributes[rows] / attributes[rows].sum(1, keepdim=True)
+    return -(wanted * logits[rows].log_softmax(-1)).sum() / rows.sum().clamp(min=1)
 
 
 def average_precision(found, records, threshold=0.5) -> dict[int, float]:

@@ -43,11 +43,14 @@ def coco_boxes(path, folder: str, split: str) -> list[Boxes]:
 
 
 def visual_genome(path, folder: str, sizes: dict[str, tuple[int, int]], split="train") -> list[Boxes]:
-    """objects.json of Visual Genome; `sizes`: file name -> (width, height), from image_data.json."""
+    """objects.json of Visual Genome, or attributes.json, which has the same boxes and what they look like; `sizes`: file
+    name -> (width, height), from image_data.json."""
     out = []
     for i in _json(path):
         name = f"{i['image_id']}.jpg"
-        rows = [[o["x"], o["y"], o["w"], o["h"], o["names"][0].strip().lower()] for o in i["objects"] if o["names"]]
+        rows = [[o["x"], o["y"], o["w"], o["h"], o["names"][0].strip().lower(),
+                 [a.strip().lower() for a in o.get("attributes") or []]]
+                for o in i.get("objects") or i.get("attributes", []) if o["names"]]
         if name in sizes:
             out.append(relative(f"{folder}/{name}", rows, [], split, sizes[name]))
     return out

@@ -1,4 +1,5 @@
-"""Stages 3 and 4: the fusion transformer and its heads on cached scenes, first on captions alone, then on all tasks.
+"""Stage 3: the fusion transformer and its heads on cached scenes: all tasks at once, after masked words where the recipe
+has a "pretrain" entry.
 
 fc6 and fc7 of the region head learn too. The recipe's "fuse" section holds one entry a stage: minutes, learning rates and
 how often each task is drawn."""
@@ -160,12 +161,27 @@ class Fuser:
         nothing = torch.zeros(len(items), 0, self.model.config.fusion.hidden)
         return self.caption_loss(nothing, torch.zeros(len(items), 0, dtype=torch.bool), items, True)
 
-    def pair(self, texts, regions, valid, tags):
-        """-> hidden vector of [CLS], [B, D]"""
+    def read(self, texts, regions, valid, tags):
+        """Text, tags and regions, all seeing all -> hidden vectors [B, n, D], the text first"""
         pack = batches.pack_pairs(texts, tags)
         words = self.model.fusion.embed_text(pack.ids, pack.positions, pack.segments)
         mask = batches.pair_mask(pack, valid)
-        return self.model.fusion.encode(torch.cat((words, regions), 1), mask)[:, 0]
+        return self.model.fusion.encode(torch.cat((words, regions), 1), mask)
+
+    def pair(self, texts, regions, valid, tags):
+        """-> hidden vector of [CLS], [B, D]"""
+        return self.read(texts, regions, valid, tags)[:, 0]
+
+    def masked(self, items):
+        """Masked words of one caption a picture, with the words on both sides, the tags and the regions in sight."""
+        corpus, flips = self.corpus, self.corpus.scenes.flips([i[0] for i in items])
+        regions, valid, tags, keep = self.look([i[0] for i in items], flips)
+        texts = [[corpus.tokenizer.cls] + corpus.rng.choice(i[1])[f] + [corpus.tokenizer.sep] for i, f in zip(items, flips)]
+        shown, targets = batches.hide_words(texts, corpus.tokenizer, corpus.vocabulary)
+        x = self.read(shown, regions, valid, tags)
+        asked = [(b, at, word) for b, row in enumerate(targets) for at, word in enumerate(row) if word >= 0]
+        rows, places, words = (torch.tensor(column) for column in zip(*asked))
+        return self.word_loss(x[rows, places], words, self.s.get("smoothing", 0.1)), keep
 
     def answer_targets(self, items, flips):
         targets = torch.zeros(len(items), len(self.corpus.answers))
@@ -239,6 +255,13 @@ def validate(fuser: Fuser, count: int) -> dict:
     return {k: round(sum(v) / len(v), 4) for k, v in out.items() if v}
 
 
+def start_of(r, stage, work) -> dict:
+    """What a stage starts from: the pre-training's weights after it, the TEE and aligned regions before anything else."""
+    if stage != "pretrain" and "pretrain" in r["fuse"]:
+        return {"start": work / "pretrain/final.pt"}
+    return {"tee_file": work / "tee/tee.pt", "words": work / "tee/words.pt"}
+
+
 def train(r, stage, root, scenes_folder, out, tee_file=None, words=None, start=None, minutes=None, steps=None):
     s = r["fuse"][stage]
     torch.manual_seed(r["seed"])
@@ -290,6 +313,8 @@ def loop(r, s, run, fuser, opt, average):
         elif task == "sentence":
             chosen = sentences.take(batch * 5)
             loss, keep = fuser.sentence([chosen[i::batch] for i in range(batch)]), 0.0
+        elif task == "masked":
+            loss, keep = fuser.masked(captions.take(batch * 2))
         elif task == "vqa":
             loss, keep = fuser.vqa(questions.take(batch * 3), texts.take(batch * 2) if texts.items else ())
         else:

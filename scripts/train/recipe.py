@@ -17,8 +17,9 @@ COCO = ("person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic lig
 def load(path) -> dict:
     """Names of files in a recipe are relative to it."""
     r = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    if r["classes"] != "coco":
-        r["classes"] = str(pathlib.Path(path).parent / r["classes"])
+    for key in ("classes", "attributes"):
+        if r.get(key, "coco") != "coco":
+            r[key] = str(pathlib.Path(path).parent / r[key])
     return r
 
 
@@ -30,9 +31,24 @@ def prepare(r: dict) -> None:
 
 def classes(r: dict) -> list[str]:
     """Names of the detector's classes: COCO's, or the lines of a file beside the recipe."""
-    if r["classes"] == "coco":
-        return COCO
-    return [line.split(",")[0].strip() for line in pathlib.Path(r["classes"]).read_text().splitlines() if line.strip()]
+    return [names[0] for names in _lines(r["classes"])] if r["classes"] != "coco" else COCO
+
+
+def class_numbers(r: dict) -> dict[str, int]:
+    """Every name of a class, synonyms too -> its number, from 1."""
+    lines = _lines(r["classes"]) if r["classes"] != "coco" else [[c] for c in COCO]
+    return {name: n + 1 for n, names in enumerate(lines) for name in names}
+
+
+def attribute_numbers(r: dict) -> dict[str, int]:
+    """Every name of an attribute -> its number, from 0; none where the recipe names no file of them."""
+    return {name: n for n, names in enumerate(_lines(r["attributes"])) for name in names} if "attributes" in r else {}
+
+
+def _lines(file) -> list[list[str]]:
+    """A line names one thing, synonyms behind commas."""
+    lines = pathlib.Path(file).read_text(encoding="utf-8").splitlines()
+    return [[name.strip() for name in line.split(",")] for line in lines if line.strip()]
 
 
 def model_config(r: dict, answers: int) -> cfg.Config:

@@ -43,7 +43,6 @@ def make_model(r, checkpoint, out, kind="mixed"):
 
 
 def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engine) -> None:
-    stage = r["fuse"]["all"]
     if r.get("sources") and not (work / "converted").exists():
         convert.convert(r, root)
         work.mkdir(parents=True, exist_ok=True)
@@ -55,9 +54,9 @@ def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engi
         tee.train(r, root, work / "cache", work / "tee", minutes=r["tee"].get("minutes"), steps=r["tee"].get("steps"))
     if not (work / "scenes/scenes.json").exists():
         make_scenes(r, root, work / "cache", work / "tee/tee.pt", work / "scenes")
-    if not (work / "all/final.pt").exists():
-        fuse.train(r, "all", root, work / "scenes", work / "all", work / "tee/tee.pt", work / "tee/words.pt",
-                   minutes=stage.get("minutes"), steps=stage.get("steps"))
+    for stage in [s for s in ("pretrain", "all") if s in r["fuse"] and not (work / s / "final.pt").exists()]:
+        fuse.train(r, stage, root, work / "scenes", work / stage, **fuse.start_of(r, stage, work),
+                   minutes=r["fuse"][stage].get("minutes"), steps=r["fuse"][stage].get("steps"))
     make_model(r, lower_risk(r, root, work, engine) if "risk" in r else work / "all/final.pt", out)
 
 

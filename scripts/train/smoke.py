@@ -1,4 +1,4 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, minimum risk, export, evaluation. Under two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, masked words, fusion, minimum risk, export, evaluation. Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -30,7 +30,9 @@ RECIPE = {
         "text": {"caption_length": 20, "text_length": 20, "tags_length": 8, "tag_threshold": 0.5},
         "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0}},
     "tee": {"lr": 0.003, "regions": 12, "words": 12, "mix": [4, 0, 4], "validate": 4, "validate_every": 1000},
-    "fuse": {"all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
+    "fuse": {"pretrain": {"batch": 8, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
+                          "tasks": {"masked": 0.7, "retrieve": 0.3}, "validate": 8, "validate_every": 1000},
+             "all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
                      "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}},
     "risk": {"lr": 0.002, "alpha": 1.0, "average": 0.9, "blend": 0.5,
              "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}}}
@@ -64,7 +66,7 @@ def write_data(root: pathlib.Path, pictures: int, seed: int):
         colour, shape = things[0][:2]
         rows["vqa"].append({**head, "question": f"what colour is the {shape}?", "answers": [colour], "source": "coco_qa"})
         rows["vqa"].append({**head, "question": "how many things are there?", "answers": [str(len(things))], "source": "coco_qa"})
-        rows["boxes"].append({**head, "boxes": [[x, y, z, z, s] for _, s, x, y, z in things]})
+        rows["boxes"].append({**head, "boxes": [[x, y, z, z, s, [c]] for c, s, x, y, z in things]})
     for name, lines in rows.items():
         (root / "coco" / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
 
@@ -75,12 +77,13 @@ def write_recipe(folder: pathlib.Path) -> dict:
     (folder / "vocab.txt").write_text("\n".join(vocab) + "\n")
     (folder / "classes.txt").write_text("\n".join(SHAPES) + "\n")
     r = json.loads(json.dumps(RECIPE))
-    r["vocab"], r["classes"] = str(folder / "vocab.txt"), str(folder / "classes.txt")
+    (folder / "attributes.txt").write_text("\n".join(COLOURS) + "\n")
+    r["vocab"], r["classes"], r["attributes"] = (str(folder / f"{name}.txt") for name in ("vocab", "classes", "attributes"))
     r["model"]["fusion"]["vocab"] = len(vocab)
     return r
 
 
-def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_steps=80) -> dict:
+def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_steps=150, risk_steps=80) -> dict:
     """All stages -> scores and the losses before and after."""
     torch.manual_seed(1)
     root, cached = folder / "data", folder / "cache"
@@ -91,8 +94,8 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
     seer, images = tee.load(r, folder / "tee/tee.pt"), cache.Images(cached)
     files, mirrored = scenes.wanted_files(root, images)
     scenes.build(seer, images, cache.open_taps(r, cached), files, folder / "scenes", 64, 6, mirrored, compiled=False)
-    fuse.train(r, "all", root, folder / "scenes", folder / "all", folder / "tee/tee.pt", folder / "tee/words.pt",
-               steps=fuse_steps)
+    for stage, steps in (("pretrain", masked_steps), ("all", fuse_steps)):
+        fuse.train(r, stage, root, folder / "scenes", folder / stage, **fuse.start_of(r, stage, folder), steps=steps)
     speaker = predict.Reference(export.load(r, folder / "all/final.pt")[0], root)
     risk.write_candidates(speaker, root, folder / "candidates.jsonl", 3)
     risk.train(r, root, folder / "scenes", folder / "all/final.pt", folder / "candidates.jsonl", folder / "risk",
@@ -101,7 +104,7 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
     scores = evaluate(folder / "model", root, folder)
-    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "all", "risk")}
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "pretrain", "all", "risk")}
     return scores
 
 
@@ -112,7 +115,7 @@ def lines(path) -> list[dict]:
 def fall(log) -> dict:
     """First and last value of every loss in a log."""
     rows = lines(log)
-    names = [k for k in ("loss", "caption", "vqa", "retrieve", "risk") if any(k in row for row in rows)]
+    names = [k for k in ("loss", "attributes", "masked", "caption", "vqa", "retrieve", "risk") if any(k in row for row in rows)]
     out = {}
     for name in names:
         values = [row[name] for row in rows if name in row]

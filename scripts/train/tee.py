@@ -4,7 +4,9 @@ Boxes are few, so the region features learn from three teachers at once:
   boxes     both detector stages, complete and incomplete pictures (detection.py)
   lite0     the classifier that the backbone was trained with, read inside each region: its 1,280 numbers
   words     which words people use about the picture: regions vote (log-sum-exp), one output a word
-Without the last two the features know little beyond "person"."""
+and, where boxes carry attributes (Visual Genome) and the recipe names them, from a fourth:
+  attributes  what an object of this class looks like; a head of this stage only, what it taught stays in the features
+Without lite0 and words the features know little beyond "person"."""
 import argparse
 import pathlib
 from collections import Counter
@@ -22,25 +24,32 @@ from train.cache import Images, first_backbone, open_taps
 class Teachers(nn.Module):
     """Heads that exist during this stage only."""
 
-    def __init__(self, hidden: int, n_words: int):
+    def __init__(self, hidden: int, n_words: int, classes: int, n_attributes: int):
         super().__init__()
+        self.looks = None
+        if n_attributes:
+            self.classes = nn.Embedding(classes + 1, 64)
+            self.looks = nn.Sequential(nn.Linear(hidden + 64, 512), nn.ReLU(), nn.Linear(512, n_attributes))
         self.lite0 = nn.Linear(hidden, 1280)
         self.words = nn.Linear(hidden, n_words)
         self.whole = nn.Linear(hidden, n_words)
+
+    def attributes(self, features, classes):  # [n, H], [n] -> logits [n, A]
+        return self.looks(torch.cat((features, self.classes(classes)), 1))
 
 
 class Corpus:
     """The pictures of this stage and what is known of each."""
 
-    def __init__(self, root, images: Images, taps, classes, n_words):
+    def __init__(self, root, images: Images, taps, r):
         self.images, self.taps = images, taps
-        self.names = {name: n + 1 for n, name in enumerate(classes)}
+        self.names, self.looks = recipe.class_numbers(r), recipe.attribute_numbers(r)
         sizes = dict(zip(self.images.files, self.images.sizes))
         self.boxes = {b.image: b for b in data.boxes(root, sizes)}
         caps, asked = data.captions(root), data.questions(root)
         use = data.picture_words(caps, asked)
         count = Counter(w for c in use.values() for w in c)
-        self.words = [w for w, _ in count.most_common(n_words)]
+        self.words = [w for w, _ in count.most_common(r["tee"]["words"])]
         index = {w: n for n, w in enumerate(self.words)}
         said = {c.image: len(c.texts) for c in caps}
         self.targets = {}
@@ -101,7 +110,8 @@ class Stage:
         flips = torch.randint(0, 2, (len(files),)).tolist() if train else [0] * len(files)
         rows = [self.corpus.images.row[f] for f in files]
         truths = [None if f not in self.corpus.boxes else
-                  detection.Truth.of(self.corpus.boxes[f], self.corpus.names, self.classes, self.size, bool(flip))
+                  detection.Truth.of(self.corpus.boxes[f], self.corpus.names, self.classes, self.size, bool(flip),
+                                      self.corpus.looks)
                   for f, flip in zip(files, flips)]
         return self.corpus.taps.batch(rows, flips), truths
 
@@ -112,18 +122,20 @@ class Stage:
         anchors = self.tee.rpn.anchors(pyramid)
         objectness, rpn_box = detection.rpn_loss(logits, deltas, anchors, truths, self.size)
         proposed = self.tee.rpn.propose(logits, deltas, anchors, [(self.size, self.size)] * len(files), 128, 64)
-        boxes, classes, targets, known, own = [], [], [], [], []
+        boxes, classes, targets, looks, known, own = [], [], [], [], [], []
         per = self.r["tee"]["regions"]
         for (found, _), truth in zip(proposed, truths):
             extra = random_boxes(per // 3, self.size)
             if truth is None:
-                picked, k, t = found[:per - len(extra)], None, None
+                picked, k, t, a = found[:per - len(extra)], None, None, None
             else:
-                picked, k, t = detection.roi_targets(found, truth, per - len(extra))
+                picked, k, t, a = detection.roi_targets(found, truth, per - len(extra))
             boxes.append(torch.cat((extra, picked)))
             ignore = torch.full((len(extra),), -1)
             classes.append(torch.cat((ignore, k if truth is not None else torch.full((len(picked),), -1))))
             targets.append(torch.cat((extra, t if truth is not None else picked)))
+            unseen = torch.zeros(len(boxes[-1]), len(set(self.corpus.looks.values())))
+            looks.append(unseen if a is None else torch.cat((unseen[:len(extra)], a)))
             mask = torch.zeros(self.classes + 1, dtype=torch.bool)
             known.append((truth.known if truth is not None and truth.known is not None else mask).expand(len(boxes[-1]), -1))
             own.append(len(boxes[-1]))
@@ -135,6 +147,9 @@ class Stage:
         if told.any():
             out["class"] = detection.class_loss(roi_logits[told], classes[told], torch.cat(known)[told]).mean()
             out["box"] = detection.box_loss(roi_deltas[told], every[told], classes[told], torch.cat(targets)[told])
+            if self.teachers.looks:
+                out["attributes"] = detection.attribute_loss(self.teachers.attributes(features[told], classes[told]),
+                                                             torch.cat(looks)[told])
         out.update(self.semantic(files, taps[3], features, boxes, own))
         return out
 
@@ -172,7 +187,7 @@ class Stage:
 
 
 WEIGHTS = {"objectness": 1.0, "rpn_box": 1.0, "class": 1.0, "box": 1.0, "lite0": 0.5, "imagenet": 0.3,
-           "words": 0.05, "whole": 0.05}
+           "words": 0.05, "whole": 0.05, "attributes": 0.2}
 
 
 def held_out_words(corpus, root, count):
@@ -191,11 +206,11 @@ def held_out_words(corpus, root, count):
 def train(r, root, cache, out, start=None, minutes=None, steps=None):
     torch.manual_seed(r["seed"])
     config = recipe.model_config(r, answers=2)
-    corpus = Corpus(root, Images(cache), open_taps(r, cache), recipe.classes(r), r["tee"]["words"])
+    corpus = Corpus(root, Images(cache), open_taps(r, cache), r)
     model = Tee(config).to(memory_format=torch.channels_last)
     model.backbone.load_state_dict(first_backbone(r).state_dict())
     classifier = pretrained.Lite0Classifier(None if r["pretrained"] else config.backbone.tap_channels()[3])
-    teachers = Teachers(config.roi.hidden, len(corpus.words))
+    teachers = Teachers(config.roi.hidden, len(corpus.words), config.roi.classes, len(set(corpus.looks.values())))
     nn.init.constant_(teachers.words.bias, -4.0)
     nn.init.constant_(teachers.whole.bias, -4.0)
     stage = Stage(model, teachers, corpus, classifier, r)

@@ -51,6 +51,23 @@ class Packing(unittest.TestCase):
         self.assertLess(float((before - after).abs().max()), 1e-5)
 
 
+class MaskedWords(unittest.TestCase):
+    def test_what_is_hidden_is_asked_and_nothing_else(self):
+        torch.manual_seed(0)
+        tokenizer, vocabulary = Tokenizer(tiny.vocabulary()), torch.arange(90, 110)
+        texts = [[tokenizer.cls] + [100 + n % 7] * (n % 5 + 1) + [tokenizer.sep] for n in range(2000)]
+        shown, targets = batches.hide_words(texts, tokenizer, vocabulary)
+        asked = hidden = 0
+        for text, row, target in zip(texts, shown, targets):
+            places = [at for at, word in enumerate(target) if word >= 0]
+            self.assertTrue(places and all(target[at] == text[at] for at in places))
+            self.assertTrue(all(row[at] == text[at] for at in range(len(text)) if at not in places))
+            self.assertEqual((target[0], target[-1]), (-1, -1))
+            asked += len(places)
+            hidden += sum(row[at] == tokenizer.mask for at in places)
+        self.assertAlmostEqual(hidden / asked, 0.8, 1)
+
+
 class Detection(unittest.TestCase):
     def test_incomplete_pictures_do_not_punish_other_classes(self):
         known = torch.tensor([[False, True, False]])
@@ -68,6 +85,18 @@ class Detection(unittest.TestCase):
         self.assertEqual((positive.tolist(), negative.tolist()), ([0], []))
         truth.known = None
         self.assertEqual(sorted(detection.rpn_targets(anchors, truth, 32)[2].tolist()), [1, 2])
+
+    def test_attributes_are_those_of_the_box_that_a_region_covers(self):
+        record = data.Boxes("x", [(0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 1.0, 1.0)], ["a", "b"], attributes=[["red", "odd"], []])
+        truth = detection.Truth.of(record, {"a": 1, "b": 2}, 2, 100, False, {"red": 0, "crimson": 0, "blue": 1})
+        boxes, classes, _, looks = detection.roi_targets(torch.tensor([[0.0, 0, 44, 49], [60, 0, 99, 20]]), truth, 6)
+        self.assertEqual(sorted(zip(classes.tolist(), looks.tolist())), sorted(
+            [(1, [1.0, 0.0]), (1, [1.0, 0.0]), (2, [0.0, 0.0]), (0, [0.0, 0.0])]))
+        right, wrong = torch.tensor([[9.0, -9.0], [0.0, 0.0]]), torch.tensor([[-9.0, 9.0], [0.0, 0.0]])
+        wanted = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+        self.assertLess(float(detection.attribute_loss(right, wanted)), 0.01)
+        self.assertGreater(float(detection.attribute_loss(wrong, wanted)), 10)
+        self.assertEqual(float(detection.attribute_loss(wrong, wanted * 0)), 0.0)
 
     def test_mirrored_truth(self):
         record = data.Boxes("x", [(0.1, 0.2, 0.3, 0.6)], ["a"])
@@ -114,6 +143,9 @@ class Readers(unittest.TestCase):
             (root / "tokens.txt").write_text("1.jpg#0\tA cat .\n1.jpg#1\tOne cat\n2.jpg#0\tA cow\n")
             (root / "objects.json").write_text(json.dumps([{"image_id": 3, "objects": [
                 {"names": ["Tree "], "x": 5, "y": 5, "w": 20, "h": 30}]}]))
+            (root / "attributes.json").write_text(json.dumps([{"image_id": 3, "attributes": [
+                {"names": ["tree"], "x": 5, "y": 5, "w": 20, "h": 30, "attributes": ["Tall ", "green"]},
+                {"names": ["sky"], "x": 0, "y": 0, "w": 100, "h": 20}]}]))
             self.assertEqual(formats.coco_captions(root / "captions.json", "im", "train")[0].texts, ["A dog.", "Dog"])
             box = formats.coco_boxes(root / "instances.json", "im", "train")[0]
             self.assertEqual((box.image, box.labels, box.boxes), ("im/000000000009.jpg", ["dog"], [(0.1, 0.2, 0.5, 0.6)]))
@@ -123,6 +155,10 @@ class Readers(unittest.TestCase):
             self.assertEqual([(r.image, len(r.texts), r.split) for r in c], [("im/1.jpg", 2, "train"), ("im/2.jpg", 1, "test")])
             v = formats.visual_genome(root / "objects.json", "im", {"3.jpg": (100, 50)})[0]
             self.assertEqual((v.image, v.labels, v.boxes[0]), ("im/3.jpg", ["tree"], (0.05, 0.1, 0.25, 0.7)))
+            looks = formats.visual_genome(root / "attributes.json", "im", {"3.jpg": (100, 50)})[0]
+            self.assertEqual((looks.labels, looks.attributes), (["tree", "sky"], [["tall", "green"], []]))
+            plain = data.relative("x", [[0, 0, 5, 5, "a"]], [], "train", (10, 10))
+            self.assertEqual(plain.attributes, [[]])
 
 
 class Runs(unittest.TestCase):
@@ -171,7 +207,7 @@ class Smoke(unittest.TestCase):
         torch.set_num_threads(2)
         with tempfile.TemporaryDirectory() as folder:
             scores = smoke.run(pathlib.Path(folder))
-        for stage, name in (("tee", "loss"), ("all", "caption"), ("all", "vqa"), ("risk", "risk")):
+        for stage, name in (("tee", "loss"), ("tee", "attributes"), ("pretrain", "masked"), ("all", "caption"), ("all", "vqa"), ("risk", "risk")):
             first, last = scores["losses"][stage][name]
             self.assertLess(last, 0.9 * first if first > 0 else first, f"{stage} {name}")
         self.assertGreater(scores["BLEU-1"], 30)
