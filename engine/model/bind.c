@@ -6,6 +6,7 @@
 
 #include "engine/base/mem.h"
 #include "engine/model/bind_table.h"
+#include "engine/model/half.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -149,6 +150,8 @@ static void widen_rows(const struct kernels *k, const struct tensor *t, const fl
             memcpy(out + r * n, (const float *)t->data + at, n * sizeof(float));
         } else if (t->type == TENSOR_BF16) {
             k->bf16_to_f32((const uint16_t *)t->data + at, n, out + r * n);
+        } else if (t->type == TENSOR_F16) {
+            half_to_f32((const uint16_t *)t->data + at, n, out + r * n);
         } else {
             k->dequantize_i8((const int8_t *)t->data + at, scale[first + r], n, out + r * n);
         }

@@ -38,7 +38,8 @@ struct weights {
 static const struct {
     const char *name;
     size_t size;
-} types[] = {[TENSOR_F32] = {"F32", 4}, [TENSOR_BF16] = {"BF16", 2}, [TENSOR_I8] = {"I8", 1}};
+} types[] = {
+    [TENSOR_F32] = {"F32", 4}, [TENSOR_BF16] = {"BF16", 2}, [TENSOR_F16] = {"F16", 2}, [TENSOR_I8] = {"I8", 1}};
 
 enum { N_TYPES = sizeof(types) / sizeof(types[0]) };
 
@@ -76,7 +77,7 @@ static enum err read_type(const struct reading *r, struct tensor *t, const json_
             return OK;
         }
     }
-    return err_set(r->json.e, ERR_BAD_MODEL, "%s: tensor '%s': dtype '%s' is not F32, BF16 or I8", r->json.file,
+    return err_set(r->json.e, ERR_BAD_MODEL, "%s: tensor '%s': dtype '%s' is not F32, BF16, F16 or I8", r->json.file,
                    jsonread_printable(t->name).text, jsonread_printable(text ? text : "").text);
 }
 
@@ -126,7 +127,8 @@ static enum err read_range(const struct reading *r, struct tensor *t, const json
     }
     t->data = r->data + begin;
     if ((uintptr_t)t->data % types[t->type].size != 0) {
-        return complain(r, t, "the data are not aligned (F32: 4 bytes, BF16: 2); sort the tensors by element size");
+        return complain(r, t,
+                        "the data are not aligned (F32: 4 bytes, BF16 and F16: 2); sort the tensors by element size");
     }
     return OK;
 }
@@ -417,10 +419,10 @@ static bool is_finite(const struct tensor *t)
         for (size_t i = 0; i < n; i++) {
             found |= (bits[i] & 0x7f800000u) == 0x7f800000u;
         }
-    } else if (t->type == TENSOR_BF16) {
-        const uint16_t *bits = t->data;
+    } else if (t->type != TENSOR_I8) {
+        const uint16_t *bits = t->data, exponent = t->type == TENSOR_BF16 ? 0x7f80 : 0x7c00;
         for (size_t i = 0; i < n; i++) {
-            found |= (bits[i] & 0x7f80u) == 0x7f80u;
+            found |= (bits[i] & exponent) == exponent;
         }
     }
     return !found;

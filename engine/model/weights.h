@@ -2,9 +2,9 @@
  *
  * Layout of the file: 8 bytes header length (little-endian), a JSON header {"name": {"dtype", "shape",
  * "data_offsets"}}, then the data without holes. Everything the header says is checked before a tensor is handed out:
- * types (F32, BF16, I8), at most 4 dimensions, shape against size, ranges that touch but neither overlap nor leave
- * bytes unused, alignment of every tensor to its element (4 bytes for F32, 2 for BF16). "__metadata__" is checked and
- * ignored. Limits: header 1 MiB, 8192 tensors, names of 1..255 printable ASCII characters.
+ * types (F32, BF16, F16, I8), at most 4 dimensions, shape against size, ranges that touch but neither overlap nor leave
+ * bytes unused, alignment of every tensor to its element (4 bytes for F32, 2 for BF16, F16). "__metadata__" is checked
+ * and ignored. Limits: header 1 MiB, 8192 tensors, names of 1..255 printable ASCII characters.
  *
  * Ownership: the pointers inside a tensor are borrowed from the weights and valid until weights_close.
  * Threads: immutable after open, shared by all.
@@ -20,7 +20,7 @@
 
 enum { WEIGHTS_MAX_DIMS = 4, WEIGHTS_MAX_TENSORS = 8192, WEIGHTS_MAX_HEADER = 1 << 20, WEIGHTS_MAX_NAME = 255 };
 
-enum tensor_type { TENSOR_F32, TENSOR_BF16, TENSOR_I8 };
+enum tensor_type { TENSOR_F32, TENSOR_BF16, TENSOR_F16, TENSOR_I8 };
 
 struct tensor {
     const char *name;
@@ -43,7 +43,7 @@ const struct tensor *weights_find(const struct weights *w, const char *name); /*
 int weights_count(const struct weights *w);
 const struct tensor *weights_at(const struct weights *w, int i); /* in the order of the data */
 
-/* ERR_BAD_MODEL naming the first F32 or BF16 tensor with an infinite or NaN element. Reads the whole file. */
+/* ERR_BAD_MODEL naming the first F32, BF16 or F16 tensor with an infinite or NaN element. Reads the whole file. */
 MUST_USE enum err weights_check_finite(const struct weights *w, struct errbuf *e);
 /* SHA-256 of the whole file, 64 lower-case hex digits. Reads the whole file. */
 void weights_sha256(const struct weights *w, char hex[65]);

@@ -11,7 +11,7 @@ from torch import nn
 from .config import Config
 from .conv import fold
 
-KINDS = ("fp32", "bf16", "int8")
+KINDS = ("fp32", "bf16", "fp16", "int8")
 SCALE = ".scale"
 
 
@@ -53,6 +53,10 @@ def pack(state: dict, kind="fp32") -> dict:
             tensors[name] = t.float()
         elif chosen == "bf16":
             tensors[name] = t.to(torch.bfloat16)
+        elif chosen == "fp16":
+            if t.abs().max() > torch.finfo(torch.float16).max:
+                raise WeightsError(f"{name}: too large for fp16")
+            tensors[name] = t.to(torch.float16)
         else:
             tensors[name], tensors[name + SCALE] = quantise(t)
     return tensors

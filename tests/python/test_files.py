@@ -98,7 +98,7 @@ class Weights(unittest.TestCase):
 
     def test_types(self):
         exact = fold(copy.deepcopy(self.model)).state_dict()
-        for kind, error in (("fp32", 0.0), ("bf16", 2.0 ** -8), ("int8", 0.5 / 127 + 1e-6)):
+        for kind, error in (("fp32", 0.0), ("bf16", 2.0 ** -8), ("fp16", 2.0 ** -11), ("int8", 0.5 / 127 + 1e-6)):
             loaded = self.export(kind).state_dict()
             self.assertEqual(set(loaded), set(exact))
             for name, t in exact.items():

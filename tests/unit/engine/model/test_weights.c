@@ -90,7 +90,7 @@ static const struct {
     {"{\"a b\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "tensor 'a b': the name has"},
     {"{\"\\n\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "tensor '?': the name has"},
     {"{\"\\u0000\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "file: line 1"},
-    {ONE("F16", "[4]", "[0,8]"), 8, "tensor 't': dtype 'F16' is not"},
+    {ONE("F64", "[2]", "[0,16]"), 16, "tensor 't': dtype 'F64' is not"},
     {ONE("f32", "[4]", "[0,16]"), 16, "dtype 'f32' is not"},
     {"{\"t\":{\"dtype\":7,\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "dtype '' is not"},
     {ONE("F32", "4", "[0,16]"), 16, "tensor 't': shape is not an array"},
@@ -117,6 +117,7 @@ static const struct {
     {ONE("BF16", "[4]", "[0,16]"), 16, "do not fit the shape"},
     {ONE("F32", "[3]", "[2,14]"), 16, "tensor 't': the data are not aligned"},
     {ONE("BF16", "[3]", "[1,7]"), 8, "tensor 't': the data are not aligned"},
+    {ONE("F16", "[3]", "[1,7]"), 8, "tensor 't': the data are not aligned"},
     {ONE("F32", "[3]", "[0,12]"), 16, "file: 4 bytes after the last tensor"},
     {ONE("F32", "[3]", "[4,16]"), 16, "tensor 't': does not begin where"},
     {"{\"a\":{\"dtype\":\"I8\",\"shape\":[9],\"data_offsets\":[0,9]},"
@@ -241,7 +242,9 @@ static void test_not_finite(void)
         {ONE("F32", "[4]", "[0,16]"), 0x7fc00000, 4, false}, {ONE("F32", "[4]", "[0,16]"), 0xff800001, 4, false},
         {ONE("F32", "[4]", "[0,16]"), 0x7f7fffff, 4, true},  {ONE("F32", "[4]", "[0,16]"), 0x00000001, 4, true},
         {ONE("BF16", "[8]", "[0,16]"), 0x7f80, 2, false},    {ONE("BF16", "[8]", "[0,16]"), 0xffc1, 2, false},
-        {ONE("BF16", "[8]", "[0,16]"), 0xff7f, 2, true},     {ONE("I8", "[16]", "[0,16]"), 0xffff, 2, true},
+        {ONE("BF16", "[8]", "[0,16]"), 0xff7f, 2, true},     {ONE("F16", "[8]", "[0,16]"), 0x7c00, 2, false},
+        {ONE("F16", "[8]", "[0,16]"), 0xfe01, 2, false},     {ONE("F16", "[8]", "[0,16]"), 0xfbff, 2, true},
+        {ONE("I8", "[16]", "[0,16]"), 0xffff, 2, true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct weights *w = NULL;
