@@ -159,15 +159,21 @@ def step(opt, loss, run: Run, clip=1.0):
 
 
 class Shuffle:
-    """Endless passes over a list in random order."""
+    """Endless passes over a list in random order; those that share a `key` come one after the other, so that a batch has
+    fewer pictures than questions."""
 
-    def __init__(self, items, generator):
+    def __init__(self, items, generator, key=None):
         self.items, self.generator, self.order = list(items), generator, []
+        groups: dict = {}
+        for n, item in enumerate(self.items):
+            groups.setdefault(key(item) if key else n, []).append(n)
+        self.groups = list(groups.values())
 
     def take(self, count: int) -> list:
         out = []
         while len(out) < count:
             if not self.order:
-                self.order = torch.randperm(len(self.items), generator=self.generator, device="cpu").tolist()
+                order = torch.randperm(len(self.groups), generator=self.generator, device="cpu").tolist()
+                self.order = [n for g in order for n in self.groups[g]]
             out.append(self.items[self.order.pop()])
         return out

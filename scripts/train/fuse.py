@@ -101,7 +101,10 @@ class Fuser:
 
     def look(self, files, flips):
         """-> regions [B, R, D], valid [B, R], tags, loss that keeps the choice of regions."""
-        aligned, geometry, valid, logits, deltas = self.corpus.scenes.batch(files, flips)
+        return self.see(*self.corpus.scenes.batch(files, flips))
+
+    def see(self, aligned, geometry, valid, logits, deltas):
+        """Pooled maps of the kept regions and what was said of them -> what look() gives."""
         roi = self.model.tee.roi
         features = roi.features(aligned)  # [B, R, H]
         now, moved = roi.predict(features)
@@ -299,7 +302,7 @@ def loop(r, s, run, fuser, opt, average):
     model, corpus = fuser.model, fuser.corpus
     generator = torch.Generator("cpu").manual_seed(r["seed"] + run.step + 7919 * common.rank())
     captions = common.Shuffle(corpus.captions["train"], generator)
-    questions = common.Shuffle(corpus.questions["train"], generator)
+    questions = common.Shuffle(corpus.questions["train"], generator, key=lambda q: q[0])
     texts = common.Shuffle(corpus.text_questions, generator)
     sentences = common.Shuffle(corpus.sentences, generator)
     tasks, shares = zip(*s["tasks"].items())

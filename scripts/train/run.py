@@ -1,4 +1,4 @@
-"""All stages of a recipe, one after the other: caches, TEE, scenes, fusion, minimum risk, export.
+"""All stages of a recipe, one after the other: caches, TEE, scenes, fusion, end to end, minimum risk, export.
 
 A stage whose result exists is skipped; a stage that was stopped goes on from its last checkpoint."""
 import argparse
@@ -6,7 +6,7 @@ import pathlib
 
 from evaluation.engine import Engine
 from minivlm import weights
-from train import cache, convert, export, fuse, recipe, risk, scenes, smoke, tee
+from train import cache, convert, export, fuse, recipe, risk, scenes, smoke, tee, tune
 
 
 def sets_of(root) -> list[str]:
@@ -21,17 +21,34 @@ def make_scenes(r, root, cached, tee_file, out):
     scenes.build(seer, images, taps, files, out, config.image.size, config.roi.max_regions, mirrored)
 
 
-def lower_risk(r, root, work, engine) -> pathlib.Path:
-    """The stage after the fusion -> its checkpoint."""
+def end_to_end(r, root, work) -> pathlib.Path:
+    """The stage after the fusion, where the recipe has one -> the checkpoint that comes next."""
+    if "tune" not in r:
+        return work / "all/final.pt"
+    if not (work / "tune/final.pt").exists():
+        tune.train(r, root, work / "cache", work / "all/final.pt", work / "tune", **budget(r["tune"]))
+    return work / "tune/final.pt"
+
+
+def lower_risk(r, root, work, start, engine) -> pathlib.Path:
+    """The last training, where the recipe has one -> the checkpoint to ship."""
+    if "risk" not in r:
+        return start
     if not (work / "candidates.jsonl").exists():
-        make_model(r, work / "all/final.pt", work / "speaker")
+        make_model(r, start, work / "speaker")
         part = work / "candidates.part"
         risk.write_candidates(Engine(engine, work / "speaker", root), root, part, r["risk"]["candidates"])
         part.rename(work / "candidates.jsonl")
-    if not (work / "risk/final.pt").exists():
-        risk.train(r, root, work / "scenes", work / "all/final.pt", work / "candidates.jsonl", work / "risk",
-                   minutes=r["risk"].get("minutes"), steps=r["risk"].get("steps"))
+    if not (work / "risk/final.pt").exists() and "tune" in r:
+        tune.train(r, root, work / "cache", start, work / "risk", work / "candidates.jsonl",
+                   **budget({**r["risk"], **r["tune"]["risk"]}))
+    elif not (work / "risk/final.pt").exists():
+        risk.train(r, root, work / "scenes", start, work / "candidates.jsonl", work / "risk", **budget(r["risk"]))
     return work / "risk/final.pt"
+
+
+def budget(settings: dict) -> dict:
+    return {name: settings.get(name) for name in ("minutes", "steps")}
 
 
 def make_model(r, checkpoint, out, kind="mixed"):
@@ -51,13 +68,12 @@ def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engi
         cache.build(r, root, work / "cache", cache.list_files(root, sets_of(root)), workers=r["threads"])
         (work / "cache/done").touch()
     if not (work / "tee/tee.pt").exists():
-        tee.train(r, root, work / "cache", work / "tee", minutes=r["tee"].get("minutes"), steps=r["tee"].get("steps"))
+        tee.train(r, root, work / "cache", work / "tee", **budget(r["tee"]))
     if not (work / "scenes/scenes.json").exists():
         make_scenes(r, root, work / "cache", work / "tee/tee.pt", work / "scenes")
     for stage in [s for s in ("pretrain", "all") if s in r["fuse"] and not (work / s / "final.pt").exists()]:
-        fuse.train(r, stage, root, work / "scenes", work / stage, **fuse.start_of(r, stage, work),
-                   minutes=r["fuse"][stage].get("minutes"), steps=r["fuse"][stage].get("steps"))
-    make_model(r, lower_risk(r, root, work, engine) if "risk" in r else work / "all/final.pt", out)
+        fuse.train(r, stage, root, work / "scenes", work / stage, **fuse.start_of(r, stage, work), **budget(r["fuse"][stage]))
+    make_model(r, lower_risk(r, root, work, end_to_end(r, root, work), engine), out)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, masked words, fusion, minimum risk, export, evaluation. Under two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, masked words, fusion, end to end, minimum risk, export, evaluation. Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from evaluation import metrics, predict
 from minivlm import MiniVLM, weights
-from train import cache, data, export, fuse, risk, scenes, tee
+from train import cache, data, export, fuse, risk, scenes, tee, tune
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}
 SHAPES = ("ball", "box")
@@ -35,7 +35,9 @@ RECIPE = {
              "all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
                      "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}},
     "risk": {"lr": 0.002, "alpha": 1.0, "average": 0.9, "blend": 0.5,
-             "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}}}
+             "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}},
+    "tune": {"frozen": 3, "lr": 0.001, "lr_roi": 0.001, "lr_eyes": 0.001, "drop_regions": 0.05, "average": 0.9,
+             "risk": {"lr_eyes": 0.0, "vary": False}}}
 
 
 def draw(rng, file):
@@ -83,7 +85,7 @@ def write_recipe(folder: pathlib.Path) -> dict:
     return r
 
 
-def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_steps=150, risk_steps=80) -> dict:
+def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_steps=150, tune_steps=60, risk_steps=80) -> dict:
     """All stages -> scores and the losses before and after."""
     torch.manual_seed(1)
     root, cached = folder / "data", folder / "cache"
@@ -96,15 +98,15 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_s
     scenes.build(seer, images, cache.open_taps(r, cached), files, folder / "scenes", 64, 6, mirrored, compiled=False)
     for stage, steps in (("pretrain", masked_steps), ("all", fuse_steps)):
         fuse.train(r, stage, root, folder / "scenes", folder / stage, **fuse.start_of(r, stage, folder), steps=steps)
-    speaker = predict.Reference(export.load(r, folder / "all/final.pt")[0], root)
+    tune.train(r, root, cached, folder / "all/final.pt", folder / "tune", steps=tune_steps)
+    speaker = predict.Reference(export.load(r, folder / "tune/final.pt")[0], root)
     risk.write_candidates(speaker, root, folder / "candidates.jsonl", 3)
-    risk.train(r, root, folder / "scenes", folder / "all/final.pt", folder / "candidates.jsonl", folder / "risk",
-               steps=risk_steps)
+    tune.train(r, root, cached, folder / "tune/final.pt", folder / "risk", folder / "candidates.jsonl", steps=risk_steps)
     model, config = export.load(r, folder / "risk/final.pt")
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
     scores = evaluate(folder / "model", root, folder)
-    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "pretrain", "all", "risk")}
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "pretrain", "all", "tune", "risk")}
     return scores
 
 

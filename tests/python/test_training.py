@@ -8,10 +8,11 @@ import unittest
 import torch
 from support import ROOT
 from golden import tiny
-from minivlm import Labels, MiniVLM
+from minivlm import Labels, MiniVLM, tee
+from minivlm.conv import fold
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import batches, common, data, detection, formats, plot, recipe, risk, smoke
+from train import batches, common, data, detection, formats, plot, recipe, risk, smoke, tune
 
 
 class Packing(unittest.TestCase):
@@ -202,6 +203,49 @@ class Risk(unittest.TestCase):
         self.assertEqual((float(mixed["a"]), int(mixed["n"])), (0.25, 3))
 
 
+class EndToEnd(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(0)
+        model = {**smoke.RECIPE["model"], "fusion": {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64, "vocab": 40, "positions": 64}}
+        self.model = fold(MiniVLM(recipe.model_config({"model": model}, answers=4)).eval())
+        torch.nn.init.normal_(self.model.tee.rpn.cls.weight, std=1000.0)
+        self.eyes = tune.Eyes(self.model, frozen=3, half=False)
+        self.images = torch.randn(2, 3, 64, 64)
+
+    def test_sees_what_the_service_sees(self):
+        aligned, geometry, valid, logits, _, keep = self.eyes.look(self.images)
+        regions = self.model.tee(self.images, [(64, 64)] * 2)
+        features, said = self.model.tee.roi.features(aligned), self.model.tee.roi.cls
+        for n, r in enumerate(regions):
+            self.assertEqual(int(valid[n].sum()), len(r.features))
+            self.assertLess(float((features[n][valid[n]] - r.features).abs().max()), 1e-4)
+            self.assertLess(float((said(features[n]) - logits[n])[valid[n]].abs().max()), 1e-4)
+            self.assertLess(float((geometry[n][valid[n]] - tee.geometry(r.boxes, (64, 64))).abs().max()), 1e-5)
+        self.assertAlmostEqual(float(keep), 0.0, 6)
+
+    def test_what_learns_and_what_holds_it(self):
+        late, early = self.model.tee.backbone.blocks[4].project.weight, self.model.tee.backbone.blocks[1].project.weight
+        self.eyes.look(self.images)[0].sum().backward()
+        self.assertGreater(float(late.grad.abs().sum()), 0)
+        self.assertIsNone(early.grad)
+        with torch.no_grad():
+            late.mul_(1.5)
+        self.assertGreater(float(self.eyes.look(self.images)[-1]), 1e-6)  # the teacher did not move along
+
+    def test_variations_stay_pictures(self):
+        flat = tune.varied(torch.full((4, 3, 32, 32), 0.25))
+        self.assertLess(float(flat.amax((1, 2, 3)).sub(flat.amin((1, 2, 3))).max()), 1e-5)  # no border creeps in
+        self.assertLessEqual(float(tune.varied(torch.randn(4, 3, 32, 32)).abs().max()), 1.0)
+
+
+class Batches(unittest.TestCase):
+    def test_questions_of_a_picture_come_together(self):
+        items = [(picture, n) for n in range(3) for picture in "abcd"]
+        taken = common.Shuffle(items, torch.Generator().manual_seed(1), key=lambda i: i[0]).take(12)
+        self.assertEqual(sorted(taken), sorted(items))
+        self.assertEqual([len({picture for picture, _ in taken[n:n + 3]}) for n in (0, 3, 6, 9)], [1, 1, 1, 1])
+
+
 class Smoke(unittest.TestCase):
     def test_whole_pipeline(self):
         torch.set_num_threads(2)
@@ -210,6 +254,8 @@ class Smoke(unittest.TestCase):
         for stage, name in (("tee", "loss"), ("tee", "attributes"), ("pretrain", "masked"), ("all", "caption"), ("all", "vqa"), ("risk", "risk")):
             first, last = scores["losses"][stage][name]
             self.assertLess(last, 0.9 * first if first > 0 else first, f"{stage} {name}")
+        first, last = scores["losses"]["tune"]["caption"]  # what stage 3 left, on cropped pictures
+        self.assertLess(last, first)
         self.assertGreater(scores["BLEU-1"], 30)
         self.assertTrue(all(c.startswith("a ") for c in scores["captions"]), scores["captions"])
 
