@@ -69,8 +69,9 @@ class Eyes:
             part.requires_grad_(False)
 
     def cast(self):
-        """bf16 where the machine multiplies it faster."""
-        return torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=self.half)
+        """bf16 where the machine multiplies it faster. Without autocast's cache: it holds the weights of its first use until
+        the outermost autocast ends, and here that is the whole run."""
+        return torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=self.half, cache_enabled=False)
 
     def taps(self, backbone, x, stride, taps):
         taps = dict(taps)

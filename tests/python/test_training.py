@@ -232,6 +232,14 @@ class EndToEnd(unittest.TestCase):
             late.mul_(1.5)
         self.assertGreater(float(self.eyes.look(self.images)[-1]), 1e-6)  # the teacher did not move along
 
+    def test_half_precision_uses_the_weights_of_now(self):
+        eyes = tune.Eyes(self.model, frozen=3, half=True)
+        with eyes.cast():  # one autocast around a whole run
+            before = eyes.look(self.images)[0].detach()
+            with torch.no_grad():
+                self.model.tee.bifpn.lateral[0].weight.mul_(2.0)
+            self.assertGreater(float((eyes.look(self.images)[0] - before).abs().max()), 1e-3)
+
     def test_variations_stay_pictures(self):
         flat = tune.varied(torch.full((4, 3, 32, 32), 0.25))
         self.assertLess(float(flat.amax((1, 2, 3)).sub(flat.amin((1, 2, 3))).max()), 1e-5)  # no border creeps in
