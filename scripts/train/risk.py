@@ -1,4 +1,4 @@
-"""After stage 3: captions by minimum risk (Shen et al. 2016), the n-best form of self-critical training.
+"""The last stage of training: captions by minimum risk (Shen et al. 2016), the n-best form of self-critical training.
 
     python -m train.risk candidates --model MODEL --data DATA --out FILE     the C engine's best captions of every picture
     python -m train.risk train --start FINAL --candidates FILE --out FOLDER  moves probability towards those CIDEr-D likes

@@ -1,4 +1,4 @@
-"""After stage 3: end to end. The words' gradient reaches the pyramid and the last blocks of the backbone.
+"""Stage 4: end to end. The words' gradient reaches the pyramid and the last blocks of the backbone.
 
 Pictures are seen anew at every visit, each time cropped, stretched, lit and mirrored a little differently. A frozen copy of
 the TEE, the teacher, looks at the same picture and chooses the regions; the learning TEE says about them what it now sees.
@@ -185,7 +185,7 @@ def main():
     args = p.parse_args()
     r = recipe.load(args.recipe)
     recipe.prepare(r)
-    s = {**r["tune"], **(r["tune"]["risk"] if args.risk else {})}
+    s = {**r["risk"], **r["tune"]["risk"]} if args.risk else r["tune"]
     train(r, args.data, args.cache, args.start, args.out, args.risk, args.minutes or s.get("minutes"), s.get("steps"))
 
 
