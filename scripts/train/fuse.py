@@ -96,7 +96,7 @@ class Fuser:
 
     def __init__(self, model: MiniVLM, corpus: Corpus, settings: dict):
         self.model, self.corpus, self.s = model, corpus, settings
-        self.names = model.labels.objects
+        self.names, self.question_key = model.labels.objects, None
         self.tag_cache: dict[str, list[int]] = {}
 
     def look(self, files, flips):
@@ -302,7 +302,7 @@ def loop(r, s, run, fuser, opt, average):
     model, corpus = fuser.model, fuser.corpus
     generator = torch.Generator("cpu").manual_seed(r["seed"] + run.step + 7919 * common.rank())
     captions = common.Shuffle(corpus.captions["train"], generator)
-    questions = common.Shuffle(corpus.questions["train"], generator, key=lambda q: q[0])
+    questions = common.Shuffle(corpus.questions["train"], generator, key=fuser.question_key)
     texts = common.Shuffle(corpus.text_questions, generator)
     sentences = common.Shuffle(corpus.sentences, generator)
     tasks, shares = zip(*s["tasks"].items())

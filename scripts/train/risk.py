@@ -1,13 +1,12 @@
 """The last stage of training: captions by minimum risk (Shen et al. 2016), the n-best form of self-critical training.
 
-    python -m train.risk candidates --model MODEL --data DATA --out FILE     the C engine's best captions of every picture
-    python -m train.risk train --start FINAL --candidates FILE --out FOLDER  moves probability towards those CIDEr-D likes
+    python -m train.risk --model MODEL --data DATA --out FILE       the C engine's best captions of every picture
+    python -m train.tune --risk FILE --start FINAL --out FOLDER ..  moves probability towards those CIDEr-D likes
 
 With log-probabilities l of a picture's candidates and their CIDEr-D r: P = softmax(alpha * l), loss = -sum P * (r - mean r).
 The tasks of stage 3 go on at their shares, so that they are not forgotten. What is kept is the mean of the weights before
 and after (`blend`): on the validation split it beats both (docs/training.md)."""
 import argparse
-import pathlib
 import random
 
 import torch
@@ -15,9 +14,7 @@ import torch.nn.functional as F
 
 from evaluation import metrics, rows
 from evaluation.engine import Engine
-from minivlm.text import Tokenizer
-from train import batches, common, data, fuse, pretrained, recipe
-from train.scenes import Scenes
+from train import batches, common, data
 
 
 def write_candidates(speaker, root, out, count: int) -> None:
@@ -68,28 +65,6 @@ def risk_of(sums, rewards, alpha: float):
     return loss / len(sums)
 
 
-def train(r, root, scenes_folder, start_file, candidates_file, out, minutes=None, steps=None):
-    s = {**r["fuse"]["all"], **r["risk"]}
-    start = torch.load(start_file, weights_only=True)
-    config = recipe.model_config(r, answers=len(start["answers"]))
-    tokenizer = Tokenizer.from_file(pretrained.minilm_vocab() if r["pretrained"] else r["vocab"])
-    corpus = fuse.Corpus(root, Scenes(scenes_folder), tokenizer, config, start["answers"])
-    model = fuse.build_model(config, corpus.answers, r)
-    model.load_state_dict(start["model"])
-    for part in (model.tee.backbone, model.tee.bifpn, model.tee.rpn):
-        part.requires_grad_(False)
-    fuser, run = fuse.Fuser(model, corpus, s), common.Run(out, minutes, steps)
-    candidates = Candidates(candidates_file, corpus).items
-    opt = common.optimiser([(model.fusion, s["lr"]), (model.heads, s["lr"]), (model.tee.roi, s["lr"])])
-    average = common.Average(model, s["average"])
-    print(f"risk: {len(candidates)} pictures, {sum(len(c[1]) for c in candidates)} candidates", flush=True)
-    loop(r, s, run, fuser, opt, average, candidates)
-    if common.rank() == 0:
-        final = blend(start["model"], average.state, s["blend"])
-        torch.save({"model": final, "answers": corpus.answers, "vocabulary": corpus.vocabulary},
-                   pathlib.Path(out) / "final.pt")
-
-
 def blend(before: dict, after: dict, share: float) -> dict:
     return {k: v + (after[k] - v) * share if v.is_floating_point() else v for k, v in before.items()}
 
@@ -97,8 +72,8 @@ def blend(before: dict, after: dict, share: float) -> dict:
 def loop(r, s, run, fuser, opt, average, candidates):
     corpus = fuser.corpus
     generator = torch.Generator("cpu").manual_seed(r["seed"] + 7919 * common.rank())
-    pictures, captions, questions = (common.Shuffle(items, generator) for items in (
-        candidates, corpus.captions["train"], corpus.questions["train"]))
+    pictures, captions = (common.Shuffle(items, generator) for items in (candidates, corpus.captions["train"]))
+    questions = common.Shuffle(corpus.questions["train"], generator, key=fuser.question_key)
     tasks, shares = zip(*s["shares"].items())
     batch = s["batch"] // common.world()
     fuser.model.train()
@@ -124,27 +99,12 @@ def loop(r, s, run, fuser, opt, average, candidates):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = p.add_subparsers(dest="command", required=True)
-    c = commands.add_parser("candidates")
     for name in ("model", "data", "out"):
-        c.add_argument("--" + name, required=True)
-    c.add_argument("--engine", default="build/release/minivlm")
-    c.add_argument("--count", type=int, default=6)
-    t = commands.add_parser("train")
-    for name in ("recipe", "data", "scenes", "start", "candidates", "out"):
-        t.add_argument("--" + name, required=True)
-    t.add_argument("--rank", type=int, default=0)
-    t.add_argument("--world", type=int, default=1)
-    t.add_argument("--port", type=int, default=29512)
+        p.add_argument("--" + name, required=True)
+    p.add_argument("--engine", default="build/release/minivlm")
+    p.add_argument("--count", type=int, default=6)
     args = p.parse_args()
-    if args.command == "candidates":
-        write_candidates(Engine(args.engine, args.model, args.data), args.data, args.out, args.count)
-        return
-    r = recipe.load(args.recipe)
-    recipe.prepare(r)
-    common.join(args.rank, args.world, args.port)
-    torch.set_num_threads(max(1, r["threads"] // args.world))
-    train(r, args.data, args.scenes, args.start, args.candidates, args.out, r["risk"].get("minutes"), r["risk"].get("steps"))
+    write_candidates(Engine(args.engine, args.model, args.data), args.data, args.out, args.count)
 
 
 if __name__ == "__main__":

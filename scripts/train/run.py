@@ -39,11 +39,8 @@ def lower_risk(r, root, work, start, engine) -> pathlib.Path:
         part = work / "candidates.part"
         risk.write_candidates(Engine(engine, work / "speaker", root), root, part, r["risk"]["candidates"])
         part.rename(work / "candidates.jsonl")
-    if not (work / "risk/final.pt").exists() and "tune" in r:
-        tune.train(r, root, work / "cache", start, work / "risk", work / "candidates.jsonl",
-                   **budget({**r["risk"], **r["tune"]["risk"]}))
-    elif not (work / "risk/final.pt").exists():
-        risk.train(r, root, work / "scenes", start, work / "candidates.jsonl", work / "risk", **budget(r["risk"]))
+    if not (work / "risk/final.pt").exists():
+        tune.train(r, root, work / "cache", start, work / "risk", work / "candidates.jsonl", **budget(r["risk"]))
     return work / "risk/final.pt"
 
 

@@ -1,4 +1,5 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, masked words, fusion, end to end, minimum risk, export, evaluation. Under two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, masked words, fusion, end to end, minimum risk,
+export, evaluation. Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -34,10 +35,9 @@ RECIPE = {
                           "tasks": {"masked": 0.7, "retrieve": 0.3}, "validate": 8, "validate_every": 1000},
              "all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
                      "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}},
-    "risk": {"lr": 0.002, "alpha": 1.0, "average": 0.9, "blend": 0.5,
+    "risk": {"lr": 0.002, "lr_eyes": 0.0, "vary": False, "alpha": 1.0, "average": 0.9, "blend": 0.5,
              "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}},
-    "tune": {"frozen": 3, "lr": 0.001, "lr_roi": 0.001, "lr_eyes": 0.001, "drop_regions": 0.05, "average": 0.9,
-             "risk": {"lr_eyes": 0.0, "vary": False}}}
+    "tune": {"frozen": 3, "lr": 0.001, "lr_roi": 0.001, "lr_eyes": 0.001, "drop_regions": 0.05, "average": 0.9}}
 
 
 def draw(rng, file):

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minivlm import boxes as bx
 from minivlm.tee import Tee
 from train import common, data, detection, pretrained, recipe
 from train.cache import Images, first_backbone, open_taps

@@ -5,7 +5,7 @@ the TEE, the teacher, looks at the same picture and chooses the regions; the lea
 Its proposals, classes and boxes are held to the teacher's (`keep`), so that it goes on choosing like it. The first
 `frozen` blocks of the backbone serve both. Batch-norms are folded before: their statistics stay those of ImageNet.
 
-With a recipe's "risk" section and the candidates of risk.py, --risk runs minimum risk the same way."""
+--risk runs stage 5, minimum risk on the candidates of risk.py, with the recipe's "risk" settings over those of this stage."""
 import argparse
 import copy
 import pathlib
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from minivlm import MiniVLM, tee
+from minivlm import MiniVLM, config as cfg, tee
 from minivlm.conv import fold
 from minivlm.text import Tokenizer
 from train import common, export, fuse, pretrained, recipe, risk
@@ -73,13 +73,19 @@ class Eyes:
         the outermost autocast ends, and here that is the whole run."""
         return torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=self.half, cache_enabled=False)
 
-    def taps(self, backbone, x, stride, taps):
-        taps = dict(taps)
-        for block in backbone.blocks[self.frozen:]:
+    def through(self, blocks, x, taps):
+        """-> what leaves the blocks, and with it the last map of every stride so far."""
+        taps, stride = dict(taps), max(taps, default=2)
+        for block in blocks:
             x = block(x)
             stride *= block.depthwise.stride[0]
             taps[stride] = x
-        return [taps[s] for s in sorted(taps) if s >= 4]
+        return x, taps
+
+    def late(self, backbone, x, taps):
+        """-> P2..P5 of the shared early maps and this backbone's own last blocks."""
+        taps = self.through(backbone.blocks[self.frozen:], x, taps)[1]
+        return [taps[s] for s in cfg.TAP_STRIDES]
 
     def look(self, images):
         """-> aligned [B, R, C * 16], geometry [B, R, 6], valid [B, R], the teacher's logits and deltas of each region, loss
@@ -87,15 +93,11 @@ class Eyes:
         b, size = len(images), images.shape[2]
         with torch.no_grad(), self.cast():
             backbone = self.teacher.backbone
-            x, stride, taps = backbone.act(backbone.stem(images)), 2, {}
-            for block in backbone.blocks[:self.frozen]:
-                x = block(x)
-                stride *= block.depthwise.stride[0]
-                taps[stride] = x
-            pyramid = self.teacher.bifpn(self.taps(backbone, x, stride, taps))
+            x, taps = self.through(backbone.blocks[:self.frozen], backbone.act(backbone.stem(images)), {})
+            pyramid = self.teacher.bifpn(self.late(backbone, x, taps))
             wanted = [torch.cat(part, 1).float() for part in self.teacher.rpn(pyramid)]
             seen = self.teacher.detect([p.float() for p in pyramid], [(size, size)] * b)
-        late = self.taps(self.tee.backbone, x.float(), stride, taps)
+        late = self.late(self.tee.backbone, x.float(), taps)
         with self.cast():
             pyramid = self.tee.bifpn(late)
             found = [torch.cat(part, 1).float() for part in self.tee.rpn(pyramid)]
@@ -115,7 +117,8 @@ class Tuner(fuse.Fuser):
 
     def __init__(self, model, corpus, settings, pictures: Pictures):
         super().__init__(model, corpus, settings)
-        self.pictures, self.eyes = pictures, Eyes(model, settings["frozen"], settings.get("half", False))
+        self.question_key = lambda question: question[0]  # every picture is looked at once a batch
+        self.pictures, self.eyes = pictures, Eyes(model, settings.get("frozen", 0), settings.get("half", False))
 
     def look(self, files, flips):
         each = list(dict.fromkeys(zip(files, flips)))
@@ -143,7 +146,7 @@ def start_from(r, start) -> tuple[MiniVLM, list[str]]:
 
 
 def train(r, root, cached, start, out, candidates=None, minutes=None, steps=None):
-    s = {**r["fuse"]["all"], **r["tune"], **(r["risk"] | r["tune"]["risk"] if candidates else {})}
+    s = {**r["fuse"]["all"], **r.get("tune", {}), **(r["risk"] if candidates else {})}
     torch.manual_seed(r["seed"]), random.seed(r["seed"])
     model, answers = start_from(r, start)
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -185,7 +188,7 @@ def main():
     args = p.parse_args()
     r = recipe.load(args.recipe)
     recipe.prepare(r)
-    s = {**r["risk"], **r["tune"]["risk"]} if args.risk else r["tune"]
+    s = r["risk"] if args.risk else r["tune"]
     train(r, args.data, args.cache, args.start, args.out, args.risk, args.minutes or s.get("minutes"), s.get("steps"))
 
 

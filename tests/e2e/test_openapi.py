@@ -15,7 +15,7 @@ import zlib
 
 from contract import (ASSERTIONS, DOCUMENT, FILE, METHODS, NOTES, as_route, changes, codes_of, every, fault_table,
                       faults, find, operation, operations, query_of, resolved, routes)
-from support import BASE, ROOT, Answer, Server, form, picture, run, unittest
+from support import BASE, Answer, Server, form, picture, run, unittest
 
 GOOD = picture(0)
 B64 = base64.b64encode(GOOD).decode()
