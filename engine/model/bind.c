@@ -5,14 +5,15 @@
 #include "engine/model/bind.h"
 
 #include "engine/base/mem.h"
+#include "engine/model/bind_arrays.h"
 #include "engine/model/bind_table.h"
-#include "engine/model/half.h"
+#include "engine/model/widen.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { MAX_NAME = 128, MAX_PARTS = 3, ALIGN_FLOATS = 16 };
-static const char tied_name[] = "fusion.embeddings.word.weight";
+static const char said_name[] = "fusion.embeddings.word.said";
 static const float fuse_eps = 1e-4F;
 
 struct binder {
@@ -139,43 +140,6 @@ static const struct tensor *find_matrix(struct binder *b, const char *name, cons
     return t;
 }
 
-/* ---- widening and repacking ---- */
-
-static void widen_rows(const struct kernels *k, const struct tensor *t, const float *scale, size_t first, size_t rows,
-                       size_t n, float *out)
-{
-    for (size_t r = 0; r < rows; r++) {
-        size_t at = (first + r) * n;
-        if (t->type == TENSOR_F32) {
-            memcpy(out + r * n, (const float *)t->data + at, n * sizeof(float));
-        } else if (t->type == TENSOR_BF16) {
-            k->bf16_to_f32((const uint16_t *)t->data + at, n, out + r * n);
-        } else if (t->type == TENSOR_F16) {
-            half_to_f32((const uint16_t *)t->data + at, n, out + r * n);
-        } else {
-            k->dequantize_i8((const int8_t *)t->data + at, scale[first + r], n, out + r * n);
-        }
-    }
-}
-
-void bind_row(const struct bind_rows *rows, const struct kernels *kernels, size_t i, size_t n, float *out)
-{
-    widen_rows(kernels, rows->tensor, rows->scale, i, 1, n, out);
-}
-
-/* [n, C, cells] -> [n, cells, C] in place of the columns; `row` holds one row. */
-static void channels_last(float *w, size_t n, size_t channels, size_t cells, float *row)
-{
-    for (size_t r = 0; r < n; r++, w += channels * cells) {
-        memcpy(row, w, channels * cells * sizeof(float));
-        for (size_t c = 0; c < channels; c++) {
-            for (size_t i = 0; i < cells; i++) {
-                w[i * channels + c] = row[c * cells + i];
-            }
-        }
-    }
-}
-
 /* ---- one kind each ---- */
 
 static void full_name(char out[MAX_NAME], const char *prefix, const struct bind_entry *entry, const char *suffix)
@@ -218,17 +182,30 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
     }
     if (entries[0].kind == B_FC6) {
         size_t cells = (size_t)b->pool * (size_t)b->pool;
-        channels_last(b->temp, n, k / cells, cells, b->temp + n * k);
+        widen_channels_last(b->temp, n, k / cells, cells, b->temp + n * k);
     }
     b->kernels->gemm_pack(b->temp, n, k, packed);
     *out = (struct gemm_weights){n, k, packed, bias ? bias : biases[0]};
+}
+
+/* The rows of the words that can be said in more than 8 bits, or NULL where the file has no such tensor. */
+static const struct tensor *find_said(struct binder *b, size_t n_words, size_t d)
+{
+    const struct tensor *said = weights_find(b->weights, said_name);
+    if (!said) {
+        return NULL;
+    }
+    if (said->type == TENSOR_I8 || b->out->fusion.word.tensor->type != TENSOR_I8) {
+        fail(b, said_name, "belongs in F16, BF16 or F32 beside word embeddings in I8");
+        return NULL;
+    }
+    return find(b, said_name, (size_t[]){n_words, d}, 2, false);
 }
 
 /* The word embeddings as the last matrix of the captions, a row for each word that can be said. */
 static void bind_words(struct binder *b, const struct bind_entry *entry, struct bind_words *out)
 {
     size_t n = b->dims[D_V], k = b->dims[D_D];
-    const struct tensor *t = weights_find(b->weights, tied_name);
     const float *all = find_vector(b, entry->name, n);
     int n_words = 0;
     if (b->rc != OK) {
@@ -241,21 +218,24 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
         fail(b, entry->name, "no word can be said");
         return;
     }
+    const struct tensor *said = find_said(b, (size_t)n_words, k);
     float *packed = take(b, b->kernels->gemm_packed_floats((size_t)n_words, k)), *bias = take(b, (size_t)n_words);
     int *ids = (int *)take(b, (size_t)n_words);
     want_temp(b, (size_t)n_words * k);
-    if (!b->block) {
+    if (!b->block || b->rc != OK) {
         return;
     }
+    struct bind_rows *table = &b->out->fusion.word;
     for (size_t i = 0, row = 0; i < n; i++) {
         if (all[i] > BIND_SILENT) {
-            widen_rows(b->kernels, t, b->out->fusion.word.scale, i, 1, k, b->temp + row * k);
+            widen_rows(b->kernels, said ? said : table->tensor, table->scale, said ? row : i, 1, k, b->temp + row * k);
             bias[row] = all[i];
             ids[row++] = (int)i;
         }
     }
     b->kernels->gemm_pack(b->temp, (size_t)n_words, k, packed);
     *out = (struct bind_words){{(size_t)n_words, k, packed, bias}, ids};
+    *table = (struct bind_rows){table->tensor, table->scale, said, ids, (size_t)n_words};
 }
 
 /* [out, in, kh, kw] -> [kh, kw, in, out]; a depthwise filter has in = 1. */
@@ -455,64 +435,6 @@ static void set_dims(size_t *dims, const struct model_config *c)
     dims[D_ANSWERS] = (size_t)c->vqa.answers;
 }
 
-/* The inverted residual blocks that config.json's table of stages stands for. */
-static void set_blocks(struct bind_tee *tee, const struct model_config *c)
-{
-    int inputs = c->backbone.stem, stride = 2, n = 0;
-    for (int s = 0; s < c->backbone.n_stages; s++) {
-        const struct model_stage *stage = &c->backbone.stages[s];
-        for (int i = 0; i < stage->repeats; i++) {
-            struct bind_block *block = &tee->blocks[n++];
-            *block = (struct bind_block){.inputs = inputs,
-                                         .wide = inputs * stage->expand,
-                                         .narrow = inputs >= 4 ? inputs / 4 : 1,
-                                         .outputs = stage->channels,
-                                         .kernel = stage->kernel,
-                                         .stride = i == 0 ? stage->stride : 1,
-                                         .tap = -1};
-            block->has_residual = block->stride == 1 && inputs == stage->channels;
-            inputs = stage->channels;
-        }
-    }
-    for (int i = 0; i < n; i++) { /* the last block of strides 4, 8, 16, 32 */
-        stride *= tee->blocks[i].stride;
-        bool is_last = i + 1 == n || tee->blocks[i + 1].stride == 2;
-        if (is_last && stride >= 4) {
-            tee->blocks[i].tap = stride == 4 ? 0 : stride == 8 ? 1 : stride == 16 ? 2 : 3;
-        }
-    }
-}
-
-static enum err make_arrays(struct bind *b, const struct model_config *c)
-{
-    static const int n_inputs[BIND_NODES] = {2, 2, 2, 2, 3, 3, 3, 2}; /* top-down P5..P2, bottom-up P3..P6 */
-    size_t n_blocks = 0;
-    for (int s = 0; s < c->backbone.n_stages; s++) {
-        n_blocks += (size_t)c->backbone.stages[s].repeats;
-    }
-    size_t blocks = n_blocks * sizeof(struct bind_block);
-    size_t cells = (size_t)c->bifpn.repeats * sizeof(struct bind_cell);
-    size_t layers = (size_t)c->fusion.layers * sizeof(struct bind_layer);
-    enum err rc = mem_alloc(&b->arrays_, blocks + cells + layers);
-    if (rc != OK) {
-        return rc;
-    }
-    b->tee.blocks = b->arrays_;
-    b->tee.stem_channels = c->backbone.stem;
-    b->tee.n_blocks = (int)n_blocks;
-    b->tee.cells = (struct bind_cell *)((char *)b->arrays_ + blocks);
-    b->tee.n_cells = c->bifpn.repeats;
-    b->fusion.layers = (struct bind_layer *)((char *)b->arrays_ + blocks + cells);
-    b->fusion.n_layers = c->fusion.layers;
-    for (int i = 0; i < b->tee.n_cells; i++) {
-        for (int j = 0; j < BIND_NODES; j++) {
-            b->tee.cells[i].nodes[j].n_inputs = n_inputs[j];
-        }
-    }
-    set_blocks(&b->tee, c);
-    return OK;
-}
-
 static void check_unknown(struct binder *b)
 {
     for (int i = 0; i < weights_count(b->weights); i++) {
@@ -533,7 +455,8 @@ enum err bind_open(struct bind **out, const struct weights *weights, const struc
     struct bind *bound = NULL;
     struct binder b = {.weights = weights, .kernels = kernels, .pool = config->roi.pool, .e = e};
     b.rc = mem_alloc(&bound, sizeof(*bound));
-    if (b.rc != OK || (b.rc = make_arrays(bound, config)) != OK ||
+    if (b.rc != OK || (b.rc = weights_check_finite(weights, e)) != OK ||
+        (b.rc = bind_make_arrays(bound, config)) != OK ||
         (b.rc = mem_array(&b.seen, (size_t)weights_count(weights) + 1, sizeof(*b.seen))) != OK) {
         goto out;
     }
@@ -543,8 +466,7 @@ enum err bind_open(struct bind **out, const struct weights *weights, const struc
     if (b.rc == OK) {
         check_unknown(&b);
     }
-    if (b.rc != OK || (b.rc = weights_check_finite(weights, e)) != OK ||
-        (b.rc = mem_array(&b.temp, b.temp_floats, sizeof(float))) != OK ||
+    if (b.rc != OK || (b.rc = mem_array(&b.temp, b.temp_floats, sizeof(float))) != OK ||
         (b.rc = mem_array(&b.block, b.used, sizeof(float))) != OK) {
         goto out;
     }

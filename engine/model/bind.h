@@ -29,6 +29,9 @@ struct bind_norm {
 struct bind_rows {
     const struct tensor *tensor; /* [rows, D] */
     const float *scale;          /* int8 only: [rows] */
+    const struct tensor *said;   /* words only, or NULL: [n_said, D], the rows of the words that can be said */
+    const int *said_ids;         /* [n_said], upwards */
+    size_t n_said;
 };
 
 /* ---- TEE ---- */
@@ -101,7 +104,7 @@ struct bind {
     struct bind_tee tee;
     struct bind_fusion fusion;
     size_t block_bytes;  /* memory beside the mapping */
-    size_t n_parameters; /* elements of all tensors but the scales */
+    size_t n_parameters; /* elements of all tensors but scales and rows given twice */
     float *block_;
     void *arrays_;
 };

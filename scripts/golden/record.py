@@ -24,12 +24,12 @@ All tensors are stored as fp32, ids too, so that a reader needs one type only. F
     NAME.vqaQ.logits             [answers]
     NAME.retrieveQ.ids, .logits  [n], [2]
     NAME.caption.context         [c, D]         embeddings of tags and regions
-    NAME.caption.logitsT         [V]            at [MASK] in greedy step T = 1, 2, 3
+    NAME.caption.logitsT         [S]            at [MASK] in greedy step T = 1, 2, 3, of the words that can be said
     NAME.caption.greedy          [n]            token ids, with [SEP] where it ended by itself
     NAME.caption.beamI           [n]            I-th best
     NAME.notags.caption.greedy   [n]            the same with the tags left out; and .notags.vqa0.logits"""
 import torch
-from minivlm import decode
+from minivlm import decode, weights
 from minivlm.model import MiniVLM, Scene
 
 LOGIT_STEPS = 3
@@ -111,8 +111,9 @@ class Recorder:
         for i, hypothesis in enumerate(beams):
             self.add(f"{name}.beam{i}", hypothesis.tokens)
         scorer, prefix = self.model.scorer(scene), [self.model.tokenizer.cls]
+        said = self.model.heads.caption.bias > weights.SILENT
         for step, token in enumerate(best.tokens[:LOGIT_STEPS], 1):
-            self.add(f"{name}.logits{step}", scorer.next_logits([prefix], [0])[0])
+            self.add(f"{name}.logits{step}", scorer.next_logits([prefix], [0])[0][said])
             prefix = prefix + [token]
         return {"greedy": self._hypothesis(best), "beams": [self._hypothesis(h) for h in beams]}
 

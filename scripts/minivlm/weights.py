@@ -13,6 +13,8 @@ from .conv import fold
 
 KINDS = ("fp32", "bf16", "fp16", "int8")
 SCALE = ".scale"
+WORDS, SAID, WORD_BIAS = "fusion.embeddings.word.weight", "fusion.embeddings.word.said", "heads.caption.bias"
+SILENT = -100.0  # a word with a bias of at most this is never said
 
 
 class WeightsError(ValueError):
@@ -41,7 +43,8 @@ def folded_state(model: nn.Module) -> dict[str, torch.Tensor]:
 def pack(state: dict, kind="fp32") -> dict:
     """fp32 state -> tensors of the file. `kind` is one of KINDS, or a function name -> kind.
 
-    Vectors (biases, norms, scales, fusion weights) stay fp32 in any case."""
+    Vectors (biases, norms, scales, fusion weights) stay fp32 in any case. Beside int8 word embeddings the rows of the words
+    that can be said are kept in fp16 too: a caption is chosen among them by their products with the state."""
     tensors = {}
     for name, t in state.items():
         chosen = kind(name) if callable(kind) else kind
@@ -59,13 +62,17 @@ def pack(state: dict, kind="fp32") -> dict:
             tensors[name] = t.to(torch.float16)
         else:
             tensors[name], tensors[name + SCALE] = quantise(t)
+            if name == WORDS:
+                tensors[SAID] = t[state[WORD_BIAS] > SILENT].to(torch.float16)
     return tensors
 
 
 def unpack(tensors: dict) -> dict:
     """Tensors of the file -> fp32 state."""
-    state = {}
+    state, said = {}, tensors.get(SAID)
     for name, t in tensors.items():
+        if name == SAID:  # below, over the rows in int8
+            continue
         if name.endswith(SCALE) and tensors.get(name.removesuffix(SCALE), t).dtype == torch.int8:
             continue
         if t.dtype == torch.int8:
@@ -75,6 +82,13 @@ def unpack(tensors: dict) -> dict:
         if not torch.isfinite(t).all():
             raise WeightsError(f"{name}: not finite")
         state[name] = t.float()
+    if said is not None:
+        rows = state[WORD_BIAS] > SILENT
+        if said.shape != (int(rows.sum()), state[WORDS].shape[1]):
+            raise WeightsError(f"{SAID}: shape {list(said.shape)}, expected {[int(rows.sum()), state[WORDS].shape[1]]}")
+        if not torch.isfinite(said).all():
+            raise WeightsError(f"{SAID}: not finite")
+        state[WORDS][rows] = said.float()
     return state
 
 

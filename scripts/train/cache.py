@@ -126,10 +126,16 @@ def frozen_backbone(r: dict) -> Backbone:
     return fold(first_backbone(r))
 
 
-def open_taps(r: dict, folder):
-    if r.get("live"):
+def is_live(r: dict) -> bool:
+    """Whether maps are made at every visit: told so, or because the backbone learns."""
+    return r.get("live", False) or r["tee"].get("frozen") is not None
+
+
+def open_taps(r: dict, folder, backbone=None):
+    """`backbone`: one that has learned; None: the frozen one."""
+    if is_live(r):
         c = recipe.model_config(r, answers=1).image
-        return LiveTaps(folder, frozen_backbone(r), c.mean, c.std)
+        return LiveTaps(folder, backbone or frozen_backbone(r), c.mean, c.std)
     return Taps(folder)
 
 
@@ -138,7 +144,7 @@ def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compil
     config = recipe.model_config(r, answers=1)
     if files is not None:
         build_images(pathlib.Path(root), files, pathlib.Path(out), config.image.size, workers)
-    if r.get("live"):
+    if is_live(r):
         return
     backbone = frozen_backbone(r).to(memory_format=torch.channels_last)
     for flip in flips:

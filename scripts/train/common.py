@@ -7,6 +7,8 @@ import time
 import torch
 import torch.distributed as dist
 
+from minivlm.conv import fold
+
 
 class Run:
     """One stage's progress. A budget is minutes of wall time, or steps, or both (whichever ends first); the learning rate
@@ -75,6 +77,14 @@ class Run:
         state = torch.load(file, map_location="cpu", weights_only=True)
         self.step, self.before = state["run"]["step"], state["run"]["elapsed"]
         return state
+
+
+def fitting(model, state):
+    """Loads weights from before or after the folding of batch-norms; `model` is folded where they are."""
+    if not any(".bn." in name for name in state):
+        fold(model)
+    model.load_state_dict(state)
+    return model
 
 
 class Average:

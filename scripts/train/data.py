@@ -37,6 +37,7 @@ class Boxes:
     known: list[str] = field(default_factory=list)  # classes whose every box is given; empty: all classes are
     split: str = "train"
     attributes: list[list[str]] = field(default_factory=list)  # of each box, such as ["red", "round"]; empty: none is known
+    maybe: list[tuple[float, float, float, float]] = field(default_factory=list)  # a machine is not sure: neither object nor background
 
 
 def read_jsonl(path: pathlib.Path):
@@ -140,7 +141,7 @@ def boxes(root, sizes: dict[str, tuple[int, int]]) -> list[Boxes]:
             continue
         if "labels" in r:  # written by convert.py
             out.append(Boxes(image, [tuple(b) for b in r["boxes"]], r["labels"], known, r["split"],
-                             r.get("attributes", [])))
+                             r.get("attributes", []), [tuple(b) for b in r.get("maybe", [])]))
         else:
             out.append(relative(image, r["boxes"], known, r.get("split", "train"), sizes[image]))
     whole = {b.image for b in out if not b.known}

@@ -5,17 +5,27 @@ import torch.nn.functional as F
 from minivlm import boxes as bx
 from minivlm.roi import BOX_WEIGHTS
 
+LEAST = 0.4  # share of an object that must be in the window for it to count as seen
+
 
 class Truth:
-    """Boxes of one picture in pixels of the network's input, classes from 1, which classes are complete, and attributes."""
+    """Boxes of one picture in pixels of the network's input, classes from 1, which classes are complete, attributes, and
+    where an object may be or not."""
 
-    def __init__(self, boxes, classes, known, attributes=None):
+    def __init__(self, boxes, classes, known, attributes=None, maybe=None):
         self.boxes, self.classes, self.known = boxes, classes, known  # [g, 4], [g], bool [K] or None: all
         self.attributes = torch.zeros(len(boxes), 0) if attributes is None else attributes  # [g, A], 1 where it has it
+        self.maybe = torch.zeros(0, 4) if maybe is None else maybe  # [m, 4]
+
+    def doubtful(self, boxes):
+        """Which of the boxes [n, 4] are mostly an object that may be there or not -> bool [n]"""
+        return bx.iou(boxes, self.maybe).gt(0.3).any(1)
 
     @classmethod
-    def of(cls, record, names: dict[str, int], classes: int, size: int, flip: bool, looks: dict[str, int] | None = None):
-        """`names` and `looks`: numbers of the classes (from 1) and of the attributes (from 0)."""
+    def of(cls, record, names: dict[str, int], classes: int, size: int, flip: bool, looks: dict[str, int] | None = None,
+           window=(0.0, 0.0, 1.0, 1.0)):
+        """`names` and `looks`: numbers of the classes (from 1) and of the attributes (from 0). `window`: the part of the
+        (mirrored) picture that the network sees; an object mostly outside may be there or not."""
         said, looks = record.attributes or [[]] * len(record.boxes), looks or {}
         kept = [(b, names[l], [looks[a] for a in own if a in looks])
                 for b, l, own in zip(record.boxes, record.labels, said) if l in names]
@@ -23,14 +33,32 @@ class Truth:
         attributes = torch.zeros(len(kept), len(set(looks.values())))
         for row, (_, _, own) in zip(attributes, kept):
             row[own] = 1.0
-        if flip:
-            boxes = torch.stack((1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]), 1)
-        boxes = boxes * size - boxes.new_tensor([0, 0, 1, 1])  # inclusive pixels
+        maybe = torch.tensor(record.maybe, dtype=torch.float32).reshape(-1, 4)
+        boxes, share = _seen(boxes, flip, window)
+        maybe, _ = _seen(maybe, flip, window)
+        maybe = torch.cat((maybe, boxes[(share > 0) & (share < LEAST)]))
+        boxes, maybe = (b * size - b.new_tensor([0, 0, 1, 1]) for b in (boxes, maybe))  # inclusive pixels
         known = None
         if record.known:
             known = torch.zeros(classes + 1, dtype=torch.bool)
             known[[names[k] for k in record.known if k in names]] = True
-        return cls(boxes, torch.tensor([n for _, n, _ in kept], dtype=torch.long), known, attributes)
+        stay, numbers = share >= LEAST, torch.tensor([n for _, n, _ in kept], dtype=torch.long)
+        return cls(boxes[stay], numbers[stay], known, attributes[stay], maybe)
+
+
+def _seen(boxes, flip: bool, window):
+    """Relative boxes [n, 4] -> the same in the window of the mirrored picture, cut at its border, and the share of each
+    that is inside."""
+    if flip:
+        boxes = torch.stack((1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]), 1)
+    x0, y0, x1, y1 = (float(v) for v in window)
+    span = boxes.new_tensor([x1 - x0, y1 - y0] * 2)
+    boxes = (boxes - boxes.new_tensor([x0, y0, x0, y0])) / span
+    cut = boxes.clamp(0, 1)
+
+    def area(b):
+        return (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    return cut, area(cut) / area(boxes).clamp(min=1e-9)
 
 
 def rpn_targets(anchors, truth: Truth, size: int, sample=256):
@@ -38,14 +66,14 @@ def rpn_targets(anchors, truth: Truth, size: int, sample=256):
     inside = ((anchors[:, :2] >= -16) & (anchors[:, 2:] < size + 16)).all(1)
     none = torch.zeros(0, dtype=torch.long)
     if len(truth.boxes) == 0:
-        negative = inside.nonzero()[:, 0] if truth.known is None else none
+        negative = (inside & ~truth.doubtful(anchors)).nonzero()[:, 0] if truth.known is None else none
         return none, truth.boxes, _some(negative, sample // 2)
     overlap = bx.iou(anchors, truth.boxes)  # [n, g]
     best, which = overlap.max(1)
     positive = (best >= 0.6) & inside
     top = (overlap * inside[:, None]).max(0)
     positive[(overlap >= top.values.clamp(min=0.2) - 1e-4).any(1) & inside] = True
-    negative = (best < 0.3) & inside & ~positive if truth.known is None else torch.zeros_like(positive)
+    negative = (best < 0.3) & inside & ~positive & ~truth.doubtful(anchors) if truth.known is None else torch.zeros_like(positive)
     rows = _some(positive.nonzero()[:, 0], sample // 2)
     return rows, truth.boxes[which[rows]], _some(negative.nonzero()[:, 0], sample - len(rows))
 
@@ -78,13 +106,14 @@ def rpn_loss(logits, deltas, anchors, truths, size):
 def roi_targets(proposals, truth: Truth, count: int):
     """Samples `count` of proposals and true boxes -> boxes, class (0: no known object), true box and attributes of each."""
     boxes = torch.cat((truth.boxes, proposals))
+    clear = ~truth.doubtful(boxes)
     if len(truth.boxes) == 0:
-        rows = _some(torch.arange(len(boxes)), count)
+        rows = _some(clear.nonzero()[:, 0], count)
         none = torch.zeros(len(rows), truth.attributes.shape[1])
         return boxes[rows], torch.zeros(len(rows), dtype=torch.long), boxes[rows], none
     best, which = bx.iou(boxes, truth.boxes).max(1)
     positive = _some((best >= 0.5).nonzero()[:, 0], count // 2)
-    negative = _some((best < 0.5).nonzero()[:, 0], count - len(positive))
+    negative = _some(((best < 0.5) & clear).nonzero()[:, 0], count - len(positive))
     rows = torch.cat((positive, negative))
     classes = truth.classes[which[rows]].clone()
     classes[len(positive):] = 0

@@ -17,7 +17,8 @@ def make_scenes(r, root, cached, tee_file, out):
     images = cache.Images(cached)
     files, mirrored = scenes.wanted_files(root, images)
     config = recipe.model_config(r, answers=1)
-    seer, taps = tee.load(r, tee_file), cache.open_taps(r, cached)
+    seer = tee.load(r, tee_file)
+    taps = cache.open_taps(r, cached, seer.backbone)
     scenes.build(seer, images, taps, files, out, config.image.size, config.roi.max_regions, mirrored)
 
 

@@ -111,7 +111,7 @@ def main():
     config, tee = recipe.model_config(r, answers=1), load(r, args.tee)
     images = Images(args.cache)
     files, mirrored = wanted_files(args.data, images)
-    build(tee, images, open_taps(r, args.cache), files, args.out, config.image.size, config.roi.max_regions, mirrored)
+    build(tee, images, open_taps(r, args.cache, tee.backbone), files, args.out, config.image.size, config.roi.max_regions, mirrored)
 
 
 if __name__ == "__main__":

@@ -93,9 +93,11 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_s
     r = write_recipe(folder)
     cache.build(r, root, cached, cache.list_files(root, ["coco"]), workers=2, compiled=False)
     tee.train(r, root, cached, folder / "tee", steps=tee_steps)
-    seer, images = tee.load(r, folder / "tee/tee.pt"), cache.Images(cached)
+    r["tee"]["frozen"] = 3  # and on, with the backbone's last blocks
+    tee.train(r, root, cached, folder / "late", start=folder / "tee/last.pt", steps=tee_steps // 2)
+    seer, images = tee.load(r, folder / "late/tee.pt"), cache.Images(cached)
     files, mirrored = scenes.wanted_files(root, images)
-    scenes.build(seer, images, cache.open_taps(r, cached), files, folder / "scenes", 64, 6, mirrored, compiled=False)
+    scenes.build(seer, images, cache.open_taps(r, cached, seer.backbone), files, folder / "scenes", 64, 6, mirrored, compiled=False)
     for stage, steps in (("pretrain", masked_steps), ("all", fuse_steps)):
         fuse.train(r, stage, root, folder / "scenes", folder / stage, **fuse.start_of(r, stage, folder), steps=steps)
     tune.train(r, root, cached, folder / "all/final.pt", folder / "tune", steps=tune_steps)
@@ -106,7 +108,7 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_s
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
     scores = evaluate(folder / "model", root, folder)
-    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "pretrain", "all", "tune", "risk")}
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "pretrain", "all", "tune", "risk")}
     return scores
 
 

@@ -1,4 +1,5 @@
-"""Stage 1: the TEE's pyramid and heads, on a frozen ImageNet backbone whose maps are cached.
+"""Stage 1: the TEE's pyramid and heads, on a frozen ImageNet backbone whose maps are cached; or, where the recipe's "tee" has
+`frozen`, with the backbone's later blocks, on pictures cropped, stretched, lit and mirrored anew at every visit (late.py).
 
 Boxes are few, so the region features learn from three teachers at once:
   boxes     both detector stages, complete and incomplete pictures (detection.py)
@@ -15,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from minivlm import MiniVLM
+from minivlm.conv import fold
 from minivlm.tee import Tee
-from train import common, data, detection, pretrained, recipe
+from train import common, data, detection, late, pretrained, recipe
 from train.cache import Images, first_backbone, open_taps
 
 
@@ -63,7 +66,7 @@ class Corpus:
         self.complete = [f for f in train if f in self.boxes and not self.boxes[f].known]
         self.partial = [f for f in train if f in self.boxes and self.boxes[f].known and self.boxes[f].boxes]
         self.worded = [f for f in train if f in self.targets and f in row]
-        self.held = held
+        self.boxed = [f for f in self.images.files if f in self.boxes and self.boxes[f].split == "val" and not self.boxes[f].known]
 
     def word_targets(self, files):
         """-> targets [B, W], weights [B, 1]: 0 where no sentence of the picture is known."""
@@ -102,21 +105,40 @@ def embed_inside(classifier, p5, boxes, stride=32):
 class Stage:
     def __init__(self, tee: Tee, teachers: Teachers, corpus: Corpus, classifier, r):
         self.tee, self.teachers, self.corpus, self.classifier, self.r = tee, teachers, corpus, classifier, r
-        self.size = r["model"]["image"]["size"]
+        self.image = recipe.model_config(r, answers=1).image
+        self.size = self.image.size
         self.classes = r["model"]["roi"]["classes"]
+        self.frozen, self.half = r["tee"].get("frozen"), r["tee"].get("half", False)
+        if self.frozen is not None:
+            self.first = fold(first_backbone(r)).requires_grad_(False)
+            late.freeze(tee.backbone, self.frozen)
 
     def batch(self, files, train=True):
+        """-> P2..P5, a Truth or None a picture, and the P5 that the classifier knows."""
         flips = torch.randint(0, 2, (len(files),)).tolist() if train else [0] * len(files)
         rows = [self.corpus.images.row[f] for f in files]
+        varies = train and self.frozen is not None
+        parts = late.windows(len(files)) if varies else torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(files), 4)
         truths = [None if f not in self.corpus.boxes else
                   detection.Truth.of(self.corpus.boxes[f], self.corpus.names, self.classes, self.size, bool(flip),
-                                      self.corpus.looks)
-                  for f, flip in zip(files, flips)]
-        return self.corpus.taps.batch(rows, flips), truths
+                                      self.corpus.looks, part)
+                  for f, flip, part in zip(files, flips, parts)]
+        if self.frozen is None:
+            taps = self.corpus.taps.batch(rows, flips)
+            return taps, truths, taps[3]
+        x = late.pixels_of(self.corpus.images, rows, flips, self.image)
+        with late.cast(self.half):
+            x, taps = late.early(self.tee.backbone, self.frozen, late.varied(x, parts) if varies else x)
+            with torch.no_grad():
+                known = late.late(self.first, self.frozen, x, taps)[3]
+            learned = late.late(self.tee.backbone, self.frozen, x, taps)
+        return [t.float() for t in learned], truths, known.float()
 
     def losses(self, files):
-        taps, truths = self.batch(files)
-        pyramid = self.tee.bifpn(taps)
+        taps, truths, p5 = self.batch(files)
+        with late.cast(self.half):
+            pyramid = self.tee.bifpn(taps)
+        pyramid = [p.float() for p in pyramid]
         logits, deltas = self.tee.rpn(pyramid)
         anchors = self.tee.rpn.anchors(pyramid)
         objectness, rpn_box = detection.rpn_loss(logits, deltas, anchors, truths, self.size)
@@ -149,7 +171,7 @@ class Stage:
             if self.teachers.looks:
                 out["attributes"] = detection.attribute_loss(self.teachers.attributes(features[told], classes[told]),
                                                              torch.cat(looks)[told])
-        out.update(self.semantic(files, taps[3], features, boxes, own))
+        out.update(self.semantic(files, p5, features, boxes, own))
         return out
 
     def semantic(self, files, p5, features, boxes, counts):
@@ -173,7 +195,7 @@ class Stage:
         """Mean average precision of the words over held-out pictures: does the picture say what people say of it?"""
         scores = []
         for n in range(0, len(files), 16):
-            taps, _ = self.batch(files[n:n + 16], train=False)
+            taps, *_ = self.batch(files[n:n + 16], train=False)
             pyramid = self.tee.bifpn(taps)
             boxes = [b[:24] for b, _ in self.tee.propose(pyramid, [(self.size, self.size)] * len(taps[0]))]
             features = self.tee.region_features(pyramid, boxes)
@@ -183,6 +205,18 @@ class Stage:
         hits = targets.gt(0).gather(1, order).float()
         precision = hits.cumsum(1) / torch.arange(1, hits.shape[1] + 1)
         return float(((precision * hits).sum(1) / hits.sum(1).clamp(min=1)).mean())
+
+    @torch.no_grad()
+    def box_precision(self, files) -> float:
+        """AP50 of the kept regions, mean over the classes that occur; 0 without files."""
+        found, records = [], []
+        for n in range(0, len(files), 16):
+            taps, truths, _ = self.batch(files[n:n + 16], train=False)
+            for d in self.tee.detect(self.tee.bifpn(taps), [(self.size, self.size)] * len(truths)):
+                found.append((d.regions.boxes, d.regions.scores, d.regions.classes))
+            records += truths
+        ap = detection.average_precision(found, records)
+        return sum(ap.values()) / max(1, len(ap))
 
 
 WEIGHTS = {"objectness": 1.0, "rpn_box": 1.0, "class": 1.0, "box": 1.0, "lite0": 0.5, "imagenet": 0.3,
@@ -202,23 +236,37 @@ def held_out_words(corpus, root, count):
     return files, targets
 
 
+def beginning(start) -> dict:
+    """last.pt of this stage, or the TEE of a later stage's final.pt or of a model directory -> {"tee", maybe "teachers"}"""
+    if pathlib.Path(start).is_dir():
+        return {"tee": MiniVLM.from_dir(start).tee.state_dict()}
+    stored = torch.load(start, map_location="cpu", weights_only=True)
+    if "tee" in stored:
+        return stored
+    return {"tee": {k.removeprefix("tee."): v for k, v in stored["model"].items() if k.startswith("tee.")}}
+
+
 def train(r, root, cache, out, start=None, minutes=None, steps=None):
     torch.manual_seed(r["seed"])
     config = recipe.model_config(r, answers=2)
-    corpus = Corpus(root, Images(cache), open_taps(r, cache), r)
-    model = Tee(config).to(memory_format=torch.channels_last)
+    learns = r["tee"].get("frozen") is not None
+    corpus = Corpus(root, Images(cache), None if learns else open_taps(r, cache), r)
+    model, before = Tee(config), beginning(start) if start else {}
     model.backbone.load_state_dict(first_backbone(r).state_dict())
+    if "tee" in before:
+        common.fitting(model, before["tee"])
+    model = model.to(memory_format=torch.channels_last)
     classifier = pretrained.Lite0Classifier(None if r["pretrained"] else config.backbone.tap_channels()[3])
     teachers = Teachers(config.roi.hidden, len(corpus.words), config.roi.classes, len(set(corpus.looks.values())))
     nn.init.constant_(teachers.words.bias, -4.0)
     nn.init.constant_(teachers.whole.bias, -4.0)
+    if "teachers" in before:
+        teachers.load_state_dict(before["teachers"])
     stage = Stage(model, teachers, corpus, classifier, r)
     run = common.Run(out, minutes, steps)
     lr = r["tee"]["lr"]
-    opt = common.optimiser([(model.bifpn, lr), (model.rpn, lr), (model.roi, lr), (teachers, lr)], 0.02)
-    if start:
-        before = torch.load(start, weights_only=True)
-        model.load_state_dict(before["tee"]), teachers.load_state_dict(before["teachers"])
+    opt = common.optimiser([(model.bifpn, lr), (model.rpn, lr), (model.roi, lr), (teachers, r["tee"].get("lr_teachers", lr)),
+                            *([(model.backbone, lr / 4)] if learns else [])], 0.02)
     state = run.resume()
     if state:
         model.load_state_dict(state["tee"]), teachers.load_state_dict(state["teachers"]), opt.load_state_dict(state["opt"])
@@ -229,6 +277,13 @@ def train(r, root, cache, out, start=None, minutes=None, steps=None):
             part.momentum = 0.05  # the run is short
     print(f"complete {len(corpus.complete)} partial {len(corpus.partial)} worded {len(corpus.worded)}", flush=True)
     files, targets = held_out_words(corpus, root, r["tee"]["validate"])
+
+    def validate():
+        model.eval()
+        run.report(1, word_map=round(stage.word_ranking(files, targets), 4), ap50=round(stage.box_precision(corpus.boxed), 4))
+        model.train()
+        model.backbone.eval()
+
     model.train()
     model.backbone.eval()
     while not run.done:
@@ -239,13 +294,9 @@ def train(r, root, cache, out, start=None, minutes=None, steps=None):
         run.add(loss=total, **losses)
         run.report(20)
         if run.step % r["tee"]["validate_every"] == 0:
-            model.eval()
-            run.report(1, word_map=round(stage.word_ranking(files, targets), 4))
-            model.train()
-            model.backbone.eval()
+            validate()
         run.save({"tee": model.state_dict(), "teachers": teachers.state_dict(), "opt": opt.state_dict()})
-    model.eval()
-    run.report(1, word_map=round(stage.word_ranking(files, targets), 4))
+    validate()
     run.save({"tee": model.state_dict(), "teachers": teachers.state_dict(), "opt": opt.state_dict()}, force=True)
     torch.save(model.state_dict(), pathlib.Path(out) / "tee.pt")
     votes = (teachers.words.weight + teachers.whole.weight).detach()
@@ -255,8 +306,7 @@ def train(r, root, cache, out, start=None, minutes=None, steps=None):
 def load(r, file) -> Tee:
     """The trained TEE, ready to look at pictures."""
     model = Tee(recipe.model_config(r, answers=1)).to(torch.get_default_device()).eval()
-    model.load_state_dict(torch.load(file, weights_only=True))
-    return model
+    return common.fitting(model, torch.load(file, weights_only=True))
 
 
 def main():
@@ -265,7 +315,7 @@ def main():
     p.add_argument("--data", required=True)
     p.add_argument("--cache", required=True)
     p.add_argument("--out", required=True)
-    p.add_argument("--start", help="last.pt of an earlier run of this stage: a warm restart")
+    p.add_argument("--start", help="last.pt of an earlier run of this stage, final.pt of a later stage, or a model directory")
     p.add_argument("--minutes", type=float)
     p.add_argument("--steps", type=int)
     args = p.parse_args()

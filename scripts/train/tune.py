@@ -11,17 +11,14 @@ import copy
 import pathlib
 import random
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from minivlm import MiniVLM, config as cfg, tee
+from minivlm import MiniVLM, tee, weights
 from minivlm.conv import fold
 from minivlm.text import Tokenizer
-from train import common, export, fuse, pretrained, recipe, risk
-from train.cache import Images, normalise
-
-CROP, STRETCH, LIGHT = 0.7, 1.25, 0.2  # smallest share of a side, largest change of aspect, largest change of brightness
+from train import common, fuse, late, pretrained, recipe, risk
+from train.cache import Images
 
 
 class Pictures:
@@ -37,25 +34,8 @@ class Pictures:
         return [coins[f] for f in files]
 
     def batch(self, files, flips, vary: bool):  # -> [B, 3, s, s]
-        pixels = [self.images.pixels[self.row[f]] for f in files]
-        pixels = np.stack([p[:, ::-1] if flip else p for p, flip in zip(pixels, flips)])
-        x = normalise(pixels, self.config.mean, self.config.std)
-        return varied(x) if vary else x
-
-
-def varied(x):
-    """Each picture cropped, stretched back to the square, and lit differently."""
-    b = len(x)
-    side = CROP + (1 - CROP) * torch.rand(b)
-    aspect = STRETCH ** (torch.rand(b) - 0.5)
-    width, height = (side * aspect).clamp(max=1.0), (side / aspect).clamp(max=1.0)
-    theta = torch.zeros(b, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = width, height
-    theta[:, 0, 2], theta[:, 1, 2] = (1 - width) * (2 * torch.rand(b) - 1), (1 - height) * (2 * torch.rand(b) - 1)
-    x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
-    contrast, light = (1 + LIGHT * (2 * torch.rand(2, b, 1, 1, 1) - 1)).unbind(0)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    return (((x - mean) * contrast + mean + light - 1).clamp(-1, 1)).contiguous(memory_format=torch.channels_last)
+        x = late.pixels_of(self.images, [self.row[f] for f in files], flips, self.config)
+        return late.varied(x, late.windows(len(x))) if vary else x
 
 
 class Eyes:
@@ -65,41 +45,20 @@ class Eyes:
         self.tee, self.config, self.half = model.tee, model.config, half
         self.teacher = copy.deepcopy(model.tee).requires_grad_(False)
         self.frozen = frozen
-        for part in (model.tee.backbone.stem, *model.tee.backbone.blocks[:frozen]):
-            part.requires_grad_(False)
-
-    def cast(self):
-        """bf16 where the machine multiplies it faster. Without autocast's cache: it holds the weights of its first use until
-        the outermost autocast ends, and here that is the whole run."""
-        return torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=self.half, cache_enabled=False)
-
-    def through(self, blocks, x, taps):
-        """-> what leaves the blocks, and with it the last map of every stride so far."""
-        taps, stride = dict(taps), max(taps, default=2)
-        for block in blocks:
-            x = block(x)
-            stride *= block.depthwise.stride[0]
-            taps[stride] = x
-        return x, taps
-
-    def late(self, backbone, x, taps):
-        """-> P2..P5 of the shared early maps and this backbone's own last blocks."""
-        taps = self.through(backbone.blocks[self.frozen:], x, taps)[1]
-        return [taps[s] for s in cfg.TAP_STRIDES]
+        late.freeze(model.tee.backbone, frozen)
 
     def look(self, images):
         """-> aligned [B, R, C * 16], geometry [B, R, 6], valid [B, R], the teacher's logits and deltas of each region, loss
         that keeps the proposals."""
         b, size = len(images), images.shape[2]
-        with torch.no_grad(), self.cast():
-            backbone = self.teacher.backbone
-            x, taps = self.through(backbone.blocks[:self.frozen], backbone.act(backbone.stem(images)), {})
-            pyramid = self.teacher.bifpn(self.late(backbone, x, taps))
+        with torch.no_grad(), late.cast(self.half):
+            x, taps = late.early(self.teacher.backbone, self.frozen, images)
+            pyramid = self.teacher.bifpn(late.late(self.teacher.backbone, self.frozen, x, taps))
             wanted = [torch.cat(part, 1).float() for part in self.teacher.rpn(pyramid)]
             seen = self.teacher.detect([p.float() for p in pyramid], [(size, size)] * b)
-        late = self.late(self.tee.backbone, x.float(), taps)
-        with self.cast():
-            pyramid = self.tee.bifpn(late)
+        maps = late.late(self.tee.backbone, self.frozen, x.float(), taps)
+        with late.cast(self.half):
+            pyramid = self.tee.bifpn(maps)
             found = [torch.cat(part, 1).float() for part in self.tee.rpn(pyramid)]
         keep = sum(F.smooth_l1_loss(mine, theirs) for mine, theirs in zip(found, wanted))
         rows = [d.regions.proposals for d in seen]
@@ -130,8 +89,9 @@ class Tuner(fuse.Fuser):
         return regions[rows], valid[rows], [tags[n] for n in rows], keep + kept
 
 
-def start_from(r, start) -> tuple[MiniVLM, list[str]]:
-    """A checkpoint of stage 3 or a model directory -> the model with its batch-norms folded."""
+def start_from(r, start, eyes=None) -> tuple[MiniVLM, list[str]]:
+    """A checkpoint of stage 3 or a model directory -> the model with its batch-norms folded; `eyes`: tee.pt of a later run of
+    stage 1, in place of its TEE."""
     start = pathlib.Path(start)
     if start.is_dir():
         given = MiniVLM.from_dir(start)
@@ -139,16 +99,18 @@ def start_from(r, start) -> tuple[MiniVLM, list[str]]:
     else:
         stored = torch.load(start, map_location="cpu", weights_only=True)
         answers, state = stored["answers"], stored["model"]
-    model = export.fitting(fuse.build_model(recipe.model_config(r, len(answers)), answers, r), state)
+    model = common.fitting(fuse.build_model(recipe.model_config(r, len(answers)), answers, r), state)
     with torch.no_grad():
-        model.heads.caption.bias.clamp_(min=export.SILENT / 10)  # words that earlier stages ruled out may come back
+        model.heads.caption.bias.clamp_(min=weights.SILENT / 10)  # words that earlier stages ruled out may come back
+    if eyes:
+        common.fitting(model.tee, torch.load(eyes, map_location="cpu", weights_only=True))
     return fold(model), answers
 
 
-def train(r, root, cached, start, out, candidates=None, minutes=None, steps=None):
+def train(r, root, cached, start, out, candidates=None, minutes=None, steps=None, eyes=None):
     s = {**r["fuse"]["all"], **r.get("tune", {}), **(r["risk"] if candidates else {})}
     torch.manual_seed(r["seed"]), random.seed(r["seed"])
-    model, answers = start_from(r, start)
+    model, answers = start_from(r, start, eyes)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     tokenizer = Tokenizer.from_file(pretrained.minilm_vocab() if r["pretrained"] else r["vocab"])
     pictures = Pictures(cached, model.config, set())
@@ -167,7 +129,7 @@ def train(r, root, cached, start, out, candidates=None, minutes=None, steps=None
     if state:
         model.load_state_dict(state["model"]), opt.load_state_dict(state["opt"])
         average.state, average.count = state["average"], 1000
-    with tuner.eyes.cast():
+    with late.cast(tuner.eyes.half):
         if candidates:
             risk.loop(r, s, run, tuner, opt, average, risk.Candidates(candidates, corpus).items)
         else:
@@ -184,12 +146,13 @@ def main():
     p.add_argument("--start", required=True, help="final.pt of stage 3, or a model directory")
     p.add_argument("--out", required=True)
     p.add_argument("--risk", metavar="CANDIDATES", help="minimum risk on this file of risk.py")
+    p.add_argument("--tee", help="tee.pt of a later run of stage 1: its eyes in place of those of --start")
     p.add_argument("--minutes", type=float)
     args = p.parse_args()
     r = recipe.load(args.recipe)
     recipe.prepare(r)
     s = r["risk"] if args.risk else r["tune"]
-    train(r, args.data, args.cache, args.start, args.out, args.risk, args.minutes or s.get("minutes"), s.get("steps"))
+    train(r, args.data, args.cache, args.start, args.out, args.risk, args.minutes or s.get("minutes"), s.get("steps"), args.tee)
 
 
 if __name__ == "__main__":

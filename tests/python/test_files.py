@@ -77,7 +77,7 @@ class Names(unittest.TestCase):
         self.assertGreater(len(patterns), 30)
         for name in ("tiny", "tiny-lite"):
             names = list(load_file(DATA / name / "model.safetensors"))
-            names = [n for n in names if not n.endswith(".scale")]
+            names = [n for n in names if not n.endswith(".scale") and n != weights.SAID]  # named in the text
             for n in names:
                 self.assertTrue(any(re.fullmatch(p, n) for p in patterns), f"{n} is not documented")
             if name == "tiny":
@@ -119,6 +119,15 @@ class Weights(unittest.TestCase):
         types = {str(t.dtype) for n, t in load_file(self.directory / "model.safetensors").items()}
         self.assertEqual(types, {"torch.int8", "torch.bfloat16", "torch.float32"})
 
+    def test_words_that_can_be_said(self):
+        silent = torch.arange(self.model.config.fusion.vocab) % 3 == 0
+        with torch.no_grad():
+            self.model.heads.caption.bias[silent] = weights.SILENT
+        words = self.model.state_dict()[weights.WORDS]
+        error = (self.export("int8").state_dict()[weights.WORDS] - words).abs().amax(1) / words.abs().amax(1)
+        self.assertLess(float(error[~silent].max()), 2.0 ** -11)
+        self.assertGreater(float(error[silent].median()), 2.0 ** -10)
+
     def test_faults_are_named(self):
         self.export("int8")
         config, file = Config.from_file(self.directory / "config.json"), self.directory / "model.safetensors"
@@ -139,6 +148,8 @@ class Weights(unittest.TestCase):
         fault(lambda t: t.update(extra=torch.zeros(2)), "extra: unknown")
         fault(lambda t: t.update({"tee.roi.box.bias": torch.zeros(8)}), "tee.roi.box.bias: shape")
         fault(lambda t: t.update({"tee.roi.box.bias": torch.full((4,), torch.nan)}), "tee.roi.box.bias: not finite")
+        fault(lambda t: t.update({weights.SAID: t[weights.SAID][1:]}), "word.said: shape")
+        fault(lambda t: t.update({weights.SAID: t[weights.SAID] * torch.inf}), "word.said: not finite")
         save_file(good | {"tee.roi.box.bias": torch.ones(4)}, file)
         with self.assertRaisesRegex(weights.WeightsError, "sha256"):
             MiniVLM.from_dir(self.directory)

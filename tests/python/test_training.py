@@ -12,7 +12,7 @@ from minivlm import Labels, MiniVLM, tee
 from minivlm.conv import fold
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import batches, common, data, detection, formats, plot, recipe, risk, smoke, tune
+from train import batches, common, data, detection, formats, label, late, plot, recipe, risk, smoke, tune
 
 
 class Packing(unittest.TestCase):
@@ -224,26 +224,74 @@ class EndToEnd(unittest.TestCase):
         self.assertAlmostEqual(float(keep), 0.0, 6)
 
     def test_what_learns_and_what_holds_it(self):
-        late, early = self.model.tee.backbone.blocks[4].project.weight, self.model.tee.backbone.blocks[1].project.weight
+        last, early = self.model.tee.backbone.blocks[4].project.weight, self.model.tee.backbone.blocks[1].project.weight
         self.eyes.look(self.images)[0].sum().backward()
-        self.assertGreater(float(late.grad.abs().sum()), 0)
+        self.assertGreater(float(last.grad.abs().sum()), 0)
         self.assertIsNone(early.grad)
         with torch.no_grad():
-            late.mul_(1.5)
+            last.mul_(1.5)
         self.assertGreater(float(self.eyes.look(self.images)[-1]), 1e-6)  # the teacher did not move along
 
     def test_half_precision_uses_the_weights_of_now(self):
         eyes = tune.Eyes(self.model, frozen=3, half=True)
-        with eyes.cast():  # one autocast around a whole run
+        with late.cast(True):  # one autocast around a whole run
             before = eyes.look(self.images)[0].detach()
             with torch.no_grad():
                 self.model.tee.bifpn.lateral[0].weight.mul_(2.0)
             self.assertGreater(float((eyes.look(self.images)[0] - before).abs().max()), 1e-3)
 
     def test_variations_stay_pictures(self):
-        flat = tune.varied(torch.full((4, 3, 32, 32), 0.25))
+        parts = late.windows(4)
+        flat = late.varied(torch.full((4, 3, 32, 32), 0.25), parts)
         self.assertLess(float(flat.amax((1, 2, 3)).sub(flat.amin((1, 2, 3))).max()), 1e-5)  # no border creeps in
-        self.assertLessEqual(float(tune.varied(torch.randn(4, 3, 32, 32)).abs().max()), 1.0)
+        self.assertLessEqual(float(late.varied(torch.randn(4, 3, 32, 32), parts).abs().max()), 1.0)
+
+
+    def test_boxes_move_with_their_picture(self):
+        """A bright box in a dark picture is found where Truth says it is, in any window."""
+        record = data.Boxes("x", [(0.25, 0.375, 0.625, 0.75)], ["a"])
+        images = torch.full((8, 3, 64, 64), -1.0)
+        images[:, :, 24:48, 16:40] = 1.0
+        parts = late.windows(8)
+        for x, part in zip(late.varied(images, parts), parts):
+            truth = detection.Truth.of(record, {"a": 1}, 1, 64, False, window=part)
+            rows, columns = (x[0] > 0).any(1).nonzero(), (x[0] > 0).any(0).nonzero()
+            seen = torch.stack((columns[0], rows[0], columns[-1], rows[-1]))[:, 0].float()
+            self.assertLess(float((truth.boxes[0] - seen).abs().max()), 1.5)
+
+
+class MachineBoxes(unittest.TestCase):
+    FOUND = [["cat", 0.9, 0.1, 0.1, 0.5, 0.5], ["cat", 0.5, 0.12, 0.1, 0.5, 0.5], ["dog", 0.2, 0.1, 0.1, 0.5, 0.52],
+             ["dog", 0.2, 0.6, 0.6, 0.9, 0.9], ["person", 0.8, 0.0, 0.0, 0.3, 0.9], ["cup", 0.05, 0.0, 0.0, 0.1, 0.1]]
+
+    def test_who_is_believed(self):
+        row = label.merged("coco/images/1.jpg", self.FOUND, None)
+        self.assertEqual(row["labels"], ["cat", "person"])  # one box an object, nothing unsure
+        self.assertEqual(row["maybe"], [[0.6, 0.6, 0.9, 0.9]])  # the other dog is the cat
+        people = data.Boxes("coco/images/1.jpg", [(0.7, 0.0, 0.9, 0.9)], ["person"], ["person"])
+        row = label.merged("coco/images/1.jpg", self.FOUND, people)
+        self.assertEqual(list(zip(row["labels"], row["boxes"]))[0], ("person", (0.7, 0.0, 0.9, 0.9)))
+        self.assertEqual(row["labels"], ["person", "cat"])
+        self.assertIsNone(label.merged("x", self.FOUND, data.Boxes("x", [(0, 0, 1, 1)], ["cat"])))
+
+    def test_written_as_it_is_read(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "coco").mkdir()
+            label.write(folder, [label.merged("coco/images/1.jpg", self.FOUND, None)])
+            read = data.boxes(folder, {"coco/images/1.jpg": (10, 10)})[0]
+            self.assertEqual((read.labels, read.known, read.maybe), (["cat", "person"], [], [(0.6, 0.6, 0.9, 0.9)]))
+
+    def test_what_may_be_there_teaches_nothing(self):
+        record = data.Boxes("x", [(0.0, 0.0, 0.25, 0.25)], ["a"], maybe=[(0.5, 0.5, 1.0, 1.0)])
+        truth = detection.Truth.of(record, {"a": 1}, 1, 64, False)
+        proposals = torch.tensor([[0.0, 0, 15, 15], [32, 32, 63, 63], [32, 0, 63, 20]])
+        boxes, classes, *_ = detection.roi_targets(proposals, truth, 8)
+        self.assertEqual(sorted(classes.tolist()), [0, 1, 1])
+        self.assertNotIn([32.0, 32, 63, 63], boxes.tolist())
+        _, _, negative = detection.rpn_targets(proposals, truth, 64)
+        self.assertEqual(negative.tolist(), [2])
+        hidden = detection.Truth.of(record, {"a": 1}, 1, 64, False, window=(0.2, 0.0, 1.0, 1.0))
+        self.assertEqual((len(hidden.boxes), len(hidden.maybe)), (0, 2))  # a fifth of it is left
 
 
 class Batches(unittest.TestCase):

@@ -144,12 +144,12 @@ static inline void golden_retrieve(struct golden *g)
 static inline void golden_words(struct golden *g, int step)
 {
     char part[32];
-    size_t n, vocab = (size_t)g->model->config.fusion.vocab;
+    size_t n, said = (size_t)g->model->caption_rules.n_words;
     double most = -INFINITY, sum = 0.0;
     snprintf(part, sizeof(part), "caption.logits%d", step);
     const float *logits = golden_expected(g, part, &n);
-    float *expected = calloc(vocab, sizeof(float));
-    if (n != vocab || !expected) {
+    float *expected = calloc(said, sizeof(float));
+    if (n != said || !expected) {
         free(expected);
         golden_note(g, part, false, NAN);
         return;
