@@ -77,26 +77,32 @@ def write(root, rows) -> None:
         (pathlib.Path(root) / name / "boxes_machine.jsonl").write_text(text, encoding="utf-8")
 
 
+def run(r: dict, root, cached, teacher, processes=2) -> None:
+    """`teacher`: folder where `npm install` put the packages of teacher/package.json."""
+    images, names = Images(cached), recipe.classes(r)
+    folder = pathlib.Path(cached) / "machine"
+    folder.mkdir(exist_ok=True)
+    (folder / "rows.json").write_text(json.dumps([images.row[f] for f in training_files(root, images)]))
+    script = pathlib.Path(__file__).resolve().parent / "teacher/detect.mjs"
+    outs = [folder / f"{n}.jsonl" for n in range(processes)]
+    running = [subprocess.Popen(["node", script, teacher, pathlib.Path(cached) / "images.npy", folder / "rows.json", out,
+                                 str(n), str(processes)]) for n, out in enumerate(outs)]
+    if any([p.wait() for p in running]):
+        raise SystemExit("the teacher stopped, see above; started again it goes on")
+    people = {b.image: b for b in data.boxes(root, dict(zip(images.files, images.sizes)))}
+    rows = [merged(f, found, people.get(f)) for out in outs for f, found in read(out, names, images)]
+    rows = [row for row in rows if row]
+    write(root, rows)
+    print(f"{len(rows)} pictures, {sum(len(row['boxes']) for row in rows)} boxes", flush=True)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("recipe", "data", "cache", "teacher"):
         p.add_argument("--" + name, required=True)
-    p.add_argument("--processes", type=int, default=2)
     args = p.parse_args()
-    images, names = Images(args.cache), recipe.classes(recipe.load(args.recipe))
-    folder = pathlib.Path(args.cache) / "machine"
-    folder.mkdir(exist_ok=True)
-    (folder / "rows.json").write_text(json.dumps([images.row[f] for f in training_files(args.data, images)]))
-    script = pathlib.Path(__file__).parent / "teacher/detect.mjs"
-    outs = [folder / f"{n}.jsonl" for n in range(args.processes)]
-    running = [subprocess.Popen(["node", script.resolve(), args.teacher, pathlib.Path(args.cache) / "images.npy",
-                                 folder / "rows.json", out, str(n), str(args.processes)]) for n, out in enumerate(outs)]
-    if any([p.wait() for p in running]):
-        raise SystemExit("the teacher stopped: see above")
-    people = {b.image: b for b in data.boxes(args.data, dict(zip(images.files, images.sizes)))}
-    rows = [merged(f, found, people.get(f)) for out in outs for f, found in read(out, names, images)]
-    write(args.data, [r for r in rows if r])
-    print(f"{sum(1 for r in rows if r)} pictures, {sum(len(r['boxes']) for r in rows if r)} boxes")
+    r = recipe.load(args.recipe)
+    run(r, args.data, args.cache, args.teacher, r["threads"])
 
 
 if __name__ == "__main__":

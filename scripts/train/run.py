@@ -1,4 +1,5 @@
-"""All stages of a recipe, one after the other: caches, TEE, scenes, fusion, end to end, minimum risk, export.
+"""All stages of a recipe, one after the other: caches, boxes by machine (with --teacher), TEE, scenes, fusion, end to end,
+minimum risk, export.
 
 A stage whose result exists is skipped; a stage that was stopped goes on from its last checkpoint."""
 import argparse
@@ -6,7 +7,7 @@ import pathlib
 
 from evaluation.engine import Engine
 from minivlm import weights
-from train import cache, convert, export, fuse, recipe, risk, scenes, smoke, tee, tune
+from train import cache, convert, export, fuse, label, recipe, risk, scenes, smoke, tee, tune
 
 
 def sets_of(root) -> list[str]:
@@ -57,7 +58,7 @@ def make_model(r, checkpoint, out, kind="mixed"):
     export.write_self_test(out)
 
 
-def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engine) -> None:
+def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engine, teacher=None) -> None:
     if r.get("sources") and not (work / "converted").exists():
         convert.convert(r, root)
         work.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,9 @@ def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engi
     if not (work / "cache/done").exists():
         cache.build(r, root, work / "cache", cache.list_files(root, sets_of(root)), workers=r["threads"])
         (work / "cache/done").touch()
+    if teacher and not (work / "labelled").exists():
+        label.run(r, root, work / "cache", teacher, r["threads"])
+        (work / "labelled").touch()
     if not (work / "tee/tee.pt").exists():
         tee.train(r, root, work / "cache", work / "tee", **budget(r["tee"]))
     if not (work / "scenes/scenes.json").exists():
@@ -81,6 +85,8 @@ def main():
     p.add_argument("--data", type=pathlib.Path)
     p.add_argument("--work", type=pathlib.Path, help="caches, checkpoints and logs")
     p.add_argument("--out", type=pathlib.Path, help="model directory to write")
+    p.add_argument("--teacher", help="folder where the packages of teacher/package.json are installed: boxes by machine, which "
+                                     "are written below --data")
     p.add_argument("--engine", default="build/release/minivlm", help="the C program that speaks for the last stage")
     args = p.parse_args()
     if args.smoke:
@@ -90,7 +96,7 @@ def main():
         p.error("also needed: " + ", ".join("--" + name for name in missing))
     r = recipe.load(args.recipe)
     recipe.prepare(r)
-    run(r, args.data, args.work, args.out, args.engine)
+    run(r, args.data, args.work, args.out, args.engine, args.teacher)
 
 
 if __name__ == "__main__":
