@@ -67,8 +67,13 @@ def picture(name: str, row: dict) -> str:
 
 
 def captions(root) -> list[Captions]:
-    return [Captions(picture(name, r), r.get("captions") or r["texts"], r["split"])
-            for name, _, r in rows_of(root, "captions.jsonl")]
+    """One record a picture, with the sentences of every SET/captions*.jsonl; the first file says its split."""
+    out: dict[str, Captions] = {}
+    for name, _, r in rows_of(root, "captions*.jsonl"):
+        own = out.setdefault(picture(name, r), Captions(picture(name, r), [], r["split"]))
+        if own.split == r["split"]:
+            own.texts += [t for t in r.get("captions") or r["texts"] if t not in own.texts]
+    return list(out.values())
 
 
 def sentences(root) -> list[str]:
@@ -159,6 +164,15 @@ def relative(image, rows, known, split, size) -> Boxes:
             record.labels.append(label)
             record.attributes.append(attributes[0] if attributes else [])
     return record
+
+
+# Splits
+
+
+def held(root) -> set[str]:
+    """Pictures that some file has in another split than "train": nothing may be learned from them."""
+    files = ("captions*.jsonl", "vqa.jsonl", "object_questions.jsonl", "vsr.jsonl", "boxes*.jsonl", "images.jsonl")
+    return {picture(name, r) for file in files for name, _, r in rows_of(root, file) if r.get("split") not in ("train", None)}
 
 
 # Words of a picture, for image-level supervision

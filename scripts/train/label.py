@@ -22,9 +22,7 @@ SAME = 0.5  # overlap of two boxes of one object
 
 
 def training_files(root, images: Images) -> list[str]:
-    """Every picture but those that some validation or test split has."""
-    records = data.captions(root) + data.questions(root) + data.boxes(root, dict(zip(images.files, images.sizes)))
-    held = {r.image for r in records if r.split != "train"}
+    held = data.held(root)
     return [f for f in images.files if f not in held]
 
 

@@ -59,8 +59,7 @@ class Corpus:
             rows = [(index[w], min(1.0, n / max(1.0, 0.4 * said.get(image, 2)))) for w, n in c.items() if w in index]
             if rows:
                 self.targets[image] = rows
-        held = {c.image for c in caps if c.split != "train"} | {q.image for q in asked if q.split != "train"}
-        held |= {b.image for b in self.boxes.values() if b.split != "train"}
+        held = data.held(root)
         row = self.images.row
         train = [f for f in self.images.files if f not in held]
         self.complete = [f for f in train if f in self.boxes and not self.boxes[f].known]

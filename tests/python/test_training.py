@@ -4,6 +4,7 @@ import json
 import pathlib
 import tempfile
 import unittest
+import zipfile
 
 import torch
 from support import ROOT
@@ -12,7 +13,7 @@ from minivlm import Labels, MiniVLM, tee
 from minivlm.conv import fold
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import batches, common, data, detection, formats, label, late, plot, recipe, risk, smoke, tune
+from train import batches, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk, smoke, tune
 
 
 class Packing(unittest.TestCase):
@@ -160,6 +161,28 @@ class Readers(unittest.TestCase):
             self.assertEqual((looks.labels, looks.attributes), (["tree", "sky"], [["tall", "green"], []]))
             plain = data.relative("x", [[0, 0, 5, 5, "a"]], [], "train", (10, 10))
             self.assertEqual(plain.attributes, [[]])
+
+
+class CocoCaptions(unittest.TestCase):
+    def test_from_the_jar_to_the_reader(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / "coco/images").mkdir(parents=True)
+            for n in (1, 2, 3, 4):
+                (root / f"coco/images/{n:012}.jpg").touch()
+            rows = [{"image": f"{1:012}.jpg", "captions": ["a dog"], "split": "train"},
+                    {"image": f"{2:012}.jpg", "captions": ["a cat"], "split": "val"}]
+            (root / "coco/captions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+            (root / "coco/images.jsonl").write_text(json.dumps({"image": f"{3:012}.jpg", "split": "test"}) + "\n")
+            with zipfile.ZipFile(root / "x.jar", "w") as jar:
+                for file, numbers in zip(coco_captions.FILES, ((1, 2, 9), (3, 4))):
+                    said = [{"image_id": n, "caption": f" dog\n{n} "} for n in numbers]
+                    jar.writestr(file, json.dumps({"annotations": said}))
+            found = coco_captions.rows(root, "coco", coco_captions.sentences(root / "x.jar"))
+            (root / "coco/captions_coco.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
+            read = {c.image[-5]: (c.texts, c.split) for c in data.captions(root)}
+            self.assertEqual(read, {"1": (["a dog", "dog 1"], "train"), "2": (["a cat"], "val"), "4": (["dog 4"], "train")})
+            self.assertEqual({f[-5] for f in data.held(root)}, {"2", "3"})
 
 
 class Runs(unittest.TestCase):
