@@ -113,7 +113,4 @@ MUST_USE enum err bind_open(struct bind **out, const struct weights *weights, co
                             const struct kernels *kernels, struct errbuf *e);
 void bind_close(struct bind *b); /* NULL is fine */
 
-/* Row `i` of a table as floats. */
-void bind_row(const struct bind_rows *rows, const struct kernels *kernels, size_t i, size_t n, float *out);
-
 #endif

@@ -1,5 +1,7 @@
 #include "engine/model/fusion.h"
 
+#include "engine/model/widen.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -64,12 +66,12 @@ static void embed_token(struct fusion *f, int token, int position, int segment, 
     const struct kernels *k = f->model->kernels;
     size_t d = (size_t)f->model->config.fusion.hidden;
     float *row = f->hidden, *sum = f->context; /* free before the first layer */
-    bind_row(&w->word, k, (size_t)token, d, sum);
-    bind_row(&w->position, k, (size_t)position, d, row);
+    widen_row(k, &w->word, (size_t)token, d, sum);
+    widen_row(k, &w->position, (size_t)position, d, row);
     for (size_t i = 0; i < d; i++) {
         sum[i] += row[i];
     }
-    bind_row(&w->segment, k, (size_t)segment, d, row);
+    widen_row(k, &w->segment, (size_t)segment, d, row);
     for (size_t i = 0; i < d; i++) {
         sum[i] += row[i];
     }

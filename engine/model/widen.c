@@ -28,15 +28,15 @@ static int compare_ids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void bind_row(const struct bind_rows *rows, const struct kernels *kernels, size_t i, size_t n, float *out)
+void widen_row(const struct kernels *k, const struct bind_rows *table, size_t i, size_t n, float *out)
 {
     int id = (int)i;
-    const int *said = rows->said ? bsearch(&id, rows->said_ids, rows->n_said, sizeof(id), compare_ids) : NULL;
+    const int *said = table->said ? bsearch(&id, table->said_ids, table->n_said, sizeof(id), compare_ids) : NULL;
     if (said) {
-        widen_rows(kernels, rows->said, NULL, (size_t)(said - rows->said_ids), 1, n, out);
+        widen_rows(k, table->said, NULL, (size_t)(said - table->said_ids), 1, n, out);
         return;
     }
-    widen_rows(kernels, rows->tensor, rows->scale, i, 1, n, out);
+    widen_rows(k, table->tensor, table->scale, i, 1, n, out);
 }
 
 void widen_channels_last(float *w, size_t n, size_t channels, size_t cells, float *row)

@@ -1,4 +1,4 @@
-/* widen - rows of a stored tensor as floats, and in another order; private to bind. bind_row is here too.
+/* widen - rows of a stored tensor as floats, and in another order.
  *
  * Threads: no state. */
 #ifndef ENGINE_MODEL_WIDEN_H
@@ -9,6 +9,9 @@
 /* Rows first .. first + rows - 1 of t seen as [.., n] -> out [rows, n]. `scale`: int8 only, one a row of the tensor. */
 void widen_rows(const struct kernels *k, const struct tensor *t, const float *scale, size_t first, size_t rows,
                 size_t n, float *out);
+
+/* Row `i` of a table [rows, n] as floats -> out [n]. */
+void widen_row(const struct kernels *k, const struct bind_rows *table, size_t i, size_t n, float *out);
 
 /* [n, C, cells] -> [n, cells, C] in place of the columns; `row` holds one row. */
 void widen_channels_last(float *w, size_t n, size_t channels, size_t cells, float *row);
