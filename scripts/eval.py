@@ -43,9 +43,9 @@ def name_of(row) -> str:
 
 
 def score_texts(candidates, references) -> dict:
-    """Our metrics, and METEOR where it can run."""
+    """Our metrics, and METEOR and SPICE where they can run."""
     said, known = [metrics.tokens(c) for c in candidates], [[metrics.tokens(t) for t in texts] for texts in references]
-    return {**metrics.caption_scores(candidates, references), **metrics.meteor(said, known)}
+    return {**metrics.caption_scores(candidates, references), **metrics.java_scores(said, known)}
 
 
 def score_captions(truth, rows) -> dict:

@@ -2,14 +2,16 @@
 
 BLEU, ROUGE-L and CIDEr-D give the numbers of the public COCO caption tools (tests/python compares them) for the same
 tokens. Tokens here are lower-case words without punctuation, which is what the tools' PTB tokeniser leaves of plain
-captions. METEOR is the tools' own, where Java and pycocoevalcap are installed; SPICE needs models to download and is left
-out."""
+captions. METEOR and SPICE are the tools' own Java programs, run where they can: SPICE only after `python -m
+pycocoevalcap.spice.get_stanford_models` has fetched the parser it needs, which nothing here does unasked."""
 import importlib.util
 import math
+import pathlib
 import re
 import shutil
 from collections import Counter, defaultdict
 
+SPICE_MODELS = "spice/lib/stanford-corenlp-3.6.0-models.jar"
 PUNCTUATION = re.compile(r"[.,:;!?()\[\]{}\"`*_/\\<>|~^]|--|\.\.\.|(?<!\w)'|'(?!\w)")
 
 
@@ -113,13 +115,19 @@ class Cider:
         return sum(self.one(i, words) for i, words in enumerate(candidates)) / len(candidates)
 
 
-def meteor(said: list[list[str]], known: list[list[list[str]]]) -> dict[str, float]:
-    """METEOR 1.5 by its own Java program; nothing where it cannot run."""
-    if not shutil.which("java") or not importlib.util.find_spec("pycocoevalcap"):
+def java_scores(said: list[list[str]], known: list[list[list[str]]]) -> dict[str, float]:
+    """METEOR 1.5 and SPICE 1.0 by their own Java programs; nothing where they cannot run."""
+    tools = importlib.util.find_spec("pycocoevalcap")
+    if not shutil.which("java") or not tools:
         return {}
     from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.spice.spice import Spice
+    programs = {"METEOR": Meteor}
+    if (pathlib.Path(tools.submodule_search_locations[0]) / SPICE_MODELS).is_file():
+        programs["SPICE"] = Spice
     truth = {i: [" ".join(r) for r in refs] for i, refs in enumerate(known)}
-    return {"METEOR": 100 * Meteor().compute_score(truth, {i: [" ".join(c)] for i, c in enumerate(said)})[0]}
+    given = {i: [" ".join(c)] for i, c in enumerate(said)}
+    return {name: 100 * float(program().compute_score(truth, given)[0]) for name, program in programs.items()}
 
 
 def caption_scores(candidates: list[str], references: list[list[str]]) -> dict[str, float]:

@@ -1,6 +1,9 @@
 """Our metrics against the public COCO caption tools, and by hand."""
+import pathlib
 import random
+import tempfile
 import unittest
+from unittest import mock
 
 import support  # noqa: F401
 from evaluation import baselines, metrics
@@ -34,6 +37,26 @@ class Captions(unittest.TestCase):
     def test_tokens(self):
         self.assertEqual(metrics.tokens('A man\'s dog, "Rex", isn\'t here.'), "a man 's dog rex is n't here".split())
         self.assertEqual(metrics.tokens("T-shirt - 2 ."), ["t-shirt", "2"])
+
+    def test_programs_in_java(self):
+        """SPICE runs once its parser lies where pycocoevalcap looks for it."""
+        class Program:
+            def compute_score(self, truth, said):
+                assert truth == {0: ["a dog", "the dog"]} and said == {0: ["a dog runs"]}
+                return 0.25, None
+
+        with tempfile.TemporaryDirectory() as folder, mock.patch("shutil.which"), \
+                mock.patch("importlib.util.find_spec") as spec, mock.patch("pycocoevalcap.meteor.meteor.Meteor", Program), \
+                mock.patch("pycocoevalcap.spice.spice.Spice", Program):
+            spec.return_value.submodule_search_locations = [folder]
+            given = [["a", "dog", "runs"]], [[["a", "dog"], ["the", "dog"]]]
+            self.assertEqual(metrics.java_scores(*given), {"METEOR": 25.0})
+            models = pathlib.Path(folder, metrics.SPICE_MODELS)
+            models.parent.mkdir(parents=True)
+            models.touch()
+            self.assertEqual(metrics.java_scores(*given), {"METEOR": 25.0, "SPICE": 25.0})
+            spec.return_value = None
+            self.assertEqual(metrics.java_scores(*given), {})
 
 
 class Answers(unittest.TestCase):
