@@ -6,7 +6,7 @@ how often each task is drawn."""
 import argparse
 import pathlib
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,8 @@ from train.scenes import Scenes
 class Corpus:
     """Token ids of everything there is to say about the cached pictures."""
 
-    def __init__(self, root, scenes: Scenes, tokenizer: Tokenizer, config: cfg.Config, answers=None, sentences=False):
+    def __init__(self, root, scenes: Scenes, tokenizer: Tokenizer, config: cfg.Config, answers=None, sentences=False, least=1):
+        """`least`: a word that captions use less often is read, never said."""
         self.scenes, self.tokenizer, self.config = scenes, tokenizer, config
         self.rng = random.Random(7 + common.rank())
         known = scenes.row
@@ -36,9 +37,9 @@ class Corpus:
         self.text_questions = self._questions(list(text_questions(root)), index)
         texts = data.sentences(root) if sentences else []
         self.sentences = [ids for text in texts if 4 <= len(ids := self.words(text)) <= 20]
-        use = {w for c in self.captions["train"] for pair in c[1] for ids in pair for w in ids}
-        use |= {w for ids in self.sentences for w in ids}
-        self.vocabulary = torch.tensor(sorted(use | {tokenizer.sep}))
+        use = Counter(w for c in self.captions["train"] for ids, _ in c[1] for w in ids)
+        use.update(w for ids in self.sentences for w in ids)
+        self.vocabulary = torch.tensor(sorted({w for w, n in use.items() if n >= least} | {tokenizer.sep}))
         self.output_row = torch.full((len(tokenizer.tokens),), -1)
         self.output_row[self.vocabulary] = torch.arange(len(self.vocabulary))
 
@@ -272,7 +273,7 @@ def train(r, stage, root, scenes_folder, out, tee_file=None, words=None, start=N
     answers = torch.load(start, weights_only=True)["answers"] if start else None
     config = recipe.model_config(r, answers=1)
     tokenizer = Tokenizer.from_file(pretrained.minilm_vocab() if r["pretrained"] else r["vocab"])
-    corpus = Corpus(root, scenes, tokenizer, config, answers, "sentence" in s["tasks"])
+    corpus = Corpus(root, scenes, tokenizer, config, answers, "sentence" in s["tasks"], r.get("least_uses", 1))
     config = recipe.model_config(r, answers=len(corpus.answers))
     model = build_model(config, corpus.answers, r, tee_file)
     if start:

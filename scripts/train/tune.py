@@ -89,6 +89,13 @@ class Tuner(fuse.Fuser):
         return regions[rows], valid[rows], [tags[n] for n in rows], keep + kept
 
 
+def welcome_back(bias) -> None:
+    """Words that earlier stages ruled out may be said again, as readily as others."""
+    silent = bias <= weights.SILENT
+    if silent.any():
+        bias[silent] = bias[~silent].mean()
+
+
 def start_from(r, start, eyes=None) -> tuple[MiniVLM, list[str]]:
     """A checkpoint of stage 3 or a model directory -> the model with its batch-norms folded; `eyes`: tee.pt of a later run of
     stage 1, in place of its TEE."""
@@ -100,8 +107,7 @@ def start_from(r, start, eyes=None) -> tuple[MiniVLM, list[str]]:
         stored = torch.load(start, map_location="cpu", weights_only=True)
         answers, state = stored["answers"], stored["model"]
     model = common.fitting(fuse.build_model(recipe.model_config(r, len(answers)), answers, r), state)
-    with torch.no_grad():
-        model.heads.caption.bias.clamp_(min=weights.SILENT / 10)  # words that earlier stages ruled out may come back
+    welcome_back(model.heads.caption.bias.data)
     if eyes:
         common.fitting(model.tee, torch.load(eyes, map_location="cpu", weights_only=True))
     return fold(model), answers
@@ -114,7 +120,8 @@ def train(r, root, cached, start, out, candidates=None, minutes=None, steps=None
     before = {k: v.clone() for k, v in model.state_dict().items()}
     tokenizer = Tokenizer.from_file(pretrained.minilm_vocab() if r["pretrained"] else r["vocab"])
     pictures = Pictures(cached, model.config, set())
-    corpus = fuse.Corpus(root, pictures, tokenizer, model.config, answers, "sentence" in s["tasks"])
+    corpus = fuse.Corpus(root, pictures, tokenizer, model.config, answers, "sentence" in s["tasks"],
+                         r.get("least_uses", 1))
     pictures.mirrored = {i[0] for part in (corpus.captions, corpus.questions) for i in part["train"]}
     model = model.to(memory_format=torch.channels_last)
     tuner, run = Tuner(model, corpus, s, pictures), common.Run(out, minutes, steps)

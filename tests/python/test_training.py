@@ -3,17 +3,18 @@ import gzip
 import json
 import pathlib
 import tempfile
+import types
 import unittest
 import zipfile
 
 import torch
 from support import ROOT
 from golden import tiny
-from minivlm import Labels, MiniVLM, tee
+from minivlm import Labels, MiniVLM, tee, weights
 from minivlm.conv import fold
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import batches, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk, smoke, tune
+from train import batches, coco_captions, common, data, detection, formats, fuse, label, late, plot, recipe, risk, smoke, tune
 
 
 class Packing(unittest.TestCase):
@@ -315,6 +316,27 @@ class MachineBoxes(unittest.TestCase):
         self.assertEqual(negative.tolist(), [2])
         hidden = detection.Truth.of(record, {"a": 1}, 1, 64, False, window=(0.2, 0.0, 1.0, 1.0))
         self.assertEqual((len(hidden.boxes), len(hidden.maybe)), (0, 2))  # a fifth of it is left
+
+
+class Vocabulary(unittest.TestCase):
+    def test_rare_words_are_read_and_not_said(self):
+        tokenizer = Tokenizer(tiny.vocabulary())
+        often, rare = (next(w for w in tokenizer.tokens if w.isalpha() and len(w) > 2 and w[0] == letter) for letter in "cd")
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "coco").mkdir()
+            row = {"image": "1.jpg", "split": "train", "captions": [f"{often} {often} {rare}", f"{often} {often} {often}"]}
+            (pathlib.Path(folder) / "coco/captions.jsonl").write_text(json.dumps(row) + "\n")
+            config = recipe.model_config({"model": {}}, answers=1)
+            corpus = fuse.Corpus(folder, types.SimpleNamespace(row={"coco/images/1.jpg": 0}), tokenizer, config, least=2)
+        ids = [tokenizer.encode(word)[0] for word in (often, rare)]
+        self.assertEqual(corpus.vocabulary.tolist(), sorted([ids[0], tokenizer.sep]))
+        self.assertEqual(corpus.output_row[ids[1]], -1)  # what word_loss ignores
+        self.assertIn(ids[1], corpus.captions["train"][0][1][0][0])
+
+    def test_words_come_back(self):
+        bias = torch.tensor([1.0, weights.SILENT, 3.0])
+        tune.welcome_back(bias)
+        self.assertEqual(bias.tolist(), [1.0, 2.0, 3.0])
 
 
 class Batches(unittest.TestCase):
