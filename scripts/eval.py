@@ -23,6 +23,7 @@ from evaluation.engine import Engine, EngineError  # noqa: E402
 from train import data  # noqa: E402
 
 PROGRAM = pathlib.Path(__file__).resolve().parents[1] / "build/release/minivlm"
+RECIPE = pathlib.Path(__file__).resolve().parent / "train/recipes/small.json"
 PARITY_SENTENCES = 10
 
 
@@ -133,7 +134,7 @@ def trivial(args):
         out[f"{name} {split}: most frequent caption"] = score_texts(
             baselines.frequent_caption(train, len(truth)), refs)
         if args.cache:
-            near = baselines.neighbour_captions(args.cache, train, [c.image for c in truth])
+            near = baselines.neighbour_captions(args.recipe, args.cache, train, [c.image for c in truth])
             out[f"{name} {split}: caption of the nearest picture"] = score_texts(near, refs)
     for name, split in (("vqa_v2", "val"), ("coco_qa", "val"), ("daquar", "test")):
         train = [q for q in asked if q.source == name and q.split == "train"]
@@ -215,6 +216,7 @@ def arguments():
     b = commands.add_parser("baselines")
     b.add_argument("--data", required=True)
     b.add_argument("--cache", help="training cache, for the nearest picture")
+    b.add_argument("--recipe", default=RECIPE, help="recipe of that cache (default: small.json)")
     b.add_argument("--limit", type=int, default=100, help="pictures that retrieval ranks")
     b.add_argument("--captions", type=int, help="only the first pictures of each split")
     d = commands.add_parser("detect")

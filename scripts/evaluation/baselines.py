@@ -20,23 +20,28 @@ def consensus_caption(texts: list[str]) -> int:
                                                    for j, w in enumerate(words) if j != i))
 
 
-def picture_vectors(cache, names):
-    """Mean of the ImageNet backbone's last map, [n, c], from the training cache."""
-    from train.cache import Images
-    images = Images(cache)
-    p5 = np.load(f"{cache}/P5.npy", mmap_mode="r")
-    return np.stack([p5[images.row[n]].astype(np.float32).mean((0, 1)) for n in names])
+def picture_vectors(taps, rows, batch=32):
+    """Mean of the ImageNet backbone's last map, [n, c]; taps: train.cache.open_taps."""
+    parts = [rows[n:n + batch] for n in range(0, len(rows), batch)]
+    return np.concatenate([taps.batch(part, [0] * len(part), levels=(3,))[0].mean((2, 3)).numpy() for part in parts])
 
 
-def neighbour_captions(cache, train: list[data.Captions], names) -> list[str]:
+def neighbour_captions(recipe_file, cache, train: list[data.Captions], names) -> list[str]:
     """A caption of the training picture with the most similar backbone features."""
-    known = picture_vectors(cache, [c.image for c in train])
-    asked = picture_vectors(cache, names)
+    from train import recipe
+    from train.cache import Images, open_taps
+    taps, row = open_taps(recipe.load(recipe_file), cache), Images(cache).row
+    known = picture_vectors(taps, [row[c.image] for c in train])
+    asked = picture_vectors(taps, [row[n] for n in names])
+    return [train[i].texts[consensus_caption(train[i].texts)] for i in nearest(known, asked)]
+
+
+def nearest(known, asked):
+    """For each vector asked the row of the known one at the smallest angle, after each number is put on one scale."""
     centre, spread = known.mean(0), known.std(0) + 1e-3
     known, asked = (known - centre) / spread, (asked - centre) / spread
-    known /= np.linalg.norm(known, axis=1, keepdims=True)
-    nearest = (asked @ known.T).argmax(1)
-    return [train[i].texts[consensus_caption(train[i].texts)] for i in nearest]
+    known = known / np.linalg.norm(known, axis=1, keepdims=True)
+    return (asked @ known.T).argmax(1)
 
 
 def frequent_answers(train: list[data.Question], asked: list[data.Question], by_kind: bool) -> list[str]:

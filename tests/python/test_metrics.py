@@ -5,7 +5,9 @@ import tempfile
 import unittest
 from unittest import mock
 
+import numpy as np
 import support  # noqa: F401
+import torch
 from evaluation import baselines, metrics
 from train import data
 
@@ -73,6 +75,19 @@ class Answers(unittest.TestCase):
         asked = [q("how many c", "?"), q("where is d", "?")]
         self.assertEqual(baselines.frequent_answers(train, asked, True), ["2", "yes"])
         self.assertEqual(baselines.frequent_answers(train, asked, False), ["yes", "yes"])
+
+
+class NearestPicture(unittest.TestCase):
+    def test_every_number_counts_alike(self):
+        known = np.array([[100.0, 0.0], [0.0, 1.0], [0.0, -1.0], [-100.0, 0.0]])
+        self.assertEqual(baselines.nearest(known, np.array([[1.0, 0.9], [50.0, 0.0]])).tolist(), [1, 0])
+
+    def test_vectors_are_means_of_the_last_map(self):
+        class Taps:
+            def batch(self, rows, flips, levels):
+                return [torch.tensor([[[[r, r + 2.0]], [[-r, -r]]] for r in map(float, rows)])]
+        found = baselines.picture_vectors(Taps(), [4, 0, 7], batch=2)
+        self.assertEqual(found.tolist(), [[5.0, -4.0], [1.0, 0.0], [8.0, -7.0]])
 
 
 class Retrieval(unittest.TestCase):
