@@ -22,7 +22,7 @@ class Corpus:
     """Token ids of everything there is to say about the cached pictures."""
 
     def __init__(self, root, scenes: Scenes, tokenizer: Tokenizer, config: cfg.Config, answers=None, sentences=False, least=1):
-        """`least`: a word that captions use less often is read, never said."""
+        """`least`: a word that captions of pictures use less often is read, never said."""
         self.scenes, self.tokenizer, self.config = scenes, tokenizer, config
         self.rng = random.Random(7 + common.rank())
         known = scenes.row
@@ -38,7 +38,6 @@ class Corpus:
         texts = data.sentences(root) if sentences else []
         self.sentences = [ids for text in texts if 4 <= len(ids := self.words(text)) <= 20]
         use = Counter(w for c in self.captions["train"] for ids, _ in c[1] for w in ids)
-        use.update(w for ids in self.sentences for w in ids)
         self.vocabulary = torch.tensor(sorted({w for w, n in use.items() if n >= least} | {tokenizer.sep}))
         self.output_row = torch.full((len(tokenizer.tokens),), -1)
         self.output_row[self.vocabulary] = torch.arange(len(self.vocabulary))
@@ -320,7 +319,7 @@ def loop(r, s, run, fuser, opt, average):
         elif task == "masked":
             loss, keep = fuser.masked(captions.take(batch * 2))
         elif task == "vqa":
-            loss, keep = fuser.vqa(questions.take(batch * 3), texts.take(batch * 2) if texts.items else ())
+            loss, keep = fuser.vqa(questions.take(batch * 3), texts.take(batch * s.get("texts", 2)) if texts.items else ())
         else:
             loss, keep = fuser.retrieve(captions.take(batch))
         common.step(opt, loss * s.get("weight", {}).get(task, 1.0) + s.get("keep", 0.2) * keep, run)
