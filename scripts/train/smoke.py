@@ -3,6 +3,7 @@ export, evaluation. Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
+import gzip
 import json
 import math
 import pathlib
@@ -37,7 +38,8 @@ RECIPE = {
                      "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}},
     "risk": {"lr": 0.002, "lr_eyes": 0.0, "vary": False, "alpha": 1.0, "average": 0.9, "blend": 0.5,
              "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}},
-    "tune": {"frozen": 3, "lr": 0.001, "lr_roi": 0.001, "lr_eyes": 0.001, "drop_regions": 0.05, "average": 0.9}}
+    "tune": {"frozen": 3, "lr": 0.001, "lr_roi": 0.001, "lr_eyes": 0.001, "drop_regions": 0.05, "average": 0.9, "texts": 2,
+             "tasks": {"caption": 0.5, "vqa": 0.2, "retrieve": 0.2, "sentence": 0.1}}}
 
 
 def draw(rng, file):
@@ -71,6 +73,14 @@ def write_data(root: pathlib.Path, pictures: int, seed: int):
         rows["boxes"].append({**head, "boxes": [[x, y, z, z, s, [c]] for c, s, x, y, z in things]})
     for name, lines in rows.items():
         (root / "coco" / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
+    (root / "text").mkdir()
+    pairs = [(c, s) for c in COLOURS for s in SHAPES]
+    texts = {"flickr30k_captions": [{"captions": [f"a {c} {s} on the left"]} for c, s in pairs],
+             "coco_qa_117k": [{"question": f"what colour is the {s}?", "answers": [c], "split": "train", "have_image": False}
+                              for c, s in pairs]}
+    for name, lines in texts.items():
+        with gzip.open(root / "text" / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps(r) + "\n" for r in lines)
 
 
 def write_recipe(folder: pathlib.Path) -> dict:
@@ -119,7 +129,7 @@ def lines(path) -> list[dict]:
 def fall(log) -> dict:
     """First and last value of every loss in a log."""
     rows = lines(log)
-    names = [k for k in ("loss", "attributes", "masked", "caption", "vqa", "retrieve", "risk") if any(k in row for row in rows)]
+    names = [k for k in ("loss", "attributes", "masked", "caption", "vqa", "retrieve", "sentence", "risk") if any(k in row for row in rows)]
     out = {}
     for name in names:
         values = [row[name] for row in rows if name in row]
