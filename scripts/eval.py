@@ -127,15 +127,15 @@ def score(args):
 def trivial(args):
     """All baselines of the sets in --data."""
     out, caps, asked = {}, data.captions(args.data), data.questions(args.data)
+    train = [c for c in caps if c.split == "train"]
+    near = baselines.Neighbours(args.recipe, args.cache, train) if args.cache else None
     for name, split in (("flickr8k", "test"), ("coco", "val")):
-        train = [c for c in caps if c.split == "train"]
         truth = [c for c in caps if c.split == split and c.image.startswith(name)][:args.captions]
         refs = [c.texts for c in truth]
         out[f"{name} {split}: most frequent caption"] = score_texts(
             baselines.frequent_caption(train, len(truth)), refs)
-        if args.cache:
-            near = baselines.neighbour_captions(args.recipe, args.cache, train, [c.image for c in truth])
-            out[f"{name} {split}: caption of the nearest picture"] = score_texts(near, refs)
+        if near:
+            out[f"{name} {split}: caption of the nearest picture"] = score_texts(near.captions([c.image for c in truth]), refs)
     for name, split in (("vqa_v2", "val"), ("coco_qa", "val"), ("daquar", "test")):
         train = [q for q in asked if q.source == name and q.split == "train"]
         truth = [q for q in asked if q.source == name and q.split == split]

@@ -23,17 +23,27 @@ def consensus_caption(texts: list[str]) -> int:
 def picture_vectors(taps, rows, batch=32):
     """Mean of the ImageNet backbone's last map, [n, c]; taps: train.cache.open_taps."""
     parts = [rows[n:n + batch] for n in range(0, len(rows), batch)]
-    return np.concatenate([taps.batch(part, [0] * len(part), levels=(3,))[0].mean((2, 3)).numpy() for part in parts])
+    return np.concatenate([taps.batch(part, [0] * len(part), levels=(3,))[0].float().mean((2, 3)).numpy() for part in parts])
 
 
-def neighbour_captions(recipe_file, cache, train: list[data.Captions], names) -> list[str]:
-    """A caption of the training picture with the most similar backbone features."""
-    from train import recipe
-    from train.cache import Images, open_taps
-    taps, row = open_taps(recipe.load(recipe_file), cache), Images(cache).row
-    known = picture_vectors(taps, [row[c.image] for c in train])
-    asked = picture_vectors(taps, [row[n] for n in names])
-    return [train[i].texts[consensus_caption(train[i].texts)] for i in nearest(known, asked)]
+class Neighbours:
+    """Captions of the training pictures with the most similar backbone features."""
+
+    def __init__(self, recipe_file, cache, train: list[data.Captions]):
+        from train import late, recipe
+        from train.cache import Images, open_taps
+        r = recipe.load(recipe_file)
+        self.train, self.row, self.taps = train, Images(cache).row, open_taps(r, cache)
+        self.cast = late.cast(r["tee"].get("half", False))
+        self.known = self.vectors([c.image for c in train])
+
+    def vectors(self, names):
+        with self.cast:
+            return picture_vectors(self.taps, [self.row[n] for n in names])
+
+    def captions(self, names) -> list[str]:
+        found = [self.train[i].texts for i in nearest(self.known, self.vectors(names))]
+        return [texts[consensus_caption(texts)] for texts in found]
 
 
 def nearest(known, asked):
