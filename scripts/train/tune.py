@@ -120,7 +120,7 @@ def train(r, root, cached, start, out, candidates=None, minutes=None, steps=None
     before = {k: v.clone() for k, v in model.state_dict().items()}
     tokenizer = Tokenizer.from_file(pretrained.minilm_vocab() if r["pretrained"] else r["vocab"])
     pictures = Pictures(cached, model.config, set())
-    corpus = fuse.Corpus(root, pictures, tokenizer, model.config, answers, "sentence" in s["tasks"],
+    corpus = fuse.Corpus(root, pictures, tokenizer, model.config, answers, "sentence" in s["tasks"] and not candidates,
                          r.get("least_uses", 1))
     pictures.mirrored = {i[0] for part in (corpus.captions, corpus.questions) for i in part["train"]}
     model = model.to(memory_format=torch.channels_last)

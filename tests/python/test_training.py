@@ -357,6 +357,7 @@ class Smoke(unittest.TestCase):
             self.assertLess(last, 0.9 * first if first > 0 else first, f"{stage} {name}")
         first, last = scores["losses"]["tune"]["caption"]  # what stage 3 left, on cropped pictures
         self.assertLess(last, first)
+        self.assertIn("sentence", scores["losses"]["tune"])  # captions without pictures were met
         self.assertGreater(scores["BLEU-1"], 30)
         self.assertTrue(all(c.startswith("a ") for c in scores["captions"]), scores["captions"])
 
