@@ -31,7 +31,8 @@ struct line {
 
 static bool fits(const struct line *l, size_t n)
 {
-    return !l->is_full && n <= sizeof(l->text) - LINE_END - l->n;
+    const size_t room = sizeof(l->text) - LINE_END; /* closing marks may already stand beyond it */
+    return !l->is_full && l->n <= room && n <= room - l->n;
 }
 
 /* All of the text or nothing. */

@@ -103,6 +103,46 @@ static void test_cut(void)
     build(&(struct line){.n = 0}, LOG_TEXT, &when, LOG_INFO, text, LOG_FIELDS(), 0); /* a huge event does no harm */
 }
 
+/* True if the line is one JSON object of strings and numbers: quotes pair up and nothing follows the closing brace. */
+static bool is_whole_object(const struct line *l)
+{
+    bool in_string = false;
+    for (size_t i = 0; i < l->n; i++) {
+        if (in_string && l->text[i] == '\\') {
+            i++;
+        } else if (l->text[i] == '"') {
+            in_string = !in_string;
+        }
+    }
+    return !in_string && l->n >= 2 && memcmp(l->text + l->n - 2, "}\n", 2) == 0;
+}
+
+/* A value may end at any byte of the line, also exactly where the reserved end begins: what follows is left out, and
+ * no byte is written behind the line. */
+static void test_every_length(void)
+{
+    static char value[LOG_MAX_LINE + 64], escaped[LOG_MAX_LINE + 64];
+    memset(value, 'a', sizeof(value));
+    memset(escaped, '\n', sizeof(escaped));
+    for (size_t n = 0; n < sizeof(value); n++) {
+        struct {
+            struct line l;
+            unsigned char behind[64];
+        } s;
+        memset(&s, 0x5a, sizeof(s));
+        const struct log_field *fields =
+            LOG_FIELDS(LOG_STRN("a", value, n), LOG_STRN("b", value, sizeof(value)), LOG_STR("c", NULL),
+                       LOG_UINT("d", UINT64_MAX), LOG_STRN("e", escaped, sizeof(escaped)));
+        build(&s.l, LOG_JSON, &when, LOG_WARN, "event", fields, 0);
+        CHECK(s.l.n <= sizeof(s.l.text) && is_whole_object(&s.l));
+        build(&s.l, LOG_TEXT, &when, LOG_WARN, "event", fields, 0);
+        CHECK(s.l.n <= sizeof(s.l.text) && s.l.text[s.l.n - 1] == '\n' && !memchr(s.l.text, '\n', s.l.n - 1));
+        for (size_t i = 0; i < sizeof(s.behind); i++) {
+            CHECK(s.behind[i] == 0x5a);
+        }
+    }
+}
+
 static void test_limit(void)
 {
     uint64_t suppressed = 99, now = 1000000;
@@ -204,6 +244,7 @@ int main(void)
     test_escaping();
     test_invalid_utf8();
     test_cut();
+    test_every_length();
     test_limit();
     test_levels();
     test_descriptor();
