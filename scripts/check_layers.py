@@ -42,11 +42,11 @@ LIBRARIES = [
     (["nettle/*"], ["engine/base/sha256.c", "engine/base/base64.c"]),
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
     (["*intrin.h", "cpuid.h"], [f"engine/kernels/*_{isa}.{end}" for isa in ("avx2", "avx512", "amx") for end in ("c", "inc")]),
-    (["jansson.h"], ["config/config*.c", "engine/model/*.[ch]", "engine/cli/*.[ch]", "server/api_*.[ch]", "server/json*.[ch]",
-                     "server/reply*.[ch]", "server/openai*.[ch]", "server/input*.[ch]", "server/body*.[ch]", "server/self_test.[ch]"]),
-    (["uv.h", "uv/*"], ["server/loop.c"]),
-    (["microhttpd.h"], ["server/http*.[ch]"]),
-    (["sqlite3.h"], ["server/collection*.c"]),
+    (["jansson.h"], ["config/config*.c", "engine/model/*.[ch]", "engine/cli/*.[ch]", "server/api/*.[ch]", "server/input/*.[ch]",
+                     "server/http/reply.[ch]", "server/watch/self_test.c"]),
+    (["uv.h", "uv/*"], ["server/http/loop.c"]),
+    (["microhttpd.h"], ["server/http/http*.[ch]"]),
+    (["sqlite3.h"], ["server/collections/collection*.c"]),
     (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "poll.h", "sys/epoll.h"], ["server/*", "engine/cli/*"]),
 ]
 C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float getopt inttypes iso646 langinfo libgen limits linux/* locale
@@ -136,7 +136,7 @@ GOOD = {
     "engine/engine.c": '#include "engine/engine.h"\n#include "engine/model/m.h"\n#include "engine/base/a.h"\n',
     "engine/cli/main.c": '#include "engine/engine.h"\n',
     "config/config.c": '#include "engine/base/a.h"\n#include <jansson.h>\n',
-    "server/loop.c": '#include "engine/engine.h"\n#include "engine/base/a.h"\n#include <uv.h>\n',
+    "server/http/loop.c": '#include "engine/engine.h"\n#include "engine/base/a.h"\n#include <uv.h>\n',
 }
 PLANTED = [
     ("engine/base/b.c", '#include "engine/model/m.h"\n', "engine/base/b.c:1: engine/model/m.h is not a lower layer"),
@@ -149,7 +149,7 @@ PLANTED = [
     ("engine/b.c", '#include "engine/cli/b.h"\n', "engine/b.c:1: engine/cli/b.h is not a lower layer"),
     ("engine/base/c.c", '#include "a.h"\n', "engine/base/c.c:1: a.h is not a file"),
     ("engine/image/png.c", "#include <jpeglib.h>\n", "engine/image/png.c:1: jpeglib.h belongs to"),
-    ("server/route.c", "#  include <microhttpd.h>\n", "server/route.c:1: microhttpd.h belongs to"),
+    ("server/gate/route.c", "#  include <microhttpd.h>\n", "server/gate/route.c:1: microhttpd.h belongs to"),
     ("engine/kernels/gemm_ref.c", "#include <immintrin.h>\n", "engine/kernels/gemm_ref.c:1: immintrin.h belongs to"),
     ("engine/base/d.c", "#include <jansson.h>\n", "engine/base/d.c:1: jansson.h belongs to"),
     ("engine/base/e.c", "/* x\n*/ #include <curl/curl.h>\n", "engine/base/e.c:2: curl/curl.h is neither"),

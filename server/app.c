@@ -2,11 +2,11 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
-#include "server/archive.h"
-#include "server/history.h"
-#include "server/predict.h"
-#include "server/route.h"
-#include "server/stream.h"
+#include "server/collections/archive.h"
+#include "server/gate/route.h"
+#include "server/http/stream.h"
+#include "server/watch/history.h"
+#include "server/work/predict.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -11,13 +11,13 @@
 #define SERVER_APP_H
 
 #include "config/config.h"
-#include "server/auth.h"
-#include "server/exchange.h"
-#include "server/http.h"
-#include "server/loop.h"
-#include "server/metrics.h"
-#include "server/service.h"
-#include "server/tls.h"
+#include "server/gate/auth.h"
+#include "server/http/exchange.h"
+#include "server/http/http.h"
+#include "server/http/loop.h"
+#include "server/http/tls.h"
+#include "server/watch/metrics.h"
+#include "server/work/service.h"
 
 enum app_state { APP_LOADING, APP_READY, APP_LEAVING, APP_DRAINING };
 

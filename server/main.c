@@ -1,8 +1,8 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "server/app.h"
-#include "server/health_client.h"
 #include "server/version.h"
+#include "server/watch/health_client.h"
 
 #include <fcntl.h>
 #include <stdio.h>

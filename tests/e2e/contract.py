@@ -121,7 +121,7 @@ def query_of(parameters):
 
 
 def routes():
-    """The table of server/route.c: (method, path) -> flags"""
+    """The table of server/gate/route.c: (method, path) -> flags"""
     rows = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", "\w+", ([\w| ]+), \w+, (?:NULL|"[\w ]*")\}', (ROOT / "server" / "route.c").read_text())
     return {(method, path): set(re.findall(r"ROUTE_\w+", flags)) for method, path, flags in rows}
 
@@ -131,7 +131,7 @@ def as_route(method, path):
 
 
 def fault_table():
-    """server/reply.h: (status, code, type)"""
+    """server/http/reply.h: (status, code, type)"""
     rows = re.findall(r'X\(FAULT_\w+, (\d+), "(\w+)", "(\w+)", \w+\)', (ROOT / "server" / "reply.h").read_text())
     return {(int(status), code, kind) for status, code, kind in rows}
 

@@ -1,0 +1,100 @@
+/* What the tests of input share: a request made by hand, taken, and its fault or what came of it.
+ * Threads: one. */
+#ifndef TESTS_UNIT_SERVER_TEST_INPUT_H
+#define TESTS_UNIT_SERVER_TEST_INPUT_H
+
+#include "engine/base/mem.h"
+#include "server/input/input.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+static struct config limits;
+static struct input input;
+static struct input_fault fault;
+static struct exchange exchange;
+
+__attribute__((unused)) static void set_limits(int images, int texts, int pairs, int text_bytes)
+{
+    config_defaults(&limits);
+    limits.limits.images = images;
+    limits.limits.texts = texts;
+    limits.limits.pairs = pairs;
+    limits.limits.text_bytes = (uint64_t)text_bytes;
+}
+
+/* Takes a request into the statics above. query: "a=1&b=2" as it stands, not decoded; NULL: none. */
+__attribute__((unused)) static bool take(enum input_route route, const char *type, const char *query, const void *body,
+                                         size_t n)
+{
+    static struct exchange_pair pairs[8];
+    static char text[512];
+    char *state = NULL;
+    input_release(&input);
+    exchange = (struct exchange){.query = pairs};
+    exchange.headers[HEADER_CONTENT_TYPE] = type;
+    snprintf(text, sizeof(text), "%s", query ? query : "");
+    for (char *p = strtok_r(text, "&", &state); p && exchange.n_query < 8; p = strtok_r(NULL, "&", &state)) {
+        char *value = strchr(p, '=');
+        if (value) {
+            *value++ = '\0';
+        }
+        pairs[exchange.n_query++] = (struct exchange_pair){p, value, strlen(p), value ? strlen(value) : 0};
+    }
+    buf_init(&exchange.body, n);
+    buf_append(&exchange.body, body, n);
+    bool is_good = input_take(&input, route, &exchange, &limits, &fault);
+    CHECK(exchange.body.n == 0 && !exchange.body.bytes); /* it is the input's now */
+    CHECK(is_good || (fault.text.text[0] && fault.fault < FAULT_COUNT));
+    return is_good;
+}
+
+__attribute__((unused)) static bool take_json(enum input_route route, const char *query, const char *json)
+{
+    return take(route, "application/json", query, json, strlen(json));
+}
+
+__attribute__((unused)) static bool take_form(enum input_route route, const char *body, size_t n)
+{
+    return take(route, "multipart/form-data; boundary=B", NULL, body, n);
+}
+
+__attribute__((unused)) static void say_fault(int line, const char *what)
+{
+    fprintf(stderr, "line %d: %s: fault %s, param \"%s\": %s\n", line, what, reply_fault_code(fault.fault), fault.param,
+            fault.text.text);
+}
+
+#define CHECK_FAULT(is_good, code_, param_, what)                                                                      \
+    do {                                                                                                               \
+        bool check_good = (is_good);                                                                                   \
+        if (check_good || fault.fault != (code_) || strcmp(fault.param, (param_)) != 0) {                              \
+            say_fault(__LINE__, check_good ? "taken" : (what));                                                        \
+        }                                                                                                              \
+        CHECK(!check_good && fault.fault == (code_) && strcmp(fault.param, (param_)) == 0);                            \
+    } while (0)
+
+#define CHECK_TAKEN(is_good)                                                                                           \
+    do {                                                                                                               \
+        bool check_good = (is_good);                                                                                   \
+        CHECK(check_good);                                                                                             \
+        if (!check_good) {                                                                                             \
+            say_fault(__LINE__, "refused");                                                                            \
+        }                                                                                                              \
+    } while (0)
+
+__attribute__((unused)) static bool is_image(int i, const char *bytes, size_t n)
+{
+    return i < input.n_images && input.images[i].bytes && input.images[i].n_bytes == n &&
+           memcmp(input.images[i].bytes, bytes, n) == 0;
+}
+
+__attribute__((unused)) static bool is_text(int i, const char *text, size_t n)
+{
+    return i < input.n_texts && input.text_bytes[i] == n && memcmp(input.texts[i], text, n) == 0;
+}
+
+#define IS_IMAGE(i, text) is_image(i, text, sizeof(text) - 1)
+#define IS_TEXT(i, text)  is_text(i, text, sizeof(text) - 1)
+
+#endif
