@@ -20,6 +20,7 @@
     X(HEADER_ACCEPT, "Accept")                                                                                         \
     X(HEADER_AUTHORIZATION, "Authorization")                                                                           \
     X(HEADER_CACHE_CONTROL, "Cache-Control")                                                                           \
+    X(HEADER_CONTENT_ENCODING, "Content-Encoding")                                                                     \
     X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
     X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
     X(HEADER_EXPECT, "Expect")                                                                                         \
