@@ -5,8 +5,11 @@
 #define SERVER_API_H
 
 #include "server/app.h"
+#include "server/input/input.h"
 
 /* api_predict.c */
+/* The request as input reads it; its body is taken over. */
+struct input_source api_source(const struct app *a, struct exchange *x, enum input_route route);
 void api_caption(struct app *a, struct exchange *x);
 void api_vqa(struct app *a, struct exchange *x);
 void api_retrieve(struct app *a, struct exchange *x);

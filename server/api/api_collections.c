@@ -331,7 +331,8 @@ void api_collection_put(struct app *a, struct exchange *x)
     }
     take_name(t, x->path);
     take_key(t, x->path);
-    if (!input_take(&in, INPUT_STORE, x, &a->config, &fault)) {
+    struct input_source source = api_source(a, x, INPUT_STORE);
+    if (!input_parse(&in, &source, &fault)) {
         reply_error(x, fault.fault, fault.param[0] ? fault.param : NULL, "%s", fault.text.text);
         input_release(&in);
         task_destroy(t);

@@ -193,9 +193,12 @@ static void finish_rerank(struct predict *p)
         int document = p->input.has_image_documents ? hits[i].image : hits[i].text;
         json_t *result = json_pack("{s:i, s:f}", "index", document, "relevance_score", (double)hits[i].score);
         if (result && p->input.return_documents) {
-            json_t *given = json_array_get(p->input.documents, (size_t)document);
-            json_object_set_new(result, "document",
-                                json_is_string(given) ? json_pack("{s:O}", "text", given) : json_incref(given));
+            json_t *given = json_incref(json_array_get(p->input.documents, (size_t)document));
+            const json_t *image = p->input.has_image_documents ? json_object_get(p->items[document], "id") : NULL;
+            if (image) {
+                json_object_set_new(given, "image", json_pack("{s:O}", "id", image));
+            }
+            json_object_set_new(result, "document", given);
         }
         json_array_append_new(results, result);
     }
@@ -207,12 +210,25 @@ static void finish_rerank(struct predict *p)
 
 /* ---- the handlers ---- */
 
+struct input_source api_source(const struct app *a, struct exchange *x, enum input_route route)
+{
+    struct input_source s = {.route = route,
+                             .content_type = x->headers[HEADER_CONTENT_TYPE],
+                             .content_encoding = x->headers[HEADER_CONTENT_ENCODING],
+                             .query = x->query,
+                             .n_query = x->n_query,
+                             .body = &x->body};
+    input_limits_of(&s.limits, &a->config);
+    return s;
+}
+
 static void begin(struct app *a, struct exchange *x, enum input_route route, enum job_task task,
                   json_t *(*item)(struct predict *, const struct job *, int), void (*finish)(struct predict *))
 {
     struct input in;
     struct input_fault fault;
-    if (!input_take(&in, route, x, &a->config, &fault)) {
+    struct input_source source = api_source(a, x, route);
+    if (!input_parse(&in, &source, &fault)) {
         reply_error(x, fault.fault, fault.param[0] ? fault.param : NULL, "%s", fault.text.text);
         input_release(&in);
         return;

@@ -229,11 +229,25 @@ static void on_token(struct job_request *request, const char *text, size_t n_byt
     buf_release(&b);
 }
 
+/* A picture that could not be read from the request: its fault stands in its place. */
+static void keep_fault(struct predict *p, int index, const struct input_fault *f)
+{
+    json_t *inner = reply_error_object(p->x, f->fault, f->text.text, f->param[0] ? f->param : NULL, NULL, 0);
+    p->has_failed[index] = true;
+    p->items[index] = inner ? json_pack("{s:o}", "error", inner) : NULL;
+}
+
 /* False: the job could not be taken; its error stands in the item's place. */
 static bool submit(struct predict *p, struct service_slot *slot)
 {
     struct errbuf why;
     int index = p->next_item++;
+    if (!p->features && p->input.images[index].fault) {
+        keep_fault(p, index, p->input.images[index].fault);
+        service_give(slot);
+        p->n_done++;
+        return false;
+    }
     slot->owner = p;
     slot->on_home = on_home;
     slot->index = index;
