@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { DRAIN_POLL_US = 10000 };
+enum { DRAIN_POLL_US = 10000, LAST_LINES_MS = 300 };
 
 /* ---- the end of an exchange ---- */
 
@@ -57,15 +57,16 @@ static void write_log(const struct exchange *x, bool is_sent, uint64_t total_us)
 {
     bool is_quiet = x->route && (x->route->flags & (ROUTE_PUBLIC | ROUTE_OPS)) && x->status < 400;
     enum log_level level = x->status >= 500 && x->status != 503 ? LOG_WARN : is_quiet ? LOG_DEBUG : LOG_INFO;
-    LOG_AT(level, "request", LOG_STR("id", x->request_id), LOG_STR("method", x->method), LOG_STR("path", x->path),
-           LOG_STR("route", x->route_name), LOG_INT("status", x->status), LOG_STR("code", x->error_code),
-           LOG_STR("peer", x->peer), LOG_UINT("bytes", x->content_length), LOG_INT("images", x->n_images),
-           LOG_INT("texts", x->n_texts), LOG_STR("cache", x->cache), LOG_UINT("decode_us", x->decode_us),
-           LOG_UINT("queue_us", x->queue_us), LOG_UINT("regions_us", x->regions_us),
-           LOG_UINT("fusion_us", x->fusion_us), LOG_UINT("total_us", total_us),
-           LOG_INT("regions_batch", x->regions_batch), LOG_INT("fusion_batch", x->fusion_batch),
-           LOG_STR("cancelled", x->cancel_reason), LOG_BOOL("sent", is_sent),
-           LOG_STR("trace", x->headers[HEADER_TRACEPARENT]));
+    const char *key = x->status >= 400 ? x->peer : NULL; /* who makes errors is not given all of the log */
+    log_request(level, key, "request", LOG_STR("id", x->request_id), LOG_STR("method", x->method),
+                LOG_STR("path", x->path), LOG_STR("route", x->route_name), LOG_INT("status", x->status),
+                LOG_STR("code", x->error_code), LOG_STR("peer", x->peer), LOG_UINT("bytes", x->content_length),
+                LOG_INT("images", x->n_images), LOG_INT("texts", x->n_texts), LOG_STR("cache", x->cache),
+                LOG_UINT("decode_us", x->decode_us), LOG_UINT("queue_us", x->queue_us),
+                LOG_UINT("regions_us", x->regions_us), LOG_UINT("fusion_us", x->fusion_us),
+                LOG_UINT("total_us", total_us), LOG_INT("regions_batch", x->regions_batch),
+                LOG_INT("fusion_batch", x->fusion_batch), LOG_STR("cancelled", x->cancel_reason),
+                LOG_BOOL("sent", is_sent), LOG_STR("trace", x->headers[HEADER_TRACEPARENT]));
 }
 
 static void on_end(void *user, struct exchange *x, bool is_sent)
@@ -216,6 +217,7 @@ static void on_stop(void *user, int signal_number)
     struct app *a = user;
     if (a->state == APP_LEAVING || a->state == APP_DRAINING) {
         log_warn("second signal, leaving at once", LOG_INT("signal", signal_number));
+        log_flush(LAST_LINES_MS);
         _exit(128 + signal_number);
     }
     if (a->state == APP_LOADING) {
@@ -253,6 +255,7 @@ static void on_hangup(void *user, int signal_number)
         if (log_level_parse(a->config.log.level, &level)) {
             log_set_level(level);
         }
+        log_set_request_rate((unsigned)a->config.log.requests_per_second);
         log_info("configuration reloaded", LOG_INT("keys", a->auth.n_keys),
                  LOG_STR("needs_restart", text.n ? text.bytes : NULL));
     }
