@@ -12,8 +12,9 @@
  *   - there is room for others: a client that holds more than its fair part of places, bytes or backlog is refused
  *     before the gate is full, so that one who asks for little always finds it open.
  * Forecasts are corrected by what happened (`ratio`: quickly up, slowly down) and kept at a distance from the deadline
- * (`margin`), which widens whenever something accepted comes late. Standing backlog beyond what keeps the threads full
- * gains nothing: after GATE_PATIENCE_US of it only GATE_STANDING_US are allowed; a burst may wait longer.
+ * (`margin`), which widens whenever something accepted comes late. Waiting beyond what keeps the threads full gains
+ * nothing: a backlog may be as long as the deadlines allow in a burst, but where it stands for GATE_PATIENCE_US only a
+ * quarter of the time until the deadline (and GATE_STANDING_US) is used for it.
  * An empty gate accepts anything that is not too late already, so that costs are learnt.
  *
  * Ownership: a gate owns its client records; places and uploads lie in the caller's structs and must have left
@@ -28,23 +29,23 @@
 
 #include <sys/queue.h>
 
-enum { GATE_PATIENCE_US = 1000000, GATE_STANDING_US = 1000000 };
+enum { GATE_PATIENCE_US = 1000000, GATE_STANDING_US = 250000 };
 
 struct gate;
 struct gate_client; /* everything of one address or key */
 
 struct gate_options {
-    int max_requests;   /* inside at once */
-    int engine_threads; /* as the engine has them */
-    int decode_threads;
+    int max_jobs;          /* pictures inside at once, of all requests together: limits.requests */
     struct ledger *ledger; /* borrowed; uploads are taken from LEDGER_BODIES */
 };
 MUST_USE enum err gate_create(struct gate **out, const struct gate_options *options);
 void gate_destroy(struct gate *g); /* NULL is fine; nobody inside, no upload under way */
+/* Before the first request and after each reload: threads and defaults of the engine that serves from now on. */
+void gate_set_engine(struct gate *g, const struct engine_info *info);
 
 enum gate_verdict {
     GATE_ACCEPTED,
-    GATE_FULL,       /* as many requests or bytes as there is room for: 429 */
+    GATE_FULL,       /* as many pictures or bytes as there is room for: 429 */
     GATE_SHARE_USED, /* this client holds its fair part of the room: 429 */
     GATE_TOO_LATE,   /* an answer would come after the deadline: 429 (503 where configured) */
     GATE_VERDICT_COUNT
@@ -87,10 +88,10 @@ struct gate_request {
 struct gate_place {
     TAILQ_ENTRY(gate_place) link_; /* of all inside, by deadline */
     struct gate_client *client_;   /* NULL: outside */
-    double engine_us_, decode_us_; /* of cores, not yet done */
-    double engine_part_us_, decode_part_us_;
-    uint64_t entered_us_, deadline_us_, forecast_us_;
-    int parts_; /* pictures not yet done */
+    double engine_us_, decode_us_; /* of cores, still to be done */
+    double expected_us_;           /* from entering to leaving, as the model alone says */
+    uint64_t entered_us_, deadline_us_;
+    int jobs_, left_; /* places that it takes; pictures not yet done */
 };
 TAILQ_HEAD(gate_places, gate_place);
 
