@@ -114,19 +114,20 @@ void gate_leave(struct gate *g, uint64_t now_us, struct gate_place *p, enum gate
  * belong to a new engine: what was learnt stays until it has measured enough. */
 void gate_learn(struct gate *g, uint64_t now_us, const struct engine_stats *s);
 
-/* Microseconds until such a request of a client that has nothing else inside would be done; 0 while nothing has been
- * measured. known pictures and n_texts as in gate_request. */
-uint64_t gate_forecast_us(const struct gate *g, uint64_t now_us, enum job_task task, int n_images, int n_texts);
+/* Microseconds until such a request of a client that has nothing else inside would be done; 0 while its parts were not
+ * measured. n_images 0: one picture whose features are known. */
+uint64_t gate_forecast_us(const struct gate *g, enum job_task task, int n_images, int n_texts);
 
 struct gate_stats {
     uint64_t accepted, refused[GATE_VERDICT_COUNT]; /* by verdict, glances and uploads included */
     uint64_t done, late, abandoned;
-    int inside, clients;
+    int inside, jobs; /* requests, and the places that they take */
+    int clients;      /* with anything inside or being uploaded */
     uint64_t upload_bytes;
     uint64_t backlog_us; /* until all that is inside is done */
     double margin;       /* share of the time until a deadline that is kept free, 0..1 */
     double ratio;        /* how long things take beside what the model says */
 };
-void gate_stats(const struct gate *g, uint64_t now_us, struct gate_stats *out);
+void gate_stats(const struct gate *g, struct gate_stats *out);
 
 #endif
