@@ -103,7 +103,7 @@ static void test_step(void)
     o.warm_up = 18;
     r = sim_run(&o);
     CHECK(r.in_time > 0.99);
-    CHECK(r.goodput > 0.85 * 18);
+    CHECK(r.goodput > 0.75 * 18);
 }
 
 /* Other programs come and go. */
@@ -122,9 +122,10 @@ static void test_planted_faults(void)
     o.fault = SIM_NO_FEEDBACK;
     CHECK(run_table(o, 1, 1).late_rows > 8);
     CHECK(run_table(o, 16, 2).late_rows > 3);
-    o = options_of(1.5, 0.3, 0);
+    o = options_of(2.7, 0.3, 0);
     o.fault = SIM_WEIGHT_ONE;
-    CHECK(run_table(o, 16, 1).late_rows > 0);
+    struct totals t = run_table(o, 16, 1);
+    CHECK(t.late_rows + t.poor_rows > 1);
     o = options_of(2.7, 0.3, 0);
     o.seconds = 45;
     o.weather = 0.7;
