@@ -23,8 +23,8 @@
 enum { BATCHER_LEVEL_US = 1000000 }; /* a level of priority is worth this much of the line */
 
 /* Clients are served in turn (start-time fair queueing). The line is measured in microseconds of work: a job stands at
- * the place that work has reached (`reached_us`: of the job begun last) or, if its client has others waiting, where the
- * last of them ends (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another
+ * the least place that anybody still has (`reached_us`) or, if its client has others here, where the last of them ends
+ * (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another
  * client's first, whatever the first one did before and however wrong costs are. */
 enum { BATCHER_ORIGIN_SHIFT = 62 };
 #define BATCHER_ORIGIN_US ((uint64_t)1 << BATCHER_ORIGIN_SHIFT) /* where the line begins */

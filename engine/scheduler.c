@@ -85,13 +85,17 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
     }
     const struct job_request *r = &j->job->request;
-    uint64_t client_end_us = 0;
+    uint64_t client_end_us = 0, least_us = UINT64_MAX;
     const struct job_private *other;
     TAILQ_FOREACH(other, &s->live, live)
     {
+        least_us = other->line_us < least_us ? other->line_us : least_us;
         if (other->job->request.client == r->client && other->end_us > client_end_us) {
             client_end_us = other->end_us;
         }
+    }
+    if (least_us != UINT64_MAX && least_us > s->reached_us) {
+        s->reached_us = least_us;
     }
     j->line_us = batcher_line_us(s->reached_us, client_end_us);
     j->end_us = j->line_us + figures_job_cost_us(s, r);
@@ -264,12 +268,6 @@ struct job_private *scheduler_take_prepare(struct scheduler *s)
     return j;
 }
 
-/* Work on this job begins. */
-static void reach(struct scheduler *s, const struct job_private *j)
-{
-    s->reached_us = j->line_us > s->reached_us ? j->line_us : s->reached_us;
-}
-
 struct flight *scheduler_take_decode(struct scheduler *s)
 {
     struct flight *f = TAILQ_FIRST(&s->decode);
@@ -282,7 +280,6 @@ struct flight *scheduler_take_decode(struct scheduler *s)
     BUG_ON(!f->leader);
     f->is_busy = true;
     s->n_decoding++;
-    reach(s, f->leader);
     return f;
 }
 
@@ -359,12 +356,11 @@ void scheduler_enter_fusion(struct scheduler *s, struct job_private *j, uint64_t
 void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
 {
     TAILQ_REMOVE(&s->fusion, j, queue);
-    reach(s, j);
     j->n_taken += n;
     if (j->n_taken < j->n_items) {
-        if (j->due_us >= BATCHER_ORIGIN_US) { /* in no hurry */
-            j->due_us += (uint64_t)n * figures_item_cost_us(s);
-        }
+        uint64_t done_us = (uint64_t)n * figures_item_cost_us(s);
+        j->line_us += done_us;
+        j->due_us += j->due_us >= BATCHER_ORIGIN_US ? done_us : 0; /* who hurries stays where he is */
         insert_job(&s->fusion, j);
     }
 }

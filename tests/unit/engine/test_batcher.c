@@ -17,8 +17,8 @@ static void test_line(void)
     CHECK_INT(batcher_due_us(1000, 3), 1000 + 3 * BATCHER_LEVEL_US);
 }
 
-/* One client brings 1000 jobs, then another brings one: it waits for those that have begun, whatever a job really
- * costs. */
+/* One client brings 1000 jobs, then another brings one: it stands before all that have not begun, whatever
+ * a job really costs. */
 static void test_newcomer_meets_long_line(void)
 {
     enum { COST = 20000, BEGUN = 50 };
@@ -37,7 +37,7 @@ static void test_newcomer_meets_long_line(void)
 }
 
 /* Three clients with long lines are served in turn. */
-static void test_turns(void)
+static void test_clients_in_turn(void)
 {
     uint64_t reached = BATCHER_ORIGIN_US, end[3] = {0, 0, 0};
     int served[3] = {0, 0, 0};
@@ -292,7 +292,7 @@ int main(void)
 {
     test_line();
     test_newcomer_meets_long_line();
-    test_turns();
+    test_clients_in_turn();
     test_hurry();
     test_priority_ages();
     test_one_side();
