@@ -43,7 +43,7 @@ LIBRARIES = [
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
     (["*intrin.h", "cpuid.h"], [f"engine/kernels/*_{isa}.{end}" for isa in ("avx2", "avx512", "amx") for end in ("c", "inc")]),
     (["jansson.h"], ["config/config*.c", "engine/model/*.[ch]", "engine/cli/*.[ch]", "server/api/*.[ch]", "server/input/*.[ch]",
-                     "server/http/reply.[ch]", "server/watch/self_test.c"]),
+                     "server/http/reply.[ch]", "server/work/self_test.c"]),
     (["uv.h", "uv/*"], ["server/http/loop.c"]),
     (["microhttpd.h"], ["server/http/http*.[ch]"]),
     (["sqlite3.h"], ["server/collections/collection*.c"]),

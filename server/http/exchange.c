@@ -142,17 +142,10 @@ bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **
     return true;
 }
 
-void exchange_mask_id(const struct exchange *x, uint8_t id[32])
+void caller_mask_id(const struct caller *c, uint8_t id[32])
 {
-    for (int i = 0; i < 32 && x->has_id_key; i++) {
-        id[i] ^= x->id_mask[i];
-    }
-}
-
-void exchange_take_timeout(struct exchange *x, uint64_t timeout_ms)
-{
-    if (timeout_ms && x->began_us + timeout_ms * 1000 < x->deadline_us) {
-        x->deadline_us = x->began_us + timeout_ms * 1000;
+    for (int i = 0; i < 32 && c->has_id_key; i++) {
+        id[i] ^= c->id_mask[i];
     }
 }
 

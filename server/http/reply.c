@@ -43,6 +43,10 @@ enum fault reply_fault(enum err e)
         return FAULT_IMAGE_NOT_CACHED;
     case ERR_OVERLOADED:
         return FAULT_OVERLOADED;
+    case ERR_BUSY:
+        return FAULT_COLLECTION_BUSY;
+    case ERR_NOT_WRITABLE:
+        return FAULT_COLLECTION_NOT_WRITABLE;
     case ERR_DEADLINE:
         return FAULT_DEADLINE;
     case ERR_DRAINING:
@@ -128,6 +132,14 @@ void reply_json(struct exchange *x, int status, json_t *object)
         status = 500;
     }
     buf_text(b, "\n");
+    exchange_answer(x, status, "application/json");
+}
+
+void reply_printed(struct exchange *x, int status, struct buf *text)
+{
+    buf_release(&x->answer);
+    x->answer = *text;
+    buf_init(text, 0);
     exchange_answer(x, status, "application/json");
 }
 

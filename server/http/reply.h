@@ -15,6 +15,7 @@
 #define REPLY_FAULTS(X)                                                                                                \
     X(FAULT_BAD_REQUEST, 400, "bad_request", "invalid_request_error", false)                                           \
     X(FAULT_UNAUTHORIZED, 401, "unauthorized", "authentication_error", false)                                          \
+    X(FAULT_FORBIDDEN, 403, "forbidden", "authentication_error", false)                                                \
     X(FAULT_NOT_FOUND, 404, "not_found", "invalid_request_error", false)                                               \
     X(FAULT_IMAGE_NOT_CACHED, 404, "image_not_cached", "invalid_request_error", false)                                 \
     X(FAULT_METHOD, 405, "method_not_allowed", "invalid_request_error", false)                                         \
@@ -26,9 +27,12 @@
     X(FAULT_TEXT_TOO_LONG, 413, "text_too_long", "invalid_request_error", false)                                       \
     X(FAULT_UNSUPPORTED_IMAGE, 415, "unsupported_image", "invalid_request_error", false)                               \
     X(FAULT_CORRUPT_IMAGE, 422, "corrupt_image", "invalid_request_error", false)                                       \
+    X(FAULT_RELOAD_FAILED, 422, "reload_failed", "invalid_request_error", false)                                       \
     X(FAULT_OVERLOADED, 429, "overloaded", "rate_limit_error", true)                                                   \
     X(FAULT_DEADLINE_UNREACHABLE, 429, "deadline_unreachable", "rate_limit_error", true)                               \
     X(FAULT_INTERNAL, 500, "internal", "server_error", false)                                                          \
+    X(FAULT_COLLECTION_BUSY, 503, "collection_busy", "server_error", true)                                             \
+    X(FAULT_COLLECTION_NOT_WRITABLE, 503, "collection_not_writable", "server_error", true)                             \
     X(FAULT_DRAINING, 503, "draining", "server_error", true)                                                           \
     X(FAULT_NOT_READY, 503, "not_ready", "server_error", true)                                                         \
     X(FAULT_DEADLINE, 504, "deadline_exceeded", "server_error", true)
@@ -54,6 +58,8 @@ json_t *reply_error_object(const struct exchange *x, enum fault f, const char *m
 
 /* Answers with the object; NULL (out of memory while it was built) is FAULT_INTERNAL. */
 void reply_json(struct exchange *x, int status, json_t *object);
+/* The same with an object that was printed before: takes the text. */
+void reply_printed(struct exchange *x, int status, struct buf *text);
 void reply_text(struct exchange *x, int status, const char *content_type, const char *text);
 /* The object as text into b, numbers with six significant digits. */
 void reply_dump(const json_t *object, struct buf *b);
