@@ -103,7 +103,6 @@ struct archive_task {
     struct archive_entry *entries;
     int n_entries;
     struct collection_hits hits;
-    struct archive_work *_work; /* archive.c's */
 };
 
 struct archive_options {
@@ -132,7 +131,7 @@ size_t archive_own_bytes(void);
 struct archive_state {
     int n_waiting_reads, n_waiting_writes;
     bool is_locked;   /* the last write found the file locked by another process */
-    bool is_writable; /* false: the last write failed with ERR_NOT_WRITABLE */
+    bool is_writable; /* false: the last write failed with ERR_UNAVAILABLE */
 };
 void archive_state(struct archive *a, struct archive_state *out);
 

@@ -20,7 +20,7 @@
  *   one owner  a file belongs to one process: a lock on the file, which the kernel takes away from a process that dies
  *              in whatever way. Other programs (a backup) may read and lock it as SQLite does.
  *   vanishing  before a write is acknowledged the path must still lead to the file that was opened, and to the log
- *              beside it: a file that was deleted or replaced is ERR_NOT_WRITABLE, never OK. A file that was put there
+ *              beside it: a file that was deleted or replaced is ERR_UNAVAILABLE, never OK. A file that was put there
  *              instead is opened by the next call; while there is none, calls fail.
  *   waiting    a call that meets a lock of another process waits as its limits say, at most COLLECTION_BUSY_MS.
  *
@@ -33,7 +33,7 @@
  * Errors:    ERR_BAD_REQUEST      a name or key that is not allowed; ERR_TEXT_TOO_LONG too many words
  *            ERR_TOO_MANY_INPUTS  a collection or the list of collections is full
  *            ERR_BUSY             another process holds a lock: try again
- *            ERR_NOT_WRITABLE     disk full, read-only, or the file is gone or was replaced: nothing was changed, and
+ *            ERR_UNAVAILABLE      disk full, read-only, or the file is gone or was replaced: nothing was changed, and
  *                                 the next call tries anew
  *            ERR_IO               file damaged or disk failing
  *            ERR_DEADLINE, ERR_CANCELLED  as the limits say
