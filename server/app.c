@@ -153,7 +153,6 @@ static enum err open_parts(struct app *a, struct errbuf *e)
 static enum err start(struct app *a, struct errbuf *e)
 {
     a->api.started_us = clock_us();
-    reply_set_overload_status(strcmp(a->config.server.overload_status, "503") == 0 ? 503 : 429);
     enum err rc = open_parts(a, e);
     if (rc) {
         return rc;

@@ -65,7 +65,6 @@ static void take_config(struct app *a, const struct config *fresh, struct buf *i
 {
     enum log_level level;
     config_merge_reload(&a->config, fresh, ignored);
-    reply_set_overload_status(strcmp(a->config.server.overload_status, "503") == 0 ? 503 : 429);
     if (log_level_parse(a->config.log.level, &level)) {
         log_set_level(level);
     }

@@ -94,6 +94,7 @@ static void on_outcome(void *user, const struct services_outcome *o)
         return;
     }
     const struct engine_info *i = &services_current(a->api.desk.services)->info;
+    gate_set_engine(a->api.desk.gate, i);
     if (is_first) {
         a->api.admission.state = ADMISSION_OPEN;
     }
@@ -108,12 +109,7 @@ static void on_outcome(void *user, const struct services_outcome *o)
 
 enum err app_model_open(struct app *a, struct errbuf *e)
 {
-    struct engine_options engine;
-    engine_options_of(&a->config, &engine);
-    const struct gate_options gate = {.max_requests = (int)a->config.limits.requests,
-                                      .engine_threads = engine.engine_threads,
-                                      .decode_threads = engine.decode_threads,
-                                      .ledger = &a->ledger};
+    const struct gate_options gate = {.max_jobs = (int)a->config.limits.requests, .ledger = &a->ledger};
     const struct services_options services = {.loop = a->loop,
                                               .side = a->api.desk.side,
                                               .ledger = &a->ledger,

@@ -78,7 +78,7 @@ static struct collection_model model_of(const struct service *s)
 
 static void answer_error(struct work *w, enum err rc, const struct errbuf *e)
 {
-    if (rc == ERR_BUSY || rc == ERR_OVERLOADED || rc == ERR_NOT_WRITABLE) {
+    if (rc == ERR_BUSY || rc == ERR_OVERLOADED || rc == ERR_UNAVAILABLE) {
         reply_retry(w->x, reply_fault(rc), 1000000, "%.400s", errbuf_text(e, rc));
     } else if (rc == ERR_IO) {
         reply_error(w->x, FAULT_INTERNAL, NULL, "the collection could not be read or written");
@@ -310,7 +310,7 @@ static void put_done(struct work *w)
     enum fault f = work_round_fault(w);
     if (f != FAULT_COUNT) {
         w->x->error_code = reply_fault_code(f);
-        reply_json(w->x, reply_fault_status(f), json_incref(w->round.items[0]));
+        reply_json(w->x, reply_fault_status(w->x, f), json_incref(w->round.items[0]));
         work_finish(w);
         return;
     }

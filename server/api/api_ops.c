@@ -85,7 +85,7 @@ void api_metrics(struct api *a, struct exchange *x)
     services_status(a->desk.services, &models);
     s.reloads = models.n_loaded > 0 ? models.n_loaded - 1 : 0;
     s.reloads_failed = models.n_loaded > 0 ? models.n_failed : 0;
-    gate_stats(a->desk.gate, clock_us(), &s.gate);
+    gate_stats(a->desk.gate, &s.gate);
     ledger_figures(a->desk.ledger, &s.ledger);
     if (serving) {
         engine_stats(serving->engine, &s.stats);

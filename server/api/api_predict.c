@@ -38,7 +38,7 @@ static bool answer_fault(struct work *w)
             exchange_out(w->x, "Retry-After", "1");
         }
         w->x->error_code = reply_fault_code(f);
-        reply_json(w->x, reply_fault_status(f), json_incref(r->items[0]));
+        reply_json(w->x, reply_fault_status(w->x, f), json_incref(r->items[0]));
     }
     work_finish(w);
     return true;

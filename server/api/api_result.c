@@ -1,4 +1,3 @@
-#include "engine/base/clock.h"
 #include "engine/base/sha256.h"
 #include "server/api/api.h"
 #include "server/api/occlusion.h"
@@ -155,8 +154,7 @@ json_t *api_result_check(struct work *w, const struct job *job, int index)
 {
     const struct gate *g = w->desk->gate;
     const struct job_result *r = &job->result;
-    uint64_t now = clock_us();
-    uint64_t caption_us = gate_forecast_us(g, now, JOB_CAPTION, 1, 0), vqa_us = gate_forecast_us(g, now, JOB_VQA, 1, 1);
+    uint64_t caption_us = gate_forecast_us(g, JOB_CAPTION, 1, 0), vqa_us = gate_forecast_us(g, JOB_VQA, 1, 1);
     json_t *forecast = json_pack("{s:f, s:f, s:f}", "caption", (double)caption_us / 1000, "vqa", (double)vqa_us / 1000,
                                  "retrieve", (double)vqa_us / 1000);
     w->timings.cache = NULL; /* nothing was looked up */

@@ -169,6 +169,7 @@ static bool glance(const struct admission *a, struct exchange *x)
 bool admission_headers(const struct admission *a, struct exchange *x)
 {
     x->route_name = "none";
+    x->overload_status = strcmp(a->config->server.overload_status, "503") == 0 ? 503 : 429;
     if (answer_cors(a, x) || !is_admin_safe(x) || !find_route(a, x) || !find_caller(a, x) || !check_query(x)) {
         return false;
     }

@@ -90,6 +90,7 @@ struct exchange {
     const struct route *route;                   /* NULL: unknown */
     const char *route_name;                      /* for metrics */
     struct caller caller;
+    int overload_status;                                     /* of refusals for load; 0: 429 */
     struct work *work;                                       /* NULL: none, or it is done */
     void (*on_abandon)(struct exchange *x, const char *why); /* deadline or vanished client: give up the work */
     /* ---- answer ---- */

@@ -17,13 +17,6 @@ static const struct {
 #undef REPLY_FAULT_ROW
 };
 
-static int overload_status = 429;
-
-void reply_set_overload_status(int status)
-{
-    overload_status = status;
-}
-
 enum fault reply_fault(enum err e)
 {
     switch (e) {
@@ -45,8 +38,8 @@ enum fault reply_fault(enum err e)
         return FAULT_OVERLOADED;
     case ERR_BUSY:
         return FAULT_COLLECTION_BUSY;
-    case ERR_NOT_WRITABLE:
-        return FAULT_COLLECTION_NOT_WRITABLE;
+    case ERR_UNAVAILABLE:
+        return FAULT_COLLECTION_UNAVAILABLE;
     case ERR_DEADLINE:
         return FAULT_DEADLINE;
     case ERR_DRAINING:
@@ -57,9 +50,9 @@ enum fault reply_fault(enum err e)
     }
 }
 
-int reply_fault_status(enum fault f)
+int reply_fault_status(const struct exchange *x, enum fault f)
 {
-    return faults[f].status == 429 ? overload_status : faults[f].status;
+    return faults[f].status == 429 && x->overload_status ? x->overload_status : faults[f].status;
 }
 
 const char *reply_fault_code(enum fault f)
@@ -165,7 +158,7 @@ static void answer_error(struct exchange *x, enum fault f, const char *param, ui
         exchange_out(x, "WWW-Authenticate", "Bearer");
     }
     json_t *inner = reply_error_object(x, f, message, param, NULL, after_us);
-    reply_json(x, reply_fault_status(f), inner ? json_pack("{s:o}", "error", inner) : NULL);
+    reply_json(x, reply_fault_status(x, f), inner ? json_pack("{s:o}", "error", inner) : NULL);
     x->must_close |= f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT;
 }
 

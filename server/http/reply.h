@@ -32,7 +32,7 @@
     X(FAULT_DEADLINE_UNREACHABLE, 429, "deadline_unreachable", "rate_limit_error", true)                               \
     X(FAULT_INTERNAL, 500, "internal", "server_error", false)                                                          \
     X(FAULT_COLLECTION_BUSY, 503, "collection_busy", "server_error", true)                                             \
-    X(FAULT_COLLECTION_NOT_WRITABLE, 503, "collection_not_writable", "server_error", true)                             \
+    X(FAULT_COLLECTION_UNAVAILABLE, 503, "collection_unavailable", "server_error", true)                               \
     X(FAULT_DRAINING, 503, "draining", "server_error", true)                                                           \
     X(FAULT_NOT_READY, 503, "not_ready", "server_error", true)                                                         \
     X(FAULT_DEADLINE, 504, "deadline_exceeded", "server_error", true)
@@ -41,10 +41,9 @@ enum fault { REPLY_FAULTS(REPLY_FAULT_ENUM) FAULT_COUNT };
 #undef REPLY_FAULT_ENUM
 
 enum fault reply_fault(enum err e); /* how an error of the engine shows */
-int reply_fault_status(enum fault f);
+/* For x: where it says so (x->overload_status), refusals for load have another status than 429. */
+int reply_fault_status(const struct exchange *x, enum fault f);
 const char *reply_fault_code(enum fault f);
-/* Status of FAULT_OVERLOADED and FAULT_DEADLINE_UNREACHABLE: 429, or 503 (server.overload_status). */
-void reply_set_overload_status(int status);
 
 /* Answers with the error object. param: JSON pointer or field name, or NULL. */
 void reply_error(struct exchange *x, enum fault f, const char *param, const char *fmt, ...)

@@ -237,7 +237,7 @@ static void on_free(struct service_waiter *in_line)
 
 /* ---- beginning and ending ---- */
 
-static bool begin(struct work *w, const struct work_round *r)
+static bool start_round(struct work *w, const struct work_round *r)
 {
     work_round_release(w);
     w->round = *r;
@@ -256,7 +256,7 @@ bool work_round_begin(struct work *w, enum job_task task, int n_items,
 {
     const struct work_round r = {
         .task = task, .n_items = n_items, .n_texts = w->input.n_texts, .item = item, .done = done};
-    return begin(w, &r);
+    return start_round(w, &r);
 }
 
 bool work_round_features(struct work *w, enum job_task task, int n_items, const struct features *const *features,
@@ -268,7 +268,7 @@ bool work_round_features(struct work *w, enum job_task task, int n_items, const 
                                  .item = item,
                                  .done = done,
                                  .features = features};
-    return begin(w, &r);
+    return start_round(w, &r);
 }
 
 void work_round_cancel(struct work *w)
