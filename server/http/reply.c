@@ -1,6 +1,6 @@
 #include "server/http/reply.h"
 
-#include "server/input/input.h"
+#include "engine/base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,23 +76,20 @@ void reply_dump(const json_t *object, struct buf *b)
     }
 }
 
-/* A copy, cut between characters, with ? for each byte that is no UTF-8: callers' names stand in messages. */
+/* A copy, cut between characters, with ? for each byte that is not UTF-8: callers' names stand in messages. */
 static const char *as_utf8(const char *text, char *out, size_t size)
 {
-    size_t n = 0;
-    while (*text) {
-        size_t left = strnlen(text, 4), k = 1;
-        while (k < left && !input_is_utf8(text, k)) {
-            k++;
-        }
-        bool is_good = input_is_utf8(text, k);
-        k = is_good ? k : 1;
+    size_t n = 0, left = strlen(text);
+    while (left > 0) {
+        uint32_t code;
+        size_t found = utf8_next(text, left, &code), k = found ? found : 1;
         if (n + k >= size) {
             break;
         }
-        memcpy(out + n, is_good ? text : "?", k);
+        memcpy(out + n, found ? text : "?", k);
         n += k;
         text += k;
+        left -= k;
     }
     out[n] = '\0';
     return out;

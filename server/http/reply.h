@@ -26,6 +26,7 @@
     X(FAULT_TOO_MANY_INPUTS, 413, "too_many_inputs", "invalid_request_error", false)                                   \
     X(FAULT_TEXT_TOO_LONG, 413, "text_too_long", "invalid_request_error", false)                                       \
     X(FAULT_UNSUPPORTED_IMAGE, 415, "unsupported_image", "invalid_request_error", false)                               \
+    X(FAULT_UNSUPPORTED_ENCODING, 415, "unsupported_encoding", "invalid_request_error", false)                         \
     X(FAULT_CORRUPT_IMAGE, 422, "corrupt_image", "invalid_request_error", false)                                       \
     X(FAULT_RELOAD_FAILED, 422, "reload_failed", "invalid_request_error", false)                                       \
     X(FAULT_OVERLOADED, 429, "overloaded", "rate_limit_error", true)                                                   \

@@ -86,6 +86,8 @@ struct input {
     size_t _held_bytes; /* beside the body */
 };
 
+/* What the headers alone say, so that it can be refused before the body: a Content-Encoding. */
+MUST_USE bool input_check_headers(const struct input_source *s, struct input_fault *fault);
 /* True if parsing belongs on another thread than the one that moves bytes: JSON over 16 KiB, forms over 256 KiB. */
 bool input_is_heavy(const struct input_source *s);
 /* The most bytes that parsing and its result take beside the body. */
