@@ -55,6 +55,8 @@ void log_set_level(enum log_level level);                    /* any time */
 bool log_level_parse(const char *name, enum log_level *out); /* "debug", "info", "warn", "error", "off" */
 const char *log_level_name(enum log_level level);
 bool log_enabled(enum log_level level);
+uint64_t log_dropped(void);
+void log_flush(int timeout_ms);
 
 /* fields end with LOG_TYPE_END. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);

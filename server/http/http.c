@@ -73,7 +73,6 @@ static void exchange_destroy(struct exchange *x)
     if (x->stream) {
         stream_drop(x->stream);
     }
-    buf_release(&x->body);
     buf_release(&x->answer);
     mem_free(x->query);
     mem_free(x);
@@ -90,7 +89,6 @@ static struct exchange *exchange_create(struct http_connection *c, const char *m
     x->path = path;
     x->is_admin = c->http->options.is_admin;
     x->connection = c;
-    buf_init(&x->body, 0);
     buf_init(&x->answer, (size_t)64 << 20);
     for (int i = 0; i < HEADER_COUNT; i++) {
         x->headers[i] =
@@ -415,6 +413,38 @@ void http_quiesce(struct http *h)
             close(h->listener);
             h->listener = -1;
         }
+    }
+}
+
+void http_drain(struct http *h)
+{
+    (void)h;
+}
+
+enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e)
+{
+    (void)h, (void)certificate, (void)key, (void)e;
+    return OK;
+}
+
+void http_abort(struct http *h)
+{
+    if (h && h->daemon) {
+        for (struct http_connection *c = h->connections; c; c = c->next) {
+            if (c->is_suspended) {
+                if (c->exchange && !c->exchange->status) {
+                    c->exchange->on_abandon ? c->exchange->on_abandon(c->exchange, "drain") : (void)0;
+                    c->exchange->must_close = true;
+                    exchange_answer(c->exchange, 499, NULL);
+                }
+                c->is_suspended = false;
+                MHD_resume_connection(c->mhd);
+            }
+        }
+        MHD_run(h->daemon);
+        MHD_stop_daemon(h->daemon);
+        h->daemon = NULL;
+        h->listener = -1;
     }
 }
 

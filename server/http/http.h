@@ -47,6 +47,9 @@ int http_port(const struct http *h);
 int http_connections(const struct http *h);
 /* No new connections from now on; those there are served. */
 void http_quiesce(struct http *h);
+void http_drain(struct http *h);
+void http_abort(struct http *h);
+MUST_USE enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e);
 
 /* The exchange that on_request kept has its answer (or the stream its next piece). */
 void http_ready(struct exchange *x);
