@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { DRAIN_POLL_US = 10000 };
+enum { DRAIN_POLL_US = 10000, ABORT_US = 300000 };
 
 /* ---- the end of an exchange ---- */
 
@@ -100,6 +100,20 @@ static void on_body(void *user, struct exchange *x, const char *bytes, size_t n)
     admission_body(user, x, bytes, n);
 }
 
+static void on_refused(void *user, struct exchange *x, enum refusal why, const char *message)
+{
+    if (!x->was_offered) {
+        admission_enlist(user, x);
+    }
+    reply_refused(x, why, message);
+}
+
+static void on_gone(void *user, struct exchange *x)
+{
+    (void)user;
+    x->error_code = "client_gone";
+}
+
 static void on_request(void *user, struct exchange *x)
 {
     x->route->run(user, x);
@@ -120,10 +134,6 @@ void app_pump(struct app *a)
             }
             http_ready(x);
         }
-    }
-    http_pump(a->http);
-    if (a->admin) {
-        http_pump(a->admin);
     }
 }
 
@@ -160,10 +170,6 @@ static void on_tick(void *user)
 {
     struct app *a = user;
     uint64_t wait_us = admission_sweep(a);
-    http_sweep(a->http);
-    if (a->admin) {
-        http_sweep(a->admin);
-    }
     app_pump(a);
     a->tick_at_us = UINT64_MAX;
     app_tick_by(a, clock_us() + wait_us);
@@ -186,6 +192,7 @@ bool app_reload(struct app *a)
 /* ---- signals ---- */
 
 static uint64_t drain_until_us;
+static bool has_cut;
 
 /* Nothing in flight any more, or out of time. */
 static void on_drain(void *user)
@@ -196,6 +203,9 @@ static void on_drain(void *user)
         a->state = APP_DRAINING;
         drain_until_us = now + (uint64_t)a->config.drain.timeout_ms * 1000;
         http_quiesce(a->http);
+        if (a->admin) {
+            http_quiesce(a->admin);
+        }
         log_info("draining", LOG_INT("in_flight", a->n_counted), LOG_INT("timeout_ms", a->config.drain.timeout_ms));
     }
     if (a->n_live == 0 && a->n_counted == 0) {
@@ -206,7 +216,14 @@ static void on_drain(void *user)
         log_warn("cutting off", LOG_INT("in_flight", a->n_counted));
         admission_cut_all(a);
         app_pump(a);
-        drain_until_us = now + (uint64_t)3600 * 1000000; /* what was cut leaves within a step of the engine */
+        drain_until_us = now + ABORT_US;
+        if (has_cut) {
+            http_abort(a->http);
+            if (a->admin) {
+                http_abort(a->admin);
+            }
+        }
+        has_cut = true;
     }
     loop_timer_start(a->drain, DRAIN_POLL_US);
 }
@@ -224,8 +241,35 @@ static void on_stop(void *user, int signal_number)
         return;
     }
     a->state = APP_LEAVING;
+    http_drain(a->http);
     log_info("stopping", LOG_INT("signal", signal_number), LOG_INT("delay_ms", a->config.drain.delay_ms));
     loop_timer_start(a->drain, (uint64_t)a->config.drain.delay_ms * 1000);
+}
+
+static struct http_rates rates_of(const struct config *c)
+{
+    return (struct http_rates){.upload_timeout_ms = (uint64_t)c->server.upload_timeout_ms,
+                               .min_upload_rate = c->server.min_upload_rate,
+                               .min_send_rate = c->server.min_send_rate};
+}
+
+/* The files that the configuration named at start are read again. */
+static void reload_certificate(struct app *a)
+{
+    struct tls fresh;
+    struct errbuf e;
+    errbuf_clear(&e);
+    enum err rc = tls_load(&fresh, &a->config, &e);
+    if (!rc && fresh.key) {
+        rc = http_set_certificate(a->http, fresh.certificate, fresh.key, &e);
+        if (!rc) {
+            log_info("certificate reloaded", LOG_STR("file", a->config.server.tls_certificate));
+        }
+    }
+    if (rc) {
+        log_error("certificate not reloaded", LOG_STR("reason", errbuf_text(&e, rc)));
+    }
+    tls_release(&fresh);
 }
 
 static void on_hangup(void *user, int signal_number)
@@ -248,6 +292,12 @@ static void on_hangup(void *user, int signal_number)
         config_merge_reload(&a->config, &fresh, &text);
         auth_release(&a->auth);
         a->auth = auth;
+        const struct http_rates rates = rates_of(&a->config);
+        http_set_rates(a->http, &rates);
+        if (a->admin) {
+            http_set_rates(a->admin, &rates);
+        }
+        reload_certificate(a);
         reply_set_overload_status(strcmp(a->config.server.overload_status, "503") == 0 ? 503 : 429);
         enum log_level level;
         if (log_level_parse(a->config.log.level, &level)) {
@@ -263,7 +313,7 @@ static void on_hangup(void *user, int signal_number)
 
 static enum err open_listeners(struct app *a, struct errbuf *e)
 {
-    const struct http_handler handler = {a, on_headers, on_body, on_request, on_answer, on_end};
+    const struct http_handler handler = {a, on_headers, on_body, on_request, on_refused, on_answer, on_gone, on_end};
     struct http_options o = {
         .host = a->config.server.host,
         .port = (int)a->config.server.port,
@@ -271,6 +321,7 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
         .max_connections_per_address = (int)a->config.server.max_connections_per_address,
         .idle_timeout_ms = (uint64_t)a->config.server.idle_timeout_ms,
         .send_timeout_ms = (uint64_t)a->config.server.send_timeout_ms,
+        .rates = rates_of(&a->config),
         .max_header_bytes = a->config.server.max_header_bytes,
         .tls_certificate = a->tls.certificate,
         .tls_key = a->tls.key,
@@ -290,6 +341,7 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
 
 static enum err start(struct app *a, struct errbuf *e)
 {
+    http_raise_descriptor_limit();
     a->started_us = clock_us();
     a->loading_step = "loading the model";
     reply_set_overload_status(strcmp(a->config.server.overload_status, "503") == 0 ? 503 : 429);
@@ -326,9 +378,9 @@ static void stop(struct app *a)
         service_reap(a->service);
     }
     close_retired(a);
-    loop_destroy(a->loop);
     http_close(a->http);
     http_close(a->admin);
+    loop_destroy(a->loop);
     service_close(a->service);
     history_destroy(a->history);
     auth_release(&a->auth);

@@ -64,6 +64,8 @@ bool app_reload(struct app *a);
 
 /* The gate, at the headers: route, key, limits, load. Answers what it refuses. */
 void admission_headers(struct app *a, struct exchange *x);
+/* Into the list of live exchanges: what was refused before it got to the gate. */
+void admission_enlist(struct app *a, struct exchange *x);
 void admission_body(struct app *a, struct exchange *x, const char *bytes, size_t n);
 void admission_release(struct app *a, struct exchange *x);
 /* Deadlines, slow uploads, vanished clients. Returns microseconds until it wants to run again. */

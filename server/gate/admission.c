@@ -158,7 +158,7 @@ static bool take_place(struct app *a, struct exchange *x)
     return true;
 }
 
-void admission_headers(struct app *a, struct exchange *x)
+void admission_enlist(struct app *a, struct exchange *x)
 {
     x->next = a->live;
     if (a->live) {
@@ -168,7 +168,16 @@ void admission_headers(struct app *a, struct exchange *x)
     if (a->n_live++ == 0) {
         app_tick_by(a, x->began_us + SWEEP_US);
     }
-    x->route_name = "none";
+}
+
+void admission_headers(struct app *a, struct exchange *x)
+{
+    admission_enlist(a, x);
+    if (strcmp(x->path, "*") == 0) { /* OPTIONS * */
+        exchange_out(x, "Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
+        reply_text(x, 204, NULL, "");
+        return;
+    }
     if (take_cors(a, x) || !take_route(a, x) || !take_key(a, x) || !take_query(x)) {
         return;
     }
@@ -230,24 +239,11 @@ static void give_up(struct exchange *x, const char *why)
 
 static void sweep_one(struct app *a, struct exchange *x, uint64_t now)
 {
-    uint64_t upload_us = (uint64_t)a->config.server.upload_timeout_ms * 1000;
-    if (x->phase == PHASE_BODY && x->status == 0 && now - x->began_us > upload_us) {
-        reply_error(x, FAULT_UPLOAD_TIMEOUT, NULL, "the request had not arrived whole after %lld ms",
-                    a->config.server.upload_timeout_ms);
-        http_cut(x);
-    } else if (x->phase == PHASE_WORKING && x->status == 0 && http_is_gone(x)) {
-        give_up(x, "client_gone");
-        x->error_code = "client_gone";
-        x->must_close = true;
-        exchange_answer(x, 499, NULL);
-        http_ready(x);
-    } else if (x->phase == PHASE_WORKING && x->status == 0 && x->deadline_us && now >= x->deadline_us) {
+    (void)a;
+    if (x->phase == PHASE_WORKING && x->status == 0 && x->deadline_us && now >= x->deadline_us) {
         give_up(x, "deadline");
         reply_error(x, FAULT_DEADLINE, NULL, "the deadline passed after %llu ms",
                     (unsigned long long)((x->deadline_us - x->began_us) / 1000));
-        http_ready(x);
-    } else if (x->phase == PHASE_ANSWERED && x->is_streaming && x->work && http_is_gone(x)) {
-        give_up(x, "client_gone");
         http_ready(x);
     }
 }
