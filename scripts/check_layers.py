@@ -58,6 +58,7 @@ LIBRARIES = [
                      "server/http/reply.[ch]", "server/work/self_test.c"]),
     (["uv.h", "uv/*"], ["server/http/loop.c"]),
     (["microhttpd.h"], ["server/http/http*.[ch]"]),
+    (["gnutls/*"], ["server/http/tls.c", "server/http/wire.c"]),
     (["sqlite3.h"], ["server/collections/collection*.c"]),
     (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "poll.h", "sys/epoll.h"], ["server/*", "engine/cli/*"]),
 ]

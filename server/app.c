@@ -14,10 +14,6 @@ enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000 };
 void app_pump(struct app *a)
 {
     work_pump(&a->api.desk);
-    http_pump(a->http);
-    if (a->admin) {
-        http_pump(a->admin);
-    }
 }
 
 /* Lets what came home go on; the archive's next deadline. */
@@ -56,10 +52,6 @@ static void on_tick(void *user)
     uint64_t now = clock_us(), wait_us = a->n_live > 0 || a->api.desk.n > 0 ? SWEEP_US : IDLE_SWEEP_US;
     uint64_t deadline_us = work_sweep(&a->api.desk, now);
     learn(a, now);
-    http_sweep(a->http);
-    if (a->admin) {
-        http_sweep(a->admin);
-    }
     uint64_t next_us = reap(a, now);
     wait_us = deadline_us < wait_us ? deadline_us : wait_us;
     a->tick_at_us = UINT64_MAX;
@@ -87,6 +79,7 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
         .max_connections_per_address = (int)a->config.server.max_connections_per_address,
         .idle_timeout_ms = (uint64_t)a->config.server.idle_timeout_ms,
         .send_timeout_ms = (uint64_t)a->config.server.send_timeout_ms,
+        .rates = app_drain_rates(&a->config),
         .max_header_bytes = a->config.server.max_header_bytes,
         .tls_certificate = a->tls.certificate,
         .tls_key = a->tls.key,
@@ -152,6 +145,7 @@ static enum err open_parts(struct app *a, struct errbuf *e)
 
 static enum err start(struct app *a, struct errbuf *e)
 {
+    http_raise_descriptor_limit();
     a->api.started_us = clock_us();
     enum err rc = open_parts(a, e);
     if (rc) {
@@ -180,8 +174,12 @@ static enum err start(struct app *a, struct errbuf *e)
 static void stop(struct app *a)
 {
     struct desk *d = &a->api.desk;
-    http_abort(a->http);
-    http_abort(a->admin);
+    if (a->http) {
+        http_abort(a->http);
+    }
+    if (a->admin) {
+        http_abort(a->admin);
+    }
     if (d->services) {
         services_drain(d->services);
     }

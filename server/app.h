@@ -52,6 +52,7 @@ extern const struct http_handler app_exchange_handler; /* `user` to be set */
 void app_drain_on_stop(void *user, int signal_number);
 void app_drain_on_timer(void *user);
 void app_drain_on_hangup(void *user, int signal_number);
+struct http_rates app_drain_rates(const struct config *c);
 
 /* ---- app.c ---- */
 

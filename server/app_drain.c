@@ -14,6 +14,9 @@ static void enter_drain(struct app *a, uint64_t now)
     a->api.admission.state = ADMISSION_DRAINING;
     a->drain_until_us = now + (uint64_t)a->config.drain.timeout_ms * 1000;
     http_quiesce(a->http);
+    if (a->admin) {
+        http_quiesce(a->admin);
+    }
     log_info("draining", LOG_INT("in_flight", a->api.desk.n), LOG_INT("timeout_ms", a->config.drain.timeout_ms));
 }
 
@@ -61,10 +64,22 @@ void app_drain_on_stop(void *user, int signal_number)
 
 /* ---- SIGHUP ---- */
 
+struct http_rates app_drain_rates(const struct config *c)
+{
+    return (struct http_rates){.upload_timeout_ms = (uint64_t)c->server.upload_timeout_ms,
+                               .min_upload_rate = c->server.min_upload_rate,
+                               .min_send_rate = c->server.min_send_rate};
+}
+
 static void take_config(struct app *a, const struct config *fresh, struct buf *ignored)
 {
     enum log_level level;
     config_merge_reload(&a->config, fresh, ignored);
+    const struct http_rates rates = app_drain_rates(&a->config);
+    http_set_rates(a->http, &rates);
+    if (a->admin) {
+        http_set_rates(a->admin, &rates);
+    }
     if (log_level_parse(a->config.log.level, &level)) {
         log_set_level(level);
     }
@@ -85,7 +100,7 @@ void app_drain_on_hangup(void *user, int signal_number)
     if (config_load(&fresh, &request, a->argc, a->argv, a->environ, &text)) {
         log_error("configuration not reloaded", LOG_STR("reason", text.bytes ? text.bytes : "out of memory"));
     } else if (auth_load(&auth, fresh.auth.keys_file, &e) || tls_load(&tls, &fresh, &e) ||
-               http_set_certificate(a->http, tls.certificate, tls.key, &e)) {
+               (tls.key && http_set_certificate(a->http, tls.certificate, tls.key, &e))) {
         log_error("configuration not reloaded", LOG_STR("reason", errbuf_text(&e, ERR_BAD_CONFIG)));
         auth_release(&auth);
         tls_release(&tls);

@@ -9,6 +9,14 @@ enum { SMALL_BODY = 65536 };
 
 /* ---- arriving ---- */
 
+static void abandon(struct exchange *x)
+{
+    if (x->on_abandon) {
+        x->cancel_reason = "client_gone";
+        x->on_abandon(x, "client_gone");
+    }
+}
+
 static void on_headers(void *user, struct exchange *x)
 {
     struct app *a = user;
@@ -27,6 +35,27 @@ static void on_body(void *user, struct exchange *x, const char *bytes, size_t n)
     } else if (x->body_bytes > SMALL_BODY) {
         reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "this route takes no body");
     }
+}
+
+/* Before its head was understood, while its body came, or because it came too slowly. */
+static void on_refused(void *user, struct exchange *x, enum refusal why, const char *message)
+{
+    struct app *a = user;
+    if (!x->was_offered) {
+        a->n_live++;
+        x->route_name = "none";
+    }
+    if (x->on_abandon) {
+        x->on_abandon(x, "refused");
+    }
+    reply_refused(x, why, message);
+}
+
+static void on_gone(void *user, struct exchange *x)
+{
+    (void)user;
+    abandon(x);
+    x->error_code = "client_gone";
 }
 
 static void on_request(void *user, struct exchange *x)
@@ -108,14 +137,6 @@ static void write_log(const struct exchange *x, bool is_sent, uint64_t total_us)
            LOG_STR("trace", x->headers[HEADER_TRACEPARENT]));
 }
 
-static void abandon(struct exchange *x)
-{
-    if (x->on_abandon) {
-        x->cancel_reason = "client_gone";
-        x->on_abandon(x, "client_gone");
-    }
-}
-
 static void on_end(void *user, struct exchange *x, bool is_sent)
 {
     struct app *a = user;
@@ -138,6 +159,8 @@ const struct http_handler app_exchange_handler = {
     .on_headers = on_headers,
     .on_body = on_body,
     .on_request = on_request,
+    .on_refused = on_refused,
     .on_answer = on_answer,
+    .on_gone = on_gone,
     .on_end = on_end,
 };

@@ -170,6 +170,11 @@ bool admission_headers(const struct admission *a, struct exchange *x)
 {
     x->route_name = "none";
     x->overload_status = strcmp(a->config->server.overload_status, "503") == 0 ? 503 : 429;
+    if (strcmp(x->path, "*") == 0) { /* OPTIONS * */
+        exchange_out(x, "Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
+        reply_text(x, 204, NULL, "");
+        return false;
+    }
     if (answer_cors(a, x) || !is_admin_safe(x) || !find_route(a, x) || !find_caller(a, x) || !check_query(x)) {
         return false;
     }

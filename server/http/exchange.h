@@ -1,13 +1,14 @@
-/* exchange - one HTTP request and its answer, free of sockets: what http.c fills and the handlers read and answer.
+/* exchange - one HTTP request and its answer, free of sockets: what the HTTP room fills and the handlers read and
+ * answer.
  *
  *     HEADERS -> BODY -> WORKING -> ANSWERED
  *
  * A handler answers by exchange_answer (or reply.h) in any phase before ANSWERED. Answered before the body has come,
  * the request is refused and its body thrown away.
  *
- * Ownership: http.c creates it at the headers and destroys it when the connection is done with it. Request strings are
- *            borrowed from the connection and live as long as the exchange. `body` and `answer` are the exchange's.
- * Threads:   loop thread, all of it. */
+ * Ownership: created at the headers (or at the refusal of what never became a request) and destroyed when the last byte
+ *            of the answer is out or the connection has died. It owns copies of all its strings: nothing is borrowed
+ * from a connection. `body` and `answer` are the exchange's. Threads:   loop thread, all of it. */
 #ifndef SERVER_EXCHANGE_H
 #define SERVER_EXCHANGE_H
 
@@ -58,6 +59,7 @@ struct exchange_out {
     char value[EXCHANGE_MAX_VALUE];
 };
 
+struct head;
 struct route;
 struct stream;
 struct work;
@@ -73,13 +75,14 @@ void caller_mask_id(const struct caller *c, uint8_t id[32]);
 
 struct exchange {
     /* ---- request ---- */
-    const char *method, *path;
-    struct exchange_pair *query;
+    const char *method, *path;   /* decoded; "*" of OPTIONS; "" when a refused request did not get so far */
+    struct exchange_pair *query; /* decoded; values may hold NULs, n_value counts */
     int n_query;
     bool has_too_much_query;
     const char *headers[HEADER_COUNT]; /* NULL: not sent */
     bool is_admin;                     /* came in by the admin port */
     bool is_chunked;
+    bool was_offered;        /* on_headers has seen it; false for what the HTTP room refused before */
     uint64_t content_length; /* 0 without one */
     uint64_t body_bytes;     /* that have arrived */
     char peer[64];
@@ -106,10 +109,14 @@ struct exchange {
     const char *error_code, *cancel_reason;
     struct timings timings;
     size_t answer_bytes; /* of the memory ledger */
-    /* ---- http.c's ---- */
+    /* ---- the HTTP room's ---- */
     void *connection;
-    struct exchange *previous, *next; /* live ones, see inflight.h */
+    void *strings;                    /* one block that holds method, path, query and headers */
 };
+
+/* Copies what the head says (NULL: nothing was understood). ERR_NOMEM. */
+MUST_USE enum err exchange_create(struct exchange **out, const struct head *h);
+void exchange_destroy(struct exchange *x); /* NULL is fine */
 
 /* The text of a query parameter; NULL when not given. The last one counts. */
 const char *exchange_query(const struct exchange *x, const char *name);

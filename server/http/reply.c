@@ -174,3 +174,22 @@ void reply_retry(struct exchange *x, enum fault f, uint64_t after_us, const char
     answer_error(x, f, NULL, after_us ? after_us : 1000000, fmt, args);
     va_end(args);
 }
+
+void reply_refused(struct exchange *x, enum refusal why, const char *message)
+{
+    static const enum fault faults_of[] = {
+        [REFUSAL_NONE] = FAULT_INTERNAL,           [REFUSAL_MALFORMED] = FAULT_BAD_REQUEST,
+        [REFUSAL_CUT_SHORT] = FAULT_BAD_REQUEST,   [REFUSAL_SLOW] = FAULT_UPLOAD_TIMEOUT,
+        [REFUSAL_EXPECTATION] = FAULT_EXPECTATION, [REFUSAL_LONG_HEAD] = FAULT_HEADER_TOO_LARGE,
+        [REFUSAL_CODING] = FAULT_NOT_IMPLEMENTED,  [REFUSAL_METHOD] = FAULT_NOT_IMPLEMENTED,
+        [REFUSAL_CONNECTIONS] = FAULT_CONNECTIONS, [REFUSAL_RESOURCES] = FAULT_CONNECTIONS,
+        [REFUSAL_VERSION] = FAULT_VERSION,
+    };
+    enum fault f = faults_of[why];
+    if (f == FAULT_CONNECTIONS) {
+        reply_retry(x, f, 1000000, "%s", message);
+    } else {
+        reply_error(x, f, NULL, "%s", message);
+    }
+    x->must_close = true;
+}

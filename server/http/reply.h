@@ -8,6 +8,7 @@
 #define SERVER_REPLY_H
 
 #include "server/http/exchange.h"
+#include "server/http/refusal.h"
 
 #include <jansson.h>
 
@@ -25,18 +26,23 @@
     X(FAULT_IMAGE_TOO_LARGE, 413, "image_too_large", "invalid_request_error", false)                                   \
     X(FAULT_TOO_MANY_INPUTS, 413, "too_many_inputs", "invalid_request_error", false)                                   \
     X(FAULT_TEXT_TOO_LONG, 413, "text_too_long", "invalid_request_error", false)                                       \
+    X(FAULT_EXPECTATION, 417, "expectation_failed", "invalid_request_error", false)                                    \
     X(FAULT_UNSUPPORTED_IMAGE, 415, "unsupported_image", "invalid_request_error", false)                               \
     X(FAULT_UNSUPPORTED_ENCODING, 415, "unsupported_encoding", "invalid_request_error", false)                         \
     X(FAULT_CORRUPT_IMAGE, 422, "corrupt_image", "invalid_request_error", false)                                       \
     X(FAULT_RELOAD_FAILED, 422, "reload_failed", "invalid_request_error", false)                                       \
     X(FAULT_OVERLOADED, 429, "overloaded", "rate_limit_error", true)                                                   \
     X(FAULT_DEADLINE_UNREACHABLE, 429, "deadline_unreachable", "rate_limit_error", true)                               \
+    X(FAULT_HEADER_TOO_LARGE, 431, "header_too_large", "invalid_request_error", false)                                 \
     X(FAULT_INTERNAL, 500, "internal", "server_error", false)                                                          \
+    X(FAULT_NOT_IMPLEMENTED, 501, "not_implemented", "invalid_request_error", false)                                   \
     X(FAULT_COLLECTION_BUSY, 503, "collection_busy", "server_error", true)                                             \
     X(FAULT_COLLECTION_UNAVAILABLE, 503, "collection_unavailable", "server_error", true)                               \
+    X(FAULT_CONNECTIONS, 503, "too_many_connections", "rate_limit_error", true)                                        \
     X(FAULT_DRAINING, 503, "draining", "server_error", true)                                                           \
     X(FAULT_NOT_READY, 503, "not_ready", "server_error", true)                                                         \
-    X(FAULT_DEADLINE, 504, "deadline_exceeded", "server_error", true)
+    X(FAULT_DEADLINE, 504, "deadline_exceeded", "server_error", true)                                                  \
+    X(FAULT_VERSION, 505, "version_not_supported", "invalid_request_error", false)
 #define REPLY_FAULT_ENUM(symbol, status, code, type, is_retryable) symbol,
 enum fault { REPLY_FAULTS(REPLY_FAULT_ENUM) FAULT_COUNT };
 #undef REPLY_FAULT_ENUM
@@ -52,6 +58,8 @@ void reply_error(struct exchange *x, enum fault f, const char *param, const char
 /* The same with a time after which to come again (Retry-After, retry_after_ms). */
 void reply_retry(struct exchange *x, enum fault f, uint64_t after_us, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* What the HTTP room refuses, in its words. */
+void reply_refused(struct exchange *x, enum refusal why, const char *message);
 /* The error object alone, to stand in the place of a result; NULL when out of memory. */
 json_t *reply_error_object(const struct exchange *x, enum fault f, const char *message, const char *param,
                            const char *stage, uint64_t retry_after_us);
