@@ -249,7 +249,7 @@ static void rerank_done(struct work *w)
 /* ---- beginning ---- */
 
 /* What only this model can say about the parameters. Answers when something is wrong. */
-static bool check_parameters(struct work *w)
+static bool check_parameters(struct work *w, bool has_stream)
 {
     struct input *in = &w->input;
     const struct engine_info *info = &w->service->info;
@@ -262,7 +262,7 @@ static bool check_parameters(struct work *w)
         return false;
     }
     long long n_texts = in->n_texts > 0 ? in->n_texts : 1, runs = n_texts * (info->max_regions + 1);
-    if (in->occlusion && runs > w->desk->config->limits.pairs) {
+    if (in->occlusion && !has_stream && runs > w->desk->config->limits.pairs) {
         reply_error(w->x, FAULT_TOO_MANY_INPUTS, "explain",
                     "explain=occlusion asks once more for each region: up to %lld runs, and %lld pairs are allowed",
                     runs, w->desk->config->limits.pairs);
@@ -275,7 +275,7 @@ static void begin(struct work *w, json_t *(*item)(struct work *, const struct jo
                   void (*done)(struct work *))
 {
     bool has_stream = w->input.stream || (w->kind->input == INPUT_CAPTION && w->accepts_stream);
-    if (!check_parameters(w) || (has_stream && !begin_stream(w))) {
+    if (!check_parameters(w, has_stream) || (has_stream && !begin_stream(w))) {
         work_finish(w);
         return;
     }
