@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { POLL_US = 10000, LAST_US = 500000 };
+enum { POLL_US = 10000, LAST_US = 500000, LAST_LINES_MS = 300 };
 
 static void enter_drain(struct app *a, uint64_t now)
 {
@@ -48,7 +48,7 @@ void app_drain_on_stop(void *user, int signal_number)
     struct app *a = user;
     if (a->api.is_leaving) {
         log_warn("second signal, leaving at once", LOG_INT("signal", signal_number));
-        log_flush(100);
+        log_flush(LAST_LINES_MS);
         _exit(128 + signal_number);
     }
     a->api.is_leaving = true;
@@ -83,6 +83,7 @@ static void take_config(struct app *a, const struct config *fresh, struct buf *i
     if (log_level_parse(a->config.log.level, &level)) {
         log_set_level(level);
     }
+    log_set_request_rate((unsigned)a->config.log.requests_per_second);
 }
 
 void app_drain_on_hangup(void *user, int signal_number)

@@ -104,7 +104,8 @@ static void charge_answer(struct app *a, struct exchange *x)
     x->answer_bytes = x->answer.n;
     if (!ledger_take(&a->ledger, LEDGER_ANSWERS, x->answer_bytes)) {
         x->status = 0;
-        reply_retry(x, FAULT_OVERLOADED, 1000000, "answers that nobody has read yet use all the memory there is for them");
+        reply_retry(x, FAULT_OVERLOADED, 1000000,
+                    "answers that nobody has read yet use all the memory there is for them");
         x->answer_bytes = x->answer.n;
         ledger_note(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
     }
@@ -126,15 +127,16 @@ static void write_log(const struct exchange *x, bool is_sent, uint64_t total_us)
     const struct timings *t = &x->timings;
     bool is_quiet = x->route && (x->route->flags & (ROUTE_PUBLIC | ROUTE_OPS)) && x->status < 400;
     enum log_level level = x->status >= 500 && x->status != 503 ? LOG_WARN : is_quiet ? LOG_DEBUG : LOG_INFO;
-    LOG_AT(level, "request", LOG_STR("id", x->request_id), LOG_STR("method", x->method), LOG_STR("path", x->path),
-           LOG_STR("route", x->route_name), LOG_INT("status", x->status), LOG_STR("code", x->error_code),
-           LOG_STR("peer", x->peer), LOG_UINT("bytes", x->content_length), LOG_INT("images", t->n_images),
-           LOG_INT("texts", t->n_texts), LOG_STR("cache", t->cache), LOG_UINT("decode_us", t->decode_us),
-           LOG_UINT("queue_us", t->queue_us), LOG_UINT("regions_us", t->regions_us),
-           LOG_UINT("fusion_us", t->fusion_us), LOG_UINT("total_us", total_us),
-           LOG_INT("regions_batch", t->regions_batch), LOG_INT("fusion_batch", t->fusion_batch),
-           LOG_STR("cancelled", x->cancel_reason), LOG_BOOL("sent", is_sent),
-           LOG_STR("trace", x->headers[HEADER_TRACEPARENT]));
+    const char *key = x->status >= 400 ? x->peer : NULL; /* who makes errors is not given all of the log */
+    log_request(level, key, "request", LOG_STR("id", x->request_id), LOG_STR("method", x->method),
+                LOG_STR("path", x->path), LOG_STR("route", x->route_name), LOG_INT("status", x->status),
+                LOG_STR("code", x->error_code), LOG_STR("peer", x->peer), LOG_UINT("bytes", x->content_length),
+                LOG_INT("images", t->n_images), LOG_INT("texts", t->n_texts), LOG_STR("cache", t->cache),
+                LOG_UINT("decode_us", t->decode_us), LOG_UINT("queue_us", t->queue_us),
+                LOG_UINT("regions_us", t->regions_us), LOG_UINT("fusion_us", t->fusion_us),
+                LOG_UINT("total_us", total_us), LOG_INT("regions_batch", t->regions_batch),
+                LOG_INT("fusion_batch", t->fusion_batch), LOG_STR("cancelled", x->cancel_reason),
+                LOG_BOOL("sent", is_sent), LOG_STR("trace", x->headers[HEADER_TRACEPARENT]));
 }
 
 static void on_end(void *user, struct exchange *x, bool is_sent)

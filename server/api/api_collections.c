@@ -53,7 +53,8 @@ static struct visit *make_visit(struct work *w)
     const struct api *a = api_of(w);
     struct visit *v;
     if (!a->archive && a->config->collections.path[0]) {
-        reply_retry(w->x, FAULT_NOT_READY, 1000000, "the collections are opened when the model is loaded; see /startupz");
+        reply_retry(w->x, FAULT_NOT_READY, 1000000,
+                    "the collections are opened when the model is loaded; see /startupz");
     } else if (!a->archive) {
         reply_error(w->x, FAULT_NOT_FOUND, NULL, "this service keeps no collections; start it with collections.path");
     } else if (mem_alloc(&v, sizeof(*v))) {
@@ -360,8 +361,8 @@ static void answer_search(struct work *w, json_t *results, int n_reranked)
     const struct collection_hits *h = &((struct visit *)w->state)->hits;
     work_answer(w, 200,
                 json_pack("{s:o, s:I, s:i, s:I, s:{s:i, s:i}, s:o}", "results", results, "scanned",
-                          (json_int_t)h->n_images, "reranked", n_reranked, "stale", (json_int_t)h->n_stale, "candidates",
-                          "by_words", h->n_by_words, "by_sample", h->n_by_sample, "model",
+                          (json_int_t)h->n_images, "reranked", n_reranked, "stale", (json_int_t)h->n_stale,
+                          "candidates", "by_words", h->n_by_words, "by_sample", h->n_by_sample, "model",
                           api_result_model(w->service)));
 }
 

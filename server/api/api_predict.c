@@ -271,8 +271,7 @@ static bool check_parameters(struct work *w, bool has_stream)
     return true;
 }
 
-static void begin(struct work *w, json_t *(*item)(struct work *, const struct job *, int),
-                  void (*done)(struct work *))
+static void begin(struct work *w, json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *))
 {
     bool has_stream = w->input.stream || (w->kind->input == INPUT_CAPTION && w->accepts_stream);
     if (!check_parameters(w, has_stream) || (has_stream && !begin_stream(w))) {

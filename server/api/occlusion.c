@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct occlusion {
-    unsigned char *blocks; /* features: all regions, then without the first, without the second, ... */
+    unsigned char *blocks;            /* features: all regions, then without the first, without the second, ... */
     const struct features **features; /* [n_regions + 1]: in blocks */
     int n_regions, n_texts;
     const char **answers; /* vqa: [n_texts], borrowed from the model, which w holds */

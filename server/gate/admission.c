@@ -64,7 +64,8 @@ static bool find_route(const struct admission *a, struct exchange *x)
 {
     struct buf allow;
     buf_init(&allow, 256);
-    enum route_result found = route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
+    enum route_result found =
+        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
     x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
     if (found == ROUTE_NO_PATH) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
@@ -158,8 +159,8 @@ void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t af
 static bool glance(const struct admission *a, struct exchange *x)
 {
     uint64_t after_us = 0;
-    enum gate_verdict verdict =
-        gate_glance(a->gate, clock_us(), x->caller.client, x->route->task, x->content_length, x->deadline_us, &after_us);
+    enum gate_verdict verdict = gate_glance(a->gate, clock_us(), x->caller.client, x->route->task, x->content_length,
+                                            x->deadline_us, &after_us);
     if (verdict != GATE_ACCEPTED) {
         admission_refuse(x, verdict, after_us);
     }

@@ -111,7 +111,7 @@ struct exchange {
     size_t answer_bytes; /* of the memory ledger */
     /* ---- the HTTP room's ---- */
     void *connection;
-    void *strings;                    /* one block that holds method, path, query and headers */
+    void *strings; /* one block that holds method, path, query and headers */
 };
 
 /* Copies what the head says (NULL: nothing was understood). ERR_NOMEM. */

@@ -26,22 +26,13 @@ struct field {
     const char *name;
     size_t n_name;
     char value[NAME_SIZE];
-    bool is_whole; /* the value was closed and fits */
+    bool is_whole;       /* the value was closed and fits */
+    bool has_no_escapes; /* backslashes are of paths, and escape nothing */
 };
 
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n'; /* line ends: folded fields */
-}
-
-/* A backslash before the closing quote belongs to a path of Windows, not to an escape. */
-static bool closes(const char *quote, const char *end)
-{
-    const char *c = quote + 1;
-    while (c < end && is_space(*c)) {
-        c++;
-    }
-    return c == end || *c == ';';
 }
 
 static void put(struct field *f, size_t *n, char c)
@@ -61,7 +52,7 @@ static void take_quoted(struct field *f)
     for (f->at++; f->at < f->end && !is_closed; f->at++) {
         char c = *f->at;
         bool is_escape = c == '\\' && f->at + 1 < f->end && (f->at[1] == '"' || f->at[1] == '\\');
-        if (is_escape && !(f->at[1] == '"' && closes(f->at + 1, f->end))) {
+        if (is_escape && !f->has_no_escapes) {
             put(f, &n, *++f->at);
         } else if (c == '"') {
             is_closed = true;
@@ -172,9 +163,9 @@ static bool take_star_value(const char *value, char *out)
 }
 
 /* The line of Content-Disposition. False when its name cannot be read. */
-static bool take_disposition(const char *line, size_t n, struct part *p)
+static bool take_disposition(const char *line, size_t n, struct part *p, bool has_no_escapes)
 {
-    struct field f = {.at = line, .end = line + n};
+    struct field f = {.at = line, .end = line + n, .has_no_escapes = has_no_escapes};
     while (next_parameter(&f)) {
         if (is_named(&f, "filename")) {
             p->is_unfilled = f.is_whole && !f.value[0];
@@ -225,7 +216,9 @@ static bool take_part_head(const char *head, size_t n, struct part *p)
     for (const char *line = head; line < end;) {
         size_t n_line = line_length(line, end), n_d = sizeof(disposition) - 1, n_t = sizeof(transfer) - 1;
         if (n_line > n_d && strncasecmp(line, disposition, n_d) == 0) {
-            is_good = take_disposition(line + n_d, n_line - n_d, p);
+            /* filename="C:\" ends here for those who escape nothing */
+            is_good = take_disposition(line + n_d, n_line - n_d, p, false) ||
+                      take_disposition(line + n_d, n_line - n_d, p, true);
         } else if (n_line > n_t && strncasecmp(line, transfer, n_t) == 0) {
             take_transfer(line + n_t, n_line - n_t, p);
         }

@@ -45,9 +45,9 @@ struct service {
     struct engine_info info;
     enum service_state state;
     int references;
-    uint64_t loaded_us;     /* when it became current */
-    uint64_t weights_bytes; /* of its file */
-    size_t overlap_bytes;   /* what the ledger holds until it is gone */
+    uint64_t loaded_us;                             /* when it became current */
+    uint64_t weights_bytes;                         /* of its file */
+    size_t overlap_bytes;                           /* what the ledger holds until it is gone */
     void (*on_idle)(struct service *s, void *user); /* the last reference is gone */
     void *on_idle_user;
     struct loop *loop;

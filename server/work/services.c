@@ -27,7 +27,7 @@ struct loader {
 
 struct services {
     struct services_options options;
-    struct loader *loader; /* NULL: nothing is being loaded */
+    struct loader *loader;            /* NULL: nothing is being loaded */
     struct service *current, *others; /* others: retiring */
     struct services_waiter *waiters;
     uint64_t n_begun, n_loaded, n_failed;
@@ -115,10 +115,11 @@ static enum err charge(struct services *s, struct loader *l, struct errbuf *e)
     }
     size_t needed = (size_t)((double)s->current->info.memory_bytes * larger);
     if (!ledger_take(s->options.ledger, LEDGER_RELOAD, needed)) {
-        return err_set(e, ERR_NOMEM,
-                       "a second model needs %zu MB beside the one that serves, and the memory limit leaves less: raise "
-                       "limits.memory_bytes, lower cache.bytes, or restart with the new model",
-                       needed >> 20);
+        return err_set(
+            e, ERR_NOMEM,
+            "a second model needs %zu MB beside the one that serves, and the memory limit leaves less: raise "
+            "limits.memory_bytes, lower cache.bytes, or restart with the new model",
+            needed >> 20);
     }
     l->charged = needed;
     return OK;

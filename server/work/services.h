@@ -52,9 +52,9 @@ struct services_options {
 struct services_status {
     bool is_loading;
     uint64_t loading_since_us;
-    uint64_t n_loaded, n_failed; /* loads that ended */
+    uint64_t n_loaded, n_failed;  /* loads that ended */
     struct services_outcome last; /* number 0: none yet */
-    int n; /* services that exist, the current one first */
+    int n;                        /* services that exist, the current one first */
     const struct service *services[SERVICES_MAX];
 };
 

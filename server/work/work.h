@@ -51,10 +51,10 @@ struct work_round {
     enum job_task task;
     int n_items, n_texts;
     int next_item, n_running, n_done;
-    struct service_slot **running;    /* [n_items]; NULL: no round */
-    json_t **items;                   /* [n_items]: result, or {"error": ...} */
-    enum fault *faults;               /* [n_items]: FAULT_COUNT where it went well */
-    float *scores;                    /* [n_items, max(1, n_texts)], filled where `item` is NULL */
+    struct service_slot **running;          /* [n_items]; NULL: no round */
+    json_t **items;                         /* [n_items]: result, or {"error": ...} */
+    enum fault *faults;                     /* [n_items]: FAULT_COUNT where it went well */
+    float *scores;                          /* [n_items, max(1, n_texts)], filled where `item` is NULL */
     const struct features *const *features; /* [n_items]: instead of images; NULL: images. The kind's. */
     json_t *(*item)(struct work *w, const struct job *job, int index); /* NULL: only scores matter */
     void (*done)(struct work *w);                                      /* all are home, and w has its exchange */
@@ -76,9 +76,9 @@ struct work {
     /* what it holds */
     struct buf body;
     struct input input;
-    struct gate_upload upload;           /* the body's share of memory */
-    size_t body_bytes;                   /* that arrived */
-    size_t held[LEDGER_ACCOUNT_COUNT];   /* other bytes of the ledger */
+    struct gate_upload upload;         /* the body's share of memory */
+    size_t body_bytes;                 /* that arrived */
+    size_t held[LEDGER_ACCOUNT_COUNT]; /* other bytes of the ledger */
     struct gate_place place;
     bool has_place;
     enum gate_end end;

@@ -70,8 +70,7 @@ static void keep_error(struct work *w, int index, enum err rc, const struct errb
 static void keep_input_fault(struct work *w, int index, const struct input_fault *f)
 {
     struct work_round *r = &w->round;
-    json_t *inner =
-        reply_error_object(w->x, f->fault, f->text.text, f->param[0] ? f->param : NULL, "parse", 0);
+    json_t *inner = reply_error_object(w->x, f->fault, f->text.text, f->param[0] ? f->param : NULL, "parse", 0);
     r->faults[index] = f->fault;
     r->items[index] = inner ? json_pack("{s:o}", "error", inner) : NULL;
     r->next_item++;
@@ -105,8 +104,7 @@ static void keep_result(struct work *w, const struct job *job, int index)
         r->items[index] = r->item(w, job, index);
         r->faults[index] = r->items[index] ? FAULT_COUNT : FAULT_INTERNAL;
     } else {
-        memcpy(r->scores + (size_t)index * (size_t)r->n_texts, result->scores,
-               (size_t)r->n_texts * sizeof(*r->scores));
+        memcpy(r->scores + (size_t)index * (size_t)r->n_texts, result->scores, (size_t)r->n_texts * sizeof(*r->scores));
     }
 }
 

@@ -6,7 +6,7 @@ import re
 
 from support import ROOT
 
-FILE = ROOT / "server" / "openapi.json"
+FILE = ROOT / "server/api/openapi.json"
 DOCUMENT = json.loads(FILE.read_text())
 METHODS = ("get", "put", "post", "delete", "head")
 

@@ -180,8 +180,13 @@ static void send_request(const char *method, const char *path, const char *type,
     if (x.stream) {
         stream_drop(x.stream);
     }
-    x = (struct exchange){.method = method, .path = path, .query = query, .n_query = x.n_query, .began_us = now_us,
-                          .deadline_us = now_us + 1000000, .is_admin = strncmp(path, "/admin", 6) == 0};
+    x = (struct exchange){.method = method,
+                          .path = path,
+                          .query = query,
+                          .n_query = x.n_query,
+                          .began_us = now_us,
+                          .deadline_us = now_us + 1000000,
+                          .is_admin = strncmp(path, "/admin", 6) == 0};
     x.headers[HEADER_CONTENT_TYPE] = type;
     snprintf(x.request_id, sizeof(x.request_id), "id");
     buf_init(&x.answer, 1 << 20);
@@ -233,8 +238,9 @@ static void test_caption(void)
     CHECK_INT(fake_engine.jobs[0]->request.image_bytes, 5);
     engine_answers(1, OK);
     CHECK_INT(x.status, 200);
-    CHECK(says("{\"caption\":\"a cat\",\"score\":-1.0,\"captions\":[{\"text\":\"a cat\",\"score\":-1.0}],\"image\":{") &&
-          says("\"usage\":{\"regions\":0,\"tokens\":2},\"model\":\"fake-a\"}\n"));
+    CHECK(
+        says("{\"caption\":\"a cat\",\"score\":-1.0,\"captions\":[{\"text\":\"a cat\",\"score\":-1.0}],\"image\":{") &&
+        says("\"usage\":{\"regions\":0,\"tokens\":2},\"model\":\"fake-a\"}\n"));
     close_api();
 }
 
@@ -315,7 +321,8 @@ static void test_retrieve(void)
     send_request("POST", "/retrieve", "image/jpeg", "bytes");
     engine_answers(1, OK);
     CHECK_INT(x.status, 200);
-    CHECK(says("{\"scores\":[[0.5,0.25]],\"results\":[{\"image\":0,\"text\":0,\"score\":0.5,\"relevance_score\":0.5},"));
+    CHECK(
+        says("{\"scores\":[[0.5,0.25]],\"results\":[{\"image\":0,\"text\":0,\"score\":0.5,\"relevance_score\":0.5},"));
     send_request("POST", "/retrieve", JSON,
                  "{\"query\": {\"image\": \"YQ==\"}, \"documents\": [\"x\", \"y\"], \"top_n\": 1}");
     engine_answers(1, OK);

@@ -11,7 +11,7 @@
 
 static struct {
     uint64_t now_us;
-    int n_ready;              /* http_ready */
+    int n_ready;               /* http_ready */
     enum gate_verdict verdict; /* of gate_enter */
     int n_inside;
     enum gate_end end; /* of the last gate_leave */
@@ -136,8 +136,12 @@ bool input_parse(struct input *in, const struct input_source *s, struct input_fa
     static struct input_fault unreadable = {.fault = FAULT_BAD_REQUEST, .text = {.text = "not base64"}};
     static const char *texts[] = {"a cat", "a dog"};
     static size_t bytes[] = {5, 5};
-    *in = (struct input){.images = images, .n_images = fake.n_images, .texts = texts, .text_bytes = bytes,
-                         .n_texts = fake.n_texts, .body = *s->body};
+    *in = (struct input){.images = images,
+                         .n_images = fake.n_images,
+                         .texts = texts,
+                         .text_bytes = bytes,
+                         .n_texts = fake.n_texts,
+                         .body = *s->body};
     buf_init(s->body, 0);
     for (int i = 0; i < 16; i++) {
         images[i].bytes = (const uint8_t *)"picture";
