@@ -150,7 +150,7 @@ static void on_wake(void *user)
     }
     close_retired(a);
     if (a->archive) {
-        archive_reap(a->archive);
+        archive_reap(a->archive, clock_us());
     }
     predict_resume(a);
     app_pump(a);

@@ -12,20 +12,17 @@
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000, WORDS_MAX = 16384 };
 
+/* What a request needs while the archive works for it. */
 struct task {
-    struct archive_task base;
     struct app *app;
-    struct exchange *x; /* NULL: abandoned */
+    struct exchange *x;            /* NULL: abandoned */
+    struct archive_task *archived; /* NULL: not there */
+    void (*reply)(struct task *t); /* answers x */
     char name[COLLECTION_NAME_MAX + 2];
     char key[COLLECTION_KEY_MAX + 2];
-    void (*reply)(struct task *t); /* answers x */
-    /* what it works on, and what comes out */
+    struct archive_request request;
     struct collection_image image;
     struct buf words;
-    int limit;
-    bool found, replaced;
-    struct collection_count count;
-    json_t *list;
     struct collection_hits hits;
     struct input input; /* of a search, until the predict takes it */
     bool has_input;
@@ -35,7 +32,6 @@ struct task {
 
 static void task_destroy(struct task *t)
 {
-    json_decref(t->list);
     buf_release(&t->words);
     mem_free((void *)(uintptr_t)t->image.features);
     collection_hits_release(&t->hits);
@@ -52,22 +48,32 @@ static void abandon(struct exchange *x, const char *why)
     t->x = NULL;
     x->work = NULL;
     x->on_abandon = NULL;
+    archive_cancel(t->app->archive, t->archived);
 }
 
-static void on_done(struct archive_task *base)
+static void answer(struct task *t, const struct archive_task *from)
 {
-    struct task *t = (struct task *)base;
+    if (from->err == ERR_BUSY || from->err == ERR_UNAVAILABLE) {
+        reply_retry(t->x, FAULT_NOT_READY, 1000000, "%.400s", err_text(from->err));
+    } else if (from->err == ERR_IO) {
+        reply_error(t->x, FAULT_INTERNAL, NULL, "the collection could not be read or written");
+    } else if (from->err) {
+        reply_error(t->x, reply_fault(from->err), NULL, "%.400s", errbuf_text(&from->error, from->err));
+    } else {
+        t->reply(t);
+    }
+}
+
+static void on_done(struct archive_task *from)
+{
+    struct task *t = from->user;
     struct exchange *x = t->x;
     if (x) {
         x->work = NULL;
         x->on_abandon = NULL;
-        if (t->base.err == ERR_IO) {
-            reply_error(x, FAULT_INTERNAL, NULL, "the collection could not be read or written");
-        } else if (t->base.err) {
-            reply_error(x, reply_fault(t->base.err), NULL, "%.400s", errbuf_text(&t->base.error, t->base.err));
-        } else {
-            t->reply(t);
-        }
+        t->hits = from->hits;
+        from->hits = (struct collection_hits){.n = 0};
+        answer(t, from);
         if (x->status) {
             http_ready(x);
         }
@@ -79,7 +85,7 @@ static void on_done(struct archive_task *base)
 static struct task *task_create(struct app *a, struct exchange *x, void (*reply)(struct task *))
 {
     struct task *t;
-    if (!a->archive && a->config.collections.path[0]) {
+    if ((!a->archive || !a->service) && a->config.collections.path[0]) {
         reply_retry(x, FAULT_NOT_READY, 1000000, "the collections are opened when the model is loaded; see /startupz");
         return NULL;
     }
@@ -91,22 +97,38 @@ static struct task *task_create(struct app *a, struct exchange *x, void (*reply)
         reply_error(x, FAULT_INTERNAL, NULL, "out of memory");
         return NULL;
     }
-    *t = (struct task){.base = {.on_done = on_done}, .app = a, .x = x, .reply = reply};
+    *t = (struct task){.app = a, .x = x, .reply = reply};
     buf_init(&t->words, WORDS_MAX);
     return t;
 }
 
-static void task_begin(struct task *t, void (*work)(struct archive_task *, struct collections *))
+static struct collection_model model_of(const struct service *s)
+{
+    struct collection_model m = {.features_bytes = s->info.features_bytes};
+    snprintf(m.sha256, sizeof(m.sha256), "%s", s->info.model_sha256);
+    return m;
+}
+
+static void task_begin(struct task *t, enum archive_kind kind, const struct service *s)
 {
     struct exchange *x = t->x;
-    t->base.work = work;
+    struct errbuf e = {""};
+    t->request.kind = kind;
+    t->request.model = model_of(s);
+    t->request.name = collection_text(t->name);
+    t->request.key = collection_text(t->key);
+    t->request.client = x->client;
+    t->request.deadline_us = x->deadline_us;
+    t->request.on_done = on_done;
+    t->request.user = t;
+    enum err rc = archive_submit(t->app->archive, &t->request, &t->archived, &e);
+    if (rc != OK) {
+        task_destroy(t);
+        reply_error(x, reply_fault(rc), NULL, "%.400s", errbuf_text(&e, rc));
+        return;
+    }
     x->work = t;
     x->on_abandon = abandon;
-    if (!archive_add(t->app->archive, &t->base)) {
-        abandon(x, "full");
-        task_destroy(t);
-        reply_retry(x, FAULT_OVERLOADED, 1000000, "too many calls to collections wait");
-    }
 }
 
 static void take_name(struct task *t, const char *path)
@@ -123,11 +145,6 @@ static void take_key(struct task *t, const char *path)
     snprintf(t->key, sizeof(t->key), "%s", at ? at + strlen("/images/") : "");
 }
 
-static struct collection_text name_of(const struct task *t)
-{
-    return collection_text(t->name);
-}
-
 static void reply_unknown(struct task *t)
 {
     reply_error(t->x, FAULT_NOT_FOUND, "collection", "there is no collection of this name");
@@ -135,67 +152,52 @@ static void reply_unknown(struct task *t)
 
 /* ---- GET /collections ---- */
 
-static void add_name(const char *name, const struct collection_count *count, void *user)
-{
-    json_array_append_new(user, json_pack("{s:s, s:I, s:I}", "name", name, "images", (json_int_t)count->n_images,
-                                          "stale", (json_int_t)count->n_stale));
-}
-
-static void names_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    t->list = json_array();
-    t->base.err = collections_names(cs, add_name, t->list, &t->base.error);
-}
-
 static void names_reply(struct task *t)
 {
-    reply_json(t->x, 200, json_pack("{s:O}", "collections", t->list));
+    json_t *list = json_array();
+    for (int i = 0; i < t->archived->n_names; i++) {
+        const struct archive_name *n = &t->archived->names[i];
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "name", n->name, "images",
+                                              (json_int_t)n->count.n_images, "stale", (json_int_t)n->count.n_stale));
+    }
+    reply_json(t->x, 200, json_pack("{s:o}", "collections", list));
 }
 
 void api_collections_list(struct app *a, struct exchange *x)
 {
     struct task *t = task_create(a, x, names_reply);
     if (t) {
-        task_begin(t, names_work);
+        task_begin(t, ARCHIVE_NAMES, a->service);
     }
 }
 
 /* ---- GET /collections/{name} ---- */
 
-static void add_entry(const struct collection_entry *entry, void *user)
+static json_t *entry_object(const struct archive_entry *entry)
 {
-    struct task *t = user;
     char id[SHA256_HEX];
     sha256_hex(entry->id, id);
-    json_array_append_new(t->list,
-                          json_pack("{s:s%, s:s, s:i, s:i, s:b}", "key", entry->key.text, entry->key.n, "id", id,
-                                    "width", entry->width, "height", entry->height, "stale", entry->is_stale));
-}
-
-static void list_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    t->list = json_array();
-    t->base.err = collections_count(cs, name_of(t), &t->count, &t->base.error);
-    if (!t->base.err && t->count.found) {
-        t->base.err = collections_list(cs, name_of(t), collection_text(t->key), t->limit, add_entry, t, &t->found,
-                                       &t->base.error);
-    }
+    return json_pack("{s:s%, s:s, s:i, s:i, s:b}", "key", entry->key, entry->n_key, "id", id, "width", entry->width,
+                     "height", entry->height, "stale", entry->is_stale);
 }
 
 static void list_reply(struct task *t)
 {
-    if (!t->count.found) {
+    const struct archive_task *from = t->archived;
+    if (!from->found) {
         reply_unknown(t);
         return;
     }
-    size_t n = json_array_size(t->list);
-    json_t *last =
-        n == (size_t)t->limit ? json_incref(json_object_get(json_array_get(t->list, n - 1), "key")) : json_null();
+    json_t *list = json_array();
+    for (int i = 0; i < from->n_entries; i++) {
+        json_array_append_new(list, entry_object(&from->entries[i]));
+    }
+    json_t *last = from->n_entries && from->n_entries == t->request.limit
+                       ? json_stringn(from->entries[from->n_entries - 1].key, from->entries[from->n_entries - 1].n_key)
+                       : json_null();
     reply_json(t->x, 200,
-               json_pack("{s:s, s:I, s:I, s:O, s:o}", "name", t->name, "size", (json_int_t)t->count.n_images, "stale",
-                         (json_int_t)t->count.n_stale, "images", t->list, "next", last));
+               json_pack("{s:s, s:I, s:I, s:o, s:o}", "name", t->name, "size", (json_int_t)from->count.n_images,
+                         "stale", (json_int_t)from->count.n_stale, "images", list, "next", last));
 }
 
 void api_collection_show(struct app *a, struct exchange *x)
@@ -210,28 +212,16 @@ void api_collection_show(struct app *a, struct exchange *x)
     if (t) {
         take_name(t, x->path);
         snprintf(t->key, sizeof(t->key), "%s", after ? after : "");
-        t->limit = (int)n;
-        task_begin(t, list_work);
+        t->request.limit = (int)n;
+        task_begin(t, ARCHIVE_LIST, a->service);
     }
 }
 
 /* ---- DELETE ---- */
 
-static void drop_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    t->base.err = collections_drop(cs, name_of(t), &t->found, &t->base.error);
-}
-
-static void remove_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    t->base.err = collections_remove(cs, name_of(t), collection_text(t->key), &t->found, &t->base.error);
-}
-
 static void removed_reply(struct task *t)
 {
-    if (!t->found) {
+    if (!t->archived->found) {
         reply_error(t->x, FAULT_NOT_FOUND, NULL, "there is nothing of this name");
     } else {
         reply_json(t->x, 200, json_pack("{s:b}", "removed", 1));
@@ -243,7 +233,7 @@ void api_collection_drop(struct app *a, struct exchange *x)
     struct task *t = task_create(a, x, removed_reply);
     if (t) {
         take_name(t, x->path);
-        task_begin(t, drop_work);
+        task_begin(t, ARCHIVE_DROP, a->service);
     }
 }
 
@@ -253,27 +243,19 @@ void api_collection_remove(struct app *a, struct exchange *x)
     if (t) {
         take_name(t, x->path);
         take_key(t, x->path);
-        task_begin(t, remove_work);
+        task_begin(t, ARCHIVE_REMOVE, a->service);
     }
 }
 
 /* ---- PUT /collections/{name}/images/{key} ---- */
 
-static void put_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    t->image.words = (struct collection_text){t->words.bytes ? t->words.bytes : "", t->words.n};
-    t->base.err = collections_put(cs, name_of(t), collection_text(t->key), &t->image,
-                                  (uint64_t)t->app->config.collections.max_images, &t->replaced, &t->base.error);
-}
-
 static void put_reply(struct task *t)
 {
     char id[SHA256_HEX];
     sha256_hex(t->image.id, id);
-    reply_json(t->x, t->replaced ? 200 : 201,
+    reply_json(t->x, t->archived->replaced ? 200 : 201,
                json_pack("{s:s, s:s, s:b, s:{s:s, s:i, s:i}}", "collection", t->name, "key", t->key, "replaced",
-                         t->replaced, "image", "id", id, "width", t->image.width, "height", t->image.height));
+                         t->archived->replaced, "image", "id", id, "width", t->image.width, "height", t->image.height));
 }
 
 /* What the first pass of a search will find it by: its caption and the labels of its regions. */
@@ -311,7 +293,10 @@ static void put_finish(struct predict *p)
         task_destroy(t);
         return;
     }
-    task_begin(t, put_work);
+    t->image.words = (struct collection_text){t->words.bytes ? t->words.bytes : "", t->words.n};
+    t->request.image = &t->image;
+    t->request.max_images = (uint64_t)t->app->config.collections.max_images;
+    task_begin(t, ARCHIVE_PUT, p->service);
 }
 
 static void put_release(struct predict *p)
@@ -351,13 +336,6 @@ void api_collection_put(struct app *a, struct exchange *x)
 }
 
 /* ---- POST /retrieve with a collection ---- */
-
-static void search_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    struct collection_text query = {t->input.texts[0], t->input.text_bytes[0]};
-    t->base.err = collections_candidates(cs, name_of(t), query, t->limit, &t->hits, &t->base.error);
-}
 
 struct found {
     struct collection_hits hits;
@@ -445,6 +423,11 @@ static void search_reply(struct task *t)
         reply_nothing(t);
         return;
     }
+    struct collection_model model = model_of(t->app->service);
+    if (!collection_model_equal(&model, &t->hits.model)) {
+        reply_retry(x, FAULT_NOT_READY, 1000000, "the model was replaced meanwhile; try again");
+        return;
+    }
     struct predict *p = predict_create(t->app, x, &t->input, JOB_RETRIEVE, t->hits.n);
     t->has_input = false;
     if (!p) {
@@ -473,8 +456,9 @@ void api_collection_search(struct app *a, struct exchange *x, struct input *in)
         return;
     }
     snprintf(t->name, sizeof(t->name), "%s", in->collection);
-    t->limit = (int)a->config.collections.rerank;
+    t->request.limit = (int)a->config.collections.rerank;
     t->input = *in;
     t->has_input = true;
-    task_begin(t, search_work);
+    t->request.query = (struct collection_text){t->input.texts[0], t->input.text_bytes[0]};
+    task_begin(t, ARCHIVE_SEARCH, a->service);
 }

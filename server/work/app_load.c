@@ -138,21 +138,21 @@ void app_load_join(struct app *a)
 
 /* ---- taking what was loaded ---- */
 
+static void wake_loop(void *user)
+{
+    loop_wake(user);
+}
+
 /* False when the service cannot start for it. */
 static bool open_archive(struct app *a)
 {
     struct errbuf e;
-    const struct engine_info *i = &a->service->info;
-    if (!a->config.collections.path[0]) {
-        return true;
-    }
-    if (a->archive) {
-        archive_set_model(a->archive, i->model_sha256, i->features_bytes);
+    const struct archive_options options = {.path = a->config.collections.path, .wake = wake_loop, .user = a->loop};
+    if (!a->config.collections.path[0] || a->archive) {
         return true;
     }
     errbuf_clear(&e);
-    enum err rc =
-        archive_open(&a->archive, a->config.collections.path, i->model_sha256, i->features_bytes, a->loop, &e);
+    enum err rc = archive_open(&a->archive, &options, &e);
     if (rc) {
         log_error("cannot open the collections", LOG_STR("path", a->config.collections.path),
                   LOG_STR("reason", errbuf_text(&e, rc)));
