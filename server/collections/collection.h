@@ -56,6 +56,7 @@ enum {
     COLLECTION_LIMIT = 1000,          /* collections of one file */
     COLLECTION_BUSY_MS = 5000,
     COLLECTION_ID_BYTES = 32,
+    COLLECTION_HIT_SCRATCH = 64,     /* bytes that a search needs for each hit besides */
     COLLECTION_CACHE_BYTES = 4 << 20 /* of one connection: pages of the file in memory, at most */
 };
 
