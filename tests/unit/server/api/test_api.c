@@ -2,6 +2,7 @@
  * so. No socket, no thread, no disk. */
 #include "server/api/api.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/sha256.h"
 #include "server/http/stream.h"
 #include "tests/support/check.h"
