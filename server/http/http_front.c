@@ -482,8 +482,8 @@ static void on_client(void *user, int events)
         http_front_lose(c);
         return;
     }
-    if (events & LOOP_HANGUP && !c->has_ended && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
-        c->has_ended = true;
+    if (events & LOOP_HANGUP && !c->has_hung_up && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
+        c->has_hung_up = true;
         http_answer_probe(c);
     }
     c->ready |= events & (LOOP_READABLE | LOOP_WRITABLE);
@@ -507,7 +507,7 @@ void http_front_settle(struct http_connection *c)
     int events = c->out.n || (c->phase == HTTP_HANDSHAKE && c->wire.is_writing) ? LOOP_WRITABLE : 0;
     if (wants_bytes(c) || (c->phase == HTTP_HANDSHAKE && !c->wire.is_writing)) {
         events |= LOOP_READABLE;
-    } else if ((c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER) && !c->has_ended) {
+    } else if ((c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER) && !c->has_hung_up) {
         events |= LOOP_HANGUP;
     }
     loop_watch_set(c->watch, events ? events : LOOP_QUIET);

@@ -82,7 +82,8 @@ struct http_connection {
     int minor;
     int ready;                  /* events not yet served */
     bool keeps;                 /* another request may follow */
-    bool has_ended;             /* the client will send no more */
+    bool has_hung_up;           /* the client will send no more than what is on its way already */
+    bool has_ended;             /* all of that is read */
     bool is_early;              /* the answer's first letter is out */
     bool is_queued, is_drained; /* the library has the answer; has given all of it */
     bool is_over, is_working, is_touched;
