@@ -128,7 +128,9 @@
     X(log, level, CHOICE, "info", 0, 0, "debug|info|warn|error|off", RELOAD, \
       "Least severe lines to log.") \
     X(log, format, CHOICE, "auto", 0, 0, "auto|json|text", START, \
-      "auto: text on a terminal, else JSON.")
+      "auto: text on a terminal, else JSON.") \
+    X(log, requests_per_second, INT, 1000, 0, 1000000, NULL, RELOAD, \
+      "Lines of requests in a second; the next line tells how many were left out; 0: all.")
 
 #define CONFIG_KEYS_drain(X) \
     X(drain, delay_ms, INT, 0, 0, 600000, NULL, RELOAD, \

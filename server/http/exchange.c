@@ -128,7 +128,6 @@ enum err exchange_create(struct exchange **out, const struct head *h)
     x->method = x->path = "";
     x->route_name = "none";
     x->began_us = clock_us();
-    buf_init(&x->body, 0);
     buf_init(&x->answer, MAX_ANSWER);
     rc = h ? copy_head(x, h) : OK;
     if (rc) {
@@ -148,7 +147,6 @@ void exchange_destroy(struct exchange *x)
     if (x->stream) {
         stream_drop(x->stream);
     }
-    buf_release(&x->body);
     buf_release(&x->answer);
     mem_free(x->strings);
     mem_free(x);
@@ -281,17 +279,10 @@ bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **
     return true;
 }
 
-void exchange_mask_id(const struct exchange *x, uint8_t id[32])
+void caller_mask_id(const struct caller *c, uint8_t id[32])
 {
-    for (int i = 0; i < 32 && x->has_id_key; i++) {
-        id[i] ^= x->id_mask[i];
-    }
-}
-
-void exchange_take_timeout(struct exchange *x, uint64_t timeout_ms)
-{
-    if (timeout_ms && x->began_us + timeout_ms * 1000 < x->deadline_us) {
-        x->deadline_us = x->began_us + timeout_ms * 1000;
+    for (int i = 0; i < 32 && c->has_id_key; i++) {
+        id[i] ^= c->id_mask[i];
     }
 }
 

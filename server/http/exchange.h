@@ -13,6 +13,7 @@
 #define SERVER_EXCHANGE_H
 
 #include "engine/base/buf.h"
+#include "server/http/timings.h"
 
 #include <stdint.h>
 
@@ -21,6 +22,7 @@
     X(HEADER_ACCEPT, "Accept")                                                                                         \
     X(HEADER_AUTHORIZATION, "Authorization")                                                                           \
     X(HEADER_CACHE_CONTROL, "Cache-Control")                                                                           \
+    X(HEADER_CONTENT_ENCODING, "Content-Encoding")                                                                     \
     X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
     X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
     X(HEADER_EXPECT, "Expect")                                                                                         \
@@ -41,6 +43,8 @@ enum {
     EXCHANGE_MAX_OUT = 16,
     EXCHANGE_MAX_VALUE = 256,
     EXCHANGE_ID_MAX = 128,
+    EXCHANGE_PATH_MAX = 1024,
+    EXCHANGE_ANSWER_MAX = 64 << 20,
     EXCHANGE_NO_PRIORITY = 3
 };
 
@@ -58,6 +62,16 @@ struct exchange_out {
 struct head;
 struct route;
 struct stream;
+struct work;
+
+/* Who sent a request: the share of a busy service that is his, and the name space of his image ids. */
+struct caller {
+    uint64_t client;                 /* a number for the key's name, or for the address without keys */
+    uint8_t id_key[32], id_mask[32]; /* of image ids, one name space for each API key */
+    bool has_id_key;
+};
+/* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */
+void caller_mask_id(const struct caller *c, uint8_t id[32]);
 
 struct exchange {
     /* ---- request ---- */
@@ -70,20 +84,17 @@ struct exchange {
     bool is_chunked;
     bool was_offered;        /* on_headers has seen it; false for what the HTTP room refused before */
     uint64_t content_length; /* 0 without one */
+    uint64_t body_bytes;     /* that have arrived */
     char peer[64];
     char request_id[EXCHANGE_ID_MAX + 1];
-    struct buf body;
-    size_t reserved_bytes; /* of the budget for bodies */
     /* ---- where it stands ---- */
     enum exchange_phase phase;
     uint64_t began_us, received_us, deadline_us; /* deadline 0: none */
     const struct route *route;                   /* NULL: unknown */
     const char *route_name;                      /* for metrics */
-    uint64_t client;                             /* whose request, for fair shares */
-    uint8_t id_key[32], id_mask[32];             /* of image ids, one name space for each API key */
-    bool has_id_key;
-    bool is_counted;                                         /* holds a place of the admission gate */
-    void *work;                                              /* the handler's, while WORKING */
+    struct caller caller;
+    int overload_status;                                     /* of refusals for load; 0: 429 */
+    struct work *work;                                       /* NULL: none, or it is done */
     void (*on_abandon)(struct exchange *x, const char *why); /* deadline or vanished client: give up the work */
     /* ---- answer ---- */
     int status; /* 0: none yet */
@@ -95,13 +106,12 @@ struct exchange {
     struct stream *stream; /* pieces on their way; sent instead of `answer` once is_streaming */
     bool is_streaming;
     /* ---- for log and metrics ---- */
-    const char *error_code, *cancel_reason, *cache;
-    uint64_t decode_us, queue_us, regions_us, fusion_us;
-    int regions_batch, fusion_batch, n_images, n_texts;
+    const char *error_code, *cancel_reason;
+    struct timings timings;
+    size_t answer_bytes; /* of the memory ledger */
     /* ---- the HTTP room's ---- */
     void *connection;
-    void *strings;                    /* one block that holds method, path, query and headers */
-    struct exchange *previous, *next; /* the handler's list of live ones */
+    void *strings; /* one block that holds method, path, query and headers */
 };
 
 /* Copies what the head says (NULL: nothing was understood). ERR_NOMEM. */
@@ -119,12 +129,8 @@ void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __
 /* Takes the caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else makes a UUIDv7. */
 void exchange_take_id(struct exchange *x);
 
-/* A timeout_ms that came with the body: the deadline, if it is earlier. 0: none. */
-void exchange_take_timeout(struct exchange *x, uint64_t timeout_ms);
 /* The deadline: the least of what query, headers and the limit say. False with the name of the faulty one. */
 bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
-/* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */
-void exchange_mask_id(const struct exchange *x, uint8_t id[32]);
 /* RFC 9218, u=0..7; others: the default. */
 int exchange_priority(const struct exchange *x);
 
