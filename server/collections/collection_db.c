@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <sqlite3.h>
-#include <string.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static const char *const texts[SQL_COUNT] = {

@@ -101,7 +101,8 @@ static struct collection_image image_of(uint32_t seed, const char *words)
     return image;
 }
 
-static enum err put_words(struct collections *cs, const char *name, const char *key, uint32_t seed, const char *words)
+__attribute__((unused)) static enum err put_words(struct collections *cs, const char *name, const char *key,
+                                                  uint32_t seed, const char *words)
 {
     struct collection_image image = image_of(seed, words);
     bool replaced;
