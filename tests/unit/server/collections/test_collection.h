@@ -110,7 +110,7 @@ __attribute__((unused)) static enum err put_words(struct collections *cs, const 
     return collections_put(cs, model, T(name), T(key), &image, MANY, &replaced, &e);
 }
 
-static bool is_image(const struct collection_hit *hit, uint32_t seed)
+__attribute__((unused)) static bool is_image(const struct collection_hit *hit, uint32_t seed)
 {
     uint8_t block[BLOCK], id[COLLECTION_ID_BYTES] = {0};
     fill_block(block, seed);
