@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ROUNDING = 512 }; /* bytes: the allocator's, for a handful of blocks */
 enum { THREADS = 1 + ARCHIVE_READERS, WRITER = 0, WRITES_EACH = 8 /* writes between slices of purging */ };
 
 enum stage { STAGE_WAITING, STAGE_RUNNING, STAGE_DONE };
@@ -494,7 +495,7 @@ uint64_t archive_reap(struct archive *a, uint64_t now_us)
 
 size_t archive_request_bytes(const struct archive_request *r)
 {
-    size_t bytes = sizeof(struct errand) + text_of(r).n + 1;
+    size_t bytes = sizeof(struct errand) + text_of(r).n + 1 + ROUNDING;
     switch (r->kind) {
     case ARCHIVE_NAMES:
         return bytes + COLLECTION_LIMIT * sizeof(struct archive_name);

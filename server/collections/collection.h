@@ -56,8 +56,8 @@ enum {
     COLLECTION_LIMIT = 1000,          /* collections of one file */
     COLLECTION_BUSY_MS = 5000,
     COLLECTION_ID_BYTES = 32,
-    COLLECTION_HIT_SCRATCH = 64,     /* bytes that a search needs for each hit besides */
-    COLLECTION_CACHE_BYTES = 4 << 20 /* of one connection: pages of the file in memory, at most */
+    COLLECTION_SEARCH_SCRATCH = 128 * 1024, /* bytes that a search needs besides its hits, at most */
+    COLLECTION_CACHE_BYTES = 4 << 20        /* of one connection: pages of the file in memory, at most */
 };
 
 struct collections; /* one connection */

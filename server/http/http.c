@@ -81,16 +81,21 @@ static void settle(struct http *h)
     }
 }
 
+void http_turn(struct http *h)
+{
+    if (h->must_run) {
+        http_inner_run(h);
+    }
+    settle(h);
+}
+
 static bool on_turn(void *user)
 {
     struct http *h = user;
     if (h->work.n) {
         serve_work(h);
     }
-    if (h->must_run) {
-        http_inner_run(h);
-    }
-    settle(h);
+    http_turn(h);
     return h->work.n > 0 || h->must_run;
 }
 
@@ -161,13 +166,11 @@ void http_close(struct http *h)
     http_accept_close(h);
     http_abort(h);
     settle(h);
+    http_inner_stop(h);
     loop_watch_destroy(h->daemon_watch);
     loop_turn_destroy(h->turn);
     if (h->timer) {
         loop_timer_stop(h->timer);
-    }
-    if (h->daemon) {
-        MHD_stop_daemon(h->daemon);
     }
     tls_identity_drop(h->identity);
     mem_free(h);

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { BEGUN_MAX = 16 };
+
 static void on_client(void *user, int events);
 
 /* ---- phases ---- */
@@ -135,7 +137,6 @@ void http_front_linger(struct http_connection *c)
         http_front_end(c);
         return;
     }
-    http_inner_forsake(c);
     wire_finish(&c->wire);
     buf_release(&c->in);
     http_front_enter(c, HTTP_LINGER);
@@ -190,7 +191,6 @@ static void send_head(struct http_connection *c, const struct head *h)
              !h->keeps_alive ? "Connection: close\r\n"
              : h->minor == 0 ? "Connection: keep-alive\r\n"
                              : "");
-    c->inner->is_complete = false;
     http_inner_send(c, text, NULL, 0, NULL);
 }
 
@@ -224,11 +224,12 @@ static void begin(struct http_connection *c, const struct head *h)
         http_answer_directly(c, h->expects_continue);
         return;
     }
-    if (!c->inner && !http_inner_open(c)) {
+    if (!http_inner_open(c)) {
         http_front_refuse(c, REFUSAL_RESOURCES, "no descriptor or memory is left for another request");
         return;
     }
     x->phase = PHASE_BODY;
+    c->http->n_begun++;
     send_head(c, h);
     if (c->is_over) {
         return;
@@ -481,8 +482,8 @@ static void on_client(void *user, int events)
         http_front_lose(c);
         return;
     }
-    if (events & LOOP_HANGUP && !c->has_ended && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
-        c->has_ended = true;
+    if (events & LOOP_HANGUP && !c->has_hung_up && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
+        c->has_hung_up = true;
         http_answer_probe(c);
     }
     c->ready |= events & (LOOP_READABLE | LOOP_WRITABLE);
@@ -490,7 +491,11 @@ static void on_client(void *user, int events)
         return;
     }
     if (c->phase == HTTP_IDLE || c->phase == HTTP_HEAD) { /* short work, first in line */
+        struct http *h = c->http;
         http_front_serve(c);
+        if (h->n_begun >= BEGUN_MAX) { /* a crowd: few inner connections serve it, in its order */
+            http_turn(h);
+        }
     } else {
         http_list_work(c);
         http_touch(c);
@@ -502,7 +507,7 @@ void http_front_settle(struct http_connection *c)
     int events = c->out.n || (c->phase == HTTP_HANDSHAKE && c->wire.is_writing) ? LOOP_WRITABLE : 0;
     if (wants_bytes(c) || (c->phase == HTTP_HANDSHAKE && !c->wire.is_writing)) {
         events |= LOOP_READABLE;
-    } else if ((c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER) && !c->has_ended) {
+    } else if ((c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER) && !c->has_hung_up) {
         events |= LOOP_HANGUP;
     }
     loop_watch_set(c->watch, events ? events : LOOP_QUIET);

@@ -33,7 +33,8 @@ struct http_connection;
 /* One connection of libmicrohttpd, by a socket pair; lives until the library has closed its end. */
 struct http_inner {
     struct http *http;
-    struct http_connection *front; /* NULL: forsaken, libmicrohttpd is about to learn */
+    struct http_inner *next;       /* of the free ones */
+    struct http_connection *front; /* NULL: free, or forsaken and libmicrohttpd is about to learn */
     struct MHD_Connection *mhd;    /* NULL: closed by the library */
     struct loop_watch *watch;
     int fd;
@@ -73,7 +74,7 @@ struct http_connection {
     uint64_t blocked_us;            /* since when `out` waits */
     size_t accounted;               /* of http->buffered_bytes */
     size_t answer_bytes;            /* held by the library */
-    struct http_inner *inner;       /* NULL: none needed so far */
+    struct http_inner *inner;       /* while a request needs it */
     struct exchange *exchange;      /* NULL between requests */
     struct head_scan scan;
     struct chunk chunk;
@@ -81,7 +82,8 @@ struct http_connection {
     int minor;
     int ready;                  /* events not yet served */
     bool keeps;                 /* another request may follow */
-    bool has_ended;             /* the client will send no more */
+    bool has_hung_up;           /* the client will send no more than what is on its way already */
+    bool has_ended;             /* all of that is read */
     bool is_early;              /* the answer's first letter is out */
     bool is_queued, is_drained; /* the library has the answer; has given all of it */
     bool is_over, is_working, is_touched;
@@ -101,6 +103,8 @@ struct http {
     struct http_list phases[HTTP_PHASE_COUNT], work;
     struct http_connection *touched, *over; /* `over` is linked by next_touched */
     struct http_inner *adding;              /* while it is handed to the library */
+    struct http_inner *spares;              /* free ones */
+    int n_spares, n_begun;                  /* requests begun since the library last ran */
     struct wheel wheel;
     struct peers peers;
     struct http_stats stats;
@@ -114,6 +118,8 @@ void http_touch(struct http_connection *c);
 /* Its turn comes in the time that is for moving bytes. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
+/* Lets libmicrohttpd run and puts right what was touched. From callbacks of the loop only. */
+void http_turn(struct http *h);
 
 /* ---- http_accept.c ---- */
 
@@ -143,10 +149,13 @@ void http_front_settle(struct http_connection *c);
 /* ---- http_inner.c ---- */
 
 MUST_USE enum err http_inner_start(struct http *h, struct errbuf *e);
-/* Gives c an inner connection. False: no descriptor or memory. */
+void http_inner_stop(struct http *h);
+/* Gives c an inner connection for one request. False: no descriptor or memory. */
 bool http_inner_open(struct http_connection *c);
-/* Takes it away again; libmicrohttpd gives up what it was doing there. */
+/* Takes it away in the middle; libmicrohttpd gives up what it was doing there. */
 void http_inner_forsake(struct http_connection *c);
+/* Takes it away behind the answer, for the next request of anybody. */
+void http_inner_return(struct http_connection *c);
 /* To libmicrohttpd; what its socket does not take waits in to_inner. */
 void http_inner_send(struct http_connection *c, const char *before, const char *bytes, size_t n, const char *after);
 void http_inner_flush(struct http_connection *c);
