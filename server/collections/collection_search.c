@@ -20,7 +20,8 @@ enum {
     LOOK_EACH = 256, /* rows between looks at the limits */
     SAMPLE_TIMES = 4,
     COMMON = 8,
-    SAMPLE_MAX = 16384
+    SAMPLE_MAX = 16384,
+    MAX_ROUNDS = 8
 };
 
 struct pick {
@@ -280,7 +281,7 @@ static enum err take_picks(struct search *q, struct errbuf *e)
     return rc == OK ? add_seen(q) : rc;
 }
 
-/* Damaged images make it scan again for what comes after them. */
+/* Damaged images make it scan again for what comes after them, within reason. */
 static enum err take_matching(struct search *q, const struct buf *match, struct errbuf *e)
 {
     struct sqlite3_stmt *s;
@@ -291,7 +292,8 @@ static enum err take_matching(struct search *q, const struct buf *match, struct 
     if (rc == OK) {
         sqlite3_bind_text(s, 1, match->bytes, (int)match->n, SQLITE_STATIC);
     }
-    for (bool more = true; more && rc == OK && q->out->n < q->limit;) {
+    bool more = true;
+    for (int round = 0; round < MAX_ROUNDS && more && rc == OK && q->out->n < q->limit; round++) {
         rc = scan(q, s, e);
         more = q->n_picks == q->limit;
         if (rc == OK) {
