@@ -173,7 +173,7 @@ def heads(out):
 class Conduct(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
+        cls.server = Server("--log.requests_per_second=1000000")
 
     @classmethod
     def tearDownClass(cls):
