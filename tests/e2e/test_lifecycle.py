@@ -257,7 +257,7 @@ class Changing(unittest.TestCase):
                     t.join()
                 self.assertEqual(wrong, [])
                 self.assertEqual(s.post("/caption", picture()).json["caption"], expected)
-                self.assertIn("minivlm_reloads_total 3", s.get("/metrics", admin=True).body.decode())
+                self.assertIn('minivlm_reloads_total{outcome="ok"} 3', s.get("/metrics", admin=True).body.decode())
 
 
 class Connections(unittest.TestCase):
@@ -273,6 +273,17 @@ class Connections(unittest.TestCase):
             grown = memory() - before
             self.assertEqual(s.post("/caption", picture()).status, 200)
             self.assertLess(grown, 20e6)
+
+    def test_limits_on_connections(self):
+        with Server("--server.max_connections=8", "--server.idle_timeout_ms=1000") as s:
+            idle = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(12)]
+            time.sleep(1.8)
+            for c in idle:
+                c.settimeout(5)
+                with contextlib.suppress(ConnectionError):
+                    self.assertIn(c.recv(12), (b"", b"HTTP/1.1 503"))
+                c.close()
+            self.assertEqual(s.get("/healthz").status, 200)
 
     def test_slow_headers_are_cut(self):
         with Server("--server.idle_timeout_ms=1000") as s:
