@@ -17,13 +17,6 @@ static const struct {
 #undef REPLY_FAULT_ROW
 };
 
-static int overload_status = 429;
-
-void reply_set_overload_status(int status)
-{
-    overload_status = status;
-}
-
 enum fault reply_fault(enum err e)
 {
     switch (e) {
@@ -43,6 +36,10 @@ enum fault reply_fault(enum err e)
         return FAULT_IMAGE_NOT_CACHED;
     case ERR_OVERLOADED:
         return FAULT_OVERLOADED;
+    case ERR_BUSY:
+        return FAULT_COLLECTION_BUSY;
+    case ERR_UNAVAILABLE:
+        return FAULT_COLLECTION_UNAVAILABLE;
     case ERR_DEADLINE:
         return FAULT_DEADLINE;
     case ERR_DRAINING:
@@ -53,9 +50,9 @@ enum fault reply_fault(enum err e)
     }
 }
 
-int reply_fault_status(enum fault f)
+int reply_fault_status(const struct exchange *x, enum fault f)
 {
-    return faults[f].status == 429 ? overload_status : faults[f].status;
+    return faults[f].status == 429 && x->overload_status ? x->overload_status : faults[f].status;
 }
 
 const char *reply_fault_code(enum fault f)
@@ -128,6 +125,14 @@ void reply_json(struct exchange *x, int status, json_t *object)
     exchange_answer(x, status, "application/json");
 }
 
+void reply_printed(struct exchange *x, int status, struct buf *text)
+{
+    buf_release(&x->answer);
+    x->answer = *text;
+    buf_init(text, 0);
+    exchange_answer(x, status, "application/json");
+}
+
 void reply_text(struct exchange *x, int status, const char *content_type, const char *text)
 {
     buf_reset(&x->answer);
@@ -150,7 +155,7 @@ static void answer_error(struct exchange *x, enum fault f, const char *param, ui
         exchange_out(x, "WWW-Authenticate", "Bearer");
     }
     json_t *inner = reply_error_object(x, f, message, param, NULL, after_us);
-    reply_json(x, reply_fault_status(f), inner ? json_pack("{s:o}", "error", inner) : NULL);
+    reply_json(x, reply_fault_status(x, f), inner ? json_pack("{s:o}", "error", inner) : NULL);
     x->must_close |= f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT;
 }
 
@@ -168,4 +173,23 @@ void reply_retry(struct exchange *x, enum fault f, uint64_t after_us, const char
     va_start(args, fmt);
     answer_error(x, f, NULL, after_us ? after_us : 1000000, fmt, args);
     va_end(args);
+}
+
+void reply_refused(struct exchange *x, enum refusal why, const char *message)
+{
+    static const enum fault faults_of[] = {
+        [REFUSAL_NONE] = FAULT_INTERNAL,           [REFUSAL_MALFORMED] = FAULT_BAD_REQUEST,
+        [REFUSAL_CUT_SHORT] = FAULT_BAD_REQUEST,   [REFUSAL_SLOW] = FAULT_UPLOAD_TIMEOUT,
+        [REFUSAL_EXPECTATION] = FAULT_EXPECTATION, [REFUSAL_LONG_HEAD] = FAULT_HEADER_TOO_LARGE,
+        [REFUSAL_CODING] = FAULT_NOT_IMPLEMENTED,  [REFUSAL_METHOD] = FAULT_NOT_IMPLEMENTED,
+        [REFUSAL_CONNECTIONS] = FAULT_CONNECTIONS, [REFUSAL_RESOURCES] = FAULT_CONNECTIONS,
+        [REFUSAL_VERSION] = FAULT_VERSION,
+    };
+    enum fault f = faults_of[why];
+    if (f == FAULT_CONNECTIONS) {
+        reply_retry(x, f, 1000000, "%s", message);
+    } else {
+        reply_error(x, f, NULL, "%s", message);
+    }
+    x->must_close = true;
 }

@@ -210,7 +210,6 @@ static void test_content_encoding(void)
     CHECK_TAKEN(with_encoding("identity"));
     CHECK_TAKEN(with_encoding(" Identity"));
     CHECK_TAKEN(with_encoding(""));
-    CHECK_INT(reply_fault_status(FAULT_UNSUPPORTED_ENCODING), 415);
     CHECK_FAULT(BODY("application/json", "\x1f\x8b\x08..."), FAULT_UNSUPPORTED_ENCODING, "", "gzip without the header");
 }
 
