@@ -62,10 +62,10 @@ class Clients(unittest.TestCase):
                      415, "unsupported_image", "--data-binary")
 
     def test_forms(self):
-        right = self.taken(self.server.post("/images/check", GOOD))
+        right = self.taken(self.server.post("/images/check", GOOD))["image"]
         for head in ('filename="my name=x.jpg"; name="image"', 'filename="a; name=b"; name=image', "name*=UTF-8''image",
                      'name="image"; filename=""', 'filename="a\\"; name=\\"b"; name="image"', 'name="image[]"', 'name="images[0]"'):
-            self.assertEqual(self.taken(self.server.post("/images/check", *parts((head, GOOD)))), right, head)
+            self.assertEqual(self.taken(self.server.post("/images/check", *parts((head, GOOD))))["image"], right, head)
         texts = [b"a dog", b"a cat"]
         plain = [('name="text"', t) for t in texts]
         scores = self.taken(self.server.post("/retrieve", *parts(('name="image"', GOOD), *plain)))["scores"]
