@@ -175,7 +175,7 @@ class Server:
         return wire.Wire(self.port, **more)
 
     def reload(self, query="?wait=true"):
-        return self.post("/admin/reload" + query, b"", admin=True, timeout=120 * PATIENCE)
+        return self.post("/admin/reload" + query, b"", admin=True, timeout=30 * PATIENCE)
 
     def leaves_within(self, seconds):
         """Seconds from SIGTERM to the end of the process, with a zero exit code; fails when it takes longer."""

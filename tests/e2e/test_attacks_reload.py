@@ -27,17 +27,18 @@ class Replaced(unittest.TestCase):
 
     def test_work_that_waits_for_a_slot(self):
         """A1: more pictures than slots, so that work waits inside while its model is replaced: the first reload killed."""
-        for requests in (1, 4, 16):
-            with self.subTest(requests=requests), Server(f"--limits.requests={requests * 16}", ADMIN, "--cache.bytes=0",
-                                                         "--engine.threads=1", "--engine.decode_threads=1") as s:
+        for places in (1, 4, 64):
+            with self.subTest(places=places), Server(f"--limits.requests={places}", ADMIN, "--cache.bytes=0",
+                                                     "--engine.threads=1", "--engine.decode_threads=1") as s:
                 right = wire.ask(s.port, sixteen()).body
                 for _ in range(4):
                     with contextlib.ExitStack() as stack:
-                        wires = [stack.enter_context(s.wire()).send(sixteen()) for _ in range(requests)]
+                        wires = [stack.enter_context(s.wire()).send(sixteen()) for _ in range(4)]
+                        time.sleep(0.02)
                         self.assertEqual(s.reload().status, 200)
-                        for w in wires:
-                            reply = w.reply()
-                            self.assertEqual((reply.status, reply.body), (200, right))
+                        replies = [w.reply() for w in wires]
+                        self.assertNotIn(None, replies)
+                        self.assertEqual({r.body for r in replies if r.status != 429}, {right})
 
     def test_known_pictures_and_many_clients(self):
         """A1: questions about cached pictures come faster than decoding allows; sixty clients, five reloads."""
@@ -48,15 +49,23 @@ class Replaced(unittest.TestCase):
             right = wire.ask(s.port, again).json["answers"]
 
             def client():
-                with s.wire() as w:
-                    while not stop.is_set():
+                w = None
+                while not stop.is_set():
+                    try:
+                        w = w or s.wire()
                         reply = w.ask(ask)
-                        # a new model has no features of these pictures: the client learns that in words
-                        kinds = {i.get("error", {}).get("code", "answered") for i in reply.json.get("results", [])} or {reply.code}
-                        for kind in kinds:
-                            statuses[(reply.status, kind)] = statuses.get((reply.status, kind), 0) + 1
-                        if reply.closes:
-                            return
+                    except (OSError, wire.Malformed):
+                        reply = None
+                    if reply is None:
+                        statuses["lost"] = 1
+                        return
+                    # a new model has no features of these pictures: the client learns that in words
+                    kinds = {i.get("error", {}).get("code", "answered") for i in reply.json.get("results", [])} or {reply.code}
+                    for kind in kinds:
+                        statuses[(reply.status, kind)] = statuses.get((reply.status, kind), 0) + 1
+                    if reply.closes:
+                        w.close()
+                        w = None
             threads = [threading.Thread(target=client) for _ in range(60)]
             for t in threads:
                 t.start()
@@ -248,10 +257,12 @@ class Files(unittest.TestCase):
                         with self.subTest(name, kind=kind):
                             (copy / name).unlink()
                             make(copy / name)
-                            answer = s.post("/admin/reload?wait=true", b"", admin=True, timeout=10 * PATIENCE)
+                            try:
+                                answer = s.reload()
+                            finally:
+                                shutil.rmtree(copy)
+                                shutil.copytree(TINY, copy)
                             self.assertEqual((answer.status, answer.code), (422, "reload_failed"), answer.body)
-                            shutil.rmtree(copy)
-                            shutil.copytree(TINY, copy)
                             self.assertEqual(s.reload().status, 200)
                 s.leaves_within(1.5)
 
