@@ -44,7 +44,11 @@ class Leaving(Collections):
                 w.push(make(n))
         finally:
             for w in opened:
-                leave(w)
+                with contextlib.suppress(OSError, wire.Malformed):
+                    leave(w)
+                    if leave is wire.Wire.half_close:  # who has half closed still reads
+                        w.reply()
+                w.close()
 
     def survives(self, make, clients=300, rounds=3, *flags):
         with Server(self.flag, "--server.max_header_bytes=16384", "--log.level=info", *flags) as s:
@@ -73,8 +77,8 @@ class Leaving(Collections):
     def test_names_and_keys_of_paths(self):
         """A2: names, keys and pages come from the request line too."""
         key = "k" * 250
-        messages = [wire.message("PUT", f"/collections/c/images/{key}", picture()), wire.message("GET", "/collections/c?limit=900"),
-                    wire.message("DELETE", f"/collections/c/images/{key}"), wire.message("GET", f"/collections/c?after={key}"),
+        messages = [wire.message("PUT", f"/collections/d/images/{key}", picture()), wire.message("GET", "/collections/c?limit=900"),
+                    wire.message("DELETE", f"/collections/d/images/{key}"), wire.message("GET", f"/collections/c?after={key}"),
                     wire.message("DELETE", "/collections/other"), wire.message("GET", "/collections")]
         self.survives(lambda n: messages[n % len(messages)])
 

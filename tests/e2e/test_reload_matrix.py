@@ -76,21 +76,6 @@ RELOADS = {"same": (lambda models: models.current, True), "weights": (lambda mod
            "truncated": (truncated, False)}
 
 
-def said(reply):
-    """What is to be compared of an answer: all but forecasts, which are measurements."""
-    if reply is None:
-        return None
-    text = reply.body.decode()
-    if reply.headers["content-type"].startswith("text/event-stream"):
-        events = text.strip().split("\n\n")
-        if not events[-1].startswith("event: done\n"):
-            return reply.status, text
-        text = events[-1].split("data: ", 1)[1]
-    answer = json.loads(text)
-    answer.pop("forecast_ms", None)
-    return (200 if reply.status == 201 else reply.status), json.dumps({k: v for k, v in answer.items() if k != "replaced"})
-
-
 class Matrix(unittest.TestCase):
     def start(self, folder, model):
         models = Models(folder, model)
@@ -114,7 +99,7 @@ class Matrix(unittest.TestCase):
                 if not stored_by:
                     self.fill(s)
                 for kind, make in KINDS.items():
-                    out[kind] = [said(wire.ask(s.port, make(n))) for n in range(16)]
+                    out[kind] = [wire.said(wire.ask(s.port, make(n))) for n in range(16)]
         return out
 
     def quiet_after(self, change, first):
@@ -137,7 +122,7 @@ class Matrix(unittest.TestCase):
                 w.push(rest)
             for n, w, _ in opened:
                 reply = w.reply()
-                self.assertIn(said(reply), [answers[kind][n] for answers in right], f"{kind} {n}: {reply}")
+                self.assertIn(wire.said(reply), [answers[kind][n] for answers in right], f"{kind} {n}: {reply}")
         finally:
             for _, w, _ in opened:
                 w.close()
@@ -184,7 +169,7 @@ class Matrix(unittest.TestCase):
         for other in KINDS:
             if other != "put":
                 for n in (0, 5):
-                    fresh = said(wire.ask(s.port, KINDS[other](n)))
+                    fresh = wire.said(wire.ask(s.port, KINDS[other](n)))
                     self.assertEqual(fresh, (new if works else old)[other][n], f"{other} after the reload")
         self.stored_rows_are_true(s)
         s.wait_until_idle()

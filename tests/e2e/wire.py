@@ -207,6 +207,21 @@ def ask(port, data, to="GET", **more):
         return w.ask(data, to)
 
 
+def said(reply):
+    """What is to be compared of an answer: all but forecasts, which are measurements."""
+    if reply is None:
+        return None
+    text = reply.body.decode()
+    if reply.headers["content-type"].startswith("text/event-stream"):
+        events = text.strip().split("\n\n")
+        if not events[-1].startswith("event: done\n"):
+            return reply.status, text
+        text = events[-1].split("data: ", 1)[1]
+    answer = json.loads(text)
+    answer.pop("forecast_ms", None)
+    return (200 if reply.status == 201 else reply.status), json.dumps({k: v for k, v in answer.items() if k != "replaced"})
+
+
 def together(jobs, width=None):
     """Runs functions in threads -> their results in order; an exception is raised here."""
     out, failed, todo, lock = [None] * len(jobs), [], list(enumerate(jobs)), threading.Lock()
