@@ -44,9 +44,10 @@ class Answer:
 class Server:
     """with Server("--limits.images=2") as s: s.post("/caption", picture)"""
 
-    def __init__(self, *flags, model=TINY, ready=True, env=None, **popen):
+    def __init__(self, *flags, model=TINY, ready=True, env=None, keeps_requests=True, **popen):
         command = [*WRAPPER, str(BUILD / "minivlm-server"), f"--model.dir={model}", "--server.port=0", "--log.format=json",
                    "--log.level=debug", *flags]
+        self.keeps_requests = keeps_requests  # of the log, in `lines`
         self.reading = threading.Event()
         self.reading.set()
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT,
@@ -71,7 +72,8 @@ class Server:
                 if line["event"] == "listening":
                     self.port, self.admin_port = line["port"], line["admin_port"]
                     self.listening.set()
-            self.lines.append(line)
+            if self.keeps_requests or not isinstance(line, dict) or line["event"] != "request":
+                self.lines.append(line)
             self.reading.wait()
         self.listening.set()
 

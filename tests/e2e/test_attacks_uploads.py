@@ -149,7 +149,7 @@ class Fairness(unittest.TestCase):
         return n / seconds, statuses
 
     def crowd(self, make, clients, *flags):
-        with Server("--cache.bytes=0", "--log.level=warn", *flags, model=BASE) as s:
+        with Server("--cache.bytes=0", "--log.level=info", *flags, model=BASE) as s:
             lone, _ = self.rate(s, 2)
             with Crowd(s, make, clients) as crowd:
                 time.sleep(1.5)
@@ -184,7 +184,7 @@ class Fairness(unittest.TestCase):
 
     def test_stalled_uploads(self):
         """A8: three hundred stalled uploads left a polite client nothing at all."""
-        with Server("--cache.bytes=0", "--log.level=warn", model=BASE) as s:
+        with Server("--cache.bytes=0", "--log.level=info", model=BASE) as s:
             lone, _ = self.rate(s, 2)
             with contextlib.ExitStack() as stack:
                 for _ in range(300):
@@ -195,7 +195,7 @@ class Fairness(unittest.TestCase):
 class InTime(unittest.TestCase):
     """A6. Promise: what is accepted is answered in time, refusals come at once, and the capacity is used."""
 
-    SLOW = ("--engine.isa=ref", "--engine.threads=1", "--cache.bytes=0", "--log.level=warn")
+    SLOW = ("--engine.isa=ref", "--engine.threads=1", "--cache.bytes=0", "--log.level=info")
 
     def message(self, n, timeout_ms, pictures):
         header = f"X-Request-Timeout-Ms: {timeout_ms}"
