@@ -56,14 +56,17 @@ class Server:
         self.listening = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        if not self.listening.wait(20 * PATIENCE) or self.port is None:
+        try:
+            if not self.listening.wait(20 * PATIENCE) or self.port is None:
+                raise AssertionError("the server did not listen:\n" + "\n".join(map(str, self.lines)))
+            if ready:
+                self.wait_for("/readyz", 200)
+        except (AssertionError, OSError):
             self.process.kill()
             self.process.wait()
             self.reader.join(5)
             self.process.stderr.close()
-            raise AssertionError("the server did not listen:\n" + "\n".join(map(str, self.lines)))
-        if ready:
-            self.wait_for("/readyz", 200)
+            raise
 
     def _read(self):
         for line in self.process.stderr:
