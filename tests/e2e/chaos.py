@@ -270,9 +270,14 @@ class Storm:
     # ---- whoever runs the service ----
 
     def operate(self):
-        rng, end = random.Random(self.seed), time.monotonic() + self.seconds
+        rng, begin = random.Random(self.seed), time.monotonic()
+        end, minutes = begin + self.seconds, 0
         while time.monotonic() < end and len(self.faults) < 20:
             time.sleep(rng.random() * 1.5)
+            if time.monotonic() - begin > 60 * (minutes + 1):
+                minutes += 1
+                self.say(f"{minutes:5} min  {self.server.resident:7.1f} MB  {self.server.descriptors} descriptors  "
+                         f"{len(self.faults)} faults  {self.counts['right']} right  {self.counts['reload']} reloads")
             if not self.server.alive:
                 return self.fault(f"the process ended with {self.server.process.poll()}: {self.server.lines[-30:]}")
             began = time.monotonic()

@@ -23,8 +23,8 @@ TINY = ROOT / "tests" / "data" / "tiny"
 LITE = ROOT / "tests" / "data" / "tiny-lite"  # features of tiny's size, and other weights
 BASE = ROOT / "models" / "minivlm-base"
 IMAGES = sorted((ROOT / "tests" / "data" / "images").glob("*.*"))
-WRAPPER = shlex.split(os.environ.get("MINIVLM_WRAPPER", ""))  # valgrind and its like: the server is started under it
-PATIENCE = float(os.environ.get("MINIVLM_PATIENCE", "1"))     # how much slower the server runs for that
+WRAPPER = shlex.split(os.environ.get("E2E_WRAPPER", ""))  # valgrind and its like: the server is started under it
+PATIENCE = float(os.environ.get("E2E_PATIENCE", "1"))     # how much slower the server runs for that
 REPORT = re.compile(r"Sanitizer|runtime error:|==\d+==.*(Invalid|uninitialised|definitely lost)|stack smashing|BUG")
 
 

@@ -66,6 +66,8 @@ class Replaced(unittest.TestCase):
                     if reply.closes:
                         w.close()
                         w = None
+                if w:
+                    w.close()
             threads = [threading.Thread(target=client) for _ in range(60)]
             for t in threads:
                 t.start()
@@ -204,9 +206,9 @@ class Files(unittest.TestCase):
     """A5. Promise: whatever happens to the files of a model, the service that has read them serves on."""
 
     def serves_through(self, s, path, harm, mend, right):
-        for n in range(8):
+        for n in range(4):
             s.reload("")
-            time.sleep(0.01 + 0.03 * n)
+            time.sleep(0.01 + 0.06 * n)
             harm(path)
             time.sleep(0.3)
             self.assertTrue(s.alive, f"try {n}: exit code {s.process.poll()}")

@@ -51,6 +51,7 @@ class Leaving(Collections):
                 w.close()
 
     def survives(self, make, clients=300, rounds=3, *flags):
+        clients = int(clients / max(1, PATIENCE / 2))
         with Server(self.flag, "--server.max_header_bytes=16384", "--log.level=info", *flags) as s:
             self.fill(s, 100)
             right = wire.ask(s.port, self.search()).body

@@ -1,10 +1,10 @@
-"""The chaos client for a minute (MINIVLM_CHAOS_SECONDS), on whatever build MINIVLM_BUILD_DIR names."""
+"""The chaos client for a minute (E2E_CHAOS_SECONDS), on whatever build MINIVLM_BUILD_DIR names."""
 import os
 
 from chaos import Storm
 from support import run, unittest
 
-SECONDS = float(os.environ.get("MINIVLM_CHAOS_SECONDS", "60"))
+SECONDS = float(os.environ.get("E2E_CHAOS_SECONDS", "60"))
 
 
 class Chaos(unittest.TestCase):
@@ -19,12 +19,12 @@ class Chaos(unittest.TestCase):
 
     def test_one_process(self):
         """No restarts: what leaks adds up."""
-        counts = self.storm(seconds=SECONDS * 0.6, seed=int(os.environ.get("MINIVLM_CHAOS_SEED", "11")), restarts=False)
+        counts = self.storm(seconds=SECONDS * 0.6, seed=int(os.environ.get("E2E_CHAOS_SEED", "11")), restarts=False)
         self.assertGreater(counts["reload"], 0, counts)
 
     def test_with_restarts(self):
         """SIGTERM in the middle of it, again and again."""
-        self.storm(seconds=SECONDS * 0.4, seed=int(os.environ.get("MINIVLM_CHAOS_SEED", "12")))
+        self.storm(seconds=SECONDS * 0.4, seed=int(os.environ.get("E2E_CHAOS_SEED", "12")))
 
 
 run(__name__)
