@@ -95,6 +95,7 @@ static void on_outcome(void *user, const struct services_outcome *o)
     }
     const struct engine_info *i = &services_current(a->api.desk.services)->info;
     gate_set_engine(a->api.desk.gate, i);
+    app_learn(a, clock_us()); /* what the self-test has cost */
     if (is_first) {
         a->api.admission.state = ADMISSION_OPEN;
     }
