@@ -2,8 +2,9 @@
  * side).
  *
  *     http.c         opening, closing, the turn          http_accept.c  who may connect
- *     http_front.c   reading and judging requests        http_clock.c   the phases' clocks
- *     http_answer.c  answers on their way out            http_inner.c   libmicrohttpd
+ *     http_front.c   phases, reading, the end            http_clock.c   the phases' clocks
+ *     http_request.c requests out of bytes               http_inner.c   libmicrohttpd
+ *     http_answer.c  answers on their way out
  *
  * A connection is ended at once but freed at the end of the turn, so that no caller up the stack holds freed memory.
  * Threads: the loop thread. */
@@ -135,8 +136,6 @@ void http_front_enter(struct http_connection *c, enum http_phase p);
 void http_front_progress(struct http_connection *c, size_t n);
 /* Moves bytes, once each way where something is ready. */
 void http_front_serve(struct http_connection *c);
-/* Answers with a refusal and closes. */
-void http_front_refuse(struct http_connection *c, enum refusal why, const char *message);
 /* The client is lost: its exchange ends unsent. */
 void http_front_lose(struct http_connection *c);
 /* Closes the socket; there is no exchange any more. */
@@ -145,6 +144,15 @@ void http_front_end(struct http_connection *c);
 void http_front_linger(struct http_connection *c);
 /* The events to be told of next. */
 void http_front_settle(struct http_connection *c);
+
+/* ---- http_request.c ---- */
+
+/* Takes what the phase can use; the rest waits in c->in. Changes the bytes. */
+void http_request_take(struct http_connection *c, char *bytes, size_t n);
+/* The same with what waits. */
+void http_request_take_waiting(struct http_connection *c);
+/* Answers with a refusal and closes. */
+void http_request_refuse(struct http_connection *c, enum refusal why, const char *message);
 
 /* ---- http_inner.c ---- */
 
