@@ -53,6 +53,11 @@ void http_front_progress(struct http_connection *c, size_t n)
 
 /* ---- beginning and end ---- */
 
+void http_front_reset_in(struct http_connection *c)
+{
+    buf_init(&c->in, c->http->options.max_header_bytes + 2 * HTTP_PIECE);
+}
+
 struct http_connection *http_front_create(struct http *h, int fd, const struct sockaddr *address, struct peer *peer)
 {
     struct http_connection *c;
@@ -61,20 +66,20 @@ struct http_connection *http_front_create(struct http *h, int fd, const struct s
         peers_drop(&h->peers, peer);
         return NULL;
     }
+    c->http = h;
     if (wire_open(&c->wire, fd, h->identity) || loop_watch_create(&c->watch, h->loop, fd, on_client, c)) {
         wire_close(&c->wire);
         peers_drop(&h->peers, peer);
         mem_free(c);
         return NULL;
     }
-    c->http = h;
     c->peer = peer;
     if (address->sa_family == AF_INET6) {
         memcpy(&c->address.v6, address, sizeof(c->address.v6));
     } else if (address->sa_family == AF_INET) {
         memcpy(&c->address.v4, address, sizeof(c->address.v4));
     }
-    buf_init(&c->in, h->options.max_header_bytes + 2 * HTTP_PIECE);
+    http_front_reset_in(c);
     buf_init(&c->to_inner, 4 * HTTP_PIECE);
     buf_init(&c->out, SIZE_MAX / 4);
     c->phase = h->identity ? HTTP_HANDSHAKE : HTTP_IDLE;

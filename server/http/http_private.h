@@ -132,6 +132,7 @@ void http_accept_resume(struct http *h); /* after a pause for want of memory */
 
 /* Takes the socket. NULL: no memory, it is closed. */
 struct http_connection *http_front_create(struct http *h, int fd, const struct sockaddr *address, struct peer *peer);
+void http_front_reset_in(struct http_connection *c); /* forgets c->in without a release */
 void http_front_enter(struct http_connection *c, enum http_phase p);
 void http_front_progress(struct http_connection *c, size_t n);
 /* Moves bytes, once each way where something is ready. */

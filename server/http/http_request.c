@@ -213,13 +213,20 @@ static size_t take(struct http_connection *c, char *bytes, size_t n)
 
 void http_request_take_waiting(struct http_connection *c)
 {
-    size_t taken = take(c, c->in.bytes, c->in.n);
-    if (taken == c->in.n || c->is_over) {
-        buf_release(&c->in);
-    } else {
-        c->in.n -= taken;
-        memmove(c->in.bytes, c->in.bytes + taken, c->in.n + 1);
+    struct buf waiting = c->in; /* may end with the connection: not under our hands */
+    http_front_reset_in(c);
+    size_t taken = take(c, waiting.bytes, waiting.n);
+    if (taken == 0 && !c->is_over) {
+        c->in = waiting;
+        return;
     }
+    if (taken < waiting.n && !c->is_over && c->phase != HTTP_LINGER) {
+        buf_append(&c->in, waiting.bytes + taken, waiting.n - taken);
+        if (c->in.err) {
+            http_front_lose(c);
+        }
+    }
+    buf_release(&waiting);
 }
 
 void http_request_take(struct http_connection *c, char *bytes, size_t n)
