@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BEGUN_MAX = 16 };
+enum { FIRST_US = 300 };
 
 static void on_client(void *user, int events);
 
@@ -264,11 +264,11 @@ static void on_client(void *user, int events)
     if (c->is_over) {
         return;
     }
-    if (c->phase == HTTP_IDLE || c->phase == HTTP_HEAD) { /* short work, first in line */
+    if (c->phase == HTTP_IDLE || c->phase == HTTP_HEAD) { /* short work, first in line and answered at once */
         struct http *h = c->http;
         http_front_serve(c);
-        if (h->n_begun >= BEGUN_MAX) { /* a crowd: few inner connections serve it, in its order */
-            http_turn(h);
+        if (h->n_begun > 0) {
+            http_turn(h, clock_us() + FIRST_US);
         }
     } else {
         http_list_work(c);

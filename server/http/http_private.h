@@ -26,7 +26,8 @@ enum {
     HTTP_HEAD_PIECE = 16384, /* read in one go where the next request may follow */
     HTTP_SECOND_US = 1000000,
     HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
-    HTTP_LINGER_BYTES = 1 << 20
+    HTTP_LINGER_BYTES = 1 << 20,
+    HTTP_BEGUN_MAX = 16 /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
 };
 
 struct http_connection;
@@ -119,8 +120,9 @@ void http_touch(struct http_connection *c);
 /* Its turn comes in the time that is for moving bytes. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
-/* Lets libmicrohttpd run and puts right what was touched. From callbacks of the loop only. */
-void http_turn(struct http *h);
+/* Lets libmicrohttpd run and moves its answers, until until_us; then puts right what was touched. From callbacks of the
+ * loop only. */
+void http_turn(struct http *h, uint64_t until_us);
 
 /* ---- http_accept.c ---- */
 
