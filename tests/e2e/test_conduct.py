@@ -225,7 +225,7 @@ class Conduct(unittest.TestCase):
                     self.assertEqual((line["status"], line["code"], line["sent"]), (status, error["code"], True))
 
     def find_line(self, request_id):
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             for line in self.server.log("request"):
                 if line["id"] == request_id:
