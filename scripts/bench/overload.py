@@ -163,7 +163,7 @@ async def capacity(port, picture, images, seconds):
 
 class Row:
     def __init__(self):
-        self.offered = self.accepted = self.in_time = self.late = self.pictures = self.broken = 0
+        self.offered = self.accepted = self.in_time = self.pictures = 0
         self.refusals, self.lags, self.codes = [], [], {}
 
 
@@ -173,6 +173,9 @@ async def overload(port, picture, images, rate, timeout_s, seconds, warm_up):
 
     async def one(n, counts):
         status, took, body = await pool.ask(captions(picture, n, images, int(timeout_s * 1000)))
+        good = status == 200 and took <= timeout_s and (images == 1 or is_whole(body, images))
+        if warm_up <= time.perf_counter() - began < warm_up + seconds:
+            r.pictures += images * good
         if not counts:
             return
         r.codes[status] = r.codes.get(status, 0) + 1
@@ -180,10 +183,7 @@ async def overload(port, picture, images, rate, timeout_s, seconds, warm_up):
             r.refusals.append(took)
             return
         r.accepted += 1
-        good = status == 200 and took <= timeout_s and (images == 1 or is_whole(body, images))
         r.in_time += good
-        r.late += not good
-        r.pictures += images * good
 
     n = 0
     while (now := time.perf_counter() - began) < seconds + warm_up:
