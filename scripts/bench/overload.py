@@ -268,6 +268,8 @@ def fairness(args, server, picture):
              "60 sentences": lambda n: sentences(picture, n, 30000),
              "50 megapixels": lambda n: message("/caption?num_beams=1", large + struct.pack("<I", n), "image/png", 30000)}
     for name, make in kinds.items():
+        if args.only and args.only not in name:
+            continue
         alone, _ = asyncio.run(polite_client(server.port, picture, seconds))
         latencies, polite, greedy = asyncio.run(beside(server.port, picture, make, args.connections, seconds))
         part_ = len(latencies) / max(1, len(alone))
@@ -287,6 +289,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--images", type=int, nargs="*", default=[1, 16])
     parser.add_argument("--connections", type=int, default=500)
+    parser.add_argument("--only", help="fairness beside this kind alone, for instance sentences")
     parser.add_argument("--port", type=int)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--fairness", action="store_true")
