@@ -1,5 +1,6 @@
 #include "engine/scheduler.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/figures.h"
 
@@ -124,7 +125,7 @@ void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_u
     struct job_result *r = &j->job->result;
     r->err = j->failure;
     r->stage = j->failure_stage;
-    r->total_us = now_us - j->submitted_us;
+    r->total_us = clock_since(now_us, j->submitted_us); /* it may have joined others after now_us was read */
     uint64_t busy_us = r->decode_us + r->regions_us + r->fusion_us;
     r->queue_us = busy_us < r->total_us ? r->total_us - busy_us : 0;
     j->state = JOB_LEAVING;
@@ -421,7 +422,7 @@ void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int 
     j->n_finished += finished;
     s->running_items -= n;
     if (j->n_running == 0) {
-        j->job->result.fusion_us += now_us - j->fusion_from_us;
+        j->job->result.fusion_us += clock_since(now_us, j->fusion_from_us);
     }
     if (j->n_finished == j->n_items) {
         scheduler_finish(s, j, now_us, leaving);
