@@ -46,7 +46,8 @@ static enum batcher_action take_turns(const struct batcher_limits *l, const stru
                                       const struct batcher_history *h)
 {
     enum batcher_action first = BATCHER_WAIT;
-    if (v->rows > l->max_rows) {
+    bool are_rivals = v->image_client != v->fusion_client && v->image_due_us != v->fusion_due_us;
+    if (v->rows > l->max_rows || are_rivals) {
         first = v->image_due_us < v->fusion_due_us ? BATCHER_IMAGES : BATCHER_FUSION;
     } else if (v->image_priority != v->fusion_priority) {
         first = v->image_priority < v->fusion_priority ? BATCHER_IMAGES : BATCHER_FUSION;

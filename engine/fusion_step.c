@@ -125,7 +125,10 @@ static void add(struct fusion_step *f, struct job_private *j, struct caption_slo
     f->sources[i] =
         (struct batcher_source){.rows = rows, .n_items = n_items, .is_caption = j->job->request.task == JOB_CAPTION};
     v->fusion_priority = v->items == 0 || priority < v->fusion_priority ? priority : v->fusion_priority;
-    v->fusion_due_us = v->items == 0 || j->due_us < v->fusion_due_us ? j->due_us : v->fusion_due_us;
+    if (v->items == 0 || j->due_us < v->fusion_due_us) {
+        v->fusion_due_us = j->due_us;
+        v->fusion_client = j->job->request.client;
+    }
     v->items += n_items;
     v->rows += rows * n_items;
 }
