@@ -39,13 +39,18 @@ static struct job_private *submit(int i, uint64_t client, uint64_t now_us, uint6
 }
 
 /* Through the preparation: its picture waits to be decoded. */
-static void route(int i, size_t decode_bytes)
+static void route_for(int i, uint64_t client, size_t decode_bytes)
 {
-    submit(i, (uint64_t)i, 1000, 0);
+    submit(i, client, 1000, 0);
     struct job_private *j = scheduler_take_prepare(&s);
     CHECK(j == &parts[i]);
     j->decode_bytes = decode_bytes;
     scheduler_route(&s, j, true);
+}
+
+static void route(int i, size_t decode_bytes)
+{
+    route_for(i, (uint64_t)i, decode_bytes);
 }
 
 /* The job of the next picture to decode; -1: none may go. */
@@ -114,6 +119,39 @@ static void test_large_pictures_leave_a_lane(void)
     CHECK_INT(take(&f[1]), 3);
     end(f[0]);
     end(f[1]);
+    close_scheduler();
+}
+
+/* One client's pictures never take the last slot. */
+static void test_the_last_slot(void)
+{
+    struct flight *f[SLOTS + 1];
+    open_scheduler(8, 0);
+    for (int i = 0; i < SLOTS; i++) {
+        route_for(i, 7, MB);
+    }
+    for (int i = 0; i < SLOTS - 1; i++) {
+        CHECK_INT(take(&f[i]), i);
+        scheduler_decoded(&s, f[i], 2000);
+    }
+    CHECK_INT(take(&f[SLOTS]), -1);
+    route_for(SLOTS, 8, MB);
+    CHECK_INT(take(&f[SLOTS]), SLOTS);
+    struct flight *image;
+    for (int i = 0; i < SLOTS - 1; i++) {
+        CHECK_INT(take(&f[SLOTS - 1]), i < 2 ? -1 : SLOTS - 1);
+        if (f[SLOTS - 1]) {
+            scheduler_decoded(&s, f[SLOTS - 1], 2000);
+            break;
+        }
+        scheduler_take_images(&s, &image, 1);
+        end(image);
+    }
+    for (int i = 2; i < SLOTS; i++) {
+        scheduler_take_images(&s, &image, 1);
+        end(image);
+    }
+    end(f[SLOTS]);
     close_scheduler();
 }
 
@@ -186,6 +224,7 @@ int main(void)
 {
     test_joined_late();
     test_large_pictures_leave_a_lane();
+    test_the_last_slot();
     test_memory();
     test_hurry();
     return check_result();
