@@ -281,13 +281,6 @@ bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **
     return true;
 }
 
-void caller_mask_id(const struct caller *c, uint8_t id[32])
-{
-    for (int i = 0; i < 32 && c->has_id_key; i++) {
-        id[i] ^= c->id_mask[i];
-    }
-}
-
 int exchange_priority(const struct exchange *x)
 {
     const char *text = x->headers[HEADER_PRIORITY];

@@ -13,6 +13,7 @@
 #define SERVER_EXCHANGE_H
 
 #include "engine/base/buf.h"
+#include "server/http/caller.h"
 #include "server/http/timings.h"
 
 #include <stdint.h>
@@ -63,15 +64,6 @@ struct head;
 struct route;
 struct stream;
 struct work;
-
-/* Who sent a request: the share of a busy service that is his, and the name space of his image ids. */
-struct caller {
-    uint64_t client;                 /* a number for the key's name, or for the address without keys */
-    uint8_t id_key[32], id_mask[32]; /* of image ids, one name space for each API key */
-    bool has_id_key;
-};
-/* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */
-void caller_mask_id(const struct caller *c, uint8_t id[32]);
 
 struct exchange {
     /* ---- request ---- */

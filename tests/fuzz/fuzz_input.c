@@ -104,7 +104,7 @@ static void check_fault(const struct input_fault *f)
     BUG_ON(f->fault == FAULT_INTERNAL);
     buf_init(&x.answer, 1 << 20);
     reply_error(&x, f->fault, f->param[0] ? f->param : NULL, "%s", f->text.text);
-    BUG_ON(x.status != reply_fault_status(f->fault));
+    BUG_ON(x.status != reply_fault_status(&x, f->fault));
     buf_release(&x.answer);
 }
 

@@ -31,7 +31,8 @@ static void check_line(enum log_format format, const char *event, const struct l
     }
     if (format == LOG_JSON) {
         json_error_t e;
-        json_t *object = json_loadb(l->text, l->n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
+        json_t *object =
+            json_loadb(l->text, l->n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &e);
         if (!object) {
             fprintf(stderr, "%s at %d\n%.*s", e.text, e.position, (int)l->n, l->text);
         }
