@@ -264,7 +264,7 @@ class Storm:
                 if not self.leaving and s is self.server:
                     self.fault(f"{act.__name__}: {e}")
             except OSError as e:
-                if not self.leaving and s is self.server and act in (Storm.honest, Storm.put, Storm.in_pieces):
+                if not self.leaving and s is self.server and s.alive and act in (Storm.honest, Storm.put, Storm.in_pieces):
                     self.fault(f"{act.__name__}: {e!r}")
 
     # ---- whoever runs the service ----

@@ -218,12 +218,13 @@ class InTime(unittest.TestCase):
     def overload(self, factor, timeout_ms, pictures, seconds=8):
         with Server(*self.SLOW, model=BASE) as s:
             capacity = self.capacity(s, pictures)
+            timeout_ms = max(timeout_ms, int(4000 / max(capacity, 0.05)))  # a machine that is busy elsewhere
             out = []
 
             def one(n):
                 began = time.monotonic()
                 try:
-                    reply = wire.ask(s.port, self.message(n, timeout_ms, pictures), patience=60)
+                    reply = wire.ask(s.port, self.message(n, timeout_ms, pictures), patience=120)
                 except OSError as e:
                     return out.append((type(e).__name__, 0, False))
                 late = reply is not None and reply.status == 200 and b"deadline_exceeded" in reply.body
