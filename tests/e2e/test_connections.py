@@ -197,7 +197,10 @@ class Places(unittest.TestCase):
                 self.assertEqual(out.count(b"HTTP/1.1 "), 1)
                 self.assertIn(b"Retry-After: 1", out)
                 self.assertLess(took, 0.5)
-            self.assertEqual(s.wait_for_log("request", 3)[-1]["code"], "too_many_connections")
+            end = time.monotonic() + 20
+            while [line["code"] for line in s.log("request")].count("too_many_connections") < 3:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
             time.sleep(2)  # by now the uploads count as stalled: the most stalled one goes first
             self.assertEqual(s.get("/healthz").status, 200)
             out, _ = read_all(busy[0])
@@ -295,7 +298,10 @@ class Gone(unittest.TestCase):
             began = time.monotonic()
             self.ask_and(s, lambda c: c.close())
             self.wait_until_idle(s, s.metric)
-            self.assertGreaterEqual(s.metric('minivlm_requests_total{route="caption",code="499"}'), 3)
+            count = lambda code: s.metric(f'minivlm_requests_total{{route="caption",code="{code}"}}')
+            self.assertEqual(count(200), 3)
+            self.assertGreaterEqual(count(499), 1)
+            self.assertEqual(count(499) + count(429), 4)  # a gate may be full when all come at once
             self.assertLess(time.monotonic() - began, 10)
 
 
@@ -406,7 +412,8 @@ class Tls(unittest.TestCase):
                                         s.get("/metrics", admin=True).body.decode().splitlines() if found.startswith(line + " ")), 0)
             Gone.ask_and(self, s, lambda c: c.close(), self.wrap)
             Gone.wait_until_idle(self, s, metric)
-            self.assertGreaterEqual(metric('minivlm_requests_total{route="caption",code="499"}'), 3)
+            self.assertGreaterEqual(metric('minivlm_requests_total{route="caption",code="499"}'), 1)
+            self.assertEqual(metric('minivlm_requests_total{route="caption",code="200"}'), 0)
 
     def name(self, c):
         der = c.getpeercert(binary_form=True)
