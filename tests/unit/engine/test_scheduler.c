@@ -200,8 +200,29 @@ static void test_hurry(void)
     close_scheduler();
 }
 
+/* A job joins others of its image while the engine, on its way back to the lock, has read the clock already. */
+static void test_joined_late(void)
+{
+    struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    open_scheduler(1, 0);
+    submit(0, 7, 1005, 0);
+    CHECK(scheduler_take_prepare(&s) == &parts[0]);
+    parts[0].fusion_from_us = 1005;
+    parts[0].n_items = 1;
+    scheduler_items_begin(&s, &parts[0], 1, 1005);
+    jobs[0].result.decode_us = 20;
+    scheduler_items_end(&s, &parts[0], 1, 1, 1000, &leaving);
+    CHECK_INT(jobs[0].result.fusion_us, 0);
+    CHECK_INT(jobs[0].result.total_us, 0);
+    CHECK_INT(jobs[0].result.queue_us, 0);
+    TAILQ_REMOVE(&leaving, &parts[0], queue);
+    s.n_leaving--;
+    close_scheduler();
+}
+
 int main(void)
 {
+    test_joined_late();
     test_large_pictures_leave_a_lane();
     test_the_last_slot();
     test_memory();
