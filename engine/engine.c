@@ -6,6 +6,7 @@
 #include "engine/decode_pool.h"
 #include "engine/engine_private.h"
 #include "engine/figures.h"
+#include "engine/image/sniff.h"
 #include "engine/model/regions.h"
 #include "engine/runner.h"
 
@@ -328,6 +329,11 @@ void engine_leave_out(const struct engine *e, const struct features *from, int i
 bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes)
 {
     return features_valid(block, n_bytes, e->config);
+}
+
+uint64_t engine_pixels(const uint8_t *image, size_t n_bytes)
+{
+    return sniff_pixels(image, n_bytes);
 }
 
 bool engine_cache_has(struct engine *e, const struct image_id *id)
