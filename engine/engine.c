@@ -344,19 +344,3 @@ void engine_stats(struct engine *e, struct engine_stats *out)
     figures_stats(&e->scheduler, clock_us(), out);
     pthread_mutex_unlock(&e->scheduler.lock);
 }
-
-uint64_t engine_forecast(struct engine *e, enum job_task task, bool image_is_cached, int n_texts)
-{
-    static const enum forecast_task tasks[] = {[JOB_REGIONS] = FORECAST_REGIONS,
-                                               [JOB_CAPTION] = FORECAST_CAPTION,
-                                               [JOB_VQA] = FORECAST_PAIRS,
-                                               [JOB_RETRIEVE] = FORECAST_PAIRS,
-                                               [JOB_CHECK] = FORECAST_REGIONS};
-    struct scheduler *s = &e->scheduler;
-    struct forecast_load load;
-    pthread_mutex_lock(&s->lock);
-    figures_load(s, &load);
-    double us = forecast_finish_us(&s->forecast, &load, tasks[task], image_is_cached, n_texts);
-    pthread_mutex_unlock(&s->lock);
-    return (uint64_t)us;
-}

@@ -8,7 +8,7 @@
  *                  computed once.
  *
  * Ownership: the engine owns model, threads, queues, cache. Jobs belong to the caller (engine/job.h).
- * Threads:   engine_submit, engine_stats, engine_forecast and engine_cache_* may be called from any thread and never
+ * Threads:   engine_submit, engine_stats and engine_cache_* may be called from any thread and never
  *            block on work. engine_open, engine_drain and engine_close belong to one owner.
  * Errors:    engine_open says what is wrong with the model or the options. */
 #ifndef ENGINE_ENGINE_H
@@ -103,7 +103,5 @@ struct engine_stats {
     double load_ratio;     /* 0..1: busy threads and predicted backlog over capacity */
 };
 void engine_stats(struct engine *e, struct engine_stats *out);
-/* Microseconds until a job of this task, submitted now, would be done; 0 while nothing has been measured. */
-uint64_t engine_forecast(struct engine *e, enum job_task task, bool image_is_cached, int n_texts);
 
 #endif

@@ -4,6 +4,8 @@
 #include "engine/base/mem.h"
 #include "engine/figures.h"
 
+enum { KEEPS_ONE = 4 }; /* so many input slots and more: one is kept for newcomers */
+
 static void cond_init(pthread_cond_t *c)
 {
     pthread_condattr_t attributes;
@@ -20,6 +22,7 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
                             .n_engine_threads = l->n_engine_threads,
                             .n_decode_threads = l->n_decode_threads,
                             .reached_us = BATCHER_ORIGIN_US,
+                            .n_slots = l->n_slots,
                             .decode_budget = l->decode_bytes > 0 ? l->decode_bytes : SIZE_MAX,
                             .cache = cache};
     TAILQ_INIT(&s->live);
@@ -281,13 +284,31 @@ static bool has_lane(const struct scheduler *s, const struct flight *f)
     return s->n_decoding - (n > 1 ? 0 : s->n_large_decoding) < n;
 }
 
+/* The last slot is for a client that has none, so that nobody waits for the pictures of somebody else to be through. */
+static bool has_slot(const struct scheduler *s, const struct flight *f)
+{
+    if (f->is_check || s->n_free_slots > 1 || s->n_slots < KEEPS_ONE) {
+        return f->is_check || s->n_free_slots > 0;
+    }
+    uint64_t client = TAILQ_FIRST(&f->members)->job->request.client;
+    for (int i = 0; s->n_free_slots == 1 && i < s->flights.n; i++) {
+        const struct flight *other = &s->flights.flights[i];
+        const struct job_private *first =
+            other->slot >= 0 && other->stage != FLIGHT_FREE ? TAILQ_FIRST(&other->members) : NULL;
+        if (first && first->job->request.client == client) {
+            return false;
+        }
+    }
+    return s->n_free_slots == 1;
+}
+
 /* The most urgent one that has a lane and a slot. When there is no memory for it, it waits and nobody passes it. */
 static struct flight *choose_decode(const struct scheduler *s)
 {
     struct flight *f;
     TAILQ_FOREACH(f, &s->decode, link)
     {
-        if (has_lane(s, f) && (f->is_check || s->n_free_slots > 0)) {
+        if (has_lane(s, f) && has_slot(s, f)) {
             return s->decode_bytes + f->decode_bytes <= s->decode_budget ? f : NULL;
         }
     }

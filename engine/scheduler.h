@@ -53,7 +53,7 @@ struct scheduler {
     struct flight_pool flights;
     struct flight_list decode, images;
     struct caption_list free_captions, captions; /* captions: between two steps, longest waiting first */
-    int *free_slots, n_free_slots;               /* input slots */
+    int *free_slots, n_free_slots, n_slots;      /* input slots */
     struct feature_cache *cache;
     /* threads */
     int n_decoding, n_idle_engines;

@@ -275,8 +275,8 @@ static enum err open_again(struct collection_file *f, struct errbuf *e)
         is_log_cut = is_same(place_beside(f, "-wal", &bytes), f->log) && bytes < writer->log_bytes;
     }
     if (writer->db && !is_log_cut) { /* moved or deleted, both are still open here: the file gets what the log holds */
-        log_warn("collections_log_moved", LOG_STR("path", f->path),
-                 LOG_BOOL("complete", collection_db_checkpoint(writer)));
+        bool is_complete = collection_db_checkpoint(writer);
+        log_warn("collections_log_moved", LOG_STR("path", f->path), LOG_BOOL("complete", is_complete));
     }
     close_all(f, is_log_cut);
     if (!same && f->real) {

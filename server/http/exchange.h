@@ -7,8 +7,9 @@
  * the request is refused and its body thrown away.
  *
  * Ownership: created at the headers (or at the refusal of what never became a request) and destroyed when the last byte
- *            of the answer is out or the connection has died. It owns copies of all its strings: nothing is borrowed
- * from a connection. `body` and `answer` are the exchange's. Threads:   loop thread, all of it. */
+ *            of the answer is out or the connection has died. It owns copies of all its strings and the answer:
+ *            nothing is borrowed from a connection.
+ * Threads:   loop thread, all of it. */
 #ifndef SERVER_EXCHANGE_H
 #define SERVER_EXCHANGE_H
 
@@ -60,7 +61,6 @@ struct exchange_out {
     char value[EXCHANGE_MAX_VALUE];
 };
 
-struct head;
 struct route;
 struct stream;
 struct work;
@@ -106,8 +106,8 @@ struct exchange {
     void *strings; /* one block that holds method, path, query and headers */
 };
 
-/* Copies what the head says (NULL: nothing was understood). ERR_NOMEM. */
-MUST_USE enum err exchange_create(struct exchange **out, const struct head *h);
+/* An empty one that begins now; http_exchange.h fills it. ERR_NOMEM. */
+MUST_USE enum err exchange_create(struct exchange **out);
 void exchange_destroy(struct exchange *x); /* NULL is fine */
 
 /* The text of a query parameter; NULL when not given. The last one counts. */

@@ -76,7 +76,7 @@ static void refuse_slow(struct http_connection *c, uint64_t now)
         snprintf(message, sizeof(message), "the request had not arrived whole after %llu ms",
                  (unsigned long long)limit_ms);
     }
-    http_front_refuse(c, REFUSAL_SLOW, message);
+    http_request_refuse(c, REFUSAL_SLOW, message);
 }
 
 static void run_out(struct http_connection *c, uint64_t now)

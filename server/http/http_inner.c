@@ -319,7 +319,7 @@ void http_inner_move(struct http_connection *c)
     do {
         n = recv(c->inner->fd, h->scratch, sizeof(h->scratch), 0);
         if (n > 0 && !c->is_queued) { /* its own words, about a request that the front found correct */
-            http_front_refuse(c, REFUSAL_MALFORMED, "the request could not be read");
+            http_request_refuse(c, REFUSAL_MALFORMED, "the request could not be read");
             return;
         }
         if (n > 0) {

@@ -2,8 +2,9 @@
  * side).
  *
  *     http.c         opening, closing, the turn          http_accept.c  who may connect
- *     http_front.c   reading and judging requests        http_clock.c   the phases' clocks
- *     http_answer.c  answers on their way out            http_inner.c   libmicrohttpd
+ *     http_front.c   phases, reading, the end            http_clock.c   the phases' clocks
+ *     http_request.c requests out of bytes               http_inner.c   libmicrohttpd
+ *     http_answer.c  answers on their way out
  *
  * A connection is ended at once but freed at the end of the turn, so that no caller up the stack holds freed memory.
  * Threads: the loop thread. */
@@ -25,7 +26,8 @@ enum {
     HTTP_HEAD_PIECE = 16384, /* read in one go where the next request may follow */
     HTTP_SECOND_US = 1000000,
     HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
-    HTTP_LINGER_BYTES = 1 << 20
+    HTTP_LINGER_BYTES = 1 << 20,
+    HTTP_BEGUN_MAX = 16 /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
 };
 
 struct http_connection;
@@ -118,8 +120,9 @@ void http_touch(struct http_connection *c);
 /* Its turn comes in the time that is for moving bytes. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
-/* Lets libmicrohttpd run and puts right what was touched. From callbacks of the loop only. */
-void http_turn(struct http *h);
+/* Lets libmicrohttpd run and moves its answers, until until_us; then puts right what was touched. From callbacks of the
+ * loop only. */
+void http_turn(struct http *h, uint64_t until_us);
 
 /* ---- http_accept.c ---- */
 
@@ -131,12 +134,11 @@ void http_accept_resume(struct http *h); /* after a pause for want of memory */
 
 /* Takes the socket. NULL: no memory, it is closed. */
 struct http_connection *http_front_create(struct http *h, int fd, const struct sockaddr *address, struct peer *peer);
+void http_front_reset_in(struct http_connection *c); /* forgets c->in without a release */
 void http_front_enter(struct http_connection *c, enum http_phase p);
 void http_front_progress(struct http_connection *c, size_t n);
 /* Moves bytes, once each way where something is ready. */
 void http_front_serve(struct http_connection *c);
-/* Answers with a refusal and closes. */
-void http_front_refuse(struct http_connection *c, enum refusal why, const char *message);
 /* The client is lost: its exchange ends unsent. */
 void http_front_lose(struct http_connection *c);
 /* Closes the socket; there is no exchange any more. */
@@ -145,6 +147,15 @@ void http_front_end(struct http_connection *c);
 void http_front_linger(struct http_connection *c);
 /* The events to be told of next. */
 void http_front_settle(struct http_connection *c);
+
+/* ---- http_request.c ---- */
+
+/* Takes what the phase can use; the rest waits in c->in. Changes the bytes. */
+void http_request_take(struct http_connection *c, char *bytes, size_t n);
+/* The same with what waits. */
+void http_request_take_waiting(struct http_connection *c);
+/* Answers with a refusal and closes. */
+void http_request_refuse(struct http_connection *c, enum refusal why, const char *message);
 
 /* ---- http_inner.c ---- */
 

@@ -39,13 +39,18 @@ static struct job_private *submit(int i, uint64_t client, uint64_t now_us, uint6
 }
 
 /* Through the preparation: its picture waits to be decoded. */
-static void route(int i, size_t decode_bytes)
+static void route_for(int i, uint64_t client, size_t decode_bytes)
 {
-    submit(i, (uint64_t)i, 1000, 0);
+    submit(i, client, 1000, 0);
     struct job_private *j = scheduler_take_prepare(&s);
     CHECK(j == &parts[i]);
     j->decode_bytes = decode_bytes;
     scheduler_route(&s, j, true);
+}
+
+static void route(int i, size_t decode_bytes)
+{
+    route_for(i, (uint64_t)i, decode_bytes);
 }
 
 /* The job of the next picture to decode; -1: none may go. */
@@ -117,6 +122,39 @@ static void test_large_pictures_leave_a_lane(void)
     close_scheduler();
 }
 
+/* One client's pictures never take the last slot. */
+static void test_the_last_slot(void)
+{
+    struct flight *f[SLOTS + 1];
+    open_scheduler(8, 0);
+    for (int i = 0; i < SLOTS; i++) {
+        route_for(i, 7, MB);
+    }
+    for (int i = 0; i < SLOTS - 1; i++) {
+        CHECK_INT(take(&f[i]), i);
+        scheduler_decoded(&s, f[i], 2000);
+    }
+    CHECK_INT(take(&f[SLOTS]), -1);
+    route_for(SLOTS, 8, MB);
+    CHECK_INT(take(&f[SLOTS]), SLOTS);
+    struct flight *image;
+    for (int i = 0; i < SLOTS - 1; i++) {
+        CHECK_INT(take(&f[SLOTS - 1]), i < 2 ? -1 : SLOTS - 1);
+        if (f[SLOTS - 1]) {
+            scheduler_decoded(&s, f[SLOTS - 1], 2000);
+            break;
+        }
+        scheduler_take_images(&s, &image, 1);
+        end(image);
+    }
+    for (int i = 2; i < SLOTS; i++) {
+        scheduler_take_images(&s, &image, 1);
+        end(image);
+    }
+    end(f[SLOTS]);
+    close_scheduler();
+}
+
 static void test_memory(void)
 {
     struct flight *a, *b, *c;
@@ -162,9 +200,31 @@ static void test_hurry(void)
     close_scheduler();
 }
 
+/* A job joins others of its image while the engine, on its way back to the lock, has read the clock already. */
+static void test_joined_late(void)
+{
+    struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    open_scheduler(1, 0);
+    submit(0, 7, 1005, 0);
+    CHECK(scheduler_take_prepare(&s) == &parts[0]);
+    parts[0].fusion_from_us = 1005;
+    parts[0].n_items = 1;
+    scheduler_items_begin(&s, &parts[0], 1, 1005);
+    jobs[0].result.decode_us = 20;
+    scheduler_items_end(&s, &parts[0], 1, 1, 1000, &leaving);
+    CHECK_INT(jobs[0].result.fusion_us, 0);
+    CHECK_INT(jobs[0].result.total_us, 0);
+    CHECK_INT(jobs[0].result.queue_us, 0);
+    TAILQ_REMOVE(&leaving, &parts[0], queue);
+    s.n_leaving--;
+    close_scheduler();
+}
+
 int main(void)
 {
+    test_joined_late();
     test_large_pictures_leave_a_lane();
+    test_the_last_slot();
     test_memory();
     test_hurry();
     return check_result();

@@ -467,6 +467,51 @@ static void test_drop_in_slices(void)
     archive_close(a);
 }
 
+/* The file is replaced and its log deleted while all threads work: everything comes home, and what is acknowledged
+ * after the last change is there. */
+static void test_replaced_under_load(void)
+{
+    struct archive *a = open_archive();
+    char other[160], log_name[160];
+    snprintf(other, sizeof(other), "%s.other", path);
+    snprintf(log_name, sizeof(log_name), "%s-wal", path);
+    for (intptr_t i = 0; i < 300; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", (int)i);
+        struct archive_request r = {.kind = i % 3 == 0   ? ARCHIVE_PUT
+                                            : i % 3 == 1 ? ARCHIVE_SEARCH
+                                                         : ARCHIVE_LIST,
+                                    .name = T("c"),
+                                    .query = T("a dog"),
+                                    .key = T(key),
+                                    .limit = 5,
+                                    .client = (uint64_t)i};
+        submit(a, r, i, 1);
+        if (i % 60 == 30) {
+            struct collections *cs = open_at(other);
+            CHECK_INT(put_words(cs, "c", "restored", 1, "dog"), OK);
+            collections_close(cs);
+            CHECK(rename(other, path) == 0);
+        } else if (i % 60 == 59) {
+            unlink(log_name);
+        }
+        archive_reap(a, clock_of_test());
+    }
+    wait_for(a, 300);
+    for (int i = 0; i < n_done; i++) {
+        CHECK(done[i].err == OK || done[i].err == ERR_UNAVAILABLE);
+    }
+    put(a, "last", 1, 1000, 0);
+    submit(a, (struct archive_request){.kind = ARCHIVE_LIST, .name = T("c"), .limit = 1000}, 1001, 0);
+    wait_for(a, 302);
+    CHECK(result(1000)->err == OK && result(1001)->err == OK);
+    archive_close(a);
+    struct collections *cs = open_at(path);
+    CHECK_INT(number(cs, "SELECT count(*) FROM image WHERE key IN ('last', 'restored')"), 2);
+    check_sound(cs);
+    collections_close(cs);
+}
+
 static size_t live_before, promised;
 
 static void on_weighed(struct archive_task *t)
@@ -542,6 +587,7 @@ int main(void)
     test_close();
     test_two_models();
     test_drop_in_slices();
+    test_replaced_under_load();
     test_memory();
     folder_empty(folder);
     CHECK(torture(open_and_submit, NULL) >= 6);

@@ -200,6 +200,11 @@ static void test_large(void)
             CHECK(f.last > LARGE / 2);
             CHECK(f.n_matching >= LARGE / 20 && f.n_scanned == LARGE);
         }
+        struct found rare = find(cs, "house chair dog", PICKS); /* one rare word beats two common ones */
+        CHECK(rare.dogs == PICKS && rare.n_by_words == PICKS);
+        char dogs_of_one[65536];
+        snprintf(dogs_of_one, sizeof(dogs_of_one), "%s", search(cs, "l", "dog", PICKS));
+        CHECK(strcmp(search(cs, "l", "dog qqqqq", PICKS), dogs_of_one) != 0); /* equal ones: another query, others */
         struct found all = find(cs, "dog", 150);
         CHECK(all.n == 150 && all.dogs >= 100 && all.n_by_words == 100 && all.n_sample == 50);
         check_sample(find(cs, "xylophone", PICKS));
