@@ -1,7 +1,10 @@
 """Rows A6 to A8: what is accepted is answered in time, places are taken as bytes come, and a polite client is served
 whatever others do. Small forms; scripts/bench/overload.py draws the whole table."""
+import collections
 import concurrent.futures
 import contextlib
+import multiprocessing
+import os
 import threading
 import time
 
@@ -98,37 +101,49 @@ class Uploads(unittest.TestCase):
 
 
 class Crowd:
-    """Greedy clients of 127.0.0.1 in threads, each asking again at once."""
+    """Greedy clients of 127.0.0.1, each asking again at once; a process of its own, so that they are no burden to the polite
+    client's interpreter."""
 
-    def __init__(self, s, make, clients):
-        self.s, self.make, self.stop, self.statuses = s, make, threading.Event(), {}
-        self.threads = [threading.Thread(target=self.client, args=(n,), daemon=True) for n in range(clients)]
+    def __init__(self, port, make, clients):
+        self.port, self.make, self.clients = port, make, clients
+        fork = multiprocessing.get_context("fork")
+        self.stop, self.told = fork.Event(), fork.SimpleQueue()
+        self.process = fork.Process(target=self.work, daemon=True)
 
-    def client(self, n):
+    def work(self):
+        os.nice(5)
+        statuses = collections.Counter()
+        threads = [threading.Thread(target=self.client, args=(n, statuses), daemon=True) for n in range(self.clients)]
+        for t in threads:
+            t.start()
+        self.stop.wait()
+        self.told.put(dict(statuses))
+        os._exit(0)
+
+    def client(self, n, statuses):
         w, message = None, self.make(n)
         while not self.stop.is_set():
             try:
-                w = w or self.s.wire(patience=30)
+                w = w or wire.Wire(self.port)
                 reply = w.ask(message)
                 status = reply.status if reply else None
-                if reply is None or reply.closes:
-                    w.close()
-                    w = None
             except (OSError, wire.Malformed) as e:
-                status, w = type(e).__name__, None
-            self.statuses[status] = self.statuses.get(status, 0) + 1
+                reply, status = None, type(e).__name__
+            statuses[status] += 1
+            if w and (reply is None or reply.closes):
+                w.close()
+                w = None
             if status != 200:
-                self.stop.wait(0.3)
+                time.sleep(0.3)
 
     def __enter__(self):
-        for t in self.threads:
-            t.start()
+        self.process.start()
         return self
 
     def __exit__(self, *_):
         self.stop.set()
-        for t in self.threads:
-            t.join(60)
+        self.statuses = self.told.get()
+        self.process.join()
 
 
 class Fairness(unittest.TestCase):
@@ -146,16 +161,17 @@ class Fairness(unittest.TestCase):
             statuses[status] = statuses.get(status, 0) + 1
             n += status == 200
             time.sleep(0.1)
-        return n / seconds, statuses
+        return n / seconds, str(statuses)
 
     def crowd(self, make, clients, *flags):
         with Server("--cache.bytes=0", "--log.level=info", *flags, model=BASE) as s:
             lone, _ = self.rate(s, 2)
-            with Crowd(s, make, clients) as crowd:
+            with Crowd(s.port, make, clients) as crowd:
                 time.sleep(1.5)
                 seen = []
-                best = wire.best_of(3, -0.5 * lone, lambda: -(seen.append(self.rate(s, 5)) or seen[-1][0]))
-            self.assertGreaterEqual(-best, 0.5 * lone, f"alone {lone:.1f}/s; {seen}; the crowd: {crowd.statuses}")
+                while len(seen) < 3 and (not seen or max(seen)[0] < 0.5 * lone):
+                    seen.append(self.rate(s, 5))
+            self.assertGreaterEqual(max(seen)[0], 0.5 * lone, f"alone {lone:.1f}/s; {seen}; the crowd: {crowd.statuses}")
 
     def test_many_connections(self):
         """A8: five hundred busy connections left a polite client 7 of 38."""
