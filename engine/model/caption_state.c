@@ -36,6 +36,7 @@ enum err caption_state_create(struct caption_state **out, const struct model *m,
     c->n_layers = m->config.fusion.layers;
     c->max_beams = max_beams;
     c->max_tokens = max_tokens;
+    c->word_rows = m->config.caption.decoder == MODEL_DECODER_MASK ? 2 : 1;
     c->max_context = m->config.text.tags_length + m->config.roi.max_regions;
     c->kv = (float *)(void *)((char *)c + aligned(sizeof(*c)));
     caption_reset(&c->search, &(struct caption_params){1, 1, max_tokens, 1.0F});
@@ -66,7 +67,8 @@ int caption_state_rows(const struct caption_state *c, const struct features *f)
     if (c->search.is_done) {
         return 0;
     }
-    return c->n_position == 0 ? f->n_tags + f->n_regions + 2 : 2 * c->search.n_running;
+    int context = c->n_position == 0 ? f->n_tags + f->n_regions : 0;
+    return context + c->word_rows * c->search.n_running;
 }
 
 /* The hypothesis that greedy decoding writes: running until it is closed. */

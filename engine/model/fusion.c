@@ -119,10 +119,12 @@ static size_t embed_caption(struct fusion *f, const struct fusion_item *item, fl
         rows = embed_image(f, item->features, m->config.text.caption_length, x);
         c->n_context = (int)rows;
     }
-    for (int i = 0; i < c->search.n_running; i++, rows += 2) {
+    for (int i = 0; i < c->search.n_running; i++, rows += (size_t)c->word_rows) {
         int token = caption_last_token(&c->search, c->rules, i);
         embed_token(f, token, c->n_position, SEGMENT_TEXT, x + rows * d);
-        embed_token(f, m->special.mask, c->n_position + 1, SEGMENT_TEXT, x + (rows + 1) * d);
+        if (c->word_rows == 2) {
+            embed_token(f, m->special.mask, c->n_position + 1, SEGMENT_TEXT, x + (rows + 1) * d);
+        }
     }
     return rows;
 }
@@ -216,7 +218,7 @@ static int past_spans(struct fusion *f, const struct caption_state *c, const str
 }
 
 /* Keeps the context's and the tokens' keys and values of this layer; the context attends to itself, the token to the
- * past and itself, [MASK] to the past, the token and itself. */
+ * past and itself, [MASK], where there is one, to the past, the token and itself. */
 static void attend_caption(struct fusion *f, const struct fusion_item *item, int layer, const float *qkv, float *out)
 {
     const struct model_config *config = &f->model->config;
@@ -235,17 +237,19 @@ static void attend_caption(struct fusion *f, const struct fusion_item *item, int
         qkv += n * ld;
         out += n * d;
     }
-    for (int i = 0; i < c->search.n_running; i++, qkv += 2 * ld, out += 2 * d) {
+    size_t word_rows = (size_t)c->word_rows;
+    for (int i = 0; i < c->search.n_running; i++, qkv += word_rows * ld, out += word_rows * d) {
         size_t row = ((size_t)c->n_position * (size_t)c->max_beams + (size_t)i) * d;
         memcpy(l.text_k + row, qkv + d, d * sizeof(float));
         memcpy(l.text_v + row, qkv + 2 * d, d * sizeof(float));
         int n = past_spans(f, c, &l, i);
-        f->spans[n] = (struct kv_span){qkv + d, qkv + 2 * d, 1, ld};
-        f->model->kernels->attend(qkv, f->spans, n + 1, heads, head_dim, scale, f->scores, out);
-        f->spans[n].n = 2;
-        f->model->kernels->attend(qkv + ld, f->spans, n + 1, heads, head_dim, scale, f->scores, out + d);
+        for (size_t k = 0; k < word_rows; k++) {
+            f->spans[n] = (struct kv_span){qkv + d, qkv + 2 * d, k + 1, ld};
+            f->model->kernels->attend(qkv + k * ld, f->spans, n + 1, heads, head_dim, scale, f->scores, out + k * d);
+        }
         if (item->region_attention && i == 0) {
-            add_region_attention(f, item, qkv + ld, n + 1, (size_t)(c->n_context - item->features->n_regions));
+            add_region_attention(f, item, qkv + (word_rows - 1) * ld, n + 1,
+                                 (size_t)(c->n_context - item->features->n_regions));
         }
     }
 }

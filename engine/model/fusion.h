@@ -3,8 +3,9 @@
  *
  * Rows of an item, one after another:
  *     vqa, retrieve        [CLS] text [SEP], tags, regions
- *     caption, first step  tags, regions (the context), [CLS], [MASK]
- *     caption, later       for each running hypothesis its last token and [MASK]
+ *     caption, first step  tags, regions (the context), [CLS] and, with the decoder "mask", [MASK]
+ *     caption, later       for each running hypothesis its last token and, with "mask", [MASK]
+ * The last row of a hypothesis decides on its next word.
  * All matrices work on all rows at once; only attention goes item by item.
  *
  * Ownership: a fusion owns no memory but points into the arena of its session. Threads: one owner. */

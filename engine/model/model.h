@@ -88,7 +88,7 @@ MUST_USE enum err session_regions(struct session *s, const struct tee_input *in,
  *
  * One call runs the twelve layers once over the rows of all items together, whatever their task. VQA and retrieval
  * items are finished by one step; a caption advances by one token a step: its first step encodes tags and regions and
- * predicts the first token, every later one feeds two rows per live beam. */
+ * predicts the first token, every later one feeds one or two rows per live beam (config caption.decoder). */
 
 struct caption_params {
     int num_beams;    /* 1..CAPTION_MAX_BEAMS; 1 is greedy */
@@ -123,8 +123,8 @@ struct fusion_item {
     int n_tokens;
     struct caption_state *caption;
     float *out; /* vqa: [answers] sigmoid scores; retrieve: [1] match probability; caption: NULL */
-    /* Optional: mean attention over layers and heads that the deciding row ([CLS], or [MASK] of the best beam) paid to
-     * each region, [max_regions]; NULL when not asked for. */
+    /* Optional: mean attention over layers and heads that the deciding row ([CLS], or the last one of the best beam)
+     * paid to each region, [max_regions]; NULL when not asked for. */
     float *region_attention;
 };
 /* Rows that the item needs in the next step. */

@@ -1,6 +1,6 @@
 /* One table says what may stand in config.json: section, key, kind, range, place in the struct. A key that is not in
- * the table is an error, one that is in it is required. What two keys say together is checked afterwards by the
- * functions check_*; each of their messages names a key too. */
+ * the table is an error, one that is in it is required unless the table says that it may be absent: then it stays zero.
+ * What two keys say together is checked afterwards by the functions check_*; each of their messages names a key too. */
 #include "engine/model/model_config.h"
 
 #include "engine/model/jsonread.h"
@@ -20,6 +20,7 @@ struct field {
     int count;     /* > 1: an array of exactly so many; strings: size of the buffer; choices: how many words */
     double min, max;
     const char *const *words;
+    bool is_optional;
 };
 
 struct section {
@@ -31,18 +32,20 @@ struct section {
 static const char *const formats[] = {"minivlm-1"};
 static const char *const resizes[] = {[MODEL_RESIZE_SQUARE] = "square", [MODEL_RESIZE_SHORT_SIDE] = "short_side"};
 static const char *const activations[] = {[MODEL_SWISH] = "swish", [MODEL_RELU6] = "relu6"};
+static const char *const decoders[] = {[MODEL_DECODER_MASK] = "mask", [MODEL_DECODER_CAUSAL] = "causal"};
 static const char *const paddings[] = {[MODEL_PAD_SYMMETRIC] = "symmetric", [MODEL_PAD_SAME] = "same"};
 
 /* What follows the key in a field. */
-#define AT(member)               offsetof(struct model_config, member)
-#define INT(member, min, max)    KIND_INT, AT(member), 1, min, max, NULL
-#define FLOAT(member, min, max)  KIND_FLOAT, AT(member), 1, min, max, NULL
-#define RGB(member, min, max)    KIND_FLOAT, AT(member), 3, min, max, NULL
-#define LEVELS(member, min, max) KIND_INT, AT(member), MODEL_LEVELS, min, max, NULL
-#define BOOL(member)             KIND_BOOL, AT(member), 1, 0, 1, NULL
-#define STRING(member)           KIND_STRING, AT(member), sizeof(((struct model_config *)0)->member), 0, 0, NULL
-#define CHOICE(member, words)    KIND_CHOICE, AT(member), sizeof(words) / sizeof(words[0]), 0, 0, words
-#define STAGES                   KIND_STAGES, 0, 0, 0, 0, NULL
+#define AT(member)                  offsetof(struct model_config, member)
+#define INT(member, min, max)       KIND_INT, AT(member), 1, min, max, NULL, false
+#define FLOAT(member, min, max)     KIND_FLOAT, AT(member), 1, min, max, NULL, false
+#define RGB(member, min, max)       KIND_FLOAT, AT(member), 3, min, max, NULL, false
+#define LEVELS(member, min, max)    KIND_INT, AT(member), MODEL_LEVELS, min, max, NULL, false
+#define BOOL(member)                KIND_BOOL, AT(member), 1, 0, 1, NULL, false
+#define STRING(member)              KIND_STRING, AT(member), sizeof(((struct model_config *)0)->member), 0, 0, NULL, false
+#define CHOICE(member, words)       KIND_CHOICE, AT(member), sizeof(words) / sizeof(words[0]), 0, 0, words, false
+#define MAYBE_CHOICE(member, words) KIND_CHOICE, AT(member), sizeof(words) / sizeof(words[0]), 0, 0, words, true
+#define STAGES                      KIND_STAGES, 0, 0, 0, 0, NULL, false
 
 static const struct field image_fields[] = {
     {"resize", CHOICE(image.resize, resizes)},  {"size", INT(image.size, 32, 2048)},
@@ -91,6 +94,7 @@ static const struct field caption_fields[] = {
     {"num_beams", INT(caption.num_beams, 1, MODEL_MAX_BEAMS)},
     {"max_tokens", INT(caption.max_tokens, 1, MODEL_MAX_TOKENS)},
     {"length_penalty", FLOAT(caption.length_penalty, -10.0, 10.0)},
+    {"decoder", MAYBE_CHOICE(caption.decoder, decoders)},
 };
 static const struct field vqa_fields[] = {
     {"answers", INT(vqa.answers, 1, 100000)},
@@ -203,8 +207,10 @@ static enum err read_section(const struct jsonread *r, const struct section *s, 
     }
     enum err rc = jsonread_object(r, s->key, object, known, s->n_fields);
     for (int i = 0; !rc && i < s->n_fields; i++) {
-        rc = read_field(r, &s->fields[i], full_key("%s.%s", s->key, known[i]).text, json_object_get(object, known[i]),
-                        out);
+        const json_t *value = json_object_get(object, known[i]);
+        if (value || !s->fields[i].is_optional) {
+            rc = read_field(r, &s->fields[i], full_key("%s.%s", s->key, known[i]).text, value, out);
+        }
     }
     return rc;
 }

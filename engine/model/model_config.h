@@ -13,6 +13,8 @@ enum { MODEL_MAX_STAGES = 12, MODEL_LEVELS = 5, MODEL_TAPS = 4, MODEL_ANCHOR_RAT
 enum model_resize { MODEL_RESIZE_SQUARE, MODEL_RESIZE_SHORT_SIDE };
 enum model_activation { MODEL_SWISH, MODEL_RELU6 };
 enum model_padding { MODEL_PAD_SYMMETRIC, MODEL_PAD_SAME };
+/* Which row says the next word of a caption: a [MASK] behind the text, or the row of the last word itself. */
+enum model_decoder { MODEL_DECODER_MASK, MODEL_DECODER_CAUSAL };
 
 struct model_stage {
     int expand, kernel, stride, channels, repeats;
@@ -57,6 +59,7 @@ struct model_config {
     struct {
         int num_beams, max_tokens;
         float length_penalty;
+        enum model_decoder decoder; /* absent: mask */
     } caption;
     struct {
         int answers;

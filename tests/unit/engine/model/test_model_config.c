@@ -53,6 +53,7 @@ static void test_every_key(void)
     CHECK(c.text.caption_length == 13 && c.text.text_length == 14 && c.text.tags_length == 11);
     CHECK(c.text.tag_threshold == 0.75f && c.caption.num_beams == 3 && c.caption.max_tokens == 10);
     CHECK(c.caption.length_penalty == -1.0f && c.vqa.answers == 15);
+    CHECK_INT(c.caption.decoder, MODEL_DECODER_MASK); /* where the key is absent */
     CHECK_STR(c.weights.file, "w.safetensors");
     CHECK_STR(c.weights.sha256, HEX16 HEX16 HEX16 HEX16);
     CHECK_INT(MODEL_MAX_BEAMS, CAPTION_MAX_BEAMS);
@@ -67,6 +68,19 @@ static const char *spoiled(const char *from, const char *to)
     CHECK(at != NULL);
     snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
     return text;
+}
+
+static void test_decoders(void)
+{
+    static const char *const words[] = {[MODEL_DECODER_MASK] = "mask", [MODEL_DECODER_CAUSAL] = "causal"};
+    for (int i = 0; i < 2; i++) {
+        char to[64];
+        struct model_config c;
+        struct errbuf e;
+        snprintf(to, sizeof(to), "\"length_penalty\": 1, \"decoder\": \"%s\"", words[i]);
+        CHECK_INT(parse(spoiled("\"length_penalty\": -1", to), &c, &e), OK);
+        CHECK_INT(c.caption.decoder, i);
+    }
 }
 
 static const struct {
@@ -124,6 +138,11 @@ static const struct {
     {"\"max_tokens\": 10", "\"max_tokens\": 12", NULL},
     {"\"max_tokens\": 10", "\"max_tokens\": 13", "key 'caption.max_tokens' must be below text.caption_length"},
     {"\"max_tokens\": 10", "\"max_tokens\": 65", "key 'caption.max_tokens'"},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoder\": \"mask\"", NULL},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoder\": \"Causal\"",
+     "key 'caption.decoder' must be 'mask' or 'causal'"},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoder\": null", "key 'caption.decoder'"},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoders\": \"mask\"", "unknown key 'caption.decoders'"},
     {"w.safetensors", "../w.safetensors", "key 'weights.file' must be the name of a file"},
     {"w.safetensors", "..", "key 'weights.file'"},
     {"w.safetensors", "a/b", "key 'weights.file'"},
@@ -185,6 +204,7 @@ static void test_tiny_models(void)
 int main(void)
 {
     test_every_key();
+    test_decoders();
     test_spoiled();
     test_every_byte_flipped();
     test_tiny_models();

@@ -1,8 +1,9 @@
 /* A session allocates nothing after its creation, comes back from pixels and features that are not finite, and fails
- * only the item they belong to. */
+ * only the item they belong to; with both decoders of captions. */
 #include "engine/model/session.h"
 
 #include "engine/base/mem.h"
+#include "engine/model/model_private.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -37,7 +38,6 @@ static bool make(void)
     size_t bytes = features_bytes(model_config(model));
     CHECK_INT(model_config(model)->vqa.answers, ANSWERS);
     CHECK_INT(session_create(&session, model, &limits), OK);
-    CHECK_INT(caption_state_create(&caption, model, 3, TOKENS), OK);
     CHECK(session_memory_bytes(session) > sizeof(pixels));
     features = malloc(bytes);
     other = malloc(bytes);
@@ -45,14 +45,13 @@ static bool make(void)
         features_init(features, model_config(model));
         features_init(other, model_config(model));
     }
-    return session && caption && features && other;
+    return session && features && other;
 }
 
 static void release(void)
 {
     free(features);
     free(other);
-    caption_state_destroy(caption);
     session_destroy(session);
     model_close(model);
 }
@@ -167,7 +166,7 @@ static void test_nothing(void)
     make_items(items, other);
     items[0].features = items[2].features = other;
     items[1].n_tokens = items[2].n_tokens = 0;
-    CHECK_INT(fusion_item_rows(model, &items[0]), 2);
+    CHECK_INT(fusion_item_rows(model, &items[0]), model->config.caption.decoder == MODEL_DECODER_MASK ? 2 : 1);
     CHECK_INT(fusion_item_rows(model, &items[1]), 2);
     session_fusion_step(session, items, 3, errors);
     for (int i = 0; i < 3; i++) {
@@ -190,15 +189,27 @@ static void test_no_memory(void)
     }
 }
 
+/* The weights are the same, only who predicts differs. */
+static void test_decoder(enum model_decoder decoder)
+{
+    struct tee_input in = make_input(96, 96);
+    model->config.caption.decoder = decoder;
+    CHECK_INT(session_regions(session, &in, features), OK);
+    CHECK_INT(caption_state_create(&caption, model, 3, TOKENS), OK);
+    test_steps();
+    test_bad_features();
+    test_nothing();
+    caption_state_destroy(caption);
+}
+
 int main(void)
 {
     srand(3);
     if (make()) {
         test_sizes();
         test_bad_pixels();
-        test_steps();
-        test_bad_features();
-        test_nothing();
+        test_decoder(MODEL_DECODER_MASK);
+        test_decoder(MODEL_DECODER_CAUSAL);
         test_no_memory();
     } else {
         CHECK(!"the model opens");
