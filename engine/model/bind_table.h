@@ -1,63 +1,11 @@
-/* bind_table - every tensor of a model: name, kind, shape, place. Read by bind.c alone.
- *
- * A linear entry stands for NAME.weight and NAME.bias; entries in a row with the same place are stacked into one GEMM.
- * Sizes are symbols, because those of a block change from block to block; D_1 ends no shape, D_END does. */
+/* bind_table - every tensor of a model: name, kind, shape, place. Read by bind.c alone; what an entry says is explained
+ * in bind_kinds.h. */
 #ifndef ENGINE_MODEL_BIND_TABLE_H
 #define ENGINE_MODEL_BIND_TABLE_H
 
-#include "engine/model/bind.h"
+#include "engine/model/bind_kinds.h"
 
 #include <stddef.h>
-
-enum bind_dim {
-    D_END, /* end of a shape */
-    D_1,
-    D_2,
-    D_3,
-    D_4,
-    D_STEM,
-    /* of the block, level or node at hand */
-    D_IN,
-    D_WIDE,
-    D_NARROW,
-    D_OUT,
-    D_KERNEL,
-    D_FUSE,
-    /* detector */
-    D_C,
-    D_A,  /* anchors of a cell */
-    D_A4, /* their deltas */
-    D_POOLED,
-    D_H,
-    D_K, /* classes with background */
-    /* fusion */
-    D_D,
-    D_F,
-    D_V,
-    D_POSITIONS,
-    D_REGION,
-    D_ANSWERS,
-    D_COUNT
-};
-
-enum bind_kind {
-    B_LINEAR,    /* struct gemm_weights from .weight, .bias; any type */
-    B_FC6,       /* the same with columns from (channel, row, column) to (row, column, channel) */
-    B_TIED,      /* struct gemm_weights from the word embeddings and a bias of this very name */
-    B_STEM,      /* struct bind_filter */
-    B_DEPTHWISE, /* struct bind_filter with .bias */
-    B_PLAIN,     /* struct bind_filter without */
-    B_NORM,      /* struct bind_norm */
-    B_ROWS,      /* struct bind_rows from .weight */
-    B_FUSE       /* float [3] of a struct bind_node */
-};
-
-struct bind_entry {
-    const char *name; /* below the prefix of its table */
-    enum bind_kind kind;
-    enum bind_dim shape[5]; /* of the weight */
-    size_t place;           /* offset in the struct of its table */
-};
 
 static const struct bind_entry bind_stem_table[] = {
     {"stem", B_STEM, {D_STEM, D_3, D_3, D_3}, offsetof(struct bind_tee, stem)},
