@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 #include "engine/model/bind_arrays.h"
 #include "engine/model/bind_table.h"
+#include "engine/model/boxes.h"
 
 #include <stdio.h>
 
@@ -12,13 +13,13 @@
 
 /* ---- the walk ---- */
 
-static void walk_backbone(struct binder *b, struct bind_tee *tee, const struct model_config *c)
+static void walk_blocks(struct binder *b, const char *where, struct bind_block *blocks, int n_blocks,
+                        const struct model_config *c)
 {
     char prefix[BIND_KINDS_MAX_NAME];
-    BIND_TABLE(b, "tee.backbone.", bind_stem_table, tee);
-    for (int i = 0; i < tee->n_blocks; i++) {
-        struct bind_block *block = &tee->blocks[i];
-        snprintf(prefix, sizeof(prefix), "tee.backbone.blocks.%d.", i);
+    for (int i = 0; i < n_blocks; i++) {
+        struct bind_block *block = &blocks[i];
+        snprintf(prefix, sizeof(prefix), "%s.blocks.%d.", where, i);
         b->dims[D_IN] = (size_t)block->inputs;
         b->dims[D_WIDE] = (size_t)block->wide;
         b->dims[D_NARROW] = (size_t)block->narrow;
@@ -32,6 +33,19 @@ static void walk_backbone(struct binder *b, struct bind_tee *tee, const struct m
         }
         BIND_TABLE(b, prefix, bind_block_table, block);
     }
+}
+
+static void walk_backbone(struct binder *b, struct bind_tee *tee, const struct model_config *c)
+{
+    BIND_TABLE(b, "tee.backbone.", bind_stem_table, tee);
+    walk_blocks(b, "tee.backbone", tee->blocks, tee->n_blocks, c);
+}
+
+static void walk_cells(struct binder *b, struct bind_cells *cells, const struct model_config *c)
+{
+    walk_blocks(b, "cells", cells->blocks, cells->n_blocks, c);
+    b->dims[D_IN] = (size_t)c->backbone.stages[c->backbone.n_stages - 1].channels;
+    BIND_TABLE(b, "cells.", bind_cells_table, cells);
 }
 
 static void walk_pyramid(struct binder *b, struct bind_tee *tee)
@@ -61,12 +75,18 @@ static void walk_pyramid(struct binder *b, struct bind_tee *tee)
     BIND_TABLE(b, "tee.", bind_detector_table, tee);
 }
 
-static void walk_fusion(struct binder *b, struct bind_fusion *fusion)
+static void walk_fusion(struct binder *b, struct bind_fusion *fusion, const struct model_config *c)
 {
     char prefix[BIND_KINDS_MAX_NAME];
     for (int i = 0; i < fusion->n_layers; i++) {
         snprintf(prefix, sizeof(prefix), "fusion.layers.%d.", i);
         BIND_TABLE(b, prefix, bind_layer_table, &fusion->layers[i]);
+    }
+    if (model_config_max_seen(c) > 0) {
+        BIND_TABLE(b, "", bind_fusion_regions_table, fusion);
+    }
+    if (c->context.channels > 0) {
+        BIND_TABLE(b, "", bind_fusion_cells_table, fusion);
     }
     BIND_TABLE(b, "", bind_fusion_table, fusion);
 }
@@ -76,7 +96,10 @@ static void walk(struct binder *b, const struct model_config *c)
     b->used = 0;
     walk_backbone(b, &b->out->tee, c);
     walk_pyramid(b, &b->out->tee);
-    walk_fusion(b, &b->out->fusion);
+    if (c->context.channels > 0) {
+        walk_cells(b, &b->out->cells, c);
+    }
+    walk_fusion(b, &b->out->fusion, c);
 }
 
 /* ---- open and close ---- */
@@ -98,7 +121,9 @@ static void set_dims(size_t *dims, const struct model_config *c)
     dims[D_F] = (size_t)c->fusion.ffn;
     dims[D_V] = (size_t)c->fusion.vocab;
     dims[D_POSITIONS] = (size_t)c->fusion.positions;
-    dims[D_REGION] = (size_t)c->roi.hidden + 6;
+    dims[D_REGION] = (size_t)c->roi.hidden + BOXES_GEOMETRY;
+    dims[D_CELL] = (size_t)c->context.channels;
+    dims[D_CELL_INPUT] = (size_t)c->context.channels + BOXES_GEOMETRY;
     dims[D_ANSWERS] = (size_t)c->vqa.answers;
 }
 

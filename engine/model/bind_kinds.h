@@ -41,7 +41,9 @@ enum bind_dim {
     D_F,
     D_V,
     D_POSITIONS,
-    D_REGION,
+    D_REGION, /* a region's vector with its geometry */
+    D_CELL,   /* channels of a cell */
+    D_CELL_INPUT,
     D_ANSWERS,
     D_COUNT
 };

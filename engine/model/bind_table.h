@@ -11,7 +11,7 @@ static const struct bind_entry bind_stem_table[] = {
     {"stem", B_STEM, {D_STEM, D_3, D_3, D_3}, offsetof(struct bind_tee, stem)},
 };
 
-/* tee.backbone.blocks.N. */
+/* tee.backbone.blocks.N., cells.blocks.N. */
 static const struct bind_entry bind_expand_table[] = {
     {"expand", B_LINEAR, {D_WIDE, D_IN, D_1, D_1}, offsetof(struct bind_block, expand)},
 };
@@ -46,6 +46,11 @@ static const struct bind_entry bind_detector_table[] = {
     {"roi.box", B_LINEAR, {D_4, D_H}, offsetof(struct bind_tee, predict)},
 };
 
+/* cells. */
+static const struct bind_entry bind_cells_table[] = {
+    {"head", B_LINEAR, {D_CELL, D_IN, D_1, D_1}, offsetof(struct bind_cells, head)},
+};
+
 /* fusion.layers.N. */
 static const struct bind_entry bind_layer_table[] = {
     {"attention.query", B_LINEAR, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
@@ -58,13 +63,19 @@ static const struct bind_entry bind_layer_table[] = {
     {"ffn.norm", B_NORM, {D_D}, offsetof(struct bind_layer, ffn_norm)},
 };
 
+static const struct bind_entry bind_fusion_regions_table[] = {
+    {"fusion.regions.project", B_LINEAR, {D_D, D_REGION}, offsetof(struct bind_fusion, regions)},
+    {"fusion.regions.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, regions_norm)},
+};
+static const struct bind_entry bind_fusion_cells_table[] = {
+    {"fusion.cells.project", B_LINEAR, {D_D, D_CELL_INPUT}, offsetof(struct bind_fusion, cells)},
+    {"fusion.cells.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, cells_norm)},
+};
 static const struct bind_entry bind_fusion_table[] = {
     {"fusion.embeddings.word", B_ROWS, {D_V, D_D}, offsetof(struct bind_fusion, word)},
     {"fusion.embeddings.position", B_ROWS, {D_POSITIONS, D_D}, offsetof(struct bind_fusion, position)},
     {"fusion.embeddings.segment", B_ROWS, {D_2, D_D}, offsetof(struct bind_fusion, segment)},
     {"fusion.embeddings.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, embeddings_norm)},
-    {"fusion.regions.project", B_LINEAR, {D_D, D_REGION}, offsetof(struct bind_fusion, regions)},
-    {"fusion.regions.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, regions_norm)},
     {"heads.caption.transform", B_LINEAR, {D_D, D_D}, offsetof(struct bind_fusion, caption_transform)},
     {"heads.caption.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, caption_norm)},
     {"heads.caption.bias", B_TIED, {D_V, D_D}, offsetof(struct bind_fusion, caption_words)},

@@ -3,9 +3,10 @@
  * A step feeds one row for each running hypothesis, its last token, and with the decoder "mask" a second one, [MASK] at
  * the next position. The last row of a hypothesis says the next word; the token's keys and values stay.
  *
- * For each layer there are keys and values of the context (tags and regions, the same for all beams, [n_context, D])
- * and of the text, one row for each position and beam: [position, beam, D]. Beams share their past: nothing is copied
- * when a beam is continued twice, instead slot[p][i] says which row of position p belongs to running hypothesis i.
+ * For each layer there are keys and values of the context (tags, regions and cells, the same for all beams, [n_context,
+ * D]) and of the text, one row for each position and beam: [position, beam, D]. Beams share their past: nothing is
+ * copied when a beam is continued twice, instead slot[p][i] says which row of position p belongs to running hypothesis
+ * i.
  *
  * Ownership: one block. Threads: one owner at a time. */
 #ifndef ENGINE_MODEL_CAPTION_STATE_H

@@ -25,6 +25,7 @@ struct field {
 
 struct section {
     const char *key; /* "": the root itself */
+    bool is_optional;
     int n_fields;
     const struct field *fields;
 };
@@ -79,6 +80,12 @@ static const struct field roi_fields[] = {
     {"min_regions", INT(roi.min_regions, 0, 1000)},
     {"max_regions", INT(roi.max_regions, 1, 1000)},
 };
+static const struct field context_fields[] = {
+    {"channels", INT(context.channels, 1, 8192)},
+    {"own_blocks", INT(context.own_blocks, 0, 1024)},
+    {"pool", INT(context.pool, 1, 64)},
+    {"regions", INT(context.regions, 0, 1000)},
+};
 static const struct field fusion_fields[] = {
     {"layers", INT(fusion.layers, 1, 96)},    {"hidden", INT(fusion.hidden, 1, 8192)},
     {"heads", INT(fusion.heads, 1, 128)},     {"ffn", INT(fusion.ffn, 1, 32768)},
@@ -104,12 +111,13 @@ static const struct field weights_fields[] = {
     {"sha256", STRING(weights.sha256)},
 };
 
-#define FIELDS(fields) sizeof(fields) / sizeof(fields[0]), fields
+#define FIELDS(fields)       false, sizeof(fields) / sizeof(fields[0]), fields
+#define MAYBE_FIELDS(fields) true, sizeof(fields) / sizeof(fields[0]), fields
 static const struct section sections[] = {
-    {"image", FIELDS(image_fields)},     {"backbone", FIELDS(backbone_fields)}, {"bifpn", FIELDS(bifpn_fields)},
-    {"rpn", FIELDS(rpn_fields)},         {"roi", FIELDS(roi_fields)},           {"fusion", FIELDS(fusion_fields)},
-    {"text", FIELDS(text_fields)},       {"caption", FIELDS(caption_fields)},   {"vqa", FIELDS(vqa_fields)},
-    {"weights", FIELDS(weights_fields)},
+    {"image", FIELDS(image_fields)},   {"backbone", FIELDS(backbone_fields)}, {"bifpn", FIELDS(bifpn_fields)},
+    {"rpn", FIELDS(rpn_fields)},       {"roi", FIELDS(roi_fields)},           {"context", MAYBE_FIELDS(context_fields)},
+    {"fusion", FIELDS(fusion_fields)}, {"text", FIELDS(text_fields)},         {"caption", FIELDS(caption_fields)},
+    {"vqa", FIELDS(vqa_fields)},       {"weights", FIELDS(weights_fields)},
 };
 enum { N_SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 
@@ -127,6 +135,42 @@ static struct full_key full_key(const char *fmt, ...)
     vsnprintf(full.text, sizeof(full.text), fmt, args);
     va_end(args);
     return full;
+}
+
+/* ---- what follows from it ---- */
+
+static int padded(int side, int divisor)
+{
+    return (side + divisor - 1) / divisor * divisor;
+}
+
+void model_config_max_input(const struct model_config *c, int *shorter, int *longer)
+{
+    *shorter = *longer = padded(c->image.size, c->image.divisor);
+    if (c->image.resize == MODEL_RESIZE_SHORT_SIDE) {
+        /* Rounding the short side of a narrow picture can push its long side a little over the limit. */
+        *longer = padded(c->image.max_size, c->image.divisor) + c->image.divisor;
+    }
+}
+
+int model_config_max_cells(const struct model_config *c)
+{
+    if (c->context.channels == 0) {
+        return 0;
+    }
+    int shorter, longer, side = MODEL_LAST_STRIDE * c->context.pool;
+    model_config_max_input(c, &shorter, &longer);
+    return ((shorter + side - 1) / side) * ((longer + side - 1) / side);
+}
+
+int model_config_max_seen(const struct model_config *c)
+{
+    return c->context.channels == 0 ? c->roi.max_regions : c->context.regions;
+}
+
+int model_config_max_context(const struct model_config *c)
+{
+    return c->text.tags_length + model_config_max_seen(c) + model_config_max_cells(c);
 }
 
 /* ---- reading ---- */
@@ -202,6 +246,9 @@ static enum err read_section(const struct jsonread *r, const struct section *s, 
 {
     const json_t *object = json_object_get(root, s->key);
     const char *known[MAX_KEYS];
+    if (!object && s->is_optional) {
+        return OK;
+    }
     for (int i = 0; i < s->n_fields; i++) {
         known[i] = s->fields[i].key;
     }
@@ -279,6 +326,21 @@ static enum err check_vision(const struct jsonread *r, const struct model_config
     return check_stages(r, c);
 }
 
+static enum err check_context(const struct jsonread *r, const struct model_config *c)
+{
+    int n_blocks = 0;
+    for (int i = 0; i < c->backbone.n_stages; i++) {
+        n_blocks += c->backbone.stages[i].repeats;
+    }
+    if (c->context.own_blocks > n_blocks) {
+        return fault(r, "context.own_blocks", "is more than backbone.stages has blocks");
+    }
+    if (c->context.regions > c->roi.max_regions) {
+        return fault(r, "context.regions", "is above roi.max_regions");
+    }
+    return OK;
+}
+
 static enum err check_text(const struct jsonread *r, const struct model_config *c)
 {
     if (c->fusion.hidden % c->fusion.heads != 0) {
@@ -318,6 +380,9 @@ enum err model_config_parse(struct model_config *out, const char *json, size_t n
     }
     if (!rc) {
         rc = check_vision(&r, out);
+    }
+    if (!rc) {
+        rc = check_context(&r, out);
     }
     if (!rc) {
         rc = check_text(&r, out);

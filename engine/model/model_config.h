@@ -50,6 +50,12 @@ struct model_config {
         int min_regions, max_regions;
     } roi;
     struct {
+        int channels;   /* of a cell; 0: no section "context", a model without cells */
+        int own_blocks; /* last blocks of the backbone that the cells have of their own */
+        int pool;       /* a cell is the mean of pool x pool places of the map */
+        int regions;    /* kept regions, best first, that the fusion sees beside them; without cells it sees all */
+    } context;
+    struct {
         int layers, hidden, heads, ffn, vocab, positions;
     } fusion;
     struct {
@@ -69,6 +75,18 @@ struct model_config {
         char sha256[65];
     } weights;
 };
+
+/* Pixels of the input along one side of a place of the backbone's last map. */
+enum { MODEL_LAST_STRIDE = 32 };
+
+/* The largest padded input: *longer >= *shorter. */
+void model_config_max_input(const struct model_config *c, int *shorter, int *longer);
+/* Cells that a picture may have; 0 without "context". */
+int model_config_max_cells(const struct model_config *c);
+/* Regions that the fusion sees, at most. */
+int model_config_max_seen(const struct model_config *c);
+/* Rows of an image in a fusion sequence, at most: tags, regions, cells. */
+int model_config_max_context(const struct model_config *c);
 
 /* Parses and validates; `path` is only for messages. */
 MUST_USE enum err model_config_parse(struct model_config *out, const char *json, size_t n, const char *path,
