@@ -144,6 +144,11 @@ static int padded(int side, int divisor)
     return (side + divisor - 1) / divisor * divisor;
 }
 
+const char *model_config_decoder_name(enum model_decoder decoder)
+{
+    return decoders[decoder];
+}
+
 void model_config_max_input(const struct model_config *c, int *shorter, int *longer)
 {
     *shorter = *longer = padded(c->image.size, c->image.divisor);

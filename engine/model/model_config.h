@@ -79,6 +79,7 @@ struct model_config {
 /* Pixels of the input along one side of a place of the backbone's last map. */
 enum { MODEL_LAST_STRIDE = 32 };
 
+const char *model_config_decoder_name(enum model_decoder decoder); /* as in config.json */
 /* The largest padded input: *longer >= *shorter. */
 void model_config_max_input(const struct model_config *c, int *shorter, int *longer);
 /* Cells that a picture may have; 0 without "context". */
