@@ -178,29 +178,41 @@ static struct roi_box box_of(const struct region *r)
     return (struct roi_box){r->box[0], r->box[1], r->box[2], r->box[3]};
 }
 
-/* Whether a cell belongs to a region: more than half of it lies inside, or the region's centre lies in the cell. */
-static bool is_covered(struct roi_box cell, struct roi_box region)
+static struct roi_box cell_box(const float *box)
 {
-    float x = (region.x0 + region.x1) / 2.0F, y = (region.y0 + region.y1) / 2.0F;
-    bool has_centre = x >= cell.x0 && x <= cell.x1 && y >= cell.y0 && y <= cell.y1;
-    return has_centre || boxes_inside(cell, region) > 0.5F;
+    return (struct roi_box){box[0], box[1], box[2], box[3]};
+}
+
+/* The cell of which the region covers the largest part; ties: the first. */
+static int most_covered(const float *boxes, int n, struct roi_box region)
+{
+    int best = 0;
+    float most = 0.0F;
+    for (int i = 0; i < n; i++) {
+        float part = boxes_inside(cell_box(boxes + 4 * i), region);
+        if (part > most) {
+            most = part;
+            best = i;
+        }
+    }
+    return best;
 }
 
 static void leave_out_cells(struct roi_box region, struct features *f)
 {
     struct features_context *x = features_context(f);
     float *boxes = features_cell_boxes(f), *cells = features_cells(f);
-    size_t dim = (size_t)x->dim, n = 0;
-    for (size_t i = 0; i < (size_t)x->n_cells; i++) {
-        const float *b = boxes + 4 * i;
-        if (is_covered((struct roi_box){b[0], b[1], b[2], b[3]}, region)) {
+    int most = most_covered(boxes, x->n_cells, region), n_left = 0;
+    size_t dim = (size_t)x->dim;
+    for (int i = 0; i < x->n_cells; i++) {
+        if (i == most || boxes_inside(cell_box(boxes + 4 * i), region) > 0.5F) {
             continue;
         }
-        memmove(boxes + 4 * n, b, 4 * sizeof(*b));
-        memmove(cells + n * dim, cells + i * dim, dim * sizeof(*cells));
-        n++;
+        memmove(boxes + 4 * n_left, boxes + 4 * i, 4 * sizeof(*boxes));
+        memmove(cells + (size_t)n_left * dim, cells + (size_t)i * dim, dim * sizeof(*cells));
+        n_left++;
     }
-    x->n_cells = (int)n;
+    x->n_cells = n_left;
 }
 
 void regions_leave_out(const struct model *m, const struct features *from, int index, struct features *out)

@@ -53,7 +53,7 @@ bool regions_select(struct regions *r, const struct kernels *k, const struct mod
 /* kept -> boxes in pixels of the upright image, vectors with geometry, labels, scores, tags. */
 void regions_write(const struct regions *r, const struct model *m, const struct tee_input *in, struct features *out);
 /* `from` without its region `index`, as if it had not been found; tags follow. No other region comes into sight for it,
- * and with it go the context cells of which more than half lies in its box and the one at its centre. */
+ * and with it go the context cells of which more than half lies in its box and the one of which most does. */
 void regions_leave_out(const struct model *m, const struct features *from, int index, struct features *out);
 
 #endif
