@@ -88,6 +88,12 @@ struct engine_stats {
     uint64_t batch_count[ENGINE_STAGE_COUNT][ENGINE_BATCH_BUCKETS];
     uint64_t cancelled[ENGINE_STAGE_COUNT];
     uint64_t fusion_rows, fusion_tokens;
+    /* what requests are made of, for those who weigh them */
+    uint64_t decoded_pixels;
+    uint64_t captions, caption_first_rows; /* begun, and the rows of their first steps */
+    uint64_t caption_steps, caption_rows;  /* later steps, a step of b beams counted b times, and their rows */
+    uint64_t caption_ends, caption_tokens; /* finished, and their steps */
+    uint64_t pairs, pair_rows;             /* questions and sentences done */
     uint64_t cache_hits, cache_misses, cache_coalesced, cache_evictions;
     size_t cache_bytes;
     int cache_entries;

@@ -2,7 +2,7 @@
  * may stand before it up to the first NUL when bit 6 is set. What is taken is within the limits and inside its memory.
  */
 #include "engine/base/mem.h"
-#include "server/input.h"
+#include "server/input/input.h"
 
 #include <math.h>
 #include <stdint.h>

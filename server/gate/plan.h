@@ -1,0 +1,58 @@
+/* plan - what the service's memory goes to: a pure function of the configuration, the engine and the limit.
+ *
+ * Fixed things come first: the process, thread stacks, the engine (weights, sessions, slots, jobs), SQLite's cache.
+ * What is left is shared between the budgets that the ledger enforces: bodies, parsing, decoding, results, answers,
+ * streams, collections, connections, the feature cache. A key of 0 (limits.body_memory_bytes,
+ * limits.decode_memory_bytes) means "as the memory allows"; cache.bytes is a ceiling. A budget that a key asks for in
+ * so many bytes is given or, when all do not fit, refused by a sentence that names the keys.
+ *
+ * The sum never passes the limit; RSS stays below it with the worst legal load (tests/e2e/test_memory.py).
+ *
+ * Threads: pure functions, no state. Errors: ERR_BAD_CONFIG. */
+#ifndef SERVER_GATE_PLAN_H
+#define SERVER_GATE_PLAN_H
+
+#include "config/config.h"
+#include "engine/base/buf.h"
+#include "engine/engine.h"
+#include "server/gate/ledger.h"
+
+/* X(field, what it is, key that changes it, fixed) */
+#define PLAN_LINES(X)                                                                                                  \
+    X(process, "the program and its libraries", "", true)                                                              \
+    X(threads, "stacks and arenas of threads", "engine.threads", true)                                                 \
+    X(engine, "weights, sessions, input slots, jobs, captions", "engine.threads, limits.requests", true)               \
+    X(sqlite, "cache of the collections' database", "collections.path", true)                                          \
+    X(spare, "what malloc wastes and measuring missed", "", true)                                                      \
+    X(bodies, "request bodies", "limits.body_memory_bytes", false)                                                     \
+    X(parsing, "JSON and base64 of bodies being read", "limits.body_bytes", false)                                     \
+    X(decoding, "pixels and decoder memory", "limits.decode_memory_bytes", false)                                      \
+    X(results, "features, items and scores of work under way", "limits.requests", false)                               \
+    X(answers, "answers until they are read", "limits.requests", false)                                                \
+    X(streams, "events of streams until they are read", "limits.requests", false)                                      \
+    X(collections, "rows of searches and puts", "collections.rerank", false)                                           \
+    X(connections, "sockets, headers, TLS", "server.max_connections", false)                                           \
+    X(cache, "region features by image", "cache.bytes", false)
+
+struct plan {
+    uint64_t limit; /* bytes the process may have */
+#define PLAN_FIELD(name, text, key, fixed) uint64_t name;
+    PLAN_LINES(PLAN_FIELD)
+#undef PLAN_FIELD
+    uint64_t total;  /* sum of all lines, <= limit */
+    uint64_t reload; /* what a second engine needs while a model is replaced: engine + its file */
+    bool is_tight;   /* some automatic budget is smaller than what the defaults would like */
+};
+
+/* Before engine_open: fills in what the engine must know of the plan (options->cache_bytes, decode_bytes) as ceilings.
+ * After it: info is the engine's, and engine_limit(e, plan.cache, plan.decoding) tells the engine what it really got.
+ * limit_bytes: limits.memory_bytes, or what cpu_memory says. */
+MUST_USE enum err plan_make(struct plan *out, const struct config *c, const struct engine_info *info,
+                            uint64_t limit_bytes, struct errbuf *e);
+void plan_ledger_limits(const struct plan *p, struct ledger_limits *out);
+/* Is there room for a second engine now? It may use what the budgets have left over. */
+MUST_USE enum err plan_check_reload(const struct plan *p, struct ledger *l, struct errbuf *e);
+/* A table for people: one line a budget, MB, what it is, the key. */
+void plan_print(const struct plan *p, struct buf *out);
+
+#endif
