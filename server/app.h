@@ -58,6 +58,8 @@ struct http_rates app_drain_rates(const struct config *c);
 
 /* The sweep runs no later than this. */
 void app_tick_by(struct app *a, uint64_t at_us);
+/* Tells the gate what the engine has measured. */
+void app_learn(struct app *a, uint64_t now_us);
 /* Some work came home or an answer is ready: lets everything that waits go on. */
 void app_pump(struct app *a);
 

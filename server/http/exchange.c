@@ -15,6 +15,8 @@
 #define EXCHANGE_HEADER_TEXT(symbol, name) name,
 static const char *const header_names[HEADER_COUNT] = {EXCHANGE_HEADERS(EXCHANGE_HEADER_TEXT)};
 
+#define MAX_TIMEOUT_MS UINT64_C(1000000000000)
+
 const char *exchange_header_name(enum exchange_header h)
 {
     return header_names[h];
@@ -269,7 +271,7 @@ bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **
         if (!sources[i].value) {
             continue;
         }
-        if (!exchange_parse_uint(sources[i].value, 1, (uint64_t)1 << 40, &ms)) {
+        if (!exchange_parse_uint(sources[i].value, 1, MAX_TIMEOUT_MS, &ms)) {
             *faulty = sources[i].name;
             return false;
         }

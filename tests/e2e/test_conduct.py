@@ -173,16 +173,17 @@ def heads(out):
 class Conduct(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
+        cls.server = Server("--log.requests_per_second=1000000")
 
     @classmethod
     def tearDownClass(cls):
         cls.server.__exit__(None, None, None)
 
-    def exchange(self, data, n_answers, wants_close):
-        """What came, and whether the connection was closed within a moment."""
+    def exchange(self, data, n_answers, wants_close, row=0):
+        """What came, and whether the connection was closed within a moment. Each row is another client: the log gives one
+        that makes only errors a share of its lines."""
         out = b""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=5) as s:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=5, source_address=(f"127.0.1.{row}", 0)) as s:
             with contextlib.suppress(ConnectionError):
                 s.sendall(data)
             s.settimeout(3 if wants_close else 0.15)
@@ -202,9 +203,9 @@ class Conduct(unittest.TestCase):
         return out, False
 
     def test_rows(self):
-        for name, data, statuses, then in ROWS:
+        for n, (name, data, statuses, then) in enumerate(ROWS):
             with self.subTest(row=name):
-                out, is_closed = self.exchange(data, len(statuses), then == "closed")
+                out, is_closed = self.exchange(data, len(statuses), then == "closed", n + 1)
                 answers = heads(out)
                 self.assertEqual([status for status, _, _ in answers], statuses, out[:500])
                 self.assertEqual(is_closed, then == "closed", out[:500])
