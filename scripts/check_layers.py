@@ -38,6 +38,7 @@ FORBIDDEN = [("engine/", ["engine/cli/*"])]
 LIBRARIES = [
     (["jpeglib.h", "jerror.h", "jmorecfg.h", "turbojpeg.h"], ["engine/image/jpeg.c", "engine/image/jpeg_write.c"]),
     (["png.h", "pngconf.h"], ["engine/image/png.c"]),
+    (["zlib.h"], ["engine/image/png.c", "engine/image/png_text.c"]),
     (["webp/*"], ["engine/image/webp.c"]),
     (["nettle/*"], ["engine/base/sha256.c", "engine/base/base64.c"]),
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libuv1-dev libjansson-dev
-    libjpeg62-turbo-dev libpng-dev libwebp-dev libopenblas-dev nettle-dev libsqlite3-dev
+    libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libopenblas-dev nettle-dev libsqlite3-dev
     ca-certificates curl)
 test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl)
 container_packages=(buildah crun curl mmdebstrap procps)

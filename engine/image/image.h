@@ -25,7 +25,9 @@ enum image_format { IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP };
     X(IMAGE_WARN_ICC, 3, "ICC profile ignored")                                                                        \
     X(IMAGE_WARN_ANIMATION, 4, "animation: first frame used")                                                          \
     X(IMAGE_WARN_TRUNCATED, 5, "truncated: the missing part is grey")                                                  \
-    X(IMAGE_WARN_DEPTH, 6, "16 bits a channel reduced to 8")
+    X(IMAGE_WARN_DEPTH, 6, "16 bits a channel reduced to 8")                                                           \
+    X(IMAGE_WARN_ROTATED_XMP, 7, "turned upright from its XMP orientation")                                            \
+    X(IMAGE_WARN_PAGES, 8, "several pictures: the first used")
 
 enum image_warning {
 #define IMAGE_WARNING_ENUM(symbol, bit, text) symbol = 1 << (bit),
@@ -37,8 +39,8 @@ enum { IMAGE_MAX_SIDE = 65535 }; /* pixels; longer pictures are too large whatev
 
 struct image_limits {
     uint64_t max_pixels;             /* 50 MP by default */
-    uint64_t max_progressive_pixels; /* 12 MP: a JPEG of several scans keeps all coefficients in memory */
-    bool tolerate_truncated;         /* a truncated JPEG decodes with a warning instead of ERR_CORRUPT_IMAGE */
+    uint64_t max_progressive_pixels; /* 26 MP: a JPEG of several scans keeps all coefficients in memory */
+    bool tolerate_truncated;         /* a JPEG of which a part is missing decodes with a warning */
 };
 extern const struct image_limits image_default_limits;
 
