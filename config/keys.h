@@ -42,17 +42,21 @@
     X(server, tls_key, TEXT, "", 0, 1023, NULL, START, \
       "PEM file of the certificate's private key.") \
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
-      "Open connections; more are closed at once.") \
+      "Open connections, at most a third of the descriptors the process may have; a newcomer takes the place of one that is idle or has stalled, else it is answered 503 and closed.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
-      "Open connections of one address; 0: as many as there are.") \
+      "Open connections of one address (IPv6: of one /64); 0: a quarter of server.max_connections, at least 64, once seven eighths of all are taken.") \
     X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
       "A connection without a request for so long is closed.") \
     X(server, upload_timeout_ms, INT, 30000, 100, 3600000, NULL, RELOAD, \
       "A request must have arrived whole within this time, else 408.") \
+    X(server, min_upload_rate, BYTES, 1024, 0, 1073741824, NULL, RELOAD, \
+      "Bytes a second that a body must average after its first 5 seconds, else 408; 0: no such limit.") \
     X(server, send_timeout_ms, INT, 30000, 1000, 3600000, NULL, START, \
       "A reader that takes nothing for so long is cut off.") \
+    X(server, min_send_rate, BYTES, 1024, 0, 1073741824, NULL, RELOAD, \
+      "Bytes a second that a reader must take after keeping an answer waiting for 5 seconds, else it is cut off; 0: no such limit.") \
     X(server, max_header_bytes, BYTES, 16384, 4096, 1048576, NULL, START, \
-      "Memory of one connection for request line and headers.") \
+      "Request line and headers of one request with their line ends, else 431.") \
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
@@ -124,7 +128,9 @@
     X(log, level, CHOICE, "info", 0, 0, "debug|info|warn|error|off", RELOAD, \
       "Least severe lines to log.") \
     X(log, format, CHOICE, "auto", 0, 0, "auto|json|text", START, \
-      "auto: text on a terminal, else JSON.")
+      "auto: text on a terminal, else JSON.") \
+    X(log, requests_per_second, INT, 1000, 0, 1000000, NULL, RELOAD, \
+      "Lines of requests in a second; the next line tells how many were left out; 0: all.")
 
 #define CONFIG_KEYS_drain(X) \
     X(drain, delay_ms, INT, 0, 0, 600000, NULL, RELOAD, \

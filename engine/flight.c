@@ -22,7 +22,7 @@ void flight_pool_release(struct flight_pool *p)
 }
 
 /* The most urgent of its members speaks for it. */
-static void look_at_members(struct flight *f)
+void flight_look(struct flight *f)
 {
     const struct job_private *j;
     f->due_us = UINT64_MAX;
@@ -67,7 +67,7 @@ void flight_join(struct flight *f, struct job_private *j)
     TAILQ_INSERT_TAIL(&f->members, j, member);
     j->flight = f;
     j->state = JOB_IN_FLIGHT;
-    look_at_members(f);
+    flight_look(f);
 }
 
 void flight_leave(struct flight *f, struct job_private *j)
@@ -76,7 +76,7 @@ void flight_leave(struct flight *f, struct job_private *j)
     TAILQ_REMOVE(&f->members, j, member);
     j->flight = NULL;
     j->state = JOB_HELD;
-    look_at_members(f);
+    flight_look(f);
 }
 
 void flight_end(struct flight_pool *p, struct flight *f)

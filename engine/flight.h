@@ -49,6 +49,8 @@ struct flight *flight_find(struct flight_pool *p, const struct image_id *id, boo
 void flight_join(struct flight *f, struct job_private *j);
 /* Not the leader of a busy flight. */
 void flight_leave(struct flight *f, struct job_private *j);
+/* The order of its members has changed: takes due time and priority from the most urgent. */
+void flight_look(struct flight *f);
 /* Back to the pool; no members, no slot. */
 void flight_end(struct flight_pool *p, struct flight *f);
 /* The first member with bytes; NULL when none has. */

@@ -3,10 +3,6 @@
 #include "engine/base/mem.h"
 #include "engine/figures.h"
 
-/* Clients are kept apart by twice what a job costs: a newcomer that meets a long line of another gets its jobs done in
- * turn with it, a little earlier rather than later. */
-enum { SPACING = 2 };
-
 static void cond_init(pthread_cond_t *c)
 {
     pthread_condattr_t attributes;
@@ -22,6 +18,7 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
                             .max_jobs = l->max_jobs,
                             .n_engine_threads = l->n_engine_threads,
                             .n_decode_threads = l->n_decode_threads,
+                            .reached_us = BATCHER_ORIGIN_US,
                             .cache = cache};
     TAILQ_INIT(&s->live);
     TAILQ_INIT(&s->prepare);
@@ -88,16 +85,22 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
     }
     const struct job_request *r = &j->job->request;
-    uint64_t client_line_us = 0;
+    uint64_t client_end_us = 0, least_us = UINT64_MAX;
     const struct job_private *other;
     TAILQ_FOREACH(other, &s->live, live)
     {
-        if (other->job->request.client == r->client && other->line_us > client_line_us) {
-            client_line_us = other->line_us;
+        least_us = other->line_us < least_us ? other->line_us : least_us;
+        if (other->job->request.client == r->client && other->end_us > client_end_us) {
+            client_end_us = other->end_us;
         }
     }
-    j->line_us = batcher_line_us(now_us, client_line_us, SPACING * figures_job_cost_us(s, r));
+    if (least_us != UINT64_MAX && least_us > s->reached_us) {
+        s->reached_us = least_us;
+    }
+    j->line_us = batcher_line_us(s->reached_us, client_end_us);
+    j->end_us = j->line_us + figures_job_cost_us(s, r);
     j->due_us = batcher_due_us(j->line_us, r->priority);
+    j->hurry_us = batcher_hurry_us(now_us, r->deadline_us);
     j->submitted_us = now_us;
     j->state = JOB_PREPARE_WAIT;
     TAILQ_INSERT_TAIL(&s->live, j, live);
@@ -212,6 +215,30 @@ static void drop(struct scheduler *s, struct job_private *j, enum err why, uint6
     }
 }
 
+static struct flight_list *list_of(struct scheduler *s, const struct flight *f)
+{
+    return f->stage == FLIGHT_DECODE ? &s->decode : &s->images;
+}
+
+/* To its new place in the queue that it stands in. */
+static void move_in_queue(struct scheduler *s, struct job_private *j)
+{
+    struct flight *f = j->flight;
+    if (j->state == JOB_PREPARE_WAIT) {
+        TAILQ_REMOVE(&s->prepare, j, queue);
+        insert_job(&s->prepare, j);
+    } else if (j->state == JOB_FUSION && j->n_taken < j->n_items) {
+        TAILQ_REMOVE(&s->fusion, j, queue);
+        insert_job(&s->fusion, j);
+    } else if (j->state == JOB_IN_FLIGHT && f->is_busy) {
+        flight_look(f);
+    } else if (j->state == JOB_IN_FLIGHT) {
+        TAILQ_REMOVE(list_of(s, f), f, link);
+        flight_look(f);
+        flight_insert(list_of(s, f), f);
+    }
+}
+
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
 {
     struct job_private *j, *next;
@@ -221,6 +248,10 @@ void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leav
             drop(s, j, ERR_CANCELLED, now_us, leaving);
         } else if (j->job->request.deadline_us > 0 && now_us >= j->job->request.deadline_us) {
             drop(s, j, ERR_DEADLINE, now_us, leaving);
+        } else if (now_us >= j->hurry_us) {
+            j->hurry_us = UINT64_MAX;
+            j->due_us = j->job->request.deadline_us;
+            move_in_queue(s, j);
         }
     }
 }
@@ -250,11 +281,6 @@ struct flight *scheduler_take_decode(struct scheduler *s)
     f->is_busy = true;
     s->n_decoding++;
     return f;
-}
-
-static struct flight_list *list_of(struct scheduler *s, const struct flight *f)
-{
-    return f->stage == FLIGHT_DECODE ? &s->decode : &s->images;
 }
 
 void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
@@ -332,7 +358,9 @@ void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
     TAILQ_REMOVE(&s->fusion, j, queue);
     j->n_taken += n;
     if (j->n_taken < j->n_items) {
-        j->due_us += (uint64_t)n * SPACING * figures_item_cost_us(s);
+        uint64_t done_us = (uint64_t)n * figures_item_cost_us(s);
+        j->line_us += done_us;
+        j->due_us += j->due_us >= BATCHER_ORIGIN_US ? done_us : 0; /* who hurries stays where he is */
         insert_job(&s->fusion, j);
     }
 }

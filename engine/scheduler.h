@@ -45,6 +45,7 @@ struct scheduler {
     /* jobs */
     struct job_list live; /* submitted, not on the way out */
     int n_live, n_leaving;
+    uint64_t reached_us;             /* the place in the line that work has reached: batcher.h */
     struct job_list prepare, fusion; /* fusion: with items that nobody took */
     struct flight_pool flights;
     struct flight_list decode, images;
@@ -71,7 +72,7 @@ void scheduler_release(struct scheduler *s); /* no jobs left; also fine on a zer
 
 /* ---- coming and going ---- */
 MUST_USE enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why);
-/* Takes all waiting jobs out that were cancelled or are too late. */
+/* Takes all waiting jobs out that were cancelled or are too late, and lets those hurry whose time gets short. */
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving);
 /* The job's work is over, with its failure or with success. It is in no queue and no flight. */
 void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving);

@@ -56,6 +56,12 @@ void image_decoder_destroy(struct image_decoder *d)
     }
 }
 
+void image_decoder_trim(struct image_decoder *d, size_t keep)
+{
+    scratch_trim(&d->pixels, keep);
+    scratch_trim(&d->work, keep);
+}
+
 enum err image_probe(const uint8_t *bytes, size_t n_bytes, const struct image_limits *limits, struct image_info *out,
                      struct errbuf *e)
 {

@@ -121,6 +121,13 @@ static void read_chunks(const uint8_t *bytes, size_t n, const struct header *h, 
     }
 }
 
+/* Pixels, and rows of the library and of ours. */
+static uint64_t bytes_to_decode(const struct header *h)
+{
+    enum { FIXED_BYTES = 128 << 10, ROW_BYTES_A_COLUMN = 112 };
+    return FIXED_BYTES + 3 * (uint64_t)h->width * h->height + ROW_BYTES_A_COLUMN * (uint64_t)h->width;
+}
+
 enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                    struct errbuf *e)
 {
@@ -139,6 +146,7 @@ enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *li
         return err_set(e, ERR_CORRUPT_IMAGE, "PNG: wrong checksum of its transparency (tRNS); send an undamaged copy");
     }
     info->progressive = false;
+    info->decode_bytes = bytes_to_decode(&h);
     info->warnings = f.warnings;
     upright_describe(info, f.exif ? f.exif : f.text.exif, f.text.xmp, h.width, h.height);
     return OK;

@@ -1,374 +1,349 @@
-/* Collections over HTTP: each request is a task of the archive thread, some with engine work before or after. */
+/* Collections over HTTP: each request is a task of the archive, some with a round of the engine before or after. */
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
 #include "server/api/api.h"
-#include "server/collections/archive.h"
-#include "server/gate/route.h"
-#include "server/work/predict.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 1000, WORDS_MAX = 16384 };
+enum { LIST_DEFAULT = 100, PUT_TRIES = 3 };
 
-struct task {
-    struct archive_task base;
-    struct app *app;
-    struct exchange *x; /* NULL: abandoned */
-    char name[COLLECTION_NAME_MAX + 2];
-    char key[COLLECTION_KEY_MAX + 2];
-    void (*reply)(struct task *t); /* answers x */
-    /* what it works on, and what comes out */
-    struct collection_image image;
-    struct buf words;
+/* w->state of every kind here. */
+struct visit {
+    struct archive_task *task; /* under way; NULL: none */
     int limit;
-    bool found, replaced;
-    struct collection_count count;
-    json_t *list;
+    char after[COLLECTION_KEY_MAX + 2];
+    /* a put */
+    struct buf words;
+    struct collection_image image; /* features are the visit's */
+    struct collection_model model; /* whose features they are */
+    int n_tries;
+    /* a search */
     struct collection_hits hits;
-    struct input input; /* of a search, until the predict takes it */
-    bool has_input;
+    const struct features **features;
 };
 
 /* ---- life ---- */
 
-static void task_destroy(struct task *t)
+void api_collection_release(struct work *w)
 {
-    json_decref(t->list);
-    buf_release(&t->words);
-    mem_free((void *)(uintptr_t)t->image.features);
-    collection_hits_release(&t->hits);
-    if (t->has_input) {
-        input_release(&t->input);
+    struct visit *v = w->state;
+    if (v) {
+        buf_release(&v->words);
+        mem_free((void *)(uintptr_t)v->image.features);
+        collection_hits_release(&v->hits);
+        mem_free(v->features);
+        mem_free(v);
+        w->state = NULL;
     }
-    mem_free(t);
 }
 
-static void abandon(struct exchange *x, const char *why)
+void api_collection_abandon(struct work *w)
 {
-    struct task *t = x->work;
-    (void)why;
-    t->x = NULL;
-    x->work = NULL;
-    x->on_abandon = NULL;
-}
-
-static void on_done(struct archive_task *base)
-{
-    struct task *t = (struct task *)base;
-    struct exchange *x = t->x;
-    if (x) {
-        x->work = NULL;
-        x->on_abandon = NULL;
-        if (t->base.err == ERR_IO) {
-            reply_error(x, FAULT_INTERNAL, NULL, "the collection could not be read or written");
-        } else if (t->base.err) {
-            reply_error(x, reply_fault(t->base.err), NULL, "%.400s", errbuf_text(&t->base.error, t->base.err));
-        } else {
-            t->reply(t);
-        }
-        if (x->status) {
-            http_ready(x);
-        }
+    const struct visit *v = w->state;
+    if (v && v->task) {
+        archive_cancel(api_of(w)->archive, v->task);
     }
-    task_destroy(t);
 }
 
 /* NULL when it has answered. */
-static struct task *task_create(struct app *a, struct exchange *x, void (*reply)(struct task *))
+static struct visit *make_visit(struct work *w)
 {
-    struct task *t;
-    if (!a->archive && a->config.collections.path[0]) {
-        reply_retry(x, FAULT_NOT_READY, 1000000, "the collections are opened when the model is loaded; see /startupz");
-        return NULL;
+    const struct api *a = api_of(w);
+    struct visit *v;
+    if (!a->archive && a->config->collections.path[0]) {
+        reply_retry(w->x, FAULT_NOT_READY, 1000000,
+                    "the collections are opened when the model is loaded; see /startupz");
+    } else if (!a->archive) {
+        reply_error(w->x, FAULT_NOT_FOUND, NULL, "this service keeps no collections; start it with collections.path");
+    } else if (mem_alloc(&v, sizeof(*v))) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+    } else {
+        buf_init(&v->words, COLLECTION_WORDS_MAX);
+        w->state = v;
+        return v;
     }
-    if (!a->archive) {
-        reply_error(x, FAULT_NOT_FOUND, NULL, "this service keeps no collections; start it with collections.path");
-        return NULL;
-    }
-    if (mem_alloc(&t, sizeof(*t))) {
-        reply_error(x, FAULT_INTERNAL, NULL, "out of memory");
-        return NULL;
-    }
-    *t = (struct task){.base = {.on_done = on_done}, .app = a, .x = x, .reply = reply};
-    buf_init(&t->words, WORDS_MAX);
-    return t;
+    work_finish(w);
+    return NULL;
 }
 
-static void task_begin(struct task *t, void (*work)(struct archive_task *, struct collections *))
+/* ---- tasks ---- */
+
+static struct collection_model model_of(const struct service *s)
 {
-    struct exchange *x = t->x;
-    t->base.work = work;
-    x->work = t;
-    x->on_abandon = abandon;
-    if (!archive_add(t->app->archive, &t->base)) {
-        abandon(x, "full");
-        task_destroy(t);
-        reply_retry(x, FAULT_OVERLOADED, 1000000, "too many calls to collections wait");
+    struct collection_model m = {.features_bytes = s ? s->info.features_bytes : 0};
+    snprintf(m.sha256, sizeof(m.sha256), "%s", s ? s->info.model_sha256 : "");
+    return m;
+}
+
+static void answer_error(struct work *w, enum err rc, const struct errbuf *e)
+{
+    if (rc == ERR_BUSY || rc == ERR_OVERLOADED || rc == ERR_UNAVAILABLE) {
+        reply_retry(w->x, reply_fault(rc), 1000000, "%.400s", errbuf_text(e, rc));
+    } else if (rc == ERR_IO) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "the collection could not be read or written");
+    } else {
+        reply_error(w->x, reply_fault(rc), NULL, "%.400s", errbuf_text(e, rc));
     }
+    work_finish(w);
 }
 
-static void take_name(struct task *t, const char *path)
+/* For archive_request.on_done: true if w still waits for it and it went well. */
+static bool is_welcome(struct archive_task *t)
 {
-    if (!route_segment(path, 1, t->name, sizeof(t->name))) {
-        t->name[0] = '\0'; /* too long: collections refuses it like every bad name */
+    struct work *w = t->user;
+    struct visit *v = w->state;
+    v->task = NULL;
+    w->n_out--;
+    if (work_settle(w) || !w->x) {
+        return false;
     }
+    if (t->err) {
+        answer_error(w, t->err, &t->error);
+        return false;
+    }
+    return true;
 }
 
-/* /collections/NAME/images/KEY: the key is all the rest. */
-static void take_key(struct task *t, const char *path)
+/* Name and key out of the path: /collections/NAME[/images/KEY], the key is all the rest. A name that is too long is
+ * left empty and refused like every bad name. */
+static void submit(struct work *w, struct archive_request *r, archive_on_done *on_done)
 {
-    const char *at = strstr(path + 1 + strlen("collections/"), "/images/");
-    snprintf(t->key, sizeof(t->key), "%s", at ? at + strlen("/images/") : "");
+    struct visit *v = w->state;
+    struct errbuf e;
+    char name[COLLECTION_NAME_MAX + 2] = "", key[COLLECTION_KEY_MAX + 2] = "";
+    if (!r->name.text) {
+        const char *images = strstr(w->path + strlen("/collections/"), "/images/");
+        if (!route_segment(w->path, 1, name, sizeof(name))) {
+            name[0] = '\0';
+        }
+        snprintf(key, sizeof(key), "%s", images ? images + strlen("/images/") : v->after);
+        r->name = collection_text(name);
+        r->key = collection_text(key);
+    }
+    r->client = w->caller.client;
+    r->deadline_us = w->deadline_us;
+    r->on_done = on_done;
+    r->user = w;
+    errbuf_clear(&e);
+    if (!work_charge(w, LEDGER_COLLECTIONS, archive_request_bytes(r))) {
+        work_finish(w);
+        return;
+    }
+    enum err rc = archive_submit(api_of(w)->archive, r, &v->task, &e);
+    if (rc) {
+        answer_error(w, rc, &e);
+        return;
+    }
+    w->n_out++;
 }
 
-static struct collection_text name_of(const struct task *t)
+static void answer_unknown(struct work *w)
 {
-    return collection_text(t->name);
-}
-
-static void reply_unknown(struct task *t)
-{
-    reply_error(t->x, FAULT_NOT_FOUND, "collection", "there is no collection of this name");
+    reply_error(w->x, FAULT_NOT_FOUND, "collection", "there is no collection of this name");
+    work_finish(w);
 }
 
 /* ---- GET /collections ---- */
 
-static void add_name(const char *name, const struct collection_count *count, void *user)
+static void on_names(struct archive_task *t)
 {
-    json_array_append_new(user, json_pack("{s:s, s:I, s:I}", "name", name, "images", (json_int_t)count->n_images,
-                                          "stale", (json_int_t)count->n_stale));
+    struct work *w = t->user;
+    if (!is_welcome(t)) {
+        return;
+    }
+    json_t *list = json_array();
+    for (int i = 0; i < t->n_names; i++) {
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "name", t->names[i].name, "images",
+                                              (json_int_t)t->names[i].count.n_images, "stale",
+                                              (json_int_t)t->names[i].count.n_stale));
+    }
+    work_answer(w, 200, json_pack("{s:o}", "collections", list));
 }
 
-static void names_work(struct archive_task *base, struct collections *cs)
+static void names_begin(struct work *w)
 {
-    struct task *t = (struct task *)base;
-    t->list = json_array();
-    t->base.err = collections_names(cs, add_name, t->list, &t->base.error);
-}
-
-static void names_reply(struct task *t)
-{
-    reply_json(t->x, 200, json_pack("{s:O}", "collections", t->list));
-}
-
-void api_collections_list(struct app *a, struct exchange *x)
-{
-    struct task *t = task_create(a, x, names_reply);
-    if (t) {
-        task_begin(t, names_work);
+    struct archive_request r = {.kind = ARCHIVE_NAMES, .model = model_of(services_current(w->desk->services))};
+    if (make_visit(w)) {
+        submit(w, &r, on_names);
     }
 }
 
 /* ---- GET /collections/{name} ---- */
 
-static void add_entry(const struct collection_entry *entry, void *user)
+static json_t *entry_object(const struct archive_entry *e)
 {
-    struct task *t = user;
     char id[SHA256_HEX];
-    sha256_hex(entry->id, id);
-    json_array_append_new(t->list,
-                          json_pack("{s:s%, s:s, s:i, s:i, s:b}", "key", entry->key.text, entry->key.n, "id", id,
-                                    "width", entry->width, "height", entry->height, "stale", entry->is_stale));
+    sha256_hex(e->id, id);
+    return json_pack("{s:s%, s:s, s:i, s:i, s:b}", "key", e->key, e->n_key, "id", id, "width", e->width, "height",
+                     e->height, "stale", e->is_stale);
 }
 
-static void list_work(struct archive_task *base, struct collections *cs)
+static void on_list(struct archive_task *t)
 {
-    struct task *t = (struct task *)base;
-    t->list = json_array();
-    t->base.err = collections_count(cs, name_of(t), &t->count, &t->base.error);
-    if (!t->base.err && t->count.found) {
-        t->base.err = collections_list(cs, name_of(t), collection_text(t->key), t->limit, add_entry, t, &t->found,
-                                       &t->base.error);
+    struct work *w = t->user;
+    if (!is_welcome(t)) {
+        return;
     }
-}
-
-static void list_reply(struct task *t)
-{
     if (!t->count.found) {
-        reply_unknown(t);
+        answer_unknown(w);
         return;
     }
-    size_t n = json_array_size(t->list);
-    json_t *last =
-        n == (size_t)t->limit ? json_incref(json_object_get(json_array_get(t->list, n - 1), "key")) : json_null();
-    reply_json(t->x, 200,
-               json_pack("{s:s, s:I, s:I, s:O, s:o}", "name", t->name, "size", (json_int_t)t->count.n_images, "stale",
-                         (json_int_t)t->count.n_stale, "images", t->list, "next", last));
+    json_t *list = json_array();
+    for (int i = 0; i < t->n_entries; i++) {
+        json_array_append_new(list, entry_object(&t->entries[i]));
+    }
+    const struct archive_entry *last = t->n_entries > 0 ? &t->entries[t->n_entries - 1] : NULL;
+    bool is_more = last && t->n_entries == ((struct visit *)w->state)->limit;
+    json_t *next = is_more ? json_stringn(last->key, last->n_key) : json_null();
+    work_answer(w, 200,
+                json_pack("{s:s, s:I, s:I, s:o, s:o}", "name", t->name, "size", (json_int_t)t->count.n_images, "stale",
+                          (json_int_t)t->count.n_stale, "images", list, "next", next));
 }
 
-void api_collection_show(struct app *a, struct exchange *x)
+static void list_begin(struct work *w)
 {
-    const char *after = exchange_query(x, "after"), *limit = exchange_query(x, "limit");
+    const char *after = exchange_query(w->x, "after"), *limit = exchange_query(w->x, "limit");
     uint64_t n = LIST_DEFAULT;
-    if (limit && !exchange_parse_uint(limit, 1, LIST_MAX, &n)) {
-        reply_error(x, FAULT_BAD_REQUEST, "limit", "limit must be a whole number from 1 to %d", LIST_MAX);
+    if (limit && !exchange_parse_uint(limit, 1, ARCHIVE_LIST_MAX, &n)) {
+        reply_error(w->x, FAULT_BAD_REQUEST, "limit", "limit must be a whole number from 1 to %d", ARCHIVE_LIST_MAX);
+        work_finish(w);
         return;
     }
-    struct task *t = task_create(a, x, list_reply);
-    if (t) {
-        take_name(t, x->path);
-        snprintf(t->key, sizeof(t->key), "%s", after ? after : "");
-        t->limit = (int)n;
-        task_begin(t, list_work);
+    struct visit *v = make_visit(w);
+    if (v) {
+        struct archive_request r = {
+            .kind = ARCHIVE_LIST, .model = model_of(services_current(w->desk->services)), .limit = (int)n};
+        snprintf(v->after, sizeof(v->after), "%s", after ? after : "");
+        v->limit = (int)n;
+        submit(w, &r, on_list);
     }
 }
 
 /* ---- DELETE ---- */
 
-static void drop_work(struct archive_task *base, struct collections *cs)
+static void on_removed(struct archive_task *t)
 {
-    struct task *t = (struct task *)base;
-    t->base.err = collections_drop(cs, name_of(t), &t->found, &t->base.error);
-}
-
-static void remove_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    t->base.err = collections_remove(cs, name_of(t), collection_text(t->key), &t->found, &t->base.error);
-}
-
-static void removed_reply(struct task *t)
-{
+    struct work *w = t->user;
+    if (!is_welcome(t)) {
+        return;
+    }
     if (!t->found) {
-        reply_error(t->x, FAULT_NOT_FOUND, NULL, "there is nothing of this name");
+        reply_error(w->x, FAULT_NOT_FOUND, NULL, "there is nothing of this name");
+        work_finish(w);
     } else {
-        reply_json(t->x, 200, json_pack("{s:b}", "removed", 1));
+        work_answer(w, 200, json_pack("{s:b}", "removed", 1));
     }
 }
 
-void api_collection_drop(struct app *a, struct exchange *x)
+static void drop_begin(struct work *w)
 {
-    struct task *t = task_create(a, x, removed_reply);
-    if (t) {
-        take_name(t, x->path);
-        task_begin(t, drop_work);
+    struct archive_request r = {.kind = ARCHIVE_DROP};
+    if (make_visit(w)) {
+        submit(w, &r, on_removed);
     }
 }
 
-void api_collection_remove(struct app *a, struct exchange *x)
+static void remove_begin(struct work *w)
 {
-    struct task *t = task_create(a, x, removed_reply);
-    if (t) {
-        take_name(t, x->path);
-        take_key(t, x->path);
-        task_begin(t, remove_work);
+    struct archive_request r = {.kind = ARCHIVE_REMOVE};
+    if (make_visit(w)) {
+        submit(w, &r, on_removed);
     }
 }
 
 /* ---- PUT /collections/{name}/images/{key} ---- */
 
-static void put_work(struct archive_task *base, struct collections *cs)
+static void on_put(struct archive_task *t)
 {
-    struct task *t = (struct task *)base;
-    t->image.words = (struct collection_text){t->words.bytes ? t->words.bytes : "", t->words.n};
-    t->base.err = collections_put(cs, name_of(t), collection_text(t->key), &t->image,
-                                  (uint64_t)t->app->config.collections.max_images, &t->replaced, &t->base.error);
-}
-
-static void put_reply(struct task *t)
-{
+    struct work *w = t->user;
     char id[SHA256_HEX];
+    if (!is_welcome(t)) {
+        return;
+    }
     sha256_hex(t->image.id, id);
-    reply_json(t->x, t->replaced ? 200 : 201,
-               json_pack("{s:s, s:s, s:b, s:{s:s, s:i, s:i}}", "collection", t->name, "key", t->key, "replaced",
-                         t->replaced, "image", "id", id, "width", t->image.width, "height", t->image.height));
+    work_answer(w, t->replaced ? 200 : 201,
+                json_pack("{s:s, s:s, s:b, s:{s:s, s:i, s:i}}", "collection", t->name, "key", t->key, "replaced",
+                          t->replaced, "image", "id", id, "width", t->image.width, "height", t->image.height));
 }
 
 /* What the first pass of a search will find it by: its caption and the labels of its regions. */
-static json_t *put_item(struct predict *p, const struct job *job, int index)
+static json_t *put_item(struct work *w, const struct job *job, int index)
 {
-    struct task *t = p->user;
+    struct visit *v = w->state;
     const struct job_result *r = &job->result;
-    void *features;
+    void *features = (void *)(uintptr_t)v->image.features;
     (void)index;
-    if (mem_alloc(&features, p->service->info.features_bytes)) {
+    mem_free(features);
+    v->image.features = NULL;
+    v->model = model_of(w->service);
+    if (mem_alloc(&features, v->model.features_bytes)) {
         return NULL;
     }
-    memcpy(features, r->features, p->service->info.features_bytes);
-    t->image.features = features;
-    t->image.features_bytes = p->service->info.features_bytes;
-    t->image.width = r->width;
-    t->image.height = r->height;
-    memcpy(t->image.id, r->id.bytes, sizeof(t->image.id));
-    exchange_mask_id(p->x, t->image.id);
+    memcpy(features, r->features, v->model.features_bytes);
+    v->image = (struct collection_image){
+        .width = r->width, .height = r->height, .features = features, .features_bytes = v->model.features_bytes};
+    memcpy(v->image.id, r->id.bytes, sizeof(v->image.id));
+    caller_mask_id(&w->caller, v->image.id);
+    buf_reset(&v->words);
     for (int i = 0; i < r->n_captions; i++) {
-        buf_printf(&t->words, "%s\n", r->captions[i].text);
+        buf_printf(&v->words, "%s\n", r->captions[i].text);
     }
     for (int i = 0; i < r->n_regions; i++) {
-        buf_printf(&t->words, "%s\n", r->regions[i].label);
+        buf_printf(&v->words, "%s\n", r->regions[i].label);
     }
-    return json_null();
+    return v->words.err ? NULL : json_null();
 }
 
-static void put_finish(struct predict *p)
+static void put_done(struct work *w);
+
+static void put_round(struct work *w)
 {
-    struct task *t = p->user;
-    p->user = NULL;
-    if (!t->image.features || t->words.err) {
-        reply_error(p->x, FAULT_INTERNAL, NULL, "out of memory");
-        task_destroy(t);
-        return;
-    }
-    task_begin(t, put_work);
+    ((struct visit *)w->state)->n_tries++;
+    work_round_begin(w, JOB_CAPTION, 1, put_item, put_done);
 }
 
-static void put_release(struct predict *p)
+/* A model that was replaced meanwhile has made features that no search would use: the picture is read again. */
+static void put_done(struct work *w)
 {
-    if (p->user) {
-        task_destroy(p->user);
+    struct visit *v = w->state;
+    enum fault f = work_round_fault(w);
+    if (f != FAULT_COUNT) {
+        w->x->error_code = reply_fault_code(f);
+        reply_json(w->x, reply_fault_status(w->x, f), json_incref(w->round.items[0]));
+        work_finish(w);
+        return;
     }
+    struct collection_model now = model_of(services_current(w->desk->services));
+    if (!collection_model_equal(&v->model, &now) && v->n_tries < PUT_TRIES) {
+        work_take_current_service(w);
+        put_round(w);
+        return;
+    }
+    v->image.words = (struct collection_text){v->words.bytes ? v->words.bytes : "", v->words.n};
+    struct archive_request r = {.kind = ARCHIVE_PUT,
+                                .model = v->model,
+                                .image = &v->image,
+                                .max_images = (uint64_t)w->desk->config->collections.max_images};
+    submit(w, &r, on_put);
 }
 
-void api_collection_put(struct app *a, struct exchange *x)
+static void put_begin(struct work *w)
 {
-    struct input in;
-    struct input_fault fault;
-    struct task *t = task_create(a, x, put_reply);
-    if (!t) {
-        return;
+    if (make_visit(w)) {
+        put_round(w);
     }
-    take_name(t, x->path);
-    take_key(t, x->path);
-    if (!input_take(&in, INPUT_STORE, x, &a->config, &fault)) {
-        reply_error(x, fault.fault, fault.param[0] ? fault.param : NULL, "%s", fault.text.text);
-        input_release(&in);
-        task_destroy(t);
-        return;
-    }
-    exchange_take_timeout(x, in.timeout_ms);
-    struct predict *p = predict_create(a, x, &in, JOB_CAPTION, 1);
-    if (!p) {
-        task_destroy(t);
-        return;
-    }
-    p->user = t;
-    p->item = put_item;
-    p->finish = put_finish;
-    p->release = put_release;
-    predict_begin(p);
 }
 
 /* ---- POST /retrieve with a collection ---- */
 
-static void search_work(struct archive_task *base, struct collections *cs)
-{
-    struct task *t = (struct task *)base;
-    struct collection_text query = {t->input.texts[0], t->input.text_bytes[0]};
-    t->base.err = collections_candidates(cs, name_of(t), query, t->limit, &t->hits, &t->base.error);
-}
-
-struct found {
-    struct collection_hits hits;
-};
-
 static int by_score(const void *left, const void *right, void *user)
 {
-    const struct predict *p = user;
+    const struct work *w = user;
     int a = *(const int *)left, b = *(const int *)right;
-    if (p->scores[a] != p->scores[b]) {
-        return p->scores[a] < p->scores[b] ? 1 : -1;
+    if (w->round.scores[a] != w->round.scores[b]) {
+        return w->round.scores[a] < w->round.scores[b] ? 1 : -1;
     }
     return a - b; /* the first pass's order */
 }
@@ -381,100 +356,126 @@ static json_t *hit_object(const struct collection_hit *h, float score)
                      "relevance_score", (double)score, "image", "id", id, "width", h->width, "height", h->height);
 }
 
-static void search_finish(struct predict *p)
+static void answer_search(struct work *w, json_t *results, int n_reranked)
 {
-    struct found *f = p->user;
+    const struct collection_hits *h = &((struct visit *)w->state)->hits;
+    work_answer(w, 200,
+                json_pack("{s:o, s:I, s:i, s:I, s:{s:i, s:i}, s:o}", "results", results, "scanned",
+                          (json_int_t)h->n_images, "reranked", n_reranked, "stale", (json_int_t)h->n_stale,
+                          "candidates", "by_words", h->n_by_words, "by_sample", h->n_by_sample, "model",
+                          api_result_model(w->service)));
+}
+
+static void search_done(struct work *w)
+{
+    const struct visit *v = w->state;
     int *order, n = 0;
-    if (mem_array(&order, (size_t)p->n_items, sizeof(*order))) {
-        reply_error(p->x, FAULT_INTERNAL, NULL, "out of memory");
+    enum fault f = work_round_fault(w);
+    if (f == FAULT_DEADLINE) {
+        reply_error(w->x, f, NULL, "the deadline passed before all candidates were scored");
+        work_finish(w);
         return;
     }
-    for (int i = 0; i < p->n_items; i++) {
-        if (!p->has_failed[i]) {
+    if (mem_array(&order, (size_t)w->round.n_items, sizeof(*order))) {
+        work_answer(w, 200, NULL);
+        return;
+    }
+    for (int i = 0; i < w->round.n_items; i++) {
+        if (w->round.faults[i] == FAULT_COUNT) {
             order[n++] = i;
         }
     }
-    qsort_r(order, (size_t)n, sizeof(*order), by_score, p);
+    qsort_r(order, (size_t)n, sizeof(*order), by_score, w);
     json_t *results = json_array();
-    for (int i = 0; i < n && (!p->input.top_k || i < p->input.top_k); i++) {
-        json_array_append_new(results, hit_object(&f->hits.hits[order[i]], p->scores[order[i]]));
+    for (int i = 0; i < n && (!w->input.top_k || i < w->input.top_k); i++) {
+        json_array_append_new(results, hit_object(&v->hits.hits[order[i]], w->round.scores[order[i]]));
     }
     mem_free(order);
-    reply_json(p->x, 200,
-               json_pack("{s:o, s:I, s:i, s:I, s:o}", "results", results, "scanned", (json_int_t)f->hits.n_scanned,
-                         "reranked", n, "stale", (json_int_t)f->hits.n_stale, "model", api_result_model(p->service)));
+    answer_search(w, results, n);
 }
 
-static void search_release(struct predict *p)
+/* The candidates are there: the engine scores them, the one whose model they belong to. */
+static void on_candidates(struct archive_task *t)
 {
-    struct found *f = p->user;
-    if (f) {
-        collection_hits_release(&f->hits);
-        mem_free(f);
+    struct work *w = t->user;
+    struct visit *v = w->state;
+    if (!is_welcome(t)) {
+        return;
+    }
+    v->hits = t->hits;
+    t->hits = (struct collection_hits){.n = 0};
+    if (!v->hits.found) {
+        answer_unknown(w);
+    } else if (v->hits.n == 0) {
+        answer_search(w, json_array(), 0);
+    } else if (mem_array(&v->features, (size_t)v->hits.n, sizeof(*v->features))) {
+        work_answer(w, 200, NULL);
+    } else {
+        for (int i = 0; i < v->hits.n; i++) {
+            v->features[i] = v->hits.hits[i].features;
+        }
+        work_round_features(w, JOB_RETRIEVE, v->hits.n, v->features, NULL, search_done);
     }
 }
 
-static void reply_nothing(struct task *t)
+void api_collection_search(struct work *w)
 {
-    reply_json(t->x, 200,
-               json_pack("{s:[], s:I, s:i, s:I, s:o}", "results", "scanned", (json_int_t)t->hits.n_scanned, "reranked",
-                         0, "stale", (json_int_t)t->hits.n_stale, "model", api_result_model(t->app->service)));
+    struct archive_request r = {
+        .kind = ARCHIVE_SEARCH,
+        .model = model_of(w->service),
+        .name = collection_text(w->input.collection),
+        .query = {w->input.texts[0], w->input.text_bytes[0]},
+        .limit = (int)w->desk->config->collections.rerank,
+    };
+    if (make_visit(w)) {
+        submit(w, &r, on_candidates);
+    }
 }
 
-static bool take_features(struct predict *p, struct found *f)
+/* ---- the handlers ---- */
+
+#define COLLECTION_KIND(input_, begin_)                                                                                \
+    {                                                                                                                  \
+        .input = (input_), .task = JOB_CAPTION, .begin = (begin_), .abandon = api_collection_abandon,                  \
+        .release = api_collection_release                                                                              \
+    }
+static const struct work_kind names_kind = COLLECTION_KIND(0, names_begin);
+static const struct work_kind list_kind = COLLECTION_KIND(0, list_begin);
+static const struct work_kind drop_kind = COLLECTION_KIND(0, drop_begin);
+static const struct work_kind remove_kind = COLLECTION_KIND(0, remove_begin);
+static const struct work_kind put_kind = COLLECTION_KIND(INPUT_STORE, put_begin);
+
+/* Requests to the archive alone come without a place at the gate, so their work begins here. */
+static void run_plain(struct api *a, struct exchange *x, const struct work_kind *kind)
 {
-    if (mem_array(&p->features, (size_t)f->hits.n, sizeof(*p->features))) {
-        return false;
+    struct work *w = work_create(&a->desk, x);
+    if (w) {
+        work_run_plain(w, kind);
     }
-    for (int i = 0; i < f->hits.n; i++) {
-        p->features[i] = f->hits.hits[i].features;
-    }
-    return true;
 }
 
-/* The candidates are there: the engine scores them. */
-static void search_reply(struct task *t)
+void api_collections_list(struct api *a, struct exchange *x)
 {
-    struct found *f = NULL;
-    struct exchange *x = t->x;
-    if (!t->hits.found) {
-        reply_unknown(t);
-        return;
-    }
-    if (t->hits.n == 0) {
-        reply_nothing(t);
-        return;
-    }
-    struct predict *p = predict_create(t->app, x, &t->input, JOB_RETRIEVE, t->hits.n);
-    t->has_input = false;
-    if (!p) {
-        return;
-    }
-    p->finish = search_finish;
-    p->release = search_release;
-    if (!mem_alloc(&f, sizeof(*f))) {
-        *f = (struct found){.hits = t->hits};
-        t->hits = (struct collection_hits){.n = 0};
-    }
-    p->user = f;
-    if (!f || !take_features(p, f)) {
-        predict_destroy(p);
-        reply_error(x, FAULT_INTERNAL, NULL, "out of memory");
-        return;
-    }
-    predict_begin(p);
+    run_plain(a, x, &names_kind);
 }
 
-void api_collection_search(struct app *a, struct exchange *x, struct input *in)
+void api_collection_show(struct api *a, struct exchange *x)
 {
-    struct task *t = task_create(a, x, search_reply);
-    if (!t) {
-        input_release(in);
-        return;
-    }
-    snprintf(t->name, sizeof(t->name), "%s", in->collection);
-    t->limit = (int)a->config.collections.rerank;
-    t->input = *in;
-    t->has_input = true;
-    task_begin(t, search_work);
+    run_plain(a, x, &list_kind);
+}
+
+void api_collection_drop(struct api *a, struct exchange *x)
+{
+    run_plain(a, x, &drop_kind);
+}
+
+void api_collection_remove(struct api *a, struct exchange *x)
+{
+    run_plain(a, x, &remove_kind);
+}
+
+void api_collection_put(struct api *a, struct exchange *x)
+{
+    (void)a;
+    work_run(x->work, &put_kind);
 }

@@ -1,119 +1,135 @@
-#include "server/api/api.h"
-
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
+#include "server/api/api.h"
 #include "server/api/occlusion.h"
-#include "server/gate/route.h"
 #include "server/http/stream.h"
-#include "server/work/predict.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { STREAM_MAX = 1 << 20 };
 
-/* ---- headers of every answer ---- */
+/* ---- how answers end ---- */
 
-static void add_headers(struct predict *p)
+static void add_headers(struct work *w)
 {
-    struct exchange *x = p->x;
-    if (x->cache) {
-        exchange_out(x, "X-Cache", "%s", x->cache);
+    if (w->timings.cache) {
+        exchange_out(w->x, "X-Cache", "%s", w->timings.cache);
     }
-    x->n_texts = p->input.n_texts;
 }
 
-static void answer(struct predict *p, json_t *object)
+/* A request with one picture fails as a whole; one with several only when a part of it came too late. */
+static bool answer_fault(struct work *w)
 {
-    add_headers(p);
-    if (p->input.occlusion && object) {
-        occlusion_begin(p, object, p->items[0]);
+    const struct work_round *r = &w->round;
+    enum fault f = work_round_fault(w);
+    if (f == FAULT_COUNT) {
+        return false;
+    }
+    for (int i = 0; i < r->n_items; i++) {
+        f = r->faults[i] == FAULT_DEADLINE ? FAULT_DEADLINE : f;
+    }
+    if (f == FAULT_DEADLINE && r->n_items > 1) {
+        reply_error(w->x, f, NULL, "the deadline passed before all %d images were done", r->n_items);
+    } else if (r->n_items > 1) {
+        return false;
     } else {
-        reply_json(p->x, 200, object);
+        if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
+            exchange_out(w->x, "Retry-After", "1");
+        }
+        w->x->error_code = reply_fault_code(f);
+        reply_json(w->x, reply_fault_status(w->x, f), json_incref(r->items[0]));
+    }
+    work_finish(w);
+    return true;
+}
+
+static void answer(struct work *w, json_t *object)
+{
+    add_headers(w);
+    if (w->input.occlusion && object) {
+        occlusion_begin(w, object, w->round.items[0]);
+    } else {
+        work_answer(w, 200, object);
     }
 }
 
-/* ---- caption and vqa ---- */
+/* ---- caption, vqa and check ---- */
 
 /* One image sent alone is the answer; a list gives results[]. */
-static void finish_items(struct predict *p)
+static void items_done(struct work *w)
 {
     json_t *object;
-    if (p->n_items == 1 && !p->input.has_image_list) {
-        object = json_incref(p->items[0]);
+    if (answer_fault(w)) {
+        return;
+    }
+    if (w->round.n_items == 1 && !w->input.has_image_list) {
+        object = json_incref(w->round.items[0]);
     } else {
         json_t *list = json_array();
-        for (int i = 0; i < p->n_items; i++) {
-            json_array_append(list, p->items[i]);
+        for (int i = 0; i < w->round.n_items; i++) {
+            json_array_append(list, w->round.items[i]);
         }
         object = json_pack("{s:o}", "results", list);
     }
     if (object) {
-        json_object_set_new(object, "model", api_result_model(p->service));
+        json_object_set_new(object, "model", api_result_model(w->service));
     }
-    answer(p, object);
+    answer(w, object);
 }
 
-/* The last event of a stream: the whole answer, or the error. */
-static void finish_stream(struct predict *p)
+/* ---- streams ---- */
+
+/* The last event: the whole answer, or the error. */
+static void stream_done(struct work *w)
 {
-    struct exchange *x = p->x;
+    struct exchange *x = w->x;
     struct buf b;
-    bool has_failed = p->has_failed[0];
+    json_t *item = w->round.items[0];
+    bool has_failed = work_round_fault(w) != FAULT_COUNT;
     if (x->status == 0 && has_failed) { /* nothing was sent yet: an ordinary error */
-        const json_t *code = json_object_get(json_object_get(p->items[0], "error"), "code");
-        for (int f = 0; f < FAULT_COUNT; f++) {
-            if (json_is_string(code) && strcmp(reply_fault_code((enum fault)f), json_string_value(code)) == 0) {
-                reply_json(x, reply_fault_status((enum fault)f), json_incref(p->items[0]));
-                return;
-            }
-        }
-        reply_error(x, FAULT_INTERNAL, NULL, "internal error");
+        answer_fault(w);
         return;
     }
     buf_init(&b, (size_t)1 << 20);
     buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
-    if (p->items[0]) {
-        json_object_set_new(p->items[0], "model", api_result_model(p->service));
-        reply_dump(p->items[0], &b);
+    if (item) {
+        json_object_set_new(item, "model", api_result_model(w->service));
+        reply_dump(item, &b);
     }
     buf_text(&b, "\n\n");
     if (!b.err) {
-        stream_add(p->stream, b.bytes, b.n);
+        stream_add(w->stream, b.bytes, b.n);
     }
-    stream_end(p->stream);
+    stream_end(w->stream);
     buf_release(&b);
     if (x->status == 0) {
-        add_headers(p);
+        add_headers(w);
         x->is_streaming = true;
         exchange_answer(x, 200, "text/event-stream");
     }
+    work_finish(w);
 }
 
-static bool wants_stream(const struct exchange *x, const struct input *in)
+static bool begin_stream(struct work *w)
 {
-    const char *accept = x->headers[HEADER_ACCEPT];
-    return in->stream || (in->route == INPUT_CAPTION && accept && strncasecmp(accept, "text/event-stream", 17) == 0);
-}
-
-static bool begin_stream(struct predict *p)
-{
-    if (p->input.num_beams > 1 || p->input.num_captions > 1 || p->n_items > 1 || p->input.occlusion) {
-        reply_error(p->x, FAULT_BAD_REQUEST, "stream",
+    const struct input *in = &w->input;
+    if (in->num_beams > 1 || in->num_captions > 1 || in->n_images > 1 || in->occlusion) {
+        reply_error(w->x, FAULT_BAD_REQUEST, "stream",
                     "stream works with one image, num_beams=1 and without explain=occlusion");
         return false;
     }
-    p->input.num_beams = 1;
-    if (stream_create(&p->stream, STREAM_MAX)) {
-        reply_error(p->x, FAULT_INTERNAL, NULL, "out of memory");
+    w->input.num_beams = 1;
+    if (!work_charge(w, LEDGER_STREAMS, STREAM_MAX)) {
         return false;
     }
-    p->x->stream = p->stream;
-    exchange_out(p->x, "Cache-Control", "no-cache");
-    p->finish = finish_stream;
+    if (stream_create(&w->stream, STREAM_MAX)) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+        return false;
+    }
+    w->x->stream = w->stream;
+    exchange_out(w->x, "Cache-Control", "no-cache");
+    exchange_out(w->x, "X-Accel-Buffering", "no");
     return true;
 }
 
@@ -134,155 +150,225 @@ static int by_score(const void *left, const void *right)
     return a->image != b->image ? a->image - b->image : a->text - b->text;
 }
 
-static struct hit *sort_hits(const struct predict *p, int *n_out)
+static struct hit *sort_hits(const struct work *w, int *n_out)
 {
+    const struct work_round *r = &w->round;
     struct hit *hits;
-    int n = 0, n_texts = p->input.n_texts;
-    if (mem_array(&hits, (size_t)p->n_items * (size_t)n_texts, sizeof(*hits))) {
+    int n = 0;
+    if (mem_array(&hits, (size_t)r->n_items * (size_t)r->n_texts, sizeof(*hits))) {
         return NULL;
     }
-    for (int i = 0; i < p->n_items; i++) {
-        for (int t = 0; t < n_texts && !p->has_failed[i]; t++) {
-            hits[n++] = (struct hit){i, t, p->scores[i * n_texts + t]};
+    for (int i = 0; i < r->n_items; i++) {
+        for (int t = 0; t < r->n_texts && r->faults[i] == FAULT_COUNT; t++) {
+            hits[n++] = (struct hit){i, t, r->scores[i * r->n_texts + t]};
         }
     }
     qsort(hits, (size_t)n, sizeof(*hits), by_score);
-    *n_out = p->input.top_k && p->input.top_k < n ? p->input.top_k : n;
+    *n_out = w->input.top_k && w->input.top_k < n ? w->input.top_k : n;
     return hits;
 }
 
-static json_t *score_table(const struct predict *p)
+static json_t *score_table(const struct work_round *r)
 {
     json_t *table = json_array();
-    for (int i = 0; i < p->n_items; i++) {
-        json_t *row = p->has_failed[i] ? json_null() : json_array();
-        for (int t = 0; t < p->input.n_texts && !p->has_failed[i]; t++) {
-            json_array_append_new(row, json_real((double)p->scores[i * p->input.n_texts + t]));
+    for (int i = 0; i < r->n_items; i++) {
+        bool is_good = r->faults[i] == FAULT_COUNT;
+        json_t *row = is_good ? json_array() : json_null();
+        for (int t = 0; t < r->n_texts && is_good; t++) {
+            json_array_append_new(row, json_real((double)r->scores[i * r->n_texts + t]));
         }
         json_array_append_new(table, row);
     }
     return table;
 }
 
-static void finish_retrieve(struct predict *p)
+static void retrieve_done(struct work *w)
 {
     int n = 0;
-    struct hit *hits = sort_hits(p, &n);
+    if (answer_fault(w)) {
+        return;
+    }
+    struct hit *hits = sort_hits(w, &n);
     json_t *results = json_array(), *images = json_array();
     for (int i = 0; hits && i < n; i++) {
         json_array_append_new(results,
                               json_pack("{s:i, s:i, s:f, s:f}", "image", hits[i].image, "text", hits[i].text, "score",
                                         (double)hits[i].score, "relevance_score", (double)hits[i].score));
     }
-    for (int i = 0; i < p->n_items; i++) {
-        json_array_append(images, p->items[i]);
+    for (int i = 0; i < w->round.n_items; i++) {
+        json_array_append(images, w->round.items[i]);
     }
-    answer(p, hits ? json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(p), "results", results, "images", images,
-                               "model", api_result_model(p->service))
-                   : NULL);
+    json_t *object = json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(&w->round), "results", results, "images",
+                               images, "model", api_result_model(w->service));
+    if (!hits) {
+        json_decref(object);
+        object = NULL;
+    }
     mem_free(hits);
+    answer(w, object);
+}
+
+/* Document i as it was given; of an image its id stands for the bytes. */
+static json_t *document(const struct work *w, int i)
+{
+    json_t *given = json_deep_copy(json_array_get(w->input.documents, (size_t)i));
+    const json_t *id = w->input.has_image_documents ? json_object_get(w->round.items[i], "id") : NULL;
+    if (given && id) {
+        json_object_set_new(given, "image", json_pack("{s:O}", "id", id));
+    }
+    return given;
 }
 
 /* Answers in the shape of the question: index of the document and its score. */
-static void finish_rerank(struct predict *p)
+static void rerank_done(struct work *w)
 {
     int n = 0;
-    struct hit *hits = sort_hits(p, &n);
+    if (answer_fault(w)) {
+        return;
+    }
+    struct hit *hits = sort_hits(w, &n);
     json_t *results = json_array();
     for (int i = 0; hits && i < n; i++) {
-        int document = p->input.has_image_documents ? hits[i].image : hits[i].text;
-        json_t *result = json_pack("{s:i, s:f}", "index", document, "relevance_score", (double)hits[i].score);
-        if (result && p->input.return_documents) {
-            json_t *given = json_array_get(p->input.documents, (size_t)document);
-            json_object_set_new(result, "document",
-                                json_is_string(given) ? json_pack("{s:O}", "text", given) : json_incref(given));
+        int index = w->input.has_image_documents ? hits[i].image : hits[i].text;
+        json_t *result = json_pack("{s:i, s:f}", "index", index, "relevance_score", (double)hits[i].score);
+        if (result && w->input.return_documents) {
+            json_object_set_new(result, "document", document(w, index));
         }
         json_array_append_new(results, result);
     }
-    add_headers(p);
-    reply_json(p->x, 200,
-               hits ? json_pack("{s:o, s:o}", "results", results, "model", api_result_model(p->service)) : NULL);
+    json_t *object = json_pack("{s:o, s:o}", "results", results, "model", api_result_model(w->service));
+    if (!hits) {
+        json_decref(object);
+        object = NULL;
+    }
     mem_free(hits);
+    add_headers(w);
+    work_answer(w, 200, object);
 }
+
+/* ---- beginning ---- */
+
+/* What only this model can say about the parameters. Answers when something is wrong. */
+static bool check_parameters(struct work *w, bool has_stream)
+{
+    struct input *in = &w->input;
+    const struct engine_info *info = &w->service->info;
+    if (in->num_captions > 0 && in->num_beams == 0 && in->num_captions > info->num_beams) {
+        in->num_beams = in->num_captions;
+    }
+    if (in->max_tokens > info->most_tokens) {
+        reply_error(w->x, FAULT_BAD_REQUEST, "max_tokens", "max_tokens is %d; this model allows 1 to %d",
+                    in->max_tokens, info->most_tokens);
+        return false;
+    }
+    long long n_texts = in->n_texts > 0 ? in->n_texts : 1, runs = n_texts * (info->max_regions + 1);
+    if (in->occlusion && !has_stream && runs > w->desk->config->limits.pairs) {
+        reply_error(w->x, FAULT_TOO_MANY_INPUTS, "explain",
+                    "explain=occlusion asks once more for each region: up to %lld runs, and %lld pairs are allowed",
+                    runs, w->desk->config->limits.pairs);
+        return false;
+    }
+    return true;
+}
+
+static void begin(struct work *w, json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *))
+{
+    bool has_stream = w->input.stream || (w->kind->input == INPUT_CAPTION && w->accepts_stream);
+    if (!check_parameters(w, has_stream) || (has_stream && !begin_stream(w))) {
+        work_finish(w);
+        return;
+    }
+    work_round_begin(w, w->kind->task, w->input.n_images, item, has_stream ? stream_done : done);
+}
+
+static void caption_begin(struct work *w)
+{
+    begin(w, api_result_caption, items_done);
+}
+
+static void vqa_begin(struct work *w)
+{
+    begin(w, api_result_vqa, items_done);
+}
+
+static void check_begin(struct work *w)
+{
+    begin(w, api_result_check, items_done);
+}
+
+static void retrieve_begin(struct work *w)
+{
+    if (w->input.collection) {
+        api_collection_search(w);
+    } else {
+        begin(w, api_result_retrieve, w->input.is_rerank ? rerank_done : retrieve_done);
+    }
+}
+
+static void release(struct work *w)
+{
+    occlusion_release(w);
+}
+
+static void abandon_retrieve(struct work *w)
+{
+    if (w->input.collection) {
+        api_collection_abandon(w);
+    }
+}
+
+static void release_retrieve(struct work *w)
+{
+    if (w->input.collection) {
+        api_collection_release(w);
+    } else {
+        occlusion_release(w);
+    }
+}
+
+static const struct work_kind caption_kind = {INPUT_CAPTION, JOB_CAPTION, caption_begin, NULL, release};
+static const struct work_kind vqa_kind = {INPUT_VQA, JOB_VQA, vqa_begin, NULL, release};
+static const struct work_kind check_kind = {INPUT_CHECK, JOB_CHECK, check_begin, NULL, NULL};
+static const struct work_kind retrieve_kind = {INPUT_RETRIEVE, JOB_RETRIEVE, retrieve_begin, abandon_retrieve,
+                                               release_retrieve};
 
 /* ---- the handlers ---- */
 
-static void begin(struct app *a, struct exchange *x, enum input_route route, enum job_task task,
-                  json_t *(*item)(struct predict *, const struct job *, int), void (*finish)(struct predict *))
+void api_caption(struct api *a, struct exchange *x)
 {
-    struct input in;
-    struct input_fault fault;
-    if (!input_take(&in, route, x, &a->config, &fault)) {
-        reply_error(x, fault.fault, fault.param[0] ? fault.param : NULL, "%s", fault.text.text);
-        input_release(&in);
-        return;
-    }
-    exchange_take_timeout(x, in.timeout_ms);
-    if (in.num_captions > 0 && in.num_beams == 0 && in.num_captions > a->service->info.num_beams) {
-        in.num_beams = in.num_captions;
-    }
-    if (in.max_tokens > a->service->info.most_tokens) {
-        reply_error(x, FAULT_BAD_REQUEST, "max_tokens", "max_tokens is %d; this model allows 1 to %d", in.max_tokens,
-                    a->service->info.most_tokens);
-        input_release(&in);
-        return;
-    }
-    bool has_stream = wants_stream(x, &in);
-    long long n_texts = in.n_texts > 0 ? in.n_texts : 1, runs = n_texts * (a->service->info.max_regions + 1);
-    if (in.occlusion && !has_stream && runs > a->config.limits.pairs) {
-        reply_error(x, FAULT_TOO_MANY_INPUTS, "explain",
-                    "explain=occlusion asks once more for each region: up to %lld runs, and %lld pairs are allowed",
-                    runs, a->config.limits.pairs);
-        input_release(&in);
-        return;
-    }
-    if (in.collection) {
-        api_collection_search(a, x, &in);
-        return;
-    }
-    struct predict *p = predict_create(a, x, &in, task, in.n_images);
-    if (!p) {
-        return;
-    }
-    p->item = item;
-    p->finish = p->input.is_rerank ? finish_rerank : finish;
-    if (has_stream && !begin_stream(p)) {
-        predict_destroy(p);
-        return;
-    }
-    predict_begin(p);
+    (void)a;
+    work_run(x->work, &caption_kind);
 }
 
-void api_caption(struct app *a, struct exchange *x)
+void api_vqa(struct api *a, struct exchange *x)
 {
-    begin(a, x, INPUT_CAPTION, JOB_CAPTION, api_result_caption, finish_items);
+    (void)a;
+    work_run(x->work, &vqa_kind);
 }
 
-void api_vqa(struct app *a, struct exchange *x)
+void api_retrieve(struct api *a, struct exchange *x)
 {
-    begin(a, x, INPUT_VQA, JOB_VQA, api_result_vqa, finish_items);
+    (void)a;
+    work_run(x->work, &retrieve_kind);
 }
 
-void api_retrieve(struct app *a, struct exchange *x)
+void api_image_check(struct api *a, struct exchange *x)
 {
-    begin(a, x, INPUT_RETRIEVE, JOB_RETRIEVE, api_result_retrieve, finish_retrieve);
+    (void)a;
+    work_run(x->work, &check_kind);
 }
 
-void api_image_check(struct app *a, struct exchange *x)
-{
-    begin(a, x, INPUT_CHECK, JOB_CHECK, api_result_check, finish_items);
-}
-
-void api_image_known(struct app *a, struct exchange *x)
+void api_image_known(struct api *a, struct exchange *x)
 {
     char text[80];
     struct image_id id;
+    struct service *s = services_current(a->desk.services);
     if (!route_segment(x->path, 1, text, sizeof(text)) || !sha256_from_hex(text, id.bytes)) {
         reply_error(x, FAULT_BAD_REQUEST, "id", "an image id has 64 hexadecimal digits");
         return;
     }
-    exchange_mask_id(x, id.bytes);
-    if (!a->service || !engine_cache_has(a->service->engine, &id)) {
+    caller_mask_id(&x->caller, id.bytes);
+    if (!s || !engine_cache_has(s->engine, &id)) {
         reply_error(x, FAULT_IMAGE_NOT_CACHED, "id", "this image is not known; send its bytes");
     } else {
         reply_text(x, 200, "application/json", "");

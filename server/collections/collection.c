@@ -1,43 +1,59 @@
 #include "server/collections/collection.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "server/collections/collection_private.h"
 
 #include <sqlite3.h>
 #include <string.h>
+#include <strings.h>
 
 struct collection_text collection_text(const char *text)
 {
     return (struct collection_text){text, text ? strlen(text) : 0};
 }
 
+bool collection_model_equal(const struct collection_model *a, const struct collection_model *b)
+{
+    return a->features_bytes == b->features_bytes && strcasecmp(a->sha256, b->sha256) == 0;
+}
+
 /* ---- open, close ---- */
 
-enum err collections_open(struct collections **out, const char *path, const char *model_sha256, size_t features_bytes,
-                          struct errbuf *e)
+enum err collections_open(struct collections **out, const char *path, uint64_t (*now_us)(void), struct errbuf *e)
 {
     struct collections *cs;
-    uint8_t model[SHA256_BYTES];
     *out = NULL;
-    BUG_ON(features_bytes == 0 || features_bytes > INT32_MAX / 2);
     if (!path[0]) {
         return err_set(e, ERR_BAD_CONFIG, "collections.path is empty; name a file");
-    }
-    if (!sha256_from_hex(model_sha256, model)) {
-        return err_set(e, ERR_BAD_MODEL, "the model's SHA-256 is not 64 hexadecimal digits");
     }
     enum err rc = mem_alloc(&cs, sizeof(*cs));
     if (rc != OK) {
         return rc;
     }
-    cs->features_bytes = features_bytes;
-    /* "./" so that no name is special to SQLite (":memory:", "file:...") */
-    size_t n = strlen(path) + 3;
-    rc = mem_alloc(&cs->path, n);
-    if (rc == OK) {
-        snprintf(cs->path, n, "%s%s", path[0] == '/' ? "" : "./", path);
-        rc = collection_db_open(cs, model, e);
+    cs->is_writer = true;
+    cs->call = SQL_COUNT;
+    cs->now_us = now_us ? now_us : clock_us;
+    rc = collection_file_open(cs, path, e);
+    if (rc != OK) {
+        collections_close(cs);
+        return rc;
     }
+    *out = cs;
+    return OK;
+}
+
+enum err collections_open_reader(struct collections **out, struct collections *writer, struct errbuf *e)
+{
+    struct collections *cs;
+    enum err rc = mem_alloc(&cs, sizeof(*cs));
+    *out = NULL;
+    if (rc != OK) {
+        return rc;
+    }
+    cs->call = SQL_COUNT;
+    cs->now_us = writer->now_us;
+    rc = collection_file_join(cs, writer, e);
     if (rc != OK) {
         collections_close(cs);
         return rc;
@@ -49,146 +65,33 @@ enum err collections_open(struct collections **out, const char *path, const char
 void collections_close(struct collections *cs)
 {
     if (cs) {
-        collection_db_close(cs);
-        mem_free(cs->path);
+        collection_file_leave(cs);
         mem_free(cs);
     }
 }
 
+void collections_limit(struct collections *cs, const struct collection_limits *limits)
+{
+    cs->limits = *limits;
+}
+
 /* ---- fill ---- */
 
-static enum err make_collection(struct collections *cs, struct collection_text name, int64_t *n, struct errbuf *e)
+enum err collections_put(struct collections *cs, const struct collection_model *model, struct collection_text name,
+                         struct collection_text key, const struct collection_image *image, uint64_t max_images,
+                         bool *replaced, struct errbuf *e)
 {
-    bool found;
-    int64_t how_many;
-    enum err rc = collection_db_numbers(cs, cs->sql[SQL_HOW_MANY], &found, &how_many, NULL, e);
-    if (rc != OK) {
-        return rc;
-    }
-    if (how_many >= COLLECTION_LIMIT) {
-        return err_set(e, ERR_TOO_MANY_INPUTS, "there are %d collections already; drop one first", COLLECTION_LIMIT);
-    }
-    struct sqlite3_stmt *s = cs->sql[SQL_CREATE];
-    sqlite3_bind_text(s, 1, name.text, (int)name.n, SQLITE_STATIC);
-    rc = collection_db_done(cs, s, e);
-    if (rc != OK) {
-        return rc;
-    }
-    *n = sqlite3_last_insert_rowid(cs->db);
-    return collection_db_exec(
-        cs, "CREATE VIRTUAL TABLE words_%lld USING fts5(words, tokenize = 'porter unicode61 remove_diacritics 2')", *n,
-        e);
-}
-
-static enum err find_image(struct collections *cs, int64_t n, struct collection_text key, bool *found, int64_t *id,
-                           struct errbuf *e)
-{
-    struct sqlite3_stmt *s = cs->sql[SQL_FIND_IMAGE];
-    sqlite3_bind_int64(s, 1, n);
-    sqlite3_bind_text(s, 2, key.text, (int)key.n, SQLITE_STATIC);
-    return collection_db_numbers(cs, s, found, id, NULL, e);
-}
-
-/* The image's row; block and tally go by the trigger. */
-static enum err delete_image(struct collections *cs, int64_t n, int64_t id, struct errbuf *e)
-{
-    struct sqlite3_stmt *words, *s = cs->sql[SQL_DELETE_IMAGE];
-    enum err rc = collection_db_prepare(cs, &words, "DELETE FROM words_%lld WHERE rowid = ?1", n, e);
-    if (rc == OK) {
-        sqlite3_bind_int64(words, 1, id);
-        rc = collection_db_done(cs, words, e);
-    }
-    sqlite3_finalize(words);
-    if (rc != OK) {
-        return rc;
-    }
-    sqlite3_bind_int64(s, 1, id);
-    return collection_db_done(cs, s, e);
-}
-
-static enum err add_words(struct collections *cs, int64_t n, int64_t id, struct collection_text words, struct errbuf *e)
-{
-    struct sqlite3_stmt *s;
-    enum err rc = collection_db_prepare(cs, &s, "INSERT INTO words_%lld(rowid, words) VALUES(?1, ?2)", n, e);
-    if (rc == OK) {
-        sqlite3_bind_int64(s, 1, id);
-        sqlite3_bind_text(s, 2, words.n ? words.text : "", (int)words.n, SQLITE_STATIC);
-        rc = collection_db_done(cs, s, e);
-    }
-    sqlite3_finalize(s);
-    return rc;
-}
-
-static enum err add_image(struct collections *cs, int64_t n, struct collection_text key,
-                          const struct collection_image *image, struct errbuf *e)
-{
-    struct sqlite3_stmt *s = cs->sql[SQL_ADD_IMAGE];
-    uint8_t digest[SHA256_BYTES];
-    sqlite3_bind_int64(s, 1, n);
-    sqlite3_bind_text(s, 2, key.text, (int)key.n, SQLITE_STATIC);
-    sqlite3_bind_blob(s, 3, image->id, COLLECTION_ID_BYTES, SQLITE_STATIC);
-    sqlite3_bind_int(s, 4, image->width);
-    sqlite3_bind_int(s, 5, image->height);
-    sqlite3_bind_int64(s, 6, cs->model);
-    enum err rc = collection_db_done(cs, s, e);
-    if (rc != OK) {
-        return rc;
-    }
-    int64_t id = sqlite3_last_insert_rowid(cs->db);
-    collection_db_digest(key, image, digest);
-    s = cs->sql[SQL_ADD_BLOCK];
-    sqlite3_bind_int64(s, 1, id);
-    sqlite3_bind_blob(s, 2, digest, SHA256_BYTES, SQLITE_STATIC);
-    sqlite3_bind_blob(s, 3, image->features, (int)image->features_bytes, SQLITE_STATIC);
-    rc = collection_db_done(cs, s, e);
-    return rc == OK ? add_words(cs, n, id, image->words, e) : rc;
-}
-
-static enum err put(struct collections *cs, struct collection_text name, struct collection_text key,
-                    const struct collection_image *image, uint64_t max_images, bool *replaced, struct errbuf *e)
-{
-    bool found;
-    int64_t n, id = 0;
-    struct collection_count count;
-    enum err rc = collection_db_find(cs, name, &found, &n, e);
-    if (rc == OK && !found) {
-        rc = make_collection(cs, name, &n, e);
-    }
-    if (rc == OK) {
-        rc = find_image(cs, n, key, replaced, &id, e);
-    }
-    if (rc == OK && *replaced) {
-        rc = delete_image(cs, n, id, e);
-    } else if (rc == OK) {
-        rc = collection_db_tally(cs, n, &count, e);
-        if (rc == OK && count.n_images >= max_images) {
-            rc = err_set(e, ERR_TOO_MANY_INPUTS, "collection %.*s holds %llu images; allowed are %llu", (int)name.n,
-                         name.text, (unsigned long long)count.n_images, (unsigned long long)max_images);
-        }
-    }
-    return rc == OK ? add_image(cs, n, key, image, e) : rc;
-}
-
-enum err collections_put(struct collections *cs, struct collection_text name, struct collection_text key,
-                         const struct collection_image *image, uint64_t max_images, bool *replaced, struct errbuf *e)
-{
+    const struct collection_put p = {model, name, key, image, max_images};
+    BUG_ON(!cs->is_writer);
     *replaced = false;
-    BUG_ON(image->features_bytes != cs->features_bytes);
-    enum err rc = collection_name_check(name, e);
-    if (rc == OK) {
-        rc = collection_name_check_key(key, e);
-    }
-    if (rc == OK && image->words.n > COLLECTION_WORDS_MAX) {
-        rc = err_set(e, ERR_TEXT_TOO_LONG, "the image's words have %zu bytes; allowed are %d", image->words.n,
-                     COLLECTION_WORDS_MAX);
-    }
+    enum err rc = collection_fill_check(&p, e);
     if (rc == OK) {
         rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
     }
     if (rc != OK) {
         return rc;
     }
-    rc = collection_db_end(cs, put(cs, name, key, image, max_images, replaced, e), e);
+    rc = collection_db_end(cs, collection_fill_put(cs, &p, replaced, e), e);
     *replaced = *replaced && rc == OK;
     return rc;
 }
@@ -196,8 +99,7 @@ enum err collections_put(struct collections *cs, struct collection_text name, st
 enum err collections_remove(struct collections *cs, struct collection_text name, struct collection_text key,
                             bool *was_there, struct errbuf *e)
 {
-    bool found;
-    int64_t n = 0, id = 0;
+    BUG_ON(!cs->is_writer);
     *was_there = false;
     enum err rc = collection_name_check(name, e);
     if (rc == OK) {
@@ -209,14 +111,7 @@ enum err collections_remove(struct collections *cs, struct collection_text name,
     if (rc != OK) {
         return rc;
     }
-    rc = collection_db_find(cs, name, &found, &n, e);
-    if (rc == OK && found) {
-        rc = find_image(cs, n, key, was_there, &id, e);
-    }
-    if (rc == OK && *was_there) {
-        rc = delete_image(cs, n, id, e);
-    }
-    rc = collection_db_end(cs, rc, e);
+    rc = collection_db_end(cs, collection_fill_remove(cs, name, key, was_there, e), e);
     *was_there = *was_there && rc == OK;
     return rc;
 }
@@ -224,6 +119,7 @@ enum err collections_remove(struct collections *cs, struct collection_text name,
 enum err collections_drop(struct collections *cs, struct collection_text name, bool *found, struct errbuf *e)
 {
     int64_t n = 0;
+    BUG_ON(!cs->is_writer);
     *found = false;
     enum err rc = collection_name_check(name, e);
     if (rc == OK) {
@@ -239,25 +135,74 @@ enum err collections_drop(struct collections *cs, struct collection_text name, b
     }
     rc = collection_db_end(cs, rc, e);
     *found = *found && rc == OK;
-    if (*found) {
-        collection_db_purge(cs);
-    }
     return rc;
+}
+
+static enum err leftover(struct collections *cs, bool *found, int64_t *n, struct errbuf *e)
+{
+    return collection_db_numbers(cs, cs->sql[SQL_LEFTOVER], found, n, NULL, e);
+}
+
+/* Looks before it locks: most often there is nothing. */
+enum err collections_purge(struct collections *cs, bool *more, struct errbuf *e)
+{
+    int64_t n = 0;
+    BUG_ON(!cs->is_writer);
+    *more = false;
+    enum err rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
+    if (rc == OK) {
+        rc = collection_db_end(cs, leftover(cs, more, &n, e), e);
+    }
+    if (rc != OK || !*more) {
+        return rc;
+    }
+    rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
+    if (rc != OK) {
+        return rc;
+    }
+    rc = leftover(cs, more, &n, e);
+    if (rc == OK && *more) {
+        rc = collection_fill_purge(cs, n, e);
+    }
+    return collection_db_end(cs, rc, e);
 }
 
 /* ---- look ---- */
 
-enum err collections_count(struct collections *cs, struct collection_text name, struct collection_count *out,
-                           struct errbuf *e)
-{
+struct look {
     bool found;
-    int64_t n;
-    *out = (struct collection_count){0};
+    int64_t n, model;
+};
+
+/* Begins a reading call about a collection and counts it; when it is OK, end with collection_db_end. */
+static enum err look_begin(struct collections *cs, const struct collection_model *model, struct collection_text name,
+                           struct look *l, struct collection_count *count, struct errbuf *e)
+{
+    *l = (struct look){.found = false};
+    *count = (struct collection_count){.found = false};
     enum err rc = collection_name_check(name, e);
     if (rc == OK) {
-        rc = collection_db_find(cs, name, &found, &n, e);
+        rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
     }
-    return rc == OK && found ? collection_db_tally(cs, n, out, e) : rc;
+    if (rc != OK) {
+        return rc;
+    }
+    rc = collection_db_find(cs, name, &l->found, &l->n, e);
+    if (rc == OK) {
+        rc = collection_db_model(cs, model, false, &l->model, e);
+    }
+    if (rc == OK && l->found) {
+        rc = collection_db_tally(cs, l->n, l->model, count, e);
+    }
+    return rc == OK ? OK : collection_db_end(cs, rc, e);
+}
+
+enum err collections_count(struct collections *cs, const struct collection_model *model, struct collection_text name,
+                           struct collection_count *out, struct errbuf *e)
+{
+    struct look l;
+    enum err rc = look_begin(cs, model, name, &l, out, e);
+    return rc == OK ? collection_db_end(cs, OK, e) : rc;
 }
 
 /* False for a row that we never wrote. */
@@ -273,27 +218,12 @@ static bool read_entry(struct sqlite3_stmt *s, struct collection_entry *entry)
            sqlite3_column_bytes(s, 1) == COLLECTION_ID_BYTES;
 }
 
-enum err collections_list(struct collections *cs, struct collection_text name, struct collection_text after_key,
-                          int limit, collection_on_entry *on_entry, void *user, bool *found, struct errbuf *e)
+/* Steps the list; the statement is bound. */
+static enum err list(struct collections *cs, struct sqlite3_stmt *s, collection_on_entry *on_entry, void *user,
+                     struct errbuf *e)
 {
-    int64_t n;
+    enum err rc = OK;
     int code;
-    *found = false;
-    enum err rc = collection_name_check(name, e);
-    if (rc == OK && after_key.n) {
-        rc = collection_name_check_key(after_key, e);
-    }
-    if (rc == OK) {
-        rc = collection_db_find(cs, name, found, &n, e);
-    }
-    if (rc != OK || !*found) {
-        return rc;
-    }
-    struct sqlite3_stmt *s = cs->sql[SQL_LIST];
-    sqlite3_bind_int64(s, 1, n);
-    sqlite3_bind_text(s, 2, after_key.n ? after_key.text : "", (int)after_key.n, SQLITE_STATIC);
-    sqlite3_bind_int(s, 3, limit < 0 ? 0 : limit);
-    sqlite3_bind_int64(s, 4, cs->model);
     while (rc == OK && (code = sqlite3_step(s)) != SQLITE_DONE) {
         struct collection_entry entry;
         if (code != SQLITE_ROW) {
@@ -308,12 +238,36 @@ enum err collections_list(struct collections *cs, struct collection_text name, s
     return rc;
 }
 
-enum err collections_names(struct collections *cs, collection_on_name *on_name, void *user, struct errbuf *e)
+enum err collections_list(struct collections *cs, const struct collection_model *model, struct collection_text name,
+                          struct collection_text after_key, int limit, collection_on_entry *on_entry, void *user,
+                          struct collection_count *count, struct errbuf *e)
+{
+    struct look l;
+    *count = (struct collection_count){.found = false};
+    enum err rc = after_key.n ? collection_name_check_key(after_key, e) : OK;
+    if (rc == OK) {
+        rc = look_begin(cs, model, name, &l, count, e);
+    }
+    if (rc != OK) {
+        return rc;
+    }
+    if (l.found) {
+        struct sqlite3_stmt *s = cs->sql[SQL_LIST];
+        sqlite3_bind_int64(s, 1, l.n);
+        sqlite3_bind_text(s, 2, after_key.n ? after_key.text : "", (int)after_key.n, SQLITE_STATIC);
+        sqlite3_bind_int(s, 3, limit < 0 ? 0 : limit);
+        sqlite3_bind_int64(s, 4, l.model);
+        rc = list(cs, s, on_entry, user, e);
+    }
+    return collection_db_end(cs, rc, e);
+}
+
+static enum err names(struct collections *cs, int64_t model, collection_on_name *on_name, void *user, struct errbuf *e)
 {
     struct sqlite3_stmt *s = cs->sql[SQL_NAMES];
     enum err rc = OK;
     int code;
-    sqlite3_bind_int64(s, 1, cs->model);
+    sqlite3_bind_int64(s, 1, model);
     while (rc == OK && (code = sqlite3_step(s)) != SQLITE_DONE) {
         const char *name = code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
         if (!name) {
@@ -328,46 +282,56 @@ enum err collections_names(struct collections *cs, collection_on_name *on_name, 
     return rc;
 }
 
-/* ---- search ---- */
-
-static enum err candidates(struct collections *cs, struct collection_text name, struct collection_text query, int limit,
-                           struct collection_hits *out, struct errbuf *e)
+enum err collections_names(struct collections *cs, const struct collection_model *model, collection_on_name *on_name,
+                           void *user, struct errbuf *e)
 {
-    struct collection_count count;
     int64_t n;
-    enum err rc = collection_db_find(cs, name, &out->found, &n, e);
-    if (rc == OK && out->found) {
-        rc = collection_db_tally(cs, n, &count, e);
-    }
-    if (rc != OK || !out->found) {
-        return rc;
-    }
-    out->n_scanned = count.n_images;
-    out->n_stale = count.n_stale;
-    if ((uint64_t)limit > count.n_images) {
-        limit = (int)count.n_images;
-    }
-    rc = mem_array(&out->hits, (size_t)limit, sizeof(*out->hits));
-    return rc == OK ? collection_search(cs, n, query, limit, out, e) : rc;
-}
-
-enum err collections_candidates(struct collections *cs, struct collection_text name, struct collection_text query,
-                                int limit, struct collection_hits *out, struct errbuf *e)
-{
-    *out = (struct collection_hits){0};
-    BUG_ON(limit < 0);
-    enum err rc = collection_name_check(name, e);
-    if (rc == OK) {
-        rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
-    }
+    enum err rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
     if (rc != OK) {
         return rc;
     }
-    rc = collection_db_end(cs, candidates(cs, name, query, limit, out, e), e);
+    rc = collection_db_model(cs, model, false, &n, e);
+    return collection_db_end(cs, rc == OK ? names(cs, n, on_name, user, e) : rc, e);
+}
+
+/* ---- search ---- */
+
+static enum err candidates(struct collections *cs, const struct look *l, struct collection_text query, int limit,
+                           struct collection_hits *out, struct errbuf *e)
+{
+    uint64_t n = out->n_images - out->n_stale;
+    if ((uint64_t)limit > n) {
+        limit = (int)n;
+    }
+    enum err rc = mem_array(&out->hits, (size_t)limit, sizeof(*out->hits));
+    return rc == OK ? collection_search(cs, l->n, l->model, query, limit, out, e) : rc;
+}
+
+enum err collections_candidates(struct collections *cs, const struct collection_model *model,
+                                struct collection_text name, struct collection_text query, int limit,
+                                struct collection_hits *out, struct errbuf *e)
+{
+    struct look l;
+    struct collection_count count;
+    *out = (struct collection_hits){.model = *model};
+    BUG_ON(limit < 0);
+    enum err rc = look_begin(cs, model, name, &l, &count, e);
+    if (rc != OK) {
+        return rc;
+    }
+    out->found = l.found;
+    out->n_images = count.n_images;
+    out->n_stale = count.n_stale;
+    rc = collection_db_end(cs, l.found ? candidates(cs, &l, query, limit, out, e) : OK, e);
     if (rc != OK) {
         collection_hits_release(out);
     }
     return rc;
+}
+
+size_t collection_hits_bytes(int limit, size_t features_bytes)
+{
+    return (size_t)limit * (sizeof(struct collection_hit) + features_bytes + COLLECTION_HIT_SCRATCH);
 }
 
 void collection_hits_release(struct collection_hits *h)

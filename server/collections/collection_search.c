@@ -1,97 +1,40 @@
+/* The first pass: scores by words, then a sample.
+ *
+ * Equal scores and the sample follow one order: the images stand on a ring by a hash of their content (the table
+ * spread), and the query's words say where to begin. */
 #include "engine/base/buf.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "server/collections/collection_private.h"
 
 #include <sqlite3.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* ---- the query's words ----
- *
- * The query is cut into words by the very tokeniser that cuts the stored words, less the stemming, and each word is
- * quoted: an FTS5 string, in which nothing is syntax. */
+enum { HASH_BYTES = 8, MATCH_MAX = 64 * 1024, LOOK_EACH = 256 /* rows between looks at the limits */ };
 
-enum { WORD_MAX = 128 }; /* bytes; a longer word is passed over */
-
-struct words {
-    struct buf *match;
-    int n;
-    size_t at[COLLECTION_QUERY_WORDS], size[COLLECTION_QUERY_WORDS]; /* in match->bytes */
+struct pick {
+    double score;
+    uint64_t order; /* on the ring, from the query's place on */
+    int64_t id;
 };
 
-static int on_word(void *user, int flags, const char *word, int n, int start, int end)
-{
-    struct words *w = user;
-    (void)flags, (void)start, (void)end;
-    if (n <= 0 || n > WORD_MAX || memchr(word, '"', (size_t)n) || memchr(word, 0, (size_t)n)) {
-        return SQLITE_OK;
-    }
-    for (int i = 0; i < w->n; i++) {
-        if (w->size[i] == (size_t)n && memcmp(w->match->bytes + w->at[i], word, (size_t)n) == 0) {
-            return SQLITE_OK;
-        }
-    }
-    buf_text(w->match, w->n ? " OR \"" : "\"");
-    w->at[w->n] = w->match->n;
-    w->size[w->n++] = (size_t)n;
-    buf_append(w->match, word, (size_t)n);
-    buf_text(w->match, "\"");
-    return w->match->err != OK || w->n == COLLECTION_QUERY_WORDS ? SQLITE_DONE : SQLITE_OK;
-}
+struct search {
+    struct collections *cs;
+    int64_t collection, model;
+    int limit;
+    uint64_t seed;
+    struct pick *picks; /* a heap, the worst first; then sorted, the best first */
+    int n_picks;
+    int64_t *seen; /* ids that were taken or found damaged, sorted */
+    size_t n_seen, seen_room;
+    struct collection_hits *out;
+};
 
-static enum err get_api(struct collections *cs, fts5_api **api, struct errbuf *e)
-{
-    struct sqlite3_stmt *s;
-    *api = NULL;
-    enum err rc = collection_db_prepare(cs, &s, "SELECT fts5(?1)", 0, e);
-    if (rc == OK) {
-        sqlite3_bind_pointer(s, 1, api, "fts5_api_ptr", NULL);
-        sqlite3_step(s);
-    }
-    sqlite3_finalize(s);
-    if (rc == OK && !*api) {
-        rc = collection_db_fail(cs, SQLITE_ERROR, "search the words", e);
-    }
-    return rc;
-}
-
-/* The FTS5 expression: "word" OR "word" ...; with no word the empty string, which nothing matches. */
-static enum err match_of(struct collections *cs, struct collection_text query, struct buf *match, struct errbuf *e)
-{
-    static const char *args[] = {"remove_diacritics", "2"};
-    struct words words = {.match = match};
-    fts5_api *api;
-    fts5_tokenizer tokenizer;
-    Fts5Tokenizer *own = NULL;
-    void *context;
-    enum err rc = get_api(cs, &api, e);
-    if (rc != OK) {
-        return rc;
-    }
-    int code = api->xFindTokenizer(api, "unicode61", &context, &tokenizer);
-    if (code == SQLITE_OK) {
-        code = tokenizer.xCreate(context, args, 2, &own);
-    }
-    if (code == SQLITE_OK && query.n) {
-        int n = query.n > COLLECTION_QUERY_MAX ? COLLECTION_QUERY_MAX : (int)query.n;
-        code = tokenizer.xTokenize(own, &words, FTS5_TOKENIZE_QUERY, query.text, n, on_word);
-    }
-    if (own) {
-        tokenizer.xDelete(own);
-    }
-    if (code != SQLITE_OK && code != SQLITE_DONE) {
-        return collection_db_fail(cs, code, "read the query", e);
-    }
-    if (words.n == 0) {
-        buf_text(match, "\"\"");
-    }
-    return match->err;
-}
-
-/* ---- the images ---- */
+/* ---- an image ---- */
 
 /* Why a row cannot be used; NULL: it can. */
-static const char *fault_of(const struct collections *cs, struct sqlite3_stmt *s)
+static const char *fault_of(const struct search *q, struct sqlite3_stmt *s)
 {
     struct collection_image image = {.width = sqlite3_column_int(s, 2), .height = sqlite3_column_int(s, 3)};
     uint8_t digest[SHA256_BYTES];
@@ -105,28 +48,32 @@ static const char *fault_of(const struct collections *cs, struct sqlite3_stmt *s
     if (!id || sqlite3_column_bytes(s, 1) != COLLECTION_ID_BYTES) {
         return "the image id has a wrong size";
     }
-    if (!image.features || image.features_bytes != cs->features_bytes) {
+    if (!image.features || image.features_bytes != q->out->model.features_bytes) {
         return "the block has a wrong size";
     }
     if (!stored || sqlite3_column_bytes(s, 4) != SHA256_BYTES) {
         return "the checksum has a wrong size";
+    }
+    if (sqlite3_column_int64(s, 6) != q->collection || sqlite3_column_int64(s, 7) != q->model) {
+        return "the image is of another collection or model";
     }
     memcpy(image.id, id, COLLECTION_ID_BYTES);
     collection_db_digest(key, &image, digest);
     return memcmp(digest, stored, SHA256_BYTES) == 0 ? NULL : "the image does not fit its checksum";
 }
 
-static enum err take_row(struct collections *cs, struct sqlite3_stmt *s, struct collection_hits *out)
+static enum err take_row(struct search *q, struct sqlite3_stmt *s)
 {
-    const char *fault = fault_of(cs, s);
+    struct collection_hits *out = q->out;
+    const char *fault = fault_of(q, s);
     if (fault) {
         out->n_damaged++;
-        log_limited(LOG_ERROR, LOG_HERE, "collection_image_damaged", LOG_STR("path", cs->path),
+        log_limited(LOG_ERROR, LOG_HERE, "collection_image_damaged", LOG_STR("path", collection_file_path(q->cs)),
                     LOG_STR("key", (const char *)sqlite3_column_text(s, 0)), LOG_STR("reason", fault));
         return OK;
     }
     struct collection_hit *hit = &out->hits[out->n];
-    enum err rc = mem_alloc(&hit->features, cs->features_bytes);
+    enum err rc = mem_alloc(&hit->features, out->model.features_bytes);
     if (rc != OK) {
         return rc;
     }
@@ -136,79 +83,254 @@ static enum err take_row(struct collections *cs, struct sqlite3_stmt *s, struct 
     memcpy(hit->id, sqlite3_column_blob(s, 1), COLLECTION_ID_BYTES);
     hit->width = sqlite3_column_int(s, 2);
     hit->height = sqlite3_column_int(s, 3);
-    memcpy(hit->features, sqlite3_column_blob(s, 5), cs->features_bytes);
+    memcpy(hit->features, sqlite3_column_blob(s, 5), out->model.features_bytes);
     return OK;
 }
 
 /* Reads the image and appends it, unless it is damaged. */
-static enum err take_image(struct collections *cs, int64_t id, struct collection_hits *out, struct errbuf *e)
+static enum err take_image(struct search *q, int64_t id, struct errbuf *e)
 {
-    struct sqlite3_stmt *s = cs->sql[SQL_READ];
+    struct sqlite3_stmt *s = q->cs->sql[SQL_READ];
+    enum err rc = collection_db_limits(q->cs, e);
+    if (rc != OK) {
+        return rc;
+    }
     sqlite3_bind_int64(s, 1, id);
     int code = sqlite3_step(s);
-    enum err rc = OK;
     if (code == SQLITE_ROW) {
-        rc = take_row(cs, s, out);
+        rc = take_row(q, s);
     } else if (code != SQLITE_DONE) {
-        rc = collection_db_fail(cs, code, "read an image", e);
+        rc = collection_db_fail(q->cs, code, "read an image", e);
     }
     sqlite3_reset(s);
     return rc;
 }
 
-/* ---- the two lists ----
- *
- * ?1 the expression, ?2 the model, ?3 how many, ?4 after how many, ?5 the collection; %lld again the collection. */
+/* ---- ids that were seen ---- */
 
-static const char sharing_a_word[] = "SELECT i.id FROM words_%lld w JOIN image i ON i.id = w.rowid"
-                                     " WHERE w.words MATCH ?1 AND i.model = ?2 AND i.collection = ?5"
-                                     " ORDER BY w.rank, i.key LIMIT ?3 OFFSET ?4";
-static const char the_others[] =
-    "SELECT id FROM image WHERE collection = ?5 AND model = ?2"
-    " AND id NOT IN (SELECT w.rowid FROM words_%lld w WHERE w.words MATCH ?1) ORDER BY key LIMIT ?3 OFFSET ?4";
-
-/* Asks for as many as are missing; damaged ones make it ask again behind them. */
-static enum err take_list(struct collections *cs, struct sqlite3_stmt *s, int limit, struct collection_hits *out,
-                          struct errbuf *e)
+static int by_id(const void *left, const void *right)
 {
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static bool is_seen(const struct search *q, int64_t id)
+{
+    return q->n_seen && bsearch(&id, q->seen, q->n_seen, sizeof(id), by_id);
+}
+
+static enum err add_seen(struct search *q)
+{
+    if (q->n_seen + (size_t)q->n_picks > q->seen_room) {
+        size_t room = 2 * q->seen_room + (size_t)q->n_picks;
+        int64_t *more;
+        enum err rc = mem_array(&more, room, sizeof(*more));
+        if (rc != OK) {
+            return rc;
+        }
+        if (q->n_seen) {
+            memcpy(more, q->seen, q->n_seen * sizeof(*more));
+        }
+        mem_free(q->seen);
+        q->seen = more;
+        q->seen_room = room;
+    }
+    for (int i = 0; i < q->n_picks; i++) {
+        q->seen[q->n_seen++] = q->picks[i].id;
+    }
+    if (q->n_seen) {
+        qsort(q->seen, q->n_seen, sizeof(*q->seen), by_id);
+    }
+    return OK;
+}
+
+/* ---- the best by their words ---- */
+
+static int best_first(const void *left, const void *right)
+{
+    const struct pick *a = left, *b = right;
+    if (a->score != b->score) {
+        return a->score > b->score ? -1 : 1;
+    }
+    return (a->order > b->order) - (a->order < b->order);
+}
+
+/* Moves picks[at] down to where it is worse than what is below it. */
+static void sift(struct pick *picks, int n, int at)
+{
+    struct pick moving = picks[at];
+    for (int child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && best_first(&picks[child], &picks[child + 1]) < 0) {
+            child++;
+        }
+        if (best_first(&moving, &picks[child]) >= 0) {
+            break;
+        }
+        picks[at] = picks[child];
+        at = child;
+    }
+    picks[at] = moving;
+}
+
+static void keep(struct search *q, struct pick pick)
+{
+    if (q->n_picks < q->limit) {
+        q->picks[q->n_picks++] = pick;
+        for (int i = q->n_picks / 2 - 1; q->n_picks == q->limit && i >= 0; i--) {
+            sift(q->picks, q->n_picks, i);
+        }
+    } else if (best_first(&pick, &q->picks[0]) < 0) {
+        q->picks[0] = pick;
+        sift(q->picks, q->n_picks, 0);
+    }
+}
+
+static uint64_t number_of(const void *hash)
+{
+    const uint8_t *h = hash;
+    uint64_t n = 0;
+    for (int i = 0; i < HASH_BYTES; i++) {
+        n = n << 8 | h[i];
+    }
+    return n;
+}
+
+/* An image that the ring does not know is first on it; what take_row makes of it is seen later. */
+static enum err look_up(struct search *q, int64_t id, int64_t *model, uint64_t *order, struct errbuf *e)
+{
+    struct sqlite3_stmt *s = q->cs->sql[SQL_SPREAD];
     enum err rc = OK;
-    int64_t offset = 0;
-    for (bool more = true; more && rc == OK && out->n < limit;) {
-        int wanted = limit - out->n, got = 0, code = SQLITE_ROW;
-        sqlite3_bind_int(s, 3, wanted);
-        sqlite3_bind_int64(s, 4, offset);
-        while (rc == OK && (code = sqlite3_step(s)) == SQLITE_ROW) {
-            rc = take_image(cs, sqlite3_column_int64(s, 0), out, e);
-            got++;
+    sqlite3_bind_int64(s, 1, id);
+    int code = sqlite3_step(s);
+    *model = q->model;
+    *order = 0;
+    if (code == SQLITE_ROW && sqlite3_column_bytes(s, 1) == HASH_BYTES) {
+        *model = sqlite3_column_int64(s, 0);
+        *order = number_of(sqlite3_column_blob(s, 1)) - q->seed;
+    } else if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        rc = collection_db_fail(q->cs, code, "search", e);
+    }
+    sqlite3_reset(s);
+    return rc;
+}
+
+static enum err on_match(struct search *q, int64_t id, double score, uint64_t *n_matching, struct errbuf *e)
+{
+    struct pick pick = {.score = score, .id = id};
+    bool is_worse = q->n_picks == q->limit && score < q->picks[0].score;
+    int64_t model = q->model;
+    enum err rc = OK;
+    if (!is_worse || q->out->n_stale) {
+        rc = look_up(q, id, &model, &pick.order, e);
+    }
+    if (rc != OK || model != q->model) {
+        return rc;
+    }
+    ++*n_matching;
+    if (!is_worse && !is_seen(q, id)) {
+        keep(q, pick);
+    }
+    return OK;
+}
+
+/* The best that were not seen yet. */
+static enum err scan(struct search *q, struct sqlite3_stmt *s, struct errbuf *e)
+{
+    uint64_t n_matching = 0;
+    enum err rc = OK;
+    int code = SQLITE_DONE;
+    q->n_picks = 0;
+    for (int row = 1; rc == OK && (code = sqlite3_step(s)) == SQLITE_ROW; row++) {
+        rc = row % LOOK_EACH ? OK : collection_db_limits(q->cs, e);
+        if (rc == OK) {
+            rc = on_match(q, sqlite3_column_int64(s, 0), sqlite3_column_double(s, 1), &n_matching, e);
         }
-        if (rc == OK && code != SQLITE_DONE) {
-            rc = collection_db_fail(cs, code, "search", e);
-        }
-        sqlite3_reset(s);
-        offset += got;
-        more = got == wanted;
+    }
+    if (rc == OK && code != SQLITE_DONE) {
+        rc = collection_db_fail(q->cs, code, "search", e);
+    }
+    sqlite3_reset(s);
+    q->out->n_matching = n_matching;
+    if (q->n_picks) {
+        qsort(q->picks, (size_t)q->n_picks, sizeof(*q->picks), best_first);
     }
     return rc;
 }
 
-enum err collection_search(struct collections *cs, int64_t collection, struct collection_text query, int limit,
-                           struct collection_hits *out, struct errbuf *e)
+/* Damaged images make it scan again for what comes after them. */
+static enum err take_matching(struct search *q, const struct buf *match, struct errbuf *e)
 {
-    static const char *const lists[] = {sharing_a_word, the_others};
-    struct buf match;
-    buf_init(&match, COLLECTION_QUERY_WORDS * (WORD_MAX + 16));
-    enum err rc = match_of(cs, query, &match, e);
-    for (int i = 0; i < 2 && rc == OK && out->n < limit; i++) {
-        struct sqlite3_stmt *s;
-        rc = collection_db_prepare(cs, &s, lists[i], collection, e);
-        if (rc == OK) {
-            sqlite3_bind_text(s, 1, match.bytes, (int)match.n, SQLITE_STATIC);
-            sqlite3_bind_int64(s, 2, cs->model);
-            sqlite3_bind_int64(s, 5, collection);
-            rc = take_list(cs, s, limit, out, e);
-        }
-        sqlite3_finalize(s);
+    struct sqlite3_stmt *s;
+    enum err rc = collection_db_prepare(
+        q->cs, &s, "SELECT rowid, words_score(words_%lld) FROM words_%lld WHERE words MATCH ?1", q->collection, e);
+    if (rc == OK) {
+        sqlite3_bind_text(s, 1, match->bytes, (int)match->n, SQLITE_STATIC);
     }
+    for (bool more = true; more && rc == OK && q->out->n < q->limit;) {
+        rc = scan(q, s, e);
+        for (int i = 0; i < q->n_picks && rc == OK && q->out->n < q->limit; i++) {
+            rc = take_image(q, q->picks[i].id, e);
+        }
+        more = q->n_picks == q->limit;
+        if (rc == OK) {
+            rc = add_seen(q);
+        }
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+/* ---- the sample ---- */
+
+static enum err take_sample(struct search *q, enum collection_sql half, struct errbuf *e)
+{
+    struct sqlite3_stmt *s = q->cs->sql[half];
+    uint8_t hash[HASH_BYTES];
+    int code = SQLITE_DONE;
+    enum err rc = OK;
+    for (int i = 0; i < HASH_BYTES; i++) {
+        hash[i] = (uint8_t)(q->seed >> (8 * (HASH_BYTES - 1 - i)));
+    }
+    sqlite3_bind_int64(s, 1, q->collection);
+    sqlite3_bind_int64(s, 2, q->model);
+    sqlite3_bind_blob(s, 3, hash, HASH_BYTES, SQLITE_STATIC);
+    while (rc == OK && q->out->n < q->limit && (code = sqlite3_step(s)) == SQLITE_ROW) {
+        int64_t id = sqlite3_column_int64(s, 0);
+        if (!is_seen(q, id)) {
+            rc = take_image(q, id, e);
+        }
+    }
+    if (rc == OK && code != SQLITE_DONE && code != SQLITE_ROW) {
+        rc = collection_db_fail(q->cs, code, "search", e);
+    }
+    sqlite3_reset(s);
+    return rc;
+}
+
+enum err collection_search(struct collections *cs, int64_t collection, int64_t model, struct collection_text query,
+                           int limit, struct collection_hits *out, struct errbuf *e)
+{
+    struct search q = {.cs = cs, .collection = collection, .model = model, .limit = limit, .out = out};
+    struct buf match;
+    out->n_scanned = out->n_images - out->n_stale;
+    if (limit == 0) {
+        return OK;
+    }
+    buf_init(&match, MATCH_MAX);
+    enum err rc = mem_array(&q.picks, (size_t)limit, sizeof(*q.picks));
+    if (rc == OK) {
+        rc = collection_words_read(cs, collection, out->n_images, query, limit, &match, &q.seed, e);
+    }
+    if (rc == OK && match.n) {
+        rc = take_matching(&q, &match, e);
+    }
+    out->n_by_words = out->n;
+    for (int half = SQL_SAMPLE_FROM; half <= SQL_SAMPLE_UNTIL && rc == OK && out->n < limit; half++) {
+        rc = take_sample(&q, (enum collection_sql)half, e);
+    }
+    out->n_by_sample = out->n - out->n_by_words;
+    mem_free(q.seen);
+    mem_free(q.picks);
     buf_release(&match);
     return rc;
 }

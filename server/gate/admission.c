@@ -1,20 +1,18 @@
-/* The one gate: what is refused is refused here, before its body is read, so that behind it every queue has room. */
+#include "server/gate/admission.h"
+
 #include "engine/base/clock.h"
+#include "engine/base/hash.h"
 #include "engine/base/sha256.h"
-#include "server/app.h"
-#include "server/gate/route.h"
 #include "server/http/reply.h"
 
-#include <stdio.h>
 #include <string.h>
 
-enum { SMALL_BODY = 65536, SWEEP_US = 50000, IDLE_SWEEP_US = 500000 };
+enum { SMALL_BODY = 65536 };
 
-/* ---- headers ---- */
+/* ---- browsers ---- */
 
-static bool is_allowed_origin(const struct app *a, const char *origin)
+static bool is_allowed_origin(const char *list, const char *origin)
 {
-    const char *list = a->config.server.cors_origins;
     size_t n = strlen(origin);
     if (strcmp(list, "*") == 0) {
         return true;
@@ -28,10 +26,10 @@ static bool is_allowed_origin(const struct app *a, const char *origin)
 }
 
 /* True when a preflight was answered. */
-static bool take_cors(const struct app *a, struct exchange *x)
+static bool answer_cors(const struct admission *a, struct exchange *x)
 {
-    const char *origin = x->headers[HEADER_ORIGIN];
-    if (!origin || !origin[0] || !a->config.server.cors_origins[0] || !is_allowed_origin(a, origin)) {
+    const char *origin = x->headers[HEADER_ORIGIN], *list = a->config->server.cors_origins;
+    if (x->is_admin || !origin || !origin[0] || !list[0] || !is_allowed_origin(list, origin)) {
         return false;
     }
     exchange_out(x, "Access-Control-Allow-Origin", "%s", origin);
@@ -42,19 +40,32 @@ static bool take_cors(const struct app *a, struct exchange *x)
     }
     exchange_out(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
     exchange_out(x, "Access-Control-Allow-Headers",
-                 "Authorization, Content-Type, Priority, X-Request-Id, "
-                 "X-Request-Timeout-Ms, Cache-Control");
+                 "Authorization, Content-Type, Priority, X-Request-Id, X-Request-Timeout-Ms, Cache-Control, "
+                 "traceparent, tracestate");
     exchange_out(x, "Access-Control-Max-Age", "600");
     x->route_name = "preflight";
     reply_text(x, 204, NULL, "");
     return true;
 }
 
-static bool take_route(const struct app *a, struct exchange *x)
+/* A page of another site must not steer the service through somebody's browser. */
+static bool is_admin_safe(struct exchange *x)
+{
+    if (x->is_admin && x->headers[HEADER_ORIGIN]) {
+        reply_error(x, FAULT_FORBIDDEN, "Origin", "the admin port takes no requests from web pages");
+        return false;
+    }
+    return true;
+}
+
+/* ---- who and what ---- */
+
+static bool find_route(const struct admission *a, struct exchange *x)
 {
     struct buf allow;
-    buf_init(&allow, 128);
-    enum route_result found = route_find(x->method, x->path, x->is_admin, a->admin != NULL, &x->route, &allow);
+    buf_init(&allow, 256);
+    enum route_result found =
+        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
     x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
     if (found == ROUTE_NO_PATH) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
@@ -66,7 +77,25 @@ static bool take_route(const struct app *a, struct exchange *x)
     return found == ROUTE_FOUND;
 }
 
-static bool take_query(struct exchange *x)
+static bool find_caller(const struct admission *a, struct exchange *x)
+{
+    x->caller.client = hash_text(x->peer);
+    if (!a->auth->keys || (x->route->flags & ROUTE_PUBLIC)) {
+        return true;
+    }
+    const struct auth_key *key = auth_check(a->auth, x->headers[HEADER_AUTHORIZATION]);
+    if (!key) {
+        reply_error(x, FAULT_UNAUTHORIZED, "Authorization", "this service needs an API key: Authorization: Bearer KEY");
+        return false;
+    }
+    x->caller.client = hash_text(key->name);
+    sha256_hmac(key->digest, sizeof(key->digest), "image ids", 9, x->caller.id_key);
+    sha256_hmac(key->digest, sizeof(key->digest), "image id mask", 13, x->caller.id_mask);
+    x->caller.has_id_key = true;
+    return true;
+}
+
+static bool check_query(struct exchange *x)
 {
     const char *unknown = route_unknown_query(x->route, x);
     if (unknown) {
@@ -75,210 +104,83 @@ static bool take_query(struct exchange *x)
     return !unknown;
 }
 
-static uint64_t hash_name(const char *text)
-{
-    uint64_t h = 1469598103934665603u; /* FNV-1a */
-    for (; *text; text++) {
-        h = (h ^ (unsigned char)*text) * 1099511628211u;
-    }
-    return h;
-}
+/* ---- limits ---- */
 
-static bool take_key(const struct app *a, struct exchange *x)
+static bool check_state(const struct admission *a, struct exchange *x)
 {
-    x->client = hash_name(x->peer);
-    if (!a->auth.keys || (x->route->flags & ROUTE_PUBLIC)) {
-        return true;
-    }
-    const struct auth_key *key = auth_check(&a->auth, x->headers[HEADER_AUTHORIZATION]);
-    if (!key) {
-        reply_error(x, FAULT_UNAUTHORIZED, "Authorization", "this service needs an API key: Authorization: Bearer KEY");
-        return false;
-    }
-    x->client = hash_name(key->name);
-    sha256_hmac(key->digest, sizeof(key->digest), "image ids", 9, x->id_key);
-    sha256_hmac(key->digest, sizeof(key->digest), "image id mask", 13, x->id_mask);
-    x->has_id_key = true;
-    return true;
-}
-
-static bool take_state(const struct app *a, struct exchange *x)
-{
-    if (a->state == APP_LOADING) {
+    if (a->state == ADMISSION_LOADING) {
         reply_retry(x, FAULT_NOT_READY, 1000000, "the model is being loaded; see /startupz");
-    } else if (a->state == APP_DRAINING) {
+    } else if (a->state == ADMISSION_DRAINING) {
         reply_retry(x, FAULT_DRAINING, 1000000, "the service is shutting down; another replica will answer");
     }
     return x->status == 0;
 }
 
-static bool take_size(struct app *a, struct exchange *x)
+static bool check_size(const struct admission *a, struct exchange *x)
 {
-    uint64_t most = x->route->flags & ROUTE_WORK ? a->config.limits.body_bytes : SMALL_BODY;
-    if (x->content_length > most) {
-        reply_error(x, FAULT_BODY_TOO_LARGE, "Content-Length", "the body may have %llu bytes",
-                    (unsigned long long)most);
+    uint64_t max = x->route->flags & ROUTE_WORK ? a->config->limits.body_bytes : SMALL_BODY;
+    if (x->content_length > max) {
+        reply_error(x, FAULT_BODY_TOO_LARGE, "Content-Length", "the body may have %llu bytes", (unsigned long long)max);
         return false;
     }
     if (x->has_too_much_query) {
         reply_error(x, FAULT_BAD_REQUEST, NULL, "more than %d query parameters", EXCHANGE_MAX_QUERY);
         return false;
     }
-    if (a->body_bytes + x->content_length > a->config.limits.body_memory_bytes) {
-        reply_retry(x, FAULT_OVERLOADED, 1000000, "the bodies of all requests together are over the limit");
-        return false;
-    }
-    buf_init(&x->body, most);
-    a->body_bytes += x->content_length;
-    x->reserved_bytes = x->content_length;
     return true;
 }
 
-static bool take_place(struct app *a, struct exchange *x)
+static bool set_deadline(const struct admission *a, struct exchange *x)
 {
     const char *faulty;
-    if (!exchange_take_deadline(x, (uint64_t)a->config.limits.timeout_ms, &faulty)) {
+    if (!exchange_take_deadline(x, (uint64_t)a->config->limits.timeout_ms, &faulty)) {
         reply_error(x, FAULT_BAD_REQUEST, faulty, "%s must be a whole number of milliseconds", faulty);
         return false;
     }
-    uint64_t forecast_us = engine_forecast(a->service->engine, JOB_CAPTION, false, 1);
-    if (a->n_counted >= a->config.limits.requests) {
-        reply_retry(x, FAULT_OVERLOADED, forecast_us, "%d requests are in flight, as many as are allowed",
-                    a->n_counted);
-        return false;
-    }
-    if (x->began_us + forecast_us > x->deadline_us && a->n_counted > 0) {
-        reply_retry(x, FAULT_DEADLINE_UNREACHABLE, forecast_us,
-                    "an answer would take about %llu ms, which is after the deadline",
-                    (unsigned long long)(forecast_us / 1000));
-        return false;
-    }
-    a->n_counted++;
-    x->is_counted = true;
     return true;
 }
 
-void admission_headers(struct app *a, struct exchange *x)
+void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t after_us)
 {
-    x->next = a->live;
-    if (a->live) {
-        a->live->previous = x;
+    switch (verdict) {
+    case GATE_TOO_LATE:
+        reply_retry(x, FAULT_DEADLINE_UNREACHABLE, after_us,
+                    "an answer would take about %llu ms, which is after the deadline",
+                    (unsigned long long)(after_us / 1000));
+        break;
+    case GATE_SHARE_USED:
+        reply_retry(x, FAULT_OVERLOADED, after_us, "your other requests use up your share of a busy service");
+        break;
+    default:
+        reply_retry(x, FAULT_OVERLOADED, after_us, "the service is busy");
     }
-    a->live = x;
-    if (a->n_live++ == 0) {
-        app_tick_by(a, x->began_us + SWEEP_US);
+}
+
+static bool glance(const struct admission *a, struct exchange *x)
+{
+    uint64_t after_us = 0;
+    enum gate_verdict verdict = gate_glance(a->gate, clock_us(), x->caller.client, x->route->task, x->content_length,
+                                            x->deadline_us, &after_us);
+    if (verdict != GATE_ACCEPTED) {
+        admission_refuse(x, verdict, after_us);
     }
+    return verdict == GATE_ACCEPTED;
+}
+
+bool admission_headers(const struct admission *a, struct exchange *x)
+{
     x->route_name = "none";
-    if (take_cors(a, x) || !take_route(a, x) || !take_key(a, x) || !take_query(x)) {
-        return;
+    x->overload_status = strcmp(a->config->server.overload_status, "503") == 0 ? 503 : 429;
+    if (strcmp(x->path, "*") == 0) { /* OPTIONS * */
+        exchange_out(x, "Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
+        reply_text(x, 204, NULL, "");
+        return false;
     }
-    bool is_work = x->route->flags & ROUTE_WORK;
-    if ((is_work && !take_state(a, x)) || !take_size(a, x)) {
-        return;
+    if (answer_cors(a, x) || !is_admin_safe(x) || !find_route(a, x) || !find_caller(a, x) || !check_query(x)) {
+        return false;
     }
-    if (is_work) {
-        take_place(a, x);
+    if (!(x->route->flags & ROUTE_WORK)) {
+        return check_size(a, x) && set_deadline(a, x);
     }
-}
-
-/* ---- body ---- */
-
-void admission_body(struct app *a, struct exchange *x, const char *bytes, size_t n)
-{
-    size_t needed = x->body.n + n;
-    if (needed > x->reserved_bytes) { /* chunked */
-        if (a->body_bytes + needed - x->reserved_bytes > a->config.limits.body_memory_bytes) {
-            reply_retry(x, FAULT_OVERLOADED, 1000000, "the bodies of all requests together are over the limit");
-            return;
-        }
-        a->body_bytes += needed - x->reserved_bytes;
-        x->reserved_bytes = needed;
-    }
-    if (x->body.n == 0 && x->content_length > 0) {
-        buf_reserve(&x->body, x->content_length);
-    }
-    buf_append(&x->body, bytes, n);
-    if (x->body.err == ERR_TEXT_TOO_LONG) {
-        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "the body is over the limit");
-    } else if (x->body.err) {
-        reply_error(x, FAULT_INTERNAL, NULL, "out of memory");
-    }
-}
-
-void admission_release(struct app *a, struct exchange *x)
-{
-    *(x->previous ? &x->previous->next : &a->live) = x->next;
-    if (x->next) {
-        x->next->previous = x->previous;
-    }
-    a->n_live--;
-    a->n_counted -= x->is_counted;
-    a->body_bytes -= x->reserved_bytes;
-    x->reserved_bytes = 0;
-    x->is_counted = false;
-}
-
-/* ---- time ---- */
-
-static void give_up(struct exchange *x, const char *why)
-{
-    x->cancel_reason = why;
-    if (x->on_abandon) {
-        x->on_abandon(x, why);
-    }
-}
-
-static void sweep_one(struct app *a, struct exchange *x, uint64_t now)
-{
-    uint64_t upload_us = (uint64_t)a->config.server.upload_timeout_ms * 1000;
-    if (x->phase == PHASE_BODY && x->status == 0 && now - x->began_us > upload_us) {
-        reply_error(x, FAULT_UPLOAD_TIMEOUT, NULL, "the request had not arrived whole after %lld ms",
-                    a->config.server.upload_timeout_ms);
-        http_cut(x);
-    } else if (x->phase == PHASE_WORKING && x->status == 0 && http_is_gone(x)) {
-        give_up(x, "client_gone");
-        x->error_code = "client_gone";
-        x->must_close = true;
-        exchange_answer(x, 499, NULL);
-        http_ready(x);
-    } else if (x->phase == PHASE_WORKING && x->status == 0 && x->deadline_us && now >= x->deadline_us) {
-        give_up(x, "deadline");
-        reply_error(x, FAULT_DEADLINE, NULL, "the deadline passed after %llu ms",
-                    (unsigned long long)((x->deadline_us - x->began_us) / 1000));
-        http_ready(x);
-    } else if (x->phase == PHASE_ANSWERED && x->is_streaming && x->work && http_is_gone(x)) {
-        give_up(x, "client_gone");
-        http_ready(x);
-    }
-}
-
-uint64_t admission_sweep(struct app *a)
-{
-    uint64_t now = clock_us(), wait_us = a->n_live > 0 ? SWEEP_US : IDLE_SWEEP_US;
-    for (struct exchange *x = a->live, *next; x; x = next) {
-        next = x->next;
-        sweep_one(a, x, now);
-        if (x->phase == PHASE_WORKING && x->deadline_us > now && x->deadline_us - now < wait_us) {
-            wait_us = x->deadline_us - now;
-        }
-    }
-    return wait_us;
-}
-
-void admission_cut_all(struct app *a)
-{
-    for (struct exchange *x = a->live, *next; x; x = next) {
-        next = x->next;
-        if (x->phase == PHASE_WORKING && x->status == 0) {
-            give_up(x, "drain");
-            reply_retry(x, FAULT_DRAINING, 1000000, "the service is shutting down; another replica will answer");
-            http_ready(x);
-        } else if (x->phase == PHASE_BODY && x->status == 0) {
-            reply_retry(x, FAULT_DRAINING, 1000000, "the service is shutting down; another replica will answer");
-            http_cut(x);
-        } else if (x->phase == PHASE_ANSWERED && x->is_streaming && x->work) {
-            give_up(x, "drain");
-            http_ready(x);
-        }
-    }
+    return check_state(a, x) && check_size(a, x) && set_deadline(a, x) && glance(a, x);
 }

@@ -8,6 +8,7 @@ enum {
     HANDLING_US = 15000,    /* between the engine and the client's socket, and steps that nobody can interrupt */
     FULL_US = 60000,        /* so much ahead keeps all threads at work */
     LEAST_RETRY_US = 10000, /* a refused client need not come back sooner */
+    TRY_AGAIN_US = 1000000,
 };
 
 const char *gate_verdict_name(enum gate_verdict v)
@@ -15,6 +16,8 @@ const char *gate_verdict_name(enum gate_verdict v)
     static const char *const names[GATE_VERDICT_COUNT] = {"accepted", "full", "share_used", "too_late"};
     return names[v];
 }
+
+static const double least_left = 0.3;
 
 /* ---- life cycle ---- */
 
@@ -25,7 +28,9 @@ enum err gate_create(struct gate **out, const struct gate_options *options)
         struct gate *g = *out;
         g->options = *options;
         g->engine_threads = g->decode_threads = 1;
-        g->ratio = 1;
+        g->mean = 1;
+        g->deviation = 0.5; /* of nothing known yet */
+        g->ratio = g->mean + g->deviation;
         g->margin = 0.1;
         TAILQ_INIT(&g->places);
         TAILQ_INIT(&g->clients);
@@ -56,9 +61,42 @@ struct amount {
     double engine_us, decode_us;
 };
 
+static struct amount sum_of(struct amount a, struct amount b)
+{
+    return (struct amount){a.engine_us + b.engine_us, a.decode_us + b.decode_us};
+}
+
 static double time_of(const struct gate *g, struct amount a)
 {
     return fmax(a.engine_us / g->engine_threads, a.decode_us / g->decode_threads);
+}
+
+/* Pictures under way count whole, for nobody says how far they are. Most of what they still need is seen when work is
+ * thought to flow away evenly; this is the part of engine_us and decode_us that is really left. */
+static struct amount left_of(const struct gate *g)
+{
+    return (struct amount){g->engine_us > 0 ? g->engine_flow_us / g->engine_us : 1,
+                           g->decode_us > 0 ? g->decode_flow_us / g->decode_us : 1};
+}
+
+static double flow_on(double flow_us, double whole_us, double gone_us)
+{
+    return fmin(whole_us, fmax(whole_us * least_left, flow_us - gone_us));
+}
+
+static void flow(struct gate *g, uint64_t now_us)
+{
+    double gone_us = now_us > g->flowed_us ? (double)(now_us - g->flowed_us) / g->mean : 0;
+    g->engine_flow_us = flow_on(g->engine_flow_us, g->engine_us, gone_us * g->engine_threads);
+    g->decode_flow_us = flow_on(g->decode_flow_us, g->decode_us, gone_us * g->decode_threads);
+    g->flowed_us = now_us;
+}
+
+/* Of all that is inside. */
+static double backlog_us(const struct gate *g)
+{
+    struct amount left = left_of(g);
+    return time_of(g, (struct amount){g->engine_us * left.engine_us, g->decode_us * left.decode_us});
 }
 
 static struct amount own_of(const struct gate_client *c)
@@ -89,43 +127,51 @@ struct forecast_of {
 
 static struct forecast_of foresee(const struct gate *g, const struct gate_client *c, const struct gate_weight *w)
 {
-    struct amount before = own_of(c);
-    struct amount own = {before.engine_us + w->engine_us, before.decode_us + w->decode_us};
-    struct amount others = shared_with_others(g, c, own);
-    double ahead_us =
-        time_of(g, (struct amount){before.engine_us + others.engine_us, before.decode_us + others.decode_us});
-    double new_us = time_of(g, (struct amount){w->engine_us, w->decode_us});
+    struct amount weight = {w->engine_us, w->decode_us}, left = left_of(g);
+    struct amount own = sum_of(own_of(c), weight), ahead = sum_of(own_of(c), shared_with_others(g, c, own));
+    ahead.engine_us *= left.engine_us;
+    ahead.decode_us *= left.decode_us;
     return (struct forecast_of){
-        .backlog_us = time_of(g, (struct amount){g->engine_us, g->decode_us}),
+        .backlog_us = backlog_us(g),
         .own_us = time_of(g, own),
-        .finish_us = ahead_us + fmax(new_us, w->chain_us),
+        .finish_us = time_of(g, ahead) + time_of(g, weight) + w->chain_us * (1 - 1.0 / g->engine_threads),
     };
 }
 
-/* Serving by deadline: does everybody who must be served at or after the new one's deadline still make it? (Whoever
- * has an earlier one goes before it.) Those who are lost anyhow don't count. */
+/* Is there time for so much work before this deadline? */
+static bool makes_it(const struct gate *g, uint64_t now_us, struct amount work, uint64_t deadline_us)
+{
+    double left_us = (double)(deadline_us - now_us) * (1 - g->margin / 2);
+    return time_of(g, work) * g->ratio <= left_us;
+}
+
+/* Serving by deadline, as the engine does when time gets short: does the new one make it after everybody with an
+ * earlier deadline, and does everybody with a later one make it after the new one? Who is lost anyhow doesn't count. */
 static bool all_make_it(const struct gate *g, uint64_t now_us, const struct gate_weight *w, uint64_t deadline_us)
 {
-    struct amount sum = {0, 0};
-    double kept = 1 - g->margin / 2;
+    struct amount before = {0, 0}, with_new = {w->engine_us, w->decode_us}, left = left_of(g);
     const struct gate_place *p;
+    bool is_placed = false;
     TAILQ_FOREACH(p, &g->places, link_)
     {
+        if (!is_placed && p->deadline_us_ > deadline_us) {
+            is_placed = true;
+            if (!makes_it(g, now_us, with_new, deadline_us)) {
+                return false;
+            }
+        }
         if (p->deadline_us_ <= now_us) {
             continue;
         }
-        sum.engine_us += p->engine_us_;
-        sum.decode_us += p->decode_us_;
-        if (p->deadline_us_ < deadline_us) {
-            continue;
-        }
-        double left_us = (double)(p->deadline_us_ - now_us) * kept;
-        struct amount with_new = {sum.engine_us + w->engine_us, sum.decode_us + w->decode_us};
-        if (time_of(g, with_new) * g->ratio > left_us && time_of(g, sum) * g->ratio <= left_us) {
+        struct amount own = {p->engine_us_ * left.engine_us, p->decode_us_ * left.decode_us};
+        before = sum_of(before, own);
+        with_new = sum_of(with_new, own);
+        if (is_placed && !makes_it(g, now_us, with_new, p->deadline_us_) &&
+            makes_it(g, now_us, before, p->deadline_us_)) {
             return false;
         }
     }
-    return true;
+    return is_placed || makes_it(g, now_us, with_new, deadline_us);
 }
 
 /* ---- who is let in ---- */
@@ -168,9 +214,9 @@ static enum gate_verdict check_backlog(const struct gate *g, uint64_t now_us, co
     if (is_standing(g, now_us) && f->finish_us * g->ratio > left_us / 4 + GATE_STANDING_US) {
         return GATE_FULL;
     }
-    /* A newcomer who asks for as much may halve what this client gets from now on. */
+    /* Newcomers will take a part of what this client gets from now on. */
     bool is_alone = !c || g->n_clients == 1;
-    if ((f->finish_us + f->own_us) * g->ratio > left_us) {
+    if ((f->finish_us + f->own_us / 2) * g->ratio > left_us) {
         return is_alone ? GATE_FULL : GATE_SHARE_USED;
     }
     return GATE_ACCEPTED;
@@ -192,8 +238,11 @@ static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const stru
     if (r->deadline_us <= now_us) {
         return GATE_TOO_LATE;
     }
-    if (g->inside == 0) {
-        return GATE_ACCEPTED;
+    double left_us = (double)(r->deadline_us - now_us) - HANDLING_US;
+    if (g->inside ==
+        0) { /* what looks hopeless is tried now and then: the prices may have been those of a bad moment */
+        bool is_hopeless = d->weight.is_known && d->forecast.finish_us > left_us;
+        return is_hopeless && now_us < g->tried_us + TRY_AGAIN_US ? GATE_TOO_LATE : GATE_ACCEPTED;
     }
     enum gate_verdict v = check_places(g, c, d->jobs);
     if (v != GATE_ACCEPTED) {
@@ -202,7 +251,6 @@ static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const stru
     if (!d->weight.is_known) { /* a few, to learn from */
         return g->jobs + d->jobs <= 2 * (g->engine_threads + g->decode_threads) ? GATE_ACCEPTED : GATE_FULL;
     }
-    double left_us = (double)(r->deadline_us - now_us) - HANDLING_US;
     if (d->forecast.finish_us * g->ratio > left_us * (1 - g->margin)) {
         return GATE_TOO_LATE;
     }
@@ -222,6 +270,7 @@ static uint64_t retry_after(const struct gate *g, const struct decision *d)
 
 static struct decision decide(struct gate *g, uint64_t now_us, const struct gate_request *r, uint64_t *retry_after_us)
 {
+    flow(g, now_us);
     struct decision d = {.jobs = 1};
     d.verdict = judge(g, now_us, r, &d);
     if (d.verdict != GATE_ACCEPTED) {
@@ -240,6 +289,7 @@ enum gate_verdict gate_glance(struct gate *g, uint64_t now_us, uint64_t client, 
                              .task = task,
                              .images = !may_be_known,
                              .known = may_be_known,
+                             .pixels = 1, /* nobody knows yet how large it is */
                              .texts = task == JOB_VQA || task == JOB_RETRIEVE,
                              .beams = 1,
                              .deadline_us = deadline_us};
@@ -250,8 +300,9 @@ enum gate_verdict gate_glance(struct gate *g, uint64_t now_us, uint64_t client, 
 
 static void note_backlog(struct gate *g, uint64_t now_us)
 {
-    double us = time_of(g, (struct amount){g->engine_us, g->decode_us}) * g->ratio;
-    if (us <= GATE_STANDING_US) {
+    flow(g, now_us);
+    double us = backlog_us(g) * g->ratio;
+    if (us <= GATE_STANDING_US / 2) {
         g->long_since_us = 0;
     } else if (g->long_since_us == 0) {
         g->long_since_us = now_us;
@@ -303,11 +354,14 @@ enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_
                              .jobs_ = d.jobs,
                              .left_ = parts > 0 ? parts : 1};
     insert_by_deadline(g, p);
+    g->tried_us = now_us;
     c->inside++;
     c->jobs += p->jobs_;
     g->inside++;
     g->jobs += p->jobs_;
     move_work(g, p, d.weight.engine_us, d.weight.decode_us);
+    g->engine_flow_us += d.weight.engine_us;
+    g->decode_flow_us += d.weight.decode_us;
     g->accepted++;
     note_backlog(g, now_us);
     return GATE_ACCEPTED;
@@ -378,7 +432,7 @@ void gate_stats(const struct gate *g, struct gate_stats *out)
         .jobs = g->jobs,
         .clients = g->n_clients,
         .upload_bytes = g->upload_bytes,
-        .backlog_us = (uint64_t)(time_of(g, (struct amount){g->engine_us, g->decode_us}) * g->ratio),
+        .backlog_us = (uint64_t)(backlog_us(g) * g->ratio),
         .margin = g->margin,
         .ratio = g->ratio,
     };

@@ -29,7 +29,7 @@
 
 #include <sys/queue.h>
 
-enum { GATE_PATIENCE_US = 1000000, GATE_STANDING_US = 250000 };
+enum { GATE_PATIENCE_US = 1000000, GATE_STANDING_US = 500000 };
 
 struct gate;
 struct gate_client; /* everything of one address or key */

@@ -26,15 +26,19 @@ struct gate {
     /* inside */
     struct gate_places places; /* by deadline */
     int inside, jobs;
-    double engine_us, decode_us; /* still to be done, of all */
-    uint64_t long_since_us;      /* when the backlog began to stand; 0: it does not */
+    double engine_us, decode_us;           /* of all, still to be done but for pictures under way, which count whole */
+    double engine_flow_us, decode_flow_us; /* of that, what is left if work flows away evenly, at flowed_us */
+    uint64_t flowed_us, tried_us;          /* tried_us: the last time that something was let in */
+    uint64_t long_since_us;                /* when the backlog began to stand; 0: it does not */
     /* clients */
     struct gate_clients clients;
     struct gate_client *buckets[GATE_BUCKETS];
     int n_clients;
     uint64_t upload_bytes;
     /* feedback */
-    double ratio, margin;
+    double ratio; /* mean and deviation together */
+    double mean, deviation;
+    double margin;
     uint64_t widened_us;
     /* counts */
     uint64_t accepted, refused[GATE_VERDICT_COUNT], done, late, abandoned;

@@ -1,376 +1,126 @@
-#include "server/http/http.h"
+#include "server/http/http_private.h"
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
-#include "server/http/http_private.h"
-#include "server/http/stream.h"
+#include "server/http/tls.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-enum { DISCARD_MAX = 1 << 20, LINGER_US = 1000000, LOOK_US = 400000, BACKLOG = 1024 };
+enum { SLICE_US = 1000, CONNECTION_DESCRIPTORS = 3 };
 
-/* ---- exchanges ---- */
+/* ---- the turn ---- */
 
-struct query_walk {
-    struct exchange *x;
-    bool is_counting;
-};
-
-static enum MHD_Result on_query(void *user, enum MHD_ValueKind kind, const char *name, size_t n_name, const char *value,
-                                size_t n_value)
+void http_touch(struct http_connection *c)
 {
-    struct query_walk *w = user;
-    (void)kind;
-    if (w->x->n_query == EXCHANGE_MAX_QUERY) {
-        w->x->has_too_much_query = true;
-        return MHD_NO;
-    }
-    if (!w->is_counting) {
-        w->x->query[w->x->n_query] = (struct exchange_pair){name, value, n_name, value ? n_value : 0};
-    }
-    w->x->n_query++;
-    return MHD_YES;
-}
-
-static enum err take_query(struct exchange *x, struct MHD_Connection *mhd)
-{
-    struct query_walk w = {.x = x, .is_counting = true};
-    MHD_get_connection_values_n(mhd, MHD_GET_ARGUMENT_KIND, on_query, &w);
-    if (x->n_query == 0) {
-        return OK;
-    }
-    enum err rc = mem_array(&x->query, (size_t)x->n_query, sizeof(*x->query));
-    if (!rc) {
-        w.is_counting = false;
-        x->n_query = 0;
-        MHD_get_connection_values_n(mhd, MHD_GET_ARGUMENT_KIND, on_query, &w);
-    }
-    return rc;
-}
-
-static void take_peer(struct exchange *x, struct MHD_Connection *mhd)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (!info || !info->client_addr ||
-        getnameinfo(info->client_addr, sizeof(struct sockaddr_in6), x->peer, sizeof(x->peer), NULL, 0,
-                    NI_NUMERICHOST)) {
-        snprintf(x->peer, sizeof(x->peer), "unknown");
+    if (!c->is_touched) {
+        c->is_touched = true;
+        c->next_touched = c->http->touched;
+        c->http->touched = c;
     }
 }
 
-static void exchange_destroy(struct exchange *x)
+void http_list_work(struct http_connection *c)
 {
-    if (x->stream) {
-        stream_drop(x->stream);
+    struct http_list *l = &c->http->work;
+    if (c->is_working || c->is_over) {
+        return;
     }
-    buf_release(&x->body);
-    buf_release(&x->answer);
-    mem_free(x->query);
-    mem_free(x);
+    c->is_working = true;
+    c->by_work = (struct http_link){l->last, NULL};
+    *(l->last ? &l->last->by_work.next : &l->first) = c;
+    l->last = c;
+    l->n++;
 }
 
-static struct exchange *exchange_create(struct http_connection *c, const char *method, const char *path)
+void http_unlist_work(struct http_connection *c)
 {
-    struct exchange *x;
-    if (mem_alloc(&x, sizeof(*x))) {
-        return NULL;
+    struct http_list *l = &c->http->work;
+    if (!c->is_working) {
+        return;
     }
-    x->began_us = clock_us();
-    x->method = method;
-    x->path = path;
-    x->is_admin = c->http->options.is_admin;
-    x->connection = c;
-    buf_init(&x->body, 0);
-    buf_init(&x->answer, (size_t)64 << 20);
-    for (int i = 0; i < HEADER_COUNT; i++) {
-        x->headers[i] =
-            MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, exchange_header_name((enum exchange_header)i));
-    }
-    const char *length = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Content-Length");
-    x->is_chunked = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Transfer-Encoding") != NULL;
-    if (length && !exchange_parse_uint(length, 0, UINT64_MAX, &x->content_length)) {
-        x->content_length = UINT64_MAX;
-    }
-    take_peer(x, c->mhd);
-    exchange_take_id(x);
-    if (take_query(x, c->mhd)) {
-        exchange_destroy(x);
-        return NULL;
-    }
-    return x;
+    c->is_working = false;
+    *(c->by_work.previous ? &c->by_work.previous->by_work.next : &l->first) = c->by_work.next;
+    *(c->by_work.next ? &c->by_work.next->by_work.previous : &l->last) = c->by_work.previous;
+    l->n--;
 }
 
-/* ---- the access handler ---- */
-
-static bool expects_continue(const struct exchange *x)
+/* Each in turn, for a bounded time: what comes in between must not wait longer. */
+static void serve_work(struct http *h)
 {
-    return x->headers[HEADER_EXPECT] && strcasecmp(x->headers[HEADER_EXPECT], "100-continue") == 0;
-}
-
-static enum MHD_Result on_first_call(struct http_connection *c, const char *method, const char *path)
-{
-    struct exchange *x = exchange_create(c, method, path);
-    if (!x) {
-        return MHD_NO;
-    }
-    c->exchange = x;
-    c->is_queued = false;
-    c->http->handler.on_headers(c->http->handler.user, x);
-    x->phase = x->status ? x->phase : PHASE_BODY;
-    if (x->status && (x->content_length > 0 || x->is_chunked)) {
-        bool is_long = x->is_chunked || x->content_length > DISCARD_MAX;
-        if (expects_continue(x)) {
-            x->must_close = true;
-            return http_answer_queue(c);
-        }
-        if (is_long) {
-            http_answer_raw(c);
+    uint64_t until = clock_us() + SLICE_US;
+    for (int n = h->work.n; n > 0 && h->work.first; n--) {
+        struct http_connection *c = h->work.first;
+        http_unlist_work(c);
+        http_front_serve(c);
+        if (clock_us() >= until) {
+            break;
         }
     }
-    return MHD_YES;
 }
 
-static enum MHD_Result on_access(void *user, struct MHD_Connection *mhd, const char *path, const char *method,
-                                 const char *version, const char *bytes, size_t *n_bytes, void **request)
+static void settle(struct http *h)
 {
-    struct http *h = user;
-    (void)version;
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct http_connection *c = info ? info->socket_context : NULL;
-    if (!c) {
-        return MHD_NO;
-    }
-    if (!*request) {
-        *request = c;
-        return on_first_call(c, method, path);
-    }
-    struct exchange *x = c->exchange;
-    if (*n_bytes > 0) {
-        size_t n = *n_bytes;
-        *n_bytes = 0;
-        if (!x->status) {
-            h->handler.on_body(h->handler.user, x, bytes, n);
-            if (x->status) {
-                http_answer_raw(c);
+    while (h->touched) {
+        struct http_connection *c = h->touched;
+        h->touched = c->next_touched;
+        c->is_touched = false;
+        if (!c->is_over && c->inner && c->is_queued && c->out.n == 0) {
+            http_inner_move(c);
+        }
+        if (c->is_over) {
+            if (!c->is_touched) {
+                h->stats.buffered_bytes -= c->accounted;
+                mem_free(c);
             }
+        } else {
+            http_front_settle(c);
         }
-        return MHD_YES;
     }
-    if (c->cut_us) {
-        return MHD_NO;
-    }
-    if (!x->status && x->phase == PHASE_BODY) {
-        x->received_us = clock_us();
-        x->phase = PHASE_WORKING;
-        h->handler.on_request(h->handler.user, x);
-    }
-    if (x->status) {
-        return http_answer_queue(c);
-    }
-    c->is_suspended = true;
-    MHD_suspend_connection(mhd);
-    return MHD_YES;
 }
 
-static void on_completed(void *user, struct MHD_Connection *mhd, void **request, enum MHD_RequestTerminationCode how)
+static bool on_turn(void *user)
 {
     struct http *h = user;
-    struct http_connection *c = *request;
-    if (!c || !c->exchange) {
-        return;
+    if (h->work.n) {
+        serve_work(h);
     }
-    struct exchange *x = c->exchange;
-    h->handler.on_end(h->handler.user, x, c->cut_us || (c->is_queued && how == MHD_REQUEST_TERMINATED_COMPLETED_OK));
-    c->exchange = NULL;
-    c->idle_since_us = clock_us();
-    exchange_destroy(x);
-    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT,
-                              (unsigned)((h->options.idle_timeout_ms + 999) / 1000));
-    *request = NULL;
-}
-
-static void on_connection(void *user, struct MHD_Connection *mhd, void **socket_context,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    struct http *h = user;
-    struct http_connection *c = *socket_context;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        if (mem_alloc(&c, sizeof(*c))) {
-            return; /* the access handler closes it */
-        }
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *c = (struct http_connection){.http = h, .mhd = mhd, .fd = info->connect_fd, .idle_since_us = clock_us()};
-        c->next = h->connections;
-        if (c->next) {
-            c->next->previous = c;
-        }
-        h->connections = c;
-        h->n_connections++;
-        *socket_context = c;
-    } else if (c) {
-        *(c->previous ? &c->previous->next : &h->connections) = c->next;
-        if (c->next) {
-            c->next->previous = c->previous;
-        }
-        h->n_connections--;
-        mem_free(c);
-        *socket_context = NULL;
+    if (h->must_run) {
+        http_inner_run(h);
     }
-}
-
-static void on_library_log(void *user, const char *fmt, va_list args)
-{
-    char text[256];
-    (void)user;
-    vsnprintf(text, sizeof(text), fmt, args);
-    log_limited(LOG_DEBUG, LOG_HERE, "http", LOG_STR("message", text));
-}
-
-/* ---- the pump ---- */
-
-void http_pump(struct http *h)
-{
-    MHD_UNSIGNED_LONG_LONG ms;
-    if (h->is_pumping) {
-        return;
-    }
-    h->is_pumping = true;
-    MHD_run(h->daemon);
-    h->is_pumping = false;
-    if (MHD_get_timeout(h->daemon, &ms) == MHD_YES) {
-        loop_timer_start(h->timer, ms * 1000);
-    } else {
-        loop_timer_stop(h->timer);
-    }
-}
-
-static void on_pump(void *user)
-{
-    http_pump(user);
-}
-
-void http_ready(struct exchange *x)
-{
-    struct http_connection *c = x->connection;
-    if (c->is_suspended) {
-        c->is_suspended = false;
-        MHD_resume_connection(c->mhd);
-    }
-}
-
-void http_cut(struct exchange *x)
-{
-    http_answer_raw(x->connection);
-}
-
-static bool is_gone(const struct http_connection *c)
-{
-    char byte;
-    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
-bool http_is_gone(const struct exchange *x)
-{
-    return is_gone(x->connection);
-}
-
-/* libmicrohttpd misses an end that came together with the bytes of an unfinished request: one edge for both. */
-static bool has_ended_early(const struct http_connection *c)
-{
-    return (!c->exchange || c->exchange->phase == PHASE_BODY) && is_gone(c);
-}
-
-void http_sweep(struct http *h)
-{
-    uint64_t now = clock_us(), idle_us = h->options.idle_timeout_ms * 1000;
-    bool looks = now - h->looked_us >= LOOK_US;
-    h->looked_us = looks ? now : h->looked_us;
-    for (struct http_connection *c = h->connections; c; c = c->next) {
-        bool is_idle = !c->exchange && now - c->idle_since_us > idle_us;
-        bool is_lingering = c->cut_us && now - c->cut_us > LINGER_US;
-        if (is_idle || is_lingering || (looks && has_ended_early(c))) {
-            shutdown(c->fd, SHUT_RDWR); /* libmicrohttpd reads the end and closes */
-        }
-    }
+    settle(h);
+    return h->work.n > 0 || h->must_run;
 }
 
 /* ---- opening and closing ---- */
 
-static int try_listen(const struct addrinfo *a)
+uint64_t http_raise_descriptor_limit(void)
 {
-    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol), yes = 1;
-    if (fd < 0) {
-        return -1;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) {
+        return 0;
     }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, BACKLOG)) {
-        int why = errno;
-        close(fd);
-        errno = why;
-        return -1;
-    }
-    return fd;
+    rlim_t was = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) ? was : limit.rlim_cur;
 }
 
-static enum err open_listener(struct http *h, struct errbuf *e)
+/* An active connection takes its socket and a pair; some are left for files, logs and the database. */
+static void lower_limit(struct http_options *o)
 {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found;
-    char port[16];
-    snprintf(port, sizeof(port), "%d", h->options.port);
-    int rc = getaddrinfo(h->options.host, port, &hints, &found);
-    if (rc) {
-        return err_set(e, ERR_BAD_CONFIG, "server.host %s: %s", h->options.host, gai_strerror(rc));
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY) {
+        return;
     }
-    for (const struct addrinfo *a = found; a && h->listener < 0; a = a->ai_next) {
-        h->listener = try_listen(a);
+    rlim_t others = limit.rlim_cur / 4 < 256 ? limit.rlim_cur / 4 : 256;
+    rlim_t most = (limit.rlim_cur - others) / CONNECTION_DESCRIPTORS;
+    if ((rlim_t)o->max_connections > most) {
+        log_warn("fewer connections than configured: descriptors are short", LOG_INT("configured", o->max_connections),
+                 LOG_UINT("connections", most), LOG_UINT("descriptors", limit.rlim_cur));
+        o->max_connections = (int)most;
     }
-    int why = errno;
-    freeaddrinfo(found);
-    if (h->listener < 0) {
-        return err_set(e, ERR_IO, "cannot listen on %s port %d: %s", h->options.host, h->options.port, strerror(why));
-    }
-    struct sockaddr_storage bound;
-    socklen_t n = sizeof(bound);
-    getsockname(h->listener, (struct sockaddr *)&bound, &n);
-    h->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                : ((struct sockaddr_in *)&bound)->sin_port);
-    return OK;
-}
-
-static enum err start_daemon(struct http *h, struct errbuf *e)
-{
-    const struct http_options *o = &h->options;
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (o->tls_key ? MHD_USE_TLS : 0);
-    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)o->tls_certificate},
-                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)o->tls_key},
-                                   {MHD_OPTION_END, 0, NULL}};
-    struct MHD_OptionItem *more = o->tls_key ? tls : tls + 2;
-    h->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_access, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-        h->listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        (unsigned)o->max_connections_per_address, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)((o->idle_timeout_ms + 999) / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->max_header_bytes,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
-    if (!h->daemon) {
-        return err_set(e, ERR_IO, "cannot start HTTP on port %d%s", h->port,
-                       o->tls_key ? ": are server.tls_certificate and server.tls_key PEM files that belong together?"
-                                  : "");
-    }
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    enum err rc = loop_timer_create(&h->timer, h->loop, on_pump, h);
-    return rc ? rc : loop_watch(h->loop, info->epoll_fd, on_pump, h);
 }
 
 enum err http_open(struct http **out, struct loop *l, const struct http_options *options,
@@ -385,9 +135,16 @@ enum err http_open(struct http **out, struct loop *l, const struct http_options 
     h->loop = l;
     h->options = *options;
     h->handler = *handler;
-    h->listener = -1;
-    rc = open_listener(h, e);
-    rc = rc ? rc : start_daemon(h, e);
+    h->listener = h->spare = -1;
+    lower_limit(&h->options);
+    if (options->tls_key) {
+        rc = tls_identity_create(&h->identity, options->tls_certificate, options->tls_key, e);
+    }
+    h->options.tls_certificate = h->options.tls_key = NULL;
+    rc = rc ? rc : http_clock_create(h);
+    rc = rc ? rc : http_inner_start(h, e);
+    rc = rc ? rc : loop_turn_create(&h->turn, l, on_turn, h);
+    rc = rc ? rc : http_accept_open(h, e);
     if (rc) {
         http_close(h);
         return rc;
@@ -396,37 +153,143 @@ enum err http_open(struct http **out, struct loop *l, const struct http_options 
     return OK;
 }
 
-int http_port(const struct http *h)
-{
-    return h->port;
-}
-
-int http_connections(const struct http *h)
-{
-    return h->n_connections;
-}
-
-void http_quiesce(struct http *h)
-{
-    if (!h->is_quiet) {
-        h->is_quiet = true;
-        h->listener = MHD_quiesce_daemon(h->daemon);
-        if (h->listener >= 0) {
-            close(h->listener);
-            h->listener = -1;
-        }
-    }
-}
-
 void http_close(struct http *h)
 {
     if (!h) {
         return;
     }
-    if (h->daemon) {
-        MHD_stop_daemon(h->daemon); /* closes the listener too unless it was taken away */
-    } else if (h->listener >= 0) {
-        close(h->listener);
+    http_accept_close(h);
+    http_abort(h);
+    settle(h);
+    loop_watch_destroy(h->daemon_watch);
+    loop_turn_destroy(h->turn);
+    if (h->timer) {
+        loop_timer_stop(h->timer);
     }
+    if (h->daemon) {
+        MHD_stop_daemon(h->daemon);
+    }
+    tls_identity_drop(h->identity);
     mem_free(h);
+}
+
+int http_port(const struct http *h)
+{
+    return h->port;
+}
+
+enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e)
+{
+    struct tls_identity *fresh;
+    enum err rc = tls_identity_create(&fresh, certificate, key, e);
+    if (!rc) {
+        tls_identity_drop(h->identity);
+        h->identity = fresh;
+    }
+    return rc;
+}
+
+void http_set_rates(struct http *h, const struct http_rates *rates)
+{
+    h->options.rates = *rates;
+    for (int p = HTTP_HEAD; p <= HTTP_ANSWER; p++) {
+        for (struct http_connection *c = h->phases[p].first; c; c = c->by_phase.next) {
+            http_clock_arm(c);
+        }
+    }
+}
+
+/* ---- leaving ---- */
+
+void http_drain(struct http *h)
+{
+    h->is_draining = true;
+    for (struct http_connection *c = h->phases[HTTP_IDLE].first; c; c = c->by_phase.next) {
+        c->since_us = clock_us();
+        http_clock_arm(c);
+    }
+}
+
+static bool has_bytes(const struct http_connection *c)
+{
+    char byte;
+    return c->in.n > 0 || recv(c->wire.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void http_quiesce(struct http *h)
+{
+    h->is_quiet = true;
+    h->is_draining = true;
+    http_accept_close(h);
+    for (struct http_connection *c = h->phases[HTTP_IDLE].first, *next; c; c = next) {
+        next = c->by_phase.next;
+        if (!has_bytes(c)) {
+            http_front_end(c);
+        }
+    }
+}
+
+void http_abort(struct http *h)
+{
+    h->is_draining = true;
+    for (int p = 0; p < HTTP_PHASE_COUNT; p++) {
+        while (h->phases[p].first) {
+            http_front_lose(h->phases[p].first);
+        }
+    }
+    if (h->daemon) {
+        http_inner_run(h);
+    }
+}
+
+/* ---- exchanges ---- */
+
+void http_ready(struct exchange *x)
+{
+    struct http_connection *c = x->connection;
+    if (c->inner && c->inner->is_suspended) {
+        c->inner->is_suspended = false;
+        c->http->must_run = true;
+        MHD_resume_connection(c->inner->mhd);
+    }
+}
+
+void http_cut(struct exchange *x)
+{
+    if (x->phase == PHASE_BODY) {
+        http_answer_directly(x->connection, true);
+    } else {
+        http_ready(x);
+    }
+}
+
+struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us)
+{
+    const struct http_connection *c = h->phases[HTTP_BODY].first;
+    if (!c) {
+        return NULL;
+    }
+    *stalled_us = clock_us() - c->progress_us;
+    return c->exchange;
+}
+
+/* ---- figures ---- */
+
+void http_stats(const struct http *h, struct http_stats *out)
+{
+    *out = h->stats;
+    out->max_connections = h->options.max_connections;
+    for (int p = 0; p < HTTP_PHASE_COUNT; p++) {
+        out->phases[p] = h->phases[p].n;
+    }
+}
+
+int http_connections(const struct http *h)
+{
+    return h->stats.connections;
+}
+
+size_t http_buffered_bytes(const struct http *h)
+{
+    return h->stats.buffered_bytes;
 }

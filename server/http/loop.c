@@ -10,7 +10,6 @@ struct source {
     union {
         uv_handle_t handle;
         uv_async_t async;
-        uv_poll_t poll;
         uv_signal_t signal;
         uv_timer_t timer;
     };
@@ -123,20 +122,131 @@ static enum err keep_source(struct loop *l, struct source *s, int uv_rc)
     return OK;
 }
 
+/* ---- watches ---- */
+
+struct loop_watch {
+    uv_poll_t poll;
+    loop_ready_callback *callback;
+    void *user;
+    int events;
+};
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    (void)status, (void)events;
-    struct source *s = poll->data;
-    s->callback(s->user);
+    struct loop_watch *w = poll->data;
+    int told = (events & UV_READABLE ? LOOP_READABLE : 0) | (events & UV_WRITABLE ? LOOP_WRITABLE : 0) |
+               (events & UV_DISCONNECT ? LOOP_HANGUP : 0);
+    if (status < 0) { /* libuv has stopped the watch */
+        told = LOOP_FAULT;
+        w->events = 0;
+    } else if (!told) { /* urgent data, of which there is none in HTTP: would be told for ever */
+        uv_poll_stop(&w->poll);
+        w->events = 0;
+        return;
+    }
+    w->callback(w->user, told);
 }
 
-enum err loop_watch(struct loop *l, int fd, loop_callback *callback, void *user)
+enum err loop_watch_create(struct loop_watch **out, struct loop *l, int fd, loop_ready_callback *callback, void *user)
 {
-    struct source *s;
-    enum err rc = add_source(&s, l, callback, user);
-    rc = rc ? rc : keep_source(l, s, uv_poll_init(&l->uv, &s->poll, fd));
-    return rc ? rc : uv_poll_start(&s->poll, UV_READABLE, on_poll) ? ERR_IO : OK;
+    enum err rc = mem_alloc(out, sizeof(**out));
+    if (rc) {
+        return rc;
+    }
+    struct loop_watch *w = *out;
+    if (uv_poll_init(&l->uv, &w->poll, fd)) {
+        mem_free(w);
+        *out = NULL;
+        return ERR_IO;
+    }
+    w->poll.data = w;
+    w->callback = callback;
+    w->user = user;
+    return OK;
 }
+
+void loop_watch_set(struct loop_watch *w, int events)
+{
+    if (events == w->events) {
+        return;
+    }
+    w->events = events;
+    uv_poll_start(&w->poll,
+                  (events & LOOP_READABLE ? UV_READABLE : 0) | (events & LOOP_WRITABLE ? UV_WRITABLE : 0) |
+                      (events & LOOP_HANGUP ? UV_DISCONNECT : 0) | (events & LOOP_QUIET ? UV_PRIORITIZED : 0),
+                  on_poll);
+}
+
+static void free_watch(uv_handle_t *handle)
+{
+    mem_free(handle->data);
+}
+
+void loop_watch_destroy(struct loop_watch *w)
+{
+    if (w) {
+        uv_close((uv_handle_t *)&w->poll, free_watch);
+    }
+}
+
+/* ---- turns ---- */
+
+struct loop_turn {
+    uv_prepare_t prepare;
+    uv_idle_t idle; /* runs while the loop must not wait */
+    loop_turn_callback *callback;
+    void *user;
+    int n_open;
+};
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct loop_turn *t = prepare->data;
+    if (t->callback(t->user)) {
+        uv_idle_start(&t->idle, on_idle);
+    } else {
+        uv_idle_stop(&t->idle);
+    }
+}
+
+enum err loop_turn_create(struct loop_turn **out, struct loop *l, loop_turn_callback *callback, void *user)
+{
+    enum err rc = mem_alloc(out, sizeof(**out));
+    if (!rc) {
+        struct loop_turn *t = *out;
+        t->callback = callback;
+        t->user = user;
+        t->n_open = 2;
+        uv_prepare_init(&l->uv, &t->prepare); /* these cannot fail */
+        uv_idle_init(&l->uv, &t->idle);
+        t->prepare.data = t->idle.data = t;
+        uv_prepare_start(&t->prepare, on_prepare);
+    }
+    return rc;
+}
+
+static void free_turn(uv_handle_t *handle)
+{
+    struct loop_turn *t = handle->data;
+    if (--t->n_open == 0) {
+        mem_free(t);
+    }
+}
+
+void loop_turn_destroy(struct loop_turn *t)
+{
+    if (t) {
+        uv_close((uv_handle_t *)&t->prepare, free_turn);
+        uv_close((uv_handle_t *)&t->idle, free_turn);
+    }
+}
+
+/* ---- signals and timers ---- */
 
 static void on_signal(uv_signal_t *signal, int signal_number)
 {

@@ -1,6 +1,6 @@
 #include "server/http/reply.h"
 
-#include "server/input/input.h"
+#include "engine/base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,13 +16,6 @@ static const struct {
     REPLY_FAULTS(REPLY_FAULT_ROW)
 #undef REPLY_FAULT_ROW
 };
-
-static int overload_status = 429;
-
-void reply_set_overload_status(int status)
-{
-    overload_status = status;
-}
 
 enum fault reply_fault(enum err e)
 {
@@ -43,6 +36,10 @@ enum fault reply_fault(enum err e)
         return FAULT_IMAGE_NOT_CACHED;
     case ERR_OVERLOADED:
         return FAULT_OVERLOADED;
+    case ERR_BUSY:
+        return FAULT_COLLECTION_BUSY;
+    case ERR_UNAVAILABLE:
+        return FAULT_COLLECTION_UNAVAILABLE;
     case ERR_DEADLINE:
         return FAULT_DEADLINE;
     case ERR_DRAINING:
@@ -53,9 +50,9 @@ enum fault reply_fault(enum err e)
     }
 }
 
-int reply_fault_status(enum fault f)
+int reply_fault_status(const struct exchange *x, enum fault f)
 {
-    return faults[f].status == 429 ? overload_status : faults[f].status;
+    return faults[f].status == 429 && x->overload_status ? x->overload_status : faults[f].status;
 }
 
 const char *reply_fault_code(enum fault f)
@@ -79,23 +76,20 @@ void reply_dump(const json_t *object, struct buf *b)
     }
 }
 
-/* A copy, cut between characters, with ? for each byte that is no UTF-8: callers' names stand in messages. */
+/* A copy, cut between characters, with ? for each byte that is not UTF-8: callers' names stand in messages. */
 static const char *as_utf8(const char *text, char *out, size_t size)
 {
-    size_t n = 0;
-    while (*text) {
-        size_t left = strnlen(text, 4), k = 1;
-        while (k < left && !input_is_utf8(text, k)) {
-            k++;
-        }
-        bool is_good = input_is_utf8(text, k);
-        k = is_good ? k : 1;
+    size_t n = 0, left = strlen(text);
+    while (left > 0) {
+        uint32_t code;
+        size_t found = utf8_next(text, left, &code), k = found ? found : 1;
         if (n + k >= size) {
             break;
         }
-        memcpy(out + n, is_good ? text : "?", k);
+        memcpy(out + n, found ? text : "?", k);
         n += k;
         text += k;
+        left -= k;
     }
     out[n] = '\0';
     return out;
@@ -131,6 +125,14 @@ void reply_json(struct exchange *x, int status, json_t *object)
     exchange_answer(x, status, "application/json");
 }
 
+void reply_printed(struct exchange *x, int status, struct buf *text)
+{
+    buf_release(&x->answer);
+    x->answer = *text;
+    buf_init(text, 0);
+    exchange_answer(x, status, "application/json");
+}
+
 void reply_text(struct exchange *x, int status, const char *content_type, const char *text)
 {
     buf_reset(&x->answer);
@@ -153,7 +155,7 @@ static void answer_error(struct exchange *x, enum fault f, const char *param, ui
         exchange_out(x, "WWW-Authenticate", "Bearer");
     }
     json_t *inner = reply_error_object(x, f, message, param, NULL, after_us);
-    reply_json(x, reply_fault_status(f), inner ? json_pack("{s:o}", "error", inner) : NULL);
+    reply_json(x, reply_fault_status(x, f), inner ? json_pack("{s:o}", "error", inner) : NULL);
     x->must_close |= f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT;
 }
 
@@ -171,4 +173,23 @@ void reply_retry(struct exchange *x, enum fault f, uint64_t after_us, const char
     va_start(args, fmt);
     answer_error(x, f, NULL, after_us ? after_us : 1000000, fmt, args);
     va_end(args);
+}
+
+void reply_refused(struct exchange *x, enum refusal why, const char *message)
+{
+    static const enum fault faults_of[] = {
+        [REFUSAL_NONE] = FAULT_INTERNAL,           [REFUSAL_MALFORMED] = FAULT_BAD_REQUEST,
+        [REFUSAL_CUT_SHORT] = FAULT_BAD_REQUEST,   [REFUSAL_SLOW] = FAULT_UPLOAD_TIMEOUT,
+        [REFUSAL_EXPECTATION] = FAULT_EXPECTATION, [REFUSAL_LONG_HEAD] = FAULT_HEADER_TOO_LARGE,
+        [REFUSAL_CODING] = FAULT_NOT_IMPLEMENTED,  [REFUSAL_METHOD] = FAULT_NOT_IMPLEMENTED,
+        [REFUSAL_CONNECTIONS] = FAULT_CONNECTIONS, [REFUSAL_RESOURCES] = FAULT_CONNECTIONS,
+        [REFUSAL_VERSION] = FAULT_VERSION,
+    };
+    enum fault f = faults_of[why];
+    if (f == FAULT_CONNECTIONS) {
+        reply_retry(x, f, 1000000, "%s", message);
+    } else {
+        reply_error(x, f, NULL, "%s", message);
+    }
+    x->must_close = true;
 }

@@ -1,4 +1,6 @@
-#include "server/input/input.h"
+#include "server/input/input_private.h"
+
+#include "engine/base/mem.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -7,15 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum kind { KIND_INT, KIND_REAL, KIND_BOOL, KIND_TEXT, KIND_COLLECTION, KIND_TIMEOUT, KIND_EXPLAIN };
+enum { NUMBER_MAX = 32, QUOTED_MAX = 32, COLLECTION_MAX = 1024, INDEX_DIGITS = 5 };
 
 struct param {
     const char *name;
     enum kind kind;
     int routes;
-    size_t at;
-    double least, most;
+    size_t at; /* texts: 1 for the name of a list */
+    double min, max;
 };
 
 enum { ANSWERS = INPUT_CAPTION | INPUT_VQA | INPUT_RETRIEVE, ALL = ANSWERS | INPUT_CHECK | INPUT_STORE };
@@ -38,24 +42,49 @@ static const struct param params[] = {
     {"texts", KIND_TEXT, INPUT_RETRIEVE, 1, 0, 0},
     {"collection", KIND_COLLECTION, INPUT_RETRIEVE, 0, 0, 0},
 };
+_Static_assert(sizeof(params) / sizeof(params[0]) == INPUT_N_PARAMS, "INPUT_N_PARAMS is the number of rows");
 
-static const struct param *find(enum input_route route, const char *name)
+/* Of reranking alone, where they are keys of the JSON object. */
+static const struct param top_n = {"top_n", KIND_INT, INPUT_RETRIEVE, offsetof(struct input, top_k), 1, 65536};
+static const struct param return_documents = {
+    "return_documents", KIND_BOOL, INPUT_RETRIEVE, offsetof(struct input, return_documents), 0, 1};
+
+static const struct param *find(enum input_route route, const char *name, size_t n)
 {
-    for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
-        if ((params[i].routes & (int)route) && strcmp(params[i].name, name) == 0) {
+    for (size_t i = 0; i < INPUT_N_PARAMS; i++) {
+        if ((params[i].routes & (int)route) && strlen(params[i].name) == n && memcmp(params[i].name, name, n) == 0) {
             return &params[i];
         }
     }
     return NULL;
 }
 
-static bool out_of_range(const struct param *p, struct input_fault *f)
+/* ---- values ---- */
+
+struct quoted {
+    char text[QUOTED_MAX + 8];
+};
+
+/* `, not "yes"`: what stood there, cut; nothing when it was not a text. */
+static struct quoted quote(const char *value, size_t n)
 {
-    if (p->most >= INT_MAX) {
-        return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a whole number of at least %g", p->name, p->least);
+    struct quoted q = {""};
+    if (value && n > 0 && !memchr(value, '\0', n)) {
+        int shown = n > QUOTED_MAX - 8 ? QUOTED_MAX - 8 : (int)n;
+        snprintf(q.text, sizeof(q.text), ", not \"%.*s%s\"", shown, value, (size_t)shown < n ? "..." : "");
     }
-    return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a%s number from %g to %g", p->name,
-                      p->kind == KIND_REAL ? "" : " whole", p->least, p->most);
+    return q;
+}
+
+static bool out_of_range(const struct param *p, const char *value, size_t n, struct input_fault *f)
+{
+    struct quoted given = quote(value, n);
+    if (p->max >= INT_MAX && p->kind == KIND_INT) {
+        return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a whole number of at least %g%s", p->name, p->min,
+                          given.text);
+    }
+    return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a%s number from %g to %g%s", p->name,
+                      p->kind == KIND_REAL ? "" : " whole", p->min, p->max, given.text);
 }
 
 static void *place(struct input *in, const struct param *p)
@@ -63,127 +92,214 @@ static void *place(struct input *in, const struct param *p)
     return (char *)in + p->at;
 }
 
-static bool set_number(struct input *in, const struct param *p, double value, struct input_fault *f)
+static bool set_number(struct input_parser *ip, const struct param *p, const char *value, size_t n)
 {
-    if (!(value >= p->least && value <= p->most) || (p->kind != KIND_REAL && value != floor(value))) {
-        return out_of_range(p, f);
+    char text[NUMBER_MAX], *end;
+    if (n < 1 || n >= sizeof(text)) {
+        return out_of_range(p, value, n, ip->fault);
+    }
+    memcpy(text, value, n);
+    text[n] = '\0';
+    double number = strtod(text, &end);
+    if (strspn(text, "+-0123456789.eE") != n || *end || !(number >= p->min && number <= p->max) ||
+        (p->kind != KIND_REAL && number != floor(number))) {
+        return out_of_range(p, value, n, ip->fault);
     }
     if (p->kind == KIND_INT) {
-        *(int *)place(in, p) = (int)value;
+        *(int *)place(ip->in, p) = (int)number;
     } else if (p->kind == KIND_REAL) {
-        *(float *)place(in, p) = (float)value;
+        *(float *)place(ip->in, p) = (float)number;
     } else {
-        in->timeout_ms = (uint64_t)value;
+        ip->in->timeout_ms = (uint64_t)number;
     }
     return true;
 }
 
-static bool set_bool(struct input *in, const struct param *p, bool value)
+static bool is_word(const char *value, size_t n, const char *word)
 {
-    *(bool *)place(in, p) = value;
+    return n == strlen(word) && strncasecmp(value, word, n) == 0;
+}
+
+/* true, True (Python), 1 and their opposites. yes, on and the like are refused: what says on in one place says off in
+ * another (YAML, HTML), and nobody sends them twice. */
+static bool read_bool(const char *value, size_t n, bool *out)
+{
+    *out = is_word(value, n, "true") || is_word(value, n, "1");
+    return *out || is_word(value, n, "false") || is_word(value, n, "0");
+}
+
+static bool set_bool(struct input_parser *ip, const struct param *p, const char *value, size_t n)
+{
+    bool is_true;
+    if (!read_bool(value, n, &is_true)) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be true or false%s", p->name,
+                          quote(value, n).text);
+    }
+    *(bool *)place(ip->in, p) = is_true;
     return true;
 }
 
 /* true, false, "attention" (which true means) or "occlusion". */
-static bool set_explain(struct input *in, const char *value, struct input_fault *f)
+static bool set_explain(struct input_parser *ip, const char *value, size_t n)
 {
-    in->occlusion = strcmp(value, "occlusion") == 0;
-    in->explain = strcmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcmp(value, "attention") == 0;
-    return in->occlusion || in->explain || strcmp(value, "false") == 0 || strcmp(value, "0") == 0 ||
-           input_fail(f, FAULT_BAD_REQUEST, "explain", "explain must be true, false, attention or occlusion");
+    bool is_true = false;
+    if (!is_word(value, n, "occlusion") && !is_word(value, n, "attention") && !read_bool(value, n, &is_true)) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, "explain",
+                          "explain must be true, false, attention or occlusion%s", quote(value, n).text);
+    }
+    ip->in->occlusion = is_word(value, n, "occlusion");
+    ip->in->explain = is_true || is_word(value, n, "attention");
+    return true;
 }
 
-static bool set_text(struct input *in, const struct param *p, const char *text, size_t n, struct input_fault *f)
+static bool set_collection(struct input_parser *ip, const char *text, size_t n)
 {
-    if (p->kind == KIND_COLLECTION) {
-        if (n == 0 || strlen(text) != n) {
-            return input_fail(f, FAULT_BAD_REQUEST, p->name, "collection must be the name of a collection");
-        }
-        in->collection = text;
+    struct input *in = ip->in;
+    char *copy;
+    if (n == 0 || n > COLLECTION_MAX || memchr(text, '\0', n)) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, "collection", "collection must be the name of a collection");
+    }
+    if (!input_alloc(in, &copy, n + 1, ip->fault)) {
+        return false;
+    }
+    memcpy(copy, text, n);
+    mem_free((void *)(uintptr_t)in->collection); /* the last one counts */
+    in->collection = copy;
+    return true;
+}
+
+static bool set_scalar(struct input_parser *ip, const struct param *p, const char *value, size_t n)
+{
+    switch (p->kind) {
+    case KIND_COLLECTION:
+        return set_collection(ip, value, n);
+    case KIND_EXPLAIN:
+        return set_explain(ip, value, n);
+    case KIND_BOOL:
+        return set_bool(ip, p, value, n);
+    default:
+        return set_number(ip, p, value, n);
+    }
+}
+
+/* ---- query strings and forms ---- */
+
+bool input_param_brackets(const char *name, size_t *n_name, int *index)
+{
+    size_t n = strlen(name), at = strcspn(name, "[");
+    *n_name = n;
+    *index = INPUT_NO_INDEX;
+    if (at == 0 || n < at + 2 || name[n - 1] != ']') {
+        return false;
+    }
+    size_t n_digits = n - at - 2;
+    if (strspn(name + at + 1, "0123456789") != n_digits || n_digits > INDEX_DIGITS) {
+        return false;
+    }
+    *n_name = at;
+    *index = n_digits ? (int)strtol(name + at + 1, NULL, 10) : INPUT_NO_INDEX;
+    return true;
+}
+
+bool input_param_text(struct input_parser *ip, const char *name, const char *value, size_t n)
+{
+    size_t n_name;
+    int index;
+    bool has_brackets = input_param_brackets(name, &n_name, &index);
+    const struct param *p = find(ip->in->route, name, n_name);
+    if (!p || (has_brackets && p->kind != KIND_TEXT)) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "unknown parameter \"%.64s\"", name);
+    }
+    int row = (int)(p - params);
+    if (!value) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "%s has no value; write %s=...", name, name);
+    }
+    ip->n_given[row]++;
+    if (n == 0) { /* an empty field of a form: not given; input_param_ends sees whether that can be meant */
+        ip->n_empty[row]++;
         return true;
     }
-    in->has_text_list |= p->at == 1;
-    return input_add_text(in, p->name, text, n, f);
+    if (p->kind == KIND_TEXT) {
+        ip->in->has_text_list |= p->at == 1 || has_brackets;
+        return input_add_indexed_text(ip, name, value, n, index);
+    }
+    return set_scalar(ip, p, value, n);
 }
 
-bool input_param_text(struct input *in, const char *name, const char *value, size_t n, struct input_fault *f)
+/* One empty field alone is a field that nobody filled in. Among other texts it would move them to other places. */
+bool input_param_ends(struct input_parser *ip)
 {
-    const struct param *p = find(in->route, name);
-    char *end;
-    if (!p) {
-        return input_fail(f, FAULT_BAD_REQUEST, name, "unknown parameter \"%.64s\"", name);
-    }
-    if (p->kind == KIND_TEXT || p->kind == KIND_COLLECTION) {
-        return set_text(in, p, value, n, f);
-    }
-    if (strlen(value) != n) {
-        return input_fail(f, FAULT_BAD_REQUEST, name, "%s has a NUL byte", name);
-    }
-    if (p->kind == KIND_EXPLAIN) {
-        return set_explain(in, value, f);
-    }
-    if (p->kind == KIND_BOOL) {
-        bool is_true = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
-        if (!is_true && strcmp(value, "false") != 0 && strcmp(value, "0") != 0) {
-            return input_fail(f, FAULT_BAD_REQUEST, name, "%s must be true or false", name);
+    for (int i = 0; i < INPUT_N_PARAMS; i++) {
+        if (params[i].kind == KIND_TEXT && ip->n_empty[i] > 0 && ip->n_given[i] > 1) {
+            return input_fail(ip->fault, FAULT_BAD_REQUEST, params[i].name,
+                              "one of %d %s is empty: fill it in or "
+                              "leave it out",
+                              ip->n_given[i], params[i].name);
         }
-        return set_bool(in, p, is_true);
     }
-    double number = strtod(value, &end);
-    bool is_number = n > 0 && n < 32 && strspn(value, "+-0123456789.eE") == n && !*end;
-    return is_number ? set_number(in, p, number, f) : out_of_range(p, f);
+    return true;
 }
 
-static bool texts_from_json(struct input *in, const struct param *p, const json_t *value, struct input_fault *f)
+/* ---- JSON ---- */
+
+static bool texts_from_json(struct input_parser *ip, const struct param *p, int value)
 {
     char where[96];
-    if (json_is_string(value)) {
-        return set_text(in, p, json_string_value(value), json_string_length(value), f);
+    size_t n;
+    const struct json_tree *t = &ip->tree;
+    if (json_tree_kind(t, value) == JSON_TREE_STRING) {
+        const char *text = json_tree_text(&ip->tree, value, &n);
+        ip->in->has_text_list |= p->at == 1;
+        return input_add_indexed_text(ip, p->name, text, n, INPUT_NO_INDEX);
     }
-    if (!json_is_array(value) || p->at != 1) {
-        return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a string%s", p->name,
-                          p->at == 1 ? " or a list of strings" : "");
+    if (json_tree_kind(t, value) != JSON_TREE_ARRAY || p->at != 1) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be a string%s", p->name,
+                          p->at == 1 ? " or a list of strings" : "; a list goes into the plural");
     }
-    in->has_text_list = true;
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        const json_t *text = json_array_get(value, i);
-        snprintf(where, sizeof(where), "/%s/%zu", p->name, i);
-        if (!json_is_string(text)) {
-            return input_fail(f, FAULT_BAD_REQUEST, where, "%s must be a string", where);
+    ip->in->has_text_list = true;
+    for (int i = 0, at = value + 1; i < t->values[value].count; i++, at = t->values[at].next) {
+        snprintf(where, sizeof(where), "/%s/%d", p->name, i);
+        if (json_tree_kind(t, at) != JSON_TREE_STRING) {
+            return input_fail(ip->fault, FAULT_BAD_REQUEST, where, "%s must be a string", where);
         }
-        if (!input_add_text(in, where, json_string_value(text), json_string_length(text), f)) {
+        const char *text = json_tree_text(&ip->tree, at, &n);
+        if (!input_add_indexed_text(ip, where, text, n, INPUT_NO_INDEX)) {
             return false;
         }
     }
     return true;
 }
 
-bool input_param_json(struct input *in, const char *name, const json_t *value, bool *is_known, struct input_fault *f)
+/* Numbers and true, false may stand in quotes, as programs that build JSON from forms send them. */
+static bool scalar_from_json(struct input_parser *ip, const struct param *p, int value)
 {
-    const struct param *p = find(in->route, name);
+    size_t n;
+    enum json_tree_kind kind = json_tree_kind(&ip->tree, value);
+    bool is_text = kind == JSON_TREE_STRING, is_number = kind == JSON_TREE_NUMBER;
+    bool is_flag = kind == JSON_TREE_TRUE || kind == JSON_TREE_FALSE;
+    bool fits = p->kind == KIND_COLLECTION                        ? is_text
+                : p->kind == KIND_BOOL || p->kind == KIND_EXPLAIN ? is_text || is_flag || is_number
+                                                                  : is_text || is_number;
+    if (fits) {
+        const char *text = is_flag ? (kind == JSON_TREE_TRUE ? "true" : "false") : json_tree_text(&ip->tree, value, &n);
+        return set_scalar(ip, p, text, is_flag ? strlen(text) : n);
+    }
+    return p->kind == KIND_COLLECTION
+               ? input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be a string", p->name)
+               : set_scalar(ip, p, "", 0); /* says what it must be */
+}
+
+bool input_param_json(struct input_parser *ip, const char *name, int value, bool *is_known)
+{
+    const struct param *p = find(ip->in->route, name, strlen(name));
+    if (ip->in->is_rerank && strcmp(name, top_n.name) == 0) {
+        p = &top_n;
+    } else if (ip->in->is_rerank && strcmp(name, return_documents.name) == 0) {
+        p = &return_documents;
+    }
     *is_known = p != NULL;
-    if (!p) {
+    if (!p || json_tree_kind(&ip->tree, value) == JSON_TREE_NULL) { /* null: not given */
         return true;
     }
-    switch (p->kind) {
-    case KIND_TEXT:
-        return texts_from_json(in, p, value, f);
-    case KIND_COLLECTION:
-        if (!json_is_string(value)) {
-            return input_fail(f, FAULT_BAD_REQUEST, name, "%s must be a string", name);
-        }
-        return set_text(in, p, json_string_value(value), json_string_length(value), f);
-    case KIND_EXPLAIN:
-        return set_explain(in,
-                           json_is_string(value)  ? json_string_value(value)
-                           : json_is_true(value)  ? "true"
-                           : json_is_false(value) ? "false"
-                                                  : "",
-                           f);
-    case KIND_BOOL:
-        return json_is_boolean(value) ? set_bool(in, p, json_is_true(value))
-                                      : input_fail(f, FAULT_BAD_REQUEST, name, "%s must be true or false", name);
-    default:
-        return json_is_number(value) ? set_number(in, p, json_number_value(value), f) : out_of_range(p, f);
-    }
+    return p->kind == KIND_TEXT ? texts_from_json(ip, p, value) : scalar_from_json(ip, p, value);
 }

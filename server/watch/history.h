@@ -10,9 +10,10 @@ enum { HISTORY_SIZE = 1000 };
 
 struct history_entry {
     char id[EXCHANGE_ID_MAX + 1];
-    const char *route, *error_code, *cancel_reason, *cache; /* live for ever */
-    int status, n_images, n_texts, regions_batch, fusion_batch;
-    uint64_t number, began_us, recv_us, decode_us, queue_us, regions_us, fusion_us, total_us;
+    const char *route, *error_code, *cancel_reason; /* literals */
+    struct timings timings;
+    int status;
+    uint64_t number, began_us, recv_us, total_us;
 };
 struct history;
 

@@ -35,14 +35,15 @@ void metrics_take(struct metrics *m, const struct exchange *x, uint64_t now_us)
     m->routes[i].name = x->route_name;
     m->routes[i].by_status[x->status >= 100 && x->status < 600 ? x->status : 0]++;
     observe(&m->routes[i].duration, now_us - x->began_us);
-    if (x->fusion_us || x->regions_us || x->decode_us) {
-        const uint64_t us[ENGINE_STAGE_COUNT] = {x->decode_us, x->regions_us, x->fusion_us};
+    const struct timings *t = &x->timings;
+    if (t->fusion_us || t->regions_us || t->decode_us) {
+        const uint64_t us[ENGINE_STAGE_COUNT] = {t->decode_us, t->regions_us, t->fusion_us};
         for (int stage = 0; stage < ENGINE_STAGE_COUNT; stage++) {
             if (us[stage]) {
                 observe(&m->stages[stage], us[stage]);
             }
         }
-        observe(&m->queue, x->queue_us);
+        observe(&m->queue, t->queue_us);
     }
     for (int f = 0; x->error_code && f < FAULT_COUNT; f++) {
         m->rejected[f] += strcmp(reply_fault_code((enum fault)f), x->error_code) == 0;
@@ -206,15 +207,57 @@ static void print_build(const struct metrics_state *s, struct buf *b)
     buf_text(b, "} 1\n");
 }
 
+static void print_gate(const struct gate_stats *g, struct buf *b)
+{
+    gauge(b, "minivlm_inflight_requests", "Requests accepted and not yet answered.", g->inside);
+    gauge(b, "minivlm_clients", "Addresses or keys that have something under way.", g->clients);
+    gauge(b, "minivlm_body_bytes", "Bytes of request bodies held.", (double)g->upload_bytes);
+    counter(b, "minivlm_accepted_total", "Requests that got a place at the gate.", (double)g->accepted);
+    head(b, "minivlm_gate_refused_total", "counter", "Requests refused for load, by the gate's reason.");
+    for (int v = GATE_ACCEPTED + 1; v < GATE_VERDICT_COUNT; v++) {
+        buf_printf(b, "minivlm_gate_refused_total{reason=\"%s\"} %llu\n", gate_verdict_name((enum gate_verdict)v),
+                   (unsigned long long)g->refused[v]);
+    }
+    counter(b, "minivlm_late_total", "Accepted requests that were not answered before their deadline.",
+            (double)g->late);
+    gauge(b, "minivlm_backlog_seconds", "Until all that is accepted is done.", (double)g->backlog_us * 1e-6);
+    gauge(b, "minivlm_gate_margin", "Share of the time until a deadline that the gate keeps free.", g->margin);
+    gauge(b, "minivlm_gate_ratio", "How long requests take beside what the gate's costs say.", g->ratio);
+}
+
+static void print_ledger(const struct ledger_figures *f, struct buf *b)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } rows[] = {
+        {"minivlm_memory_held_bytes", "gauge", "Memory that clients hold, by account."},
+        {"minivlm_memory_peak_bytes", "gauge", "The most that was held, by account."},
+        {"minivlm_memory_limit_bytes", "gauge", "What an account may hold."},
+        {"minivlm_memory_refused_total", "counter", "Requests for memory that were refused, by account."},
+    };
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        head(b, rows[k].name, rows[k].type, rows[k].help);
+        for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
+            const uint64_t values[] = {f->held[a], f->peak[a], f->limit[a], f->refused[a]};
+            buf_printf(b, "%s{account=\"%s\"} %.15g\n", rows[k].name, ledger_account_name((enum ledger_account)a),
+                       (double)values[k]);
+        }
+    }
+}
+
 void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *b)
 {
     print_requests(m, b);
     print_engine(&s->stats, b);
-    gauge(b, "minivlm_inflight_requests", "Requests accepted and not yet answered.", s->inflight);
+    print_gate(&s->gate, b);
+    print_ledger(&s->ledger, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
-    gauge(b, "minivlm_body_bytes", "Bytes of request bodies held.", (double)s->body_bytes);
-    gauge(b, "minivlm_ready", "1 while the service takes requests.", s->state == 1);
-    counter(b, "minivlm_reloads_total", "Model reloads that succeeded.", (double)s->reloads);
+    counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
+    counter(b, "minivlm_log_dropped_total", "Log lines dropped because nobody read them.", (double)s->log_dropped);
+    gauge(b, "minivlm_ready", "1 while the service takes requests.", s->is_ready);
+    head(b, "minivlm_reloads_total", "counter", "Model reloads after the first load, by outcome.");
+    buf_printf(b, "minivlm_reloads_total{outcome=\"ok\"} %llu\nminivlm_reloads_total{outcome=\"failed\"} %llu\n",
+               (unsigned long long)s->reloads, (unsigned long long)s->reloads_failed);
     print_build(s, b);
     print_process(s, b);
 }

@@ -6,6 +6,7 @@
 #define SERVER_METRICS_H
 
 #include "engine/engine.h"
+#include "server/gate/gate.h"
 #include "server/http/exchange.h"
 #include "server/http/reply.h"
 
@@ -34,8 +35,11 @@ struct metrics_state {
     struct engine_stats stats; /* zeros before an engine is there */
     struct engine_info info;
     bool has_engine;
-    int inflight, connections, state; /* state: 0 loading, 1 ready, 2 draining, 3 failed */
-    uint64_t body_bytes, started_us, reloads;
+    bool is_ready;
+    int connections;
+    uint64_t connections_refused, started_us, reloads, reloads_failed, log_dropped;
+    struct gate_stats gate;
+    struct ledger_figures ledger;
 };
 void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *out);
 

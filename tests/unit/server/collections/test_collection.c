@@ -13,18 +13,18 @@ static void test_put_and_read_back(void)
     struct collection_hits hits;
     struct collection_count count;
     bool flag = true;
-    CHECK_INT(collections_put(cs, T("pets"), T("k"), &image, MANY, &flag, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("pets"), T("k"), &image, MANY, &flag, &e), OK);
     CHECK(!flag);
     image = image_of(2, "a cat");
-    CHECK_INT(collections_put(cs, T("pets"), T("k"), &image, MANY, &flag, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("pets"), T("k"), &image, MANY, &flag, &e), OK);
     CHECK(flag);
-    CHECK_INT(collections_candidates(cs, T("pets"), T("cat"), 10, &hits, &e), OK);
+    CHECK_INT(collections_candidates(cs, model, T("pets"), T("cat"), 10, &hits, &e), OK);
     CHECK(hits.found && hits.n == 1 && hits.n_scanned == 1 && hits.n_stale == 0 && hits.n_damaged == 0);
     CHECK(hits.n == 1 && is_image(&hits.hits[0], 2));
     CHECK(hits.n == 1 && (uintptr_t)hits.hits[0].features % 64 == 0);
     collection_hits_release(&hits);
     CHECK(!hits.hits && hits.n == 0);
-    CHECK_INT(collections_count(cs, T("pets"), &count, &e), OK);
+    CHECK_INT(collections_count(cs, model, T("pets"), &count, &e), OK);
     CHECK(count.found && count.n_images == 1 && count.n_stale == 0);
     CHECK_INT(collections_remove(cs, T("pets"), T("other"), &flag, &e), OK);
     CHECK(!flag);
@@ -32,7 +32,7 @@ static void test_put_and_read_back(void)
     CHECK(flag);
     CHECK_INT(collections_remove(cs, T("pets"), T("k"), &flag, &e), OK);
     CHECK(!flag);
-    CHECK_INT(collections_count(cs, T("pets"), &count, &e), OK);
+    CHECK_INT(collections_count(cs, model, T("pets"), &count, &e), OK);
     CHECK(count.found && count.n_images == 0); /* an empty collection stays */
     check_sound(cs);
     collections_close(cs);
@@ -52,17 +52,17 @@ static void test_no_collection(void)
     struct collection_hits hits = {.found = true};
     bool flag = true;
     int n = 0;
-    CHECK_INT(collections_count(cs, T("none"), &count, &e), OK);
+    CHECK_INT(collections_count(cs, model, T("none"), &count, &e), OK);
     CHECK(!count.found && count.n_images == 0);
     CHECK_INT(collections_remove(cs, T("none"), T("k"), &flag, &e), OK);
     CHECK(!flag);
-    flag = true;
-    CHECK_INT(collections_list(cs, T("none"), T(""), 10, on_entry_count, &n, &flag, &e), OK);
-    CHECK(!flag && n == 0);
+    count.found = true;
+    CHECK_INT(collections_list(cs, model, T("none"), T(""), 10, on_entry_count, &n, &count, &e), OK);
+    CHECK(!count.found && n == 0);
     flag = true;
     CHECK_INT(collections_drop(cs, T("none"), &flag, &e), OK);
     CHECK(!flag);
-    CHECK_INT(collections_candidates(cs, T("none"), T("dog"), 10, &hits, &e), OK);
+    CHECK_INT(collections_candidates(cs, model, T("none"), T("dog"), 10, &hits, &e), OK);
     CHECK(!hits.found && hits.n == 0 && !hits.hits && hits.n_scanned == 0);
     CHECK_INT(number(cs, "SELECT count(*) FROM collection"), 0); /* looking made nothing */
     collections_close(cs);
@@ -74,32 +74,33 @@ static void test_limits(void)
     struct collection_image image = image_of(1, "x");
     struct collection_count count;
     bool replaced;
-    CHECK_INT(collections_put(cs, T("a"), T("1"), &image, 0, &replaced, &e), ERR_TOO_MANY_INPUTS);
-    CHECK_INT(collections_count(cs, T("a"), &count, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("a"), T("1"), &image, 0, &replaced, &e), ERR_TOO_MANY_INPUTS);
+    CHECK_INT(collections_count(cs, model, T("a"), &count, &e), OK);
     CHECK(!count.found); /* a refused first image leaves no collection */
-    CHECK_INT(collections_put(cs, T("a"), T("1"), &image, 2, &replaced, &e), OK);
-    CHECK_INT(collections_put(cs, T("a"), T("2"), &image, 2, &replaced, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("a"), T("1"), &image, 2, &replaced, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("a"), T("2"), &image, 2, &replaced, &e), OK);
     errbuf_clear(&e);
-    CHECK_INT(collections_put(cs, T("a"), T("3"), &image, 2, &replaced, &e), ERR_TOO_MANY_INPUTS);
+    CHECK_INT(collections_put(cs, model, T("a"), T("3"), &image, 2, &replaced, &e), ERR_TOO_MANY_INPUTS);
     CHECK(strstr(e.text, "2") != NULL);
-    CHECK_INT(collections_put(cs, T("a"), T("2"), &image, 2, &replaced, &e), OK); /* full, but it is no new one */
+    CHECK_INT(collections_put(cs, model, T("a"), T("2"), &image, 2, &replaced, &e),
+              OK); /* full, but it is no new one */
     CHECK(replaced);
-    CHECK_INT(collections_put(cs, T("b"), T("3"), &image, 2, &replaced, &e), OK); /* each has its own limit */
+    CHECK_INT(collections_put(cs, model, T("b"), T("3"), &image, 2, &replaced, &e), OK); /* each has its own limit */
     CHECK_INT(collections_remove(cs, T("a"), T("1"), &replaced, &e), OK);
-    CHECK_INT(collections_put(cs, T("a"), T("3"), &image, 2, &replaced, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("a"), T("3"), &image, 2, &replaced, &e), OK);
     static char words[COLLECTION_WORDS_MAX + 2];
     memset(words, 'w', COLLECTION_WORDS_MAX + 1);
     image.words = T(words);
-    CHECK_INT(collections_put(cs, T("a"), T("3"), &image, 2, &replaced, &e), ERR_TEXT_TOO_LONG);
+    CHECK_INT(collections_put(cs, model, T("a"), T("3"), &image, 2, &replaced, &e), ERR_TEXT_TOO_LONG);
     image.words.n--;
-    CHECK_INT(collections_put(cs, T("a"), T("3"), &image, 2, &replaced, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("a"), T("3"), &image, 2, &replaced, &e), OK);
     /* as many collections as there may be; rows are made by hand, their word tables would take seconds */
     CHECK_INT(sqlite3_exec(cs->db,
                            "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i LIMIT 998)"
                            " INSERT INTO collection(name) SELECT 'c' || n FROM i",
                            NULL, NULL, NULL),
               SQLITE_OK);
-    CHECK_INT(collections_put(cs, T("one-more"), T("3"), &image, 2, &replaced, &e), ERR_TOO_MANY_INPUTS);
+    CHECK_INT(collections_put(cs, model, T("one-more"), T("3"), &image, 2, &replaced, &e), ERR_TOO_MANY_INPUTS);
     collections_close(cs);
 }
 
@@ -110,7 +111,7 @@ static enum err put_as(struct collections *cs, struct collection_text name, stru
     struct collection_image image = image_of(1, "x");
     bool replaced;
     errbuf_clear(&e);
-    enum err rc = collections_put(cs, name, key, &image, MANY, &replaced, &e);
+    enum err rc = collections_put(cs, model, name, key, &image, MANY, &replaced, &e);
     CHECK((rc == OK) == (e.text[0] == 0)); /* a fault has a sentence */
     return rc;
 }
@@ -126,11 +127,11 @@ static void test_names(void)
         struct collection_count count;
         struct collection_hits hits;
         CHECK_INT(put_as(cs, T(bad[i]), T("k")), ERR_BAD_REQUEST);
-        CHECK_INT(collections_count(cs, T(bad[i]), &count, &e), ERR_BAD_REQUEST);
+        CHECK_INT(collections_count(cs, model, T(bad[i]), &count, &e), ERR_BAD_REQUEST);
         CHECK_INT(collections_drop(cs, T(bad[i]), &flag, &e), ERR_BAD_REQUEST);
         CHECK_INT(collections_remove(cs, T(bad[i]), T("k"), &flag, &e), ERR_BAD_REQUEST);
-        CHECK_INT(collections_list(cs, T(bad[i]), T(""), 1, on_entry_count, &flag, &flag, &e), ERR_BAD_REQUEST);
-        CHECK_INT(collections_candidates(cs, T(bad[i]), T("k"), 1, &hits, &e), ERR_BAD_REQUEST);
+        CHECK_INT(collections_list(cs, model, T(bad[i]), T(""), 1, on_entry_count, &flag, &count, &e), ERR_BAD_REQUEST);
+        CHECK_INT(collections_candidates(cs, model, T(bad[i]), T("k"), 1, &hits, &e), ERR_BAD_REQUEST);
     }
     CHECK_INT(put_as(cs, (struct collection_text){"a\0b", 3}, T("k")), ERR_BAD_REQUEST);
     CHECK_INT(put_as(cs, (struct collection_text){name, 65}, T("k")), ERR_BAD_REQUEST);
@@ -190,10 +191,10 @@ static void test_keys(void)
     CHECK_INT(put_as(cs, T("a"), (struct collection_text){key, COLLECTION_KEY_MAX + 1}), ERR_BAD_REQUEST);
     CHECK_INT(number(cs, "SELECT count(*) FROM image"), sizeof(good_keys) / sizeof(good_keys[0]) + 1);
     struct collection_hits hits;
-    CHECK_INT(collections_candidates(cs, T("a"), T(""), MANY, &hits, &e), OK);
-    CHECK(hits.n == 10 && strlen(hits.hits[4].key) == hits.hits[4].n_key);
-    for (int i = 1; i < hits.n; i++) {
-        CHECK(strcmp(hits.hits[i - 1].key, hits.hits[i].key) < 0); /* order of the bytes */
+    CHECK_INT(collections_candidates(cs, model, T("a"), T(""), MANY, &hits, &e), OK);
+    CHECK(hits.n == 10 && hits.n_by_words == 0 && hits.n_by_sample == 10);
+    for (int i = 0; i < hits.n; i++) {
+        CHECK_INT(strlen(hits.hits[i].key), hits.hits[i].n_key);
     }
     collection_hits_release(&hits);
     collections_close(cs);
@@ -225,28 +226,29 @@ static void test_list(void)
     struct collections *cs = open_new();
     static const char *const keys[] = {"b", "a", "\xc3\xa4", "Z", "a1", "c", "B"};
     struct pages all = {.keys = ""}, page = {.keys = ""};
-    bool found;
+    struct collection_count count;
     for (unsigned i = 0; i < 7; i++) {
         CHECK_INT(put_words(cs, "l", keys[i], i, "x"), OK);
         CHECK_INT(put_words(cs, "other", keys[6 - i], i, "x"), OK);
     }
-    CHECK_INT(collections_list(cs, T("l"), T(""), MANY, on_entry, &all, &found, &e), OK);
-    CHECK(found);
+    CHECK_INT(collections_list(cs, model, T("l"), T(""), MANY, on_entry, &all, &count, &e), OK);
+    CHECK(count.found && count.n_images == 7);
     CHECK_STR(all.keys, "B Z a a1 b c \xc3\xa4");
     int pages = 0;
     for (int before = -1; before != page.n; pages++) {
         before = page.n;
-        CHECK_INT(collections_list(cs, T("l"), T(page.last), 3, on_entry, &page, &found, &e), OK);
+        CHECK_INT(collections_list(cs, model, T("l"), T(page.last), 3, on_entry, &page, &count, &e), OK);
         CHECK(page.n - before <= 3);
     }
     CHECK_STR(page.keys, all.keys);
     CHECK_INT(pages, 4);
     page = (struct pages){.keys = ""};
-    CHECK_INT(collections_list(cs, T("l"), T("a0"), 2, on_entry, &page, &found, &e), OK); /* a key that is not there */
+    CHECK_INT(collections_list(cs, model, T("l"), T("a0"), 2, on_entry, &page, &count, &e),
+              OK); /* a key that is not there */
     CHECK_STR(page.keys, "a1 b");
-    CHECK_INT(collections_list(cs, T("l"), T(""), 0, on_entry, &page, &found, &e), OK);
-    CHECK(found && page.n == 2);
-    CHECK_INT(collections_list(cs, T("l"), T("\xff"), 1, on_entry, &page, &found, &e), ERR_BAD_REQUEST);
+    CHECK_INT(collections_list(cs, model, T("l"), T(""), 0, on_entry, &page, &count, &e), OK);
+    CHECK(count.found && page.n == 2);
+    CHECK_INT(collections_list(cs, model, T("l"), T("\xff"), 1, on_entry, &page, &count, &e), ERR_BAD_REQUEST);
     collections_close(cs);
 }
 
@@ -263,7 +265,7 @@ static void test_names_and_drop(void)
     struct collections *cs = open_new();
     char text[200] = "", key[16];
     bool found, was_there;
-    CHECK_INT(collections_names(cs, on_name, text, &e), OK);
+    CHECK_INT(collections_names(cs, model, on_name, text, &e), OK);
     CHECK_STR(text, "");
     for (uint32_t i = 0; i < 600; i++) { /* more than two slices */
         snprintf(key, sizeof(key), "%03u", i);
@@ -272,22 +274,25 @@ static void test_names_and_drop(void)
     CHECK_INT(put_words(cs, "a", "1", 1, "dog"), OK);
     CHECK_INT(put_words(cs, "z", "1", 1, "dog"), OK);
     CHECK_INT(collections_remove(cs, T("z"), T("1"), &was_there, &e), OK);
-    CHECK_INT(collections_names(cs, on_name, text, &e), OK);
+    CHECK_INT(collections_names(cs, model, on_name, text, &e), OK);
     CHECK_STR(text, "a=1/0 big=600/0 z=0/0 ");
     CHECK_INT(collections_drop(cs, T("big"), &found, &e), OK);
     CHECK(found);
     text[0] = 0;
-    CHECK_INT(collections_names(cs, on_name, text, &e), OK);
+    CHECK_INT(collections_names(cs, model, on_name, text, &e), OK);
     CHECK_STR(text, "a=1/0 z=0/0 ");
     check_sound(cs);
-    CHECK_INT(put_words(cs, "big", "new", 5, "cat"), OK);
+    CHECK_INT(put_words(cs, "big", "new", 5, "cat"), OK); /* beside what is still to be erased */
+    CHECK_INT(number(cs, "SELECT count(*) FROM image"), 602);
+    purge(cs);
+    CHECK_INT(number(cs, "SELECT count(*) FROM image"), 2);
     CHECK_STR(search(cs, "big", "dog", 10), "new");
     CHECK_STR(search(cs, "a", "dog", 10), "1");
     check_sound(cs);
     collections_close(cs);
 }
 
-/* A drop that was cut off after its first transaction goes on at the next open. */
+/* A drop that was cut off after its first transaction goes on after the next open. */
 static void test_drop_goes_on(void)
 {
     struct collections *cs = open_new();
@@ -295,11 +300,12 @@ static void test_drop_goes_on(void)
     CHECK_INT(put_words(cs, "a", "1", 1, "dog"), OK);
     CHECK_INT(put_words(cs, "b", "1", 1, "dog"), OK);
     CHECK_INT(sqlite3_exec(cs->db, "UPDATE collection SET name = NULL WHERE name = 'a'", NULL, NULL, NULL), SQLITE_OK);
-    CHECK_INT(collections_count(cs, T("a"), &count, &e), OK);
+    CHECK_INT(collections_count(cs, model, T("a"), &count, &e), OK);
     CHECK(!count.found);
     CHECK_INT(put_words(cs, "a", "2", 2, "cat"), OK); /* the name is free at once */
     collections_close(cs);
-    cs = open_at(path, MODEL_A);
+    cs = open_at(path);
+    purge(cs);
     CHECK_INT(number(cs, "SELECT count(*) FROM image"), 2);
     CHECK_STR(search(cs, "a", "dog", 10), "2");
     check_sound(cs);
@@ -317,8 +323,8 @@ static void test_reopen(void)
     CHECK_INT(put_words(cs, "a", "2", 12, "cat"), OK);
     CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
     collections_close(cs);
-    cs = open_at(path, MODEL_A);
-    CHECK_INT(collections_candidates(cs, T("a"), T("cats"), 10, &hits, &e), OK);
+    cs = open_at(path);
+    CHECK_INT(collections_candidates(cs, model, T("a"), T("cats"), 10, &hits, &e), OK);
     CHECK(hits.n == 2 && is_image(&hits.hits[0], 12) && is_image(&hits.hits[1], 11));
     collection_hits_release(&hits);
     check_sound(cs);
@@ -332,18 +338,17 @@ static void test_special_paths(void)
     char before[512];
     CHECK(getcwd(before, sizeof(before)) && chdir(folder) == 0);
     for (int i = 0; i < 3; i++) {
-        struct collections *cs = open_at(names[i], MODEL_A);
+        struct collections *cs = open_at(names[i]);
         CHECK_INT(put_words(cs, "a", "1", 1, "x"), OK);
         collections_close(cs);
         CHECK(access(names[i], F_OK) == 0);
     }
     CHECK(chdir(before) == 0);
     struct collections *cs = NULL;
-    CHECK_INT(collections_open(&cs, "", MODEL_A, BLOCK, &e), ERR_BAD_CONFIG);
-    CHECK_INT(collections_open(&cs, "/tmp/none/such/c.db", MODEL_A, BLOCK, &e), ERR_IO);
+    CHECK_INT(collections_open(&cs, "", NULL, &e), ERR_BAD_CONFIG);
+    CHECK_INT(collections_open(&cs, "/tmp/none/such/c.db", NULL, &e), ERR_IO);
     CHECK(strstr(e.text, "/tmp/none/such/c.db") && strstr(e.text, "No such file"));
-    CHECK_INT(collections_open(&cs, folder, MODEL_A, BLOCK, &e), ERR_IO);
-    CHECK_INT(collections_open(&cs, path, "abc", BLOCK, &e), ERR_BAD_MODEL);
+    CHECK_INT(collections_open(&cs, folder, NULL, &e), ERR_IO);
     CHECK(!cs);
 }
 
@@ -352,11 +357,11 @@ static enum err open_put_search(void *arg)
     struct collections *cs;
     struct collection_hits hits;
     (void)arg;
-    enum err rc = collections_open(&cs, path, MODEL_A, BLOCK, &e);
+    enum err rc = collections_open(&cs, path, NULL, &e);
     if (rc == OK) {
         rc = put_words(cs, "a", "1", 1, "dog");
         if (rc == OK) {
-            rc = collections_candidates(cs, T("a"), T("dog cat"), 10, &hits, &e);
+            rc = collections_candidates(cs, model, T("a"), T("dog cat"), 10, &hits, &e);
             CHECK(rc == OK || (!hits.hits && hits.n == 0));
             collection_hits_release(&hits);
         }

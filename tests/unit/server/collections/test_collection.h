@@ -14,8 +14,10 @@
 
 enum { BLOCK = 5000, MANY = 1000 }; /* a block spans several pages */
 
-#define MODEL_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define MODEL_B "Bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+static const struct collection_model model_a = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                                BLOCK};
+static const struct collection_model model_b = {"Bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                                                BLOCK};
 #define T(text) collection_text(text)
 
 static char folder[64], path[96];
@@ -53,11 +55,14 @@ static void folder_remove(void)
     rmdir(folder);
 }
 
-static struct collections *open_at(const char *file, const char *model)
+/* Whose features the helpers below put and ask for. */
+static const struct collection_model *model = &model_a;
+
+static struct collections *open_at(const char *file)
 {
     struct collections *cs = NULL;
     errbuf_clear(&e);
-    enum err rc = collections_open(&cs, file, model, BLOCK, &e);
+    enum err rc = collections_open(&cs, file, NULL, &e);
     if (rc != OK) {
         fprintf(stderr, "%s\n", e.text);
     }
@@ -72,7 +77,7 @@ static struct collections *open_at(const char *file, const char *model)
 __attribute__((unused)) static struct collections *open_new(void)
 {
     folder_empty(folder);
-    return open_at(path, MODEL_A);
+    return open_at(path);
 }
 
 /* Bytes that differ everywhere between two seeds. */
@@ -101,7 +106,7 @@ static enum err put_words(struct collections *cs, const char *name, const char *
     struct collection_image image = image_of(seed, words);
     bool replaced;
     errbuf_clear(&e);
-    return collections_put(cs, T(name), T(key), &image, MANY, &replaced, &e);
+    return collections_put(cs, model, T(name), T(key), &image, MANY, &replaced, &e);
 }
 
 static bool is_image(const struct collection_hit *hit, uint32_t seed)
@@ -111,6 +116,15 @@ static bool is_image(const struct collection_hit *hit, uint32_t seed)
     memcpy(id, &seed, sizeof(seed));
     return hit->width == (int)seed + 1 && hit->height == 7 && memcmp(hit->id, id, sizeof(id)) == 0 &&
            memcmp(hit->features, block, BLOCK) == 0;
+}
+
+/* Erases what was dropped. */
+__attribute__((unused)) static void purge(struct collections *cs)
+{
+    bool more = true;
+    while (more) {
+        CHECK_INT(collections_purge(cs, &more, &e), OK);
+    }
 }
 
 /* One number out of the file. */
@@ -153,6 +167,10 @@ static void check_sound(struct collections *cs)
     CHECK_INT(number(cs, "SELECT count(*) FROM features"), number(cs, "SELECT count(*) FROM image"));
     CHECK_INT(number(cs, "SELECT count(*) FROM features f JOIN image i ON i.id = f.id"),
               number(cs, "SELECT count(*) FROM image"));
+    CHECK_INT(number(cs, "SELECT count(*) FROM spread s JOIN image i ON i.id = s.id AND i.collection = s.collection AND"
+                         " i.model = s.model AND length(s.hash) = 8"),
+              number(cs, "SELECT count(*) FROM image"));
+    CHECK_INT(number(cs, "SELECT count(*) FROM spread"), number(cs, "SELECT count(*) FROM image"));
     CHECK_INT(number(cs, "SELECT coalesce(sum(n), 0) FROM tally"), number(cs, "SELECT count(*) FROM image"));
     CHECK_INT(number(cs, "SELECT count(*) FROM collection"),
               number(cs, "SELECT count(*) FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"));
@@ -167,7 +185,7 @@ __attribute__((unused)) static const char *search(struct collections *cs, const 
     size_t n = 0;
     keys[0] = 0;
     errbuf_clear(&e);
-    CHECK_INT(collections_candidates(cs, T(name), T(query), limit, &hits, &e), OK);
+    CHECK_INT(collections_candidates(cs, model, T(name), T(query), limit, &hits, &e), OK);
     CHECK(hits.n <= limit);
     for (int i = 0; i < hits.n; i++) {
         CHECK_INT(strlen(hits.hits[i].key), hits.hits[i].n_key);

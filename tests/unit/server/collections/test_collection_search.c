@@ -76,7 +76,7 @@ static void test_deterministic(void)
             CHECK_STR(search(cs, "b", queries[i], 100), first[i]);
         }
         collections_close(cs);
-        cs = open_at(path, MODEL_A);
+        cs = open_at(path);
     }
     check_sound(cs);
     collections_close(cs);
@@ -161,7 +161,7 @@ static void first_of(struct collections *cs, const char *query, size_t n, const 
 {
     struct collection_hits hits;
     errbuf_clear(&e);
-    CHECK_INT(collections_candidates(cs, T("q"), (struct collection_text){query, n}, 1, &hits, &e), OK);
+    CHECK_INT(collections_candidates(cs, model, T("q"), (struct collection_text){query, n}, 1, &hits, &e), OK);
     CHECK(hits.n == 1);
     if (hits.n == 1) {
         CHECK_STR(hits.hits[0].key, key);
@@ -177,7 +177,7 @@ static void test_odd_bytes(void)
     struct collection_image image = image_of(3, "");
     bool replaced;
     image.words = (struct collection_text){"bird\0nest \"\xff *", 14};
-    CHECK_INT(collections_put(cs, T("q"), T("z-nest"), &image, MANY, &replaced, &e), OK);
+    CHECK_INT(collections_put(cs, model, T("q"), T("z-nest"), &image, MANY, &replaced, &e), OK);
     first_of(cs, "\0dog", 4, "z-dog");
     first_of(cs, "dog\0", 4, "z-dog");
     first_of(cs, "x\0y\0dog\0\0", 9, "z-dog");
@@ -241,7 +241,7 @@ static void test_others_do_not_count(void)
     }
     CHECK_STR(search(cs, "mine", "dog person sea grass", 9), before);
     struct collection_hits hits;
-    CHECK_INT(collections_candidates(cs, T("mine"), T("dog"), 200, &hits, &e), OK);
+    CHECK_INT(collections_candidates(cs, model, T("mine"), T("dog"), 200, &hits, &e), OK);
     CHECK_INT(hits.n_scanned, N_BEACH);
     for (int i = 0; i < hits.n; i++) { /* my images, not theirs of the same keys */
         CHECK(is_image(&hits.hits[i], (uint32_t)(hits.hits[i].key[1] - '1')));

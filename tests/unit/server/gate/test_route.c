@@ -13,14 +13,14 @@ static enum route_result find(enum port port, const char *method, const char *pa
 {
     buf_release(&allow);
     buf_init(&allow, 128);
-    enum route_result result = route_find(method, path, port == ADMIN, port != MAIN_ALONE, &found, &allow);
+    enum route_result result = route_find(&api_routes, method, path, port == ADMIN, port != MAIN_ALONE, &found, &allow);
     CHECK((result == ROUTE_FOUND) == (found != NULL));
     CHECK(result != ROUTE_NO_METHOD || allow.n > 0);
     return result;
 }
 
 static void check_found(enum port port, const char *method, const char *path,
-                        void (*run)(struct app *a, struct exchange *x))
+                        void (*run)(struct api *a, struct exchange *x))
 {
     enum route_result result = find(port, method, path);
     if (result != ROUTE_FOUND || found->run != run) {

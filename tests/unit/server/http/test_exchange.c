@@ -67,18 +67,18 @@ static void test_made_ids(void)
 
 static void test_masked_ids(void)
 {
-    struct exchange x = {.has_id_key = false};
+    struct caller c = {.has_id_key = false};
     uint8_t id[32], was[32];
     for (int i = 0; i < 32; i++) {
         was[i] = id[i] = (uint8_t)i;
-        x.id_mask[i] = (uint8_t)(200 - i);
+        c.id_mask[i] = (uint8_t)(200 - i);
     }
-    exchange_mask_id(&x, id);
+    caller_mask_id(&c, id);
     CHECK(memcmp(id, was, 32) == 0); /* no keys: ids are seen as they are */
-    x.has_id_key = true;
-    exchange_mask_id(&x, id);
+    c.has_id_key = true;
+    caller_mask_id(&c, id);
     CHECK(memcmp(id, was, 32) != 0 && id[0] == 200);
-    exchange_mask_id(&x, id);
+    caller_mask_id(&c, id);
     CHECK(memcmp(id, was, 32) == 0);
 }
 

@@ -75,7 +75,7 @@ static void test_every_fault(void)
         begin();
         reply_error(&x, (enum fault)f, NULL, "text");
         const json_t *e = error();
-        CHECK_INT(x.status, reply_fault_status((enum fault)f));
+        CHECK_INT(x.status, reply_fault_status(&x, (enum fault)f));
         CHECK(x.status >= 400 && x.status < 600);
         CHECK_STR(text_of(e, "code"), reply_fault_code((enum fault)f));
         CHECK_INT(x.must_close, f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT);
@@ -101,6 +101,8 @@ static void test_errors_of_the_engine(void)
         {ERR_TEXT_TOO_LONG, 413, "text_too_long"},
         {ERR_IMAGE_NOT_CACHED, 404, "image_not_cached"},
         {ERR_OVERLOADED, 429, "overloaded"},
+        {ERR_BUSY, 503, "collection_busy"},
+        {ERR_UNAVAILABLE, 503, "collection_unavailable"},
         {ERR_DEADLINE, 504, "deadline_exceeded"},
         {ERR_DRAINING, 503, "draining"},
         {ERR_CANCELLED, 503, "draining"},
@@ -113,24 +115,24 @@ static void test_errors_of_the_engine(void)
     CHECK_INT(sizeof(cases) / sizeof(cases[0]), ERR_COUNT - 1); /* all but OK */
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         enum fault f = reply_fault(cases[i].err);
-        CHECK_INT(reply_fault_status(f), cases[i].status);
+        CHECK_INT(reply_fault_status(&x, f), cases[i].status);
         CHECK_STR(reply_fault_code(f), cases[i].code);
     }
 }
 
 static void test_status_of_overload(void)
 {
-    reply_set_overload_status(503);
-    CHECK_INT(reply_fault_status(FAULT_OVERLOADED), 503);
-    CHECK_INT(reply_fault_status(FAULT_DEADLINE_UNREACHABLE), 503);
-    CHECK_INT(reply_fault_status(FAULT_BAD_REQUEST), 400);
     begin();
+    x.overload_status = 503;
+    CHECK_INT(reply_fault_status(&x, FAULT_OVERLOADED), 503);
+    CHECK_INT(reply_fault_status(&x, FAULT_DEADLINE_UNREACHABLE), 503);
+    CHECK_INT(reply_fault_status(&x, FAULT_BAD_REQUEST), 400);
     reply_retry(&x, FAULT_OVERLOADED, 1, "full");
     CHECK_INT(x.status, 503);
     CHECK_STR(text_of(error(), "code"), "overloaded");
     CHECK(!x.must_close);
-    reply_set_overload_status(429);
-    CHECK_INT(reply_fault_status(FAULT_OVERLOADED), 429);
+    x.overload_status = 0;
+    CHECK_INT(reply_fault_status(&x, FAULT_OVERLOADED), 429);
 }
 
 static void check_retry(uint64_t after_us, const char *seconds, long long ms)

@@ -9,7 +9,7 @@ static void test_images(void)
 {
     CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"QUJD\"}"));
     CHECK(input.n_images == 1 && IS_IMAGE(0, "ABC") && !input.has_image_list);
-    CHECK(input.body.n == 0); /* given back at once: the decoded bytes are all that is needed */
+    CHECK((const char *)input.images[0].bytes >= input.body.bytes); /* decoded where it stood: never there twice */
     CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"data:image/jpeg;base64,QUI=\"}"));
     CHECK(IS_IMAGE(0, "AB"));
     CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"DATA:;BASE64,QUI=\"}"));
@@ -24,8 +24,16 @@ static void test_images(void)
     CHECK(input.has_image_list);
     CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\"], \"image\": \"Qg==\"}"));
     CHECK_INT(input.n_images, 2);
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"\"}")); /* no bytes: the engine says it is no image */
-    CHECK(input.images[0].bytes && input.images[0].n_bytes == 0);
+    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": {\"id\": \"" ID "\"}, \"images\": null}"));
+    CHECK(input.body.bytes == NULL);                                      /* nothing points there */
+    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"-_-_\"}")); /* base64url */
+    CHECK(IS_IMAGE(0, "\xfb\xff\xbf"));
+    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"_w\"}"));
+    CHECK(IS_IMAGE(0, "\xff"));
+    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"im\\u0061ge\": \"\\/9j\\/\"}")); /* PHP escapes the slash */
+    CHECK(IS_IMAGE(0, "\xff\xd8\xff"));
+    CHECK_FAULT(take_json(INPUT_CAPTION, NULL, "{\"image\": \"\"}"), FAULT_UNSUPPORTED_IMAGE, "/image", "no bytes");
+    CHECK_FAULT(take_json(INPUT_CAPTION, NULL, "{\"images\": [\" \"]}"), FAULT_UNSUPPORTED_IMAGE, "/images/0", "none");
 }
 
 static void test_faults_of_images(void)
@@ -46,7 +54,10 @@ static void test_faults_of_images(void)
         {"{\"image\": \"HTTPS://localhost/a.jpg\"}", "/image"},
         {"{\"image\": \"file:///etc/passwd\"}", "/image"},
         {"{\"image\": 1}", "/image"},
-        {"{\"image\": null}", "/image"},
+        {"{\"image\": null}", "image"},
+        {"{\"images\": null}", "image"},
+        {"{\"images\": [\"QQ==\", null]}", "/images/1"},
+        {"{\"image\": \"-/-_\"}", "/image"},
         {"{\"image\": [\"QQ==\"]}", "/image"},
         {"{\"image\": {}}", "/image"},
         {"{\"image\": {\"id\": 7}}", "/image"},
@@ -69,8 +80,7 @@ static void test_faults_of_images(void)
 
 static void test_what_is_no_object(void)
 {
-    static const char *const bodies[] = {"",
-                                         "{",
+    static const char *const bodies[] = {"{",
                                          "[]",
                                          "1",
                                          "null",
@@ -83,7 +93,8 @@ static void test_what_is_no_object(void)
                                          "{\"\xff\": 1}",
                                          "{\"image\": \"QQ==\", \"image\": \"Qg==\"}",
                                          "{\"image\": \"a\\u0000\"}",
-                                         "{\"num_beams\": 1e999}",
+                                         "{\"image\": \"QQ==\", \"im\\u0061ge\": \"Qg==\"}",
+                                         "{\"image\": True}",
                                          "{\"image\": NaN}"};
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         CHECK_FAULT(take_json(INPUT_CAPTION, NULL, bodies[i]), FAULT_BAD_REQUEST, "", bodies[i]);
@@ -103,20 +114,31 @@ static void test_parameters(void)
                           "\"stream\": false, \"timeout_ms\": 1000}"));
     CHECK(input.num_beams == 3 && input.length_penalty == 1.0f && input.regions && !input.stream);
     CHECK_INT(input.timeout_ms, 1000);
+    CHECK_TAKEN(
+        take_json(INPUT_CAPTION, NULL,
+                  "{\"image\": \"QQ==\", \"num_beams\": \"3\", \"length_penalty\": \"0.5\", \"regions\": \"True\", "
+                  "\"explain\": \"False\", \"tolerate_truncated\": 1, \"max_tokens\": null, \"stream\": null}"));
+    CHECK(input.num_beams == 3 && input.length_penalty == 0.5f && input.regions && !input.explain);
+    CHECK(input.tolerate_truncated && input.max_tokens == 0 && !input.stream);
     static const struct {
         const char *json, *param;
     } cases[] = {
         {"{\"image\": \"QQ==\", \"colour\": 1}", "colour"},
         {"{\"image\": \"QQ==\", \"\": 1}", ""},
-        {"{\"image\": \"QQ==\", \"num_beams\": \"3\"}", "num_beams"},
+        {"{\"image\": \"QQ==\", \"num_beams\": \"three\"}", "num_beams"},
+        {"{\"image\": \"QQ==\", \"num_beams\": \"\"}", "num_beams"},
+        {"{\"image\": \"QQ==\", \"num_beams\": [3]}", "num_beams"},
+        {"{\"image\": \"QQ==\", \"num_beams\": 1e999}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": 2.5}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": -1}", "num_beams"},
-        {"{\"image\": \"QQ==\", \"num_beams\": null}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": true}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": 9223372036854775807}", "num_beams"},
         {"{\"image\": \"QQ==\", \"length_penalty\": 6}", "length_penalty"},
-        {"{\"image\": \"QQ==\", \"regions\": 1}", "regions"},
-        {"{\"image\": \"QQ==\", \"regions\": \"true\"}", "regions"},
+        {"{\"image\": \"QQ==\", \"regions\": 2}", "regions"},
+        {"{\"image\": \"QQ==\", \"regions\": \"yes\"}", "regions"},
+        {"{\"image\": \"QQ==\", \"regions\": \"\"}", "regions"},
+        {"{\"image\": \"QQ==\", \"explain\": []}", "explain"},
+        {"{\"image\": \"QQ==\", \"colour\": null}", "colour"},
         {"{\"image\": \"QQ==\", \"question\": \"a\"}", "question"},
         {"{\"images\": [\"QQ==\"], \"stream\": true}", "stream"},
         {"{}", "image"},
@@ -173,6 +195,82 @@ static void test_rerank(void)
     CHECK_INT(input.timeout_ms, 7);
 }
 
+/* One picture of several that cannot be read fails alone, with its path in its fault. */
+static void test_one_bad_of_several(void)
+{
+    static const struct {
+        enum input_route route;
+        const char *json, *where;
+        int bad;
+    } cases[] = {
+        {INPUT_CAPTION, "{\"images\": [\"QQ==\", \"!\", \"Qg==\"]}", "/images/1", 1},
+        {INPUT_CAPTION, "{\"images\": [\"QQ==\", \"data:x\", \"Qg==\"]}", "/images/1", 1},
+        {INPUT_CAPTION, "{\"images\": [\"QQ==\", {\"id\": \"0\"}, \"Qg==\"]}", "/images/1", 1},
+        {INPUT_CAPTION, "{\"images\": [\"QQ==\", \"http://x/\", \"Qg==\"]}", "/images/1", 1},
+        {INPUT_CAPTION, "{\"images\": [\"QQ==\", \"\", \"Qg==\"]}", "/images/1", 1},
+        {INPUT_VQA, "{\"question\": \"a\", \"images\": [\"QQ\", \"QQ==\"]}", "/images/0", 0},
+        {INPUT_RETRIEVE, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}, {\"image\": \"QQ=\"}]}",
+         "/documents/1", 1},
+        {INPUT_RETRIEVE,
+         "{\"query\": \"a\", \"documents\": [{\"image\": \"%%\"}, {\"image\": \"QQ==\"}], \"return_documents\": true}",
+         "/documents/0", 0},
+        {INPUT_RETRIEVE, "{\"query\": \"a\", \"documents\": [{\"image\": \"%%\"}, {\"image\": \"data:\"}]}",
+         "/documents/0", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CHECK_TAKEN(take_json(cases[i].route, NULL, cases[i].json));
+        const struct input_fault *why = input.images[cases[i].bad].fault;
+        CHECK(why && !input.images[cases[i].bad].bytes && strcmp(why->param, cases[i].where) == 0);
+        CHECK(why && strstr(why->text.text, cases[i].where) && why->fault != FAULT_INTERNAL);
+        int other = cases[i].bad ? 0 : 1;
+        CHECK(i == 8 || (!input.images[other].fault && IS_IMAGE(other, "A")));
+    }
+}
+
+/* ---- documents that come back ---- */
+
+static const char *echoed(int i)
+{
+    static char text[400];
+    size_t n = json_dumpb(json_array_get(input.documents, (size_t)i), text, sizeof(text) - 1, JSON_COMPACT);
+    text[n < sizeof(text) ? n : 0] = '\0';
+    return text;
+}
+
+static void test_documents_come_back(void)
+{
+    CHECK_TAKEN(take_json(
+        INPUT_RETRIEVE, NULL,
+        "{\"query\": {\"image\": \"QQ==\"}, \"documents\": [\"a \\ud83d\\ude00\", {\"page\": [1, [2.5, {}], {\"x\": "
+        "null, \"y\": {\"z\": [true, []]}}], \"text\": \"b\", \"k\\n\": \"\"}], \"return_documents\": \"true\"}"));
+    CHECK_STR(echoed(0), "{\"text\":\"a \xf0\x9f\x98\x80\"}");
+    CHECK_STR(echoed(1), "{\"page\":[1,[2.5,{}],{\"x\":null,\"y\":{\"z\":[true,[]]}}],\"text\":\"b\",\"k\\n\":\"\"}");
+    CHECK_INT(input.n_documents, 2);
+    CHECK_TAKEN(
+        take_json(INPUT_RETRIEVE, NULL,
+                  "{\"return_documents\": true, \"query\": \"q\", \"documents\": [{\"a\": 1, \"image\": {\"id\": \"" ID
+                  "\"}, \"b\": 2}, "
+                  "{\"image\": \"QQ==\", \"text\": null}]}"));
+    CHECK_STR(echoed(0), "{\"a\":1,\"b\":2}");
+    CHECK_STR(echoed(1), "{\"text\":null}");
+    CHECK_TAKEN(take_json(INPUT_RETRIEVE, NULL, "{\"query\": \"q\", \"documents\": [{\"image\": \"QQ==\"}]}"));
+    CHECK(!input.documents);
+    CHECK_FAULT(take_json(INPUT_RETRIEVE, NULL,
+                          "{\"query\": {\"image\": \"QQ==\"}, \"documents\": [{\"text\": \"a\", \"n\": 1e999}], "
+                          "\"return_documents\": true}"),
+                FAULT_TEXT_TOO_LONG, "return_documents", "a number that is none");
+    /* what comes back is bounded */
+    struct buf b;
+    buf_init(&b, 1 << 21);
+    buf_text(&b, "{\"query\": {\"image\": \"QQ==\"}, \"documents\": [{\"text\": \"a\", \"more\": \"");
+    while (b.n < 1 << 20) {
+        buf_text(&b, "0123456789012345678901234567890123456789012345678901234567890123456789");
+    }
+    buf_text(&b, "\"}], \"return_documents\": true}");
+    CHECK_FAULT(take_json(INPUT_RETRIEVE, NULL, b.bytes), FAULT_TEXT_TOO_LONG, "return_documents", "1 MB more");
+    buf_release(&b);
+}
+
 static void test_faults_of_rerank(void)
 {
     static const struct {
@@ -193,11 +291,15 @@ static void test_faults_of_rerank(void)
         {NULL, "{\"query\": \"a\", \"documents\": [{\"text\": \"a\", \"image\": \"QQ==\"}]}", "/documents/0"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}, \"a\"]}", "/documents/1"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"!\"}]}", "/documents/0"},
+        {NULL, "{\"query\": {\"image\": \"!\"}, \"documents\": [\"a\", \"b\"]}", "/query/image"},
+        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}, {\"image\": 7}]}", "/documents/1"},
+        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}, null]}", "/documents/1"},
+        {NULL, "{\"query\": null, \"documents\": [{\"image\": \"QQ==\"}]}", "query"},
+        {NULL, "{\"query\": \"a\", \"documents\": null, \"image\": \"QQ==\"}", "query"},
+        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": 65537}", "top_n"},
         {NULL, "{\"query\": \" \", \"documents\": [{\"image\": \"QQ==\"}]}", "query"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": 0}", "top_n"},
-        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": \"1\"}", "top_n"},
-        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": 1.0}", "top_n"},
-        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"return_documents\": 1}",
+        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"return_documents\": 2}",
          "return_documents"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"max_tokens\": 1}", "max_tokens"},
         {NULL, "{\"query\": \"a\"}", "query"},
@@ -216,6 +318,38 @@ static void test_faults_of_rerank(void)
                 "not a way to caption");
 }
 
+/* ---- bounds ---- */
+
+/* {"images": [unit, unit, ...]} of n bytes. */
+static bool take_many(enum input_route route, const char *begin, const char *unit, size_t n)
+{
+    struct buf b;
+    buf_init(&b, n + 100);
+    buf_text(&b, begin);
+    while (b.n < n) {
+        buf_text(&b, unit);
+        buf_text(&b, ",");
+    }
+    b.bytes[b.n - 1] = ']';
+    buf_text(&b, "}");
+    bool is_good = take(route, "application/json", NULL, b.bytes, b.n);
+    buf_release(&b);
+    return is_good;
+}
+
+static void test_bounds(void)
+{
+    static const char *const units[] = {"[]", "{}", "1", "\"\"", "null", "[[[]]]", "{\"a\":{}}"};
+    static const char *const begins[] = {"{\"images\":[", "{\"documents\":[", "{\"unknown\":[",
+                                         "{\"query\": \"a\", \"documents\":["};
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        for (size_t k = 0; k < sizeof(begins) / sizeof(begins[0]); k++) {
+            CHECK_FAULT(take_many(INPUT_RETRIEVE, begins[k], units[i], 1 << 20), FAULT_TOO_MANY_INPUTS, "", units[i]);
+        }
+    }
+    CHECK_FAULT(take_many(INPUT_CAPTION, "{\"images\":[", "\"QQ==\"", 200), FAULT_TOO_MANY_INPUTS, "/images/16", "few");
+}
+
 int main(void)
 {
     set_limits(16, 128, 1024, 4096);
@@ -225,7 +359,10 @@ int main(void)
     test_parameters();
     test_texts();
     test_rerank();
+    test_one_bad_of_several();
+    test_documents_come_back();
     test_faults_of_rerank();
+    test_bounds();
     input_release(&input);
     return check_result();
 }

@@ -9,18 +9,18 @@ static struct exchange ended(int i)
     struct exchange x = {.route_name = "caption",
                          .error_code = "internal",
                          .cancel_reason = "deadline",
-                         .cache = "miss",
                          .status = 200 + i % 300,
                          .began_us = 1000,
                          .received_us = 1200,
-                         .decode_us = 1,
-                         .queue_us = 2,
-                         .regions_us = 3,
-                         .fusion_us = 4,
-                         .regions_batch = 5,
-                         .fusion_batch = 6,
-                         .n_images = 7,
-                         .n_texts = 8};
+                         .timings = {.decode_us = 1,
+                                     .queue_us = 2,
+                                     .regions_us = 3,
+                                     .fusion_us = 4,
+                                     .regions_batch = 5,
+                                     .fusion_batch = 6,
+                                     .n_images = 7,
+                                     .n_texts = 8,
+                                     .cache = "miss"}};
     snprintf(x.request_id, sizeof(x.request_id), "id-%d", i);
     return x;
 }
@@ -54,10 +54,11 @@ static void test_an_entry(void)
     CHECK_STR(e->route, "caption");
     CHECK_STR(e->error_code, "internal");
     CHECK_STR(e->cancel_reason, "deadline");
-    CHECK_STR(e->cache, "miss");
-    CHECK(e->status == 200 && e->n_images == 7 && e->n_texts == 8 && e->regions_batch == 5 && e->fusion_batch == 6);
+    CHECK_STR(e->timings.cache, "miss");
+    const struct timings *t = &e->timings;
+    CHECK(e->status == 200 && t->n_images == 7 && t->n_texts == 8 && t->regions_batch == 5 && t->fusion_batch == 6);
     CHECK(e->number == 1 && e->began_us == 1000 && e->recv_us == 200 && e->total_us == 4000);
-    CHECK(e->decode_us == 1 && e->queue_us == 2 && e->regions_us == 3 && e->fusion_us == 4);
+    CHECK(t->decode_us == 1 && t->queue_us == 2 && t->regions_us == 3 && t->fusion_us == 4);
     history_destroy(h);
 }
 

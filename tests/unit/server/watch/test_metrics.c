@@ -25,7 +25,7 @@ static void begin(void)
 {
     static const struct metrics none;
     metrics = none;
-    state = (struct metrics_state){.state = 1, .started_us = clock_us()};
+    state = (struct metrics_state){.is_ready = true, .started_us = clock_us()};
 }
 
 static struct exchange ended(const char *route, int status, uint64_t us)
@@ -201,7 +201,7 @@ static void test_nothing_happened(void)
     CHECK(read_all(print()) > 50);
     CHECK_INT(value_of("minivlm_ready"), 1);
     CHECK_INT(value_of("minivlm_rejected_total{reason=\"overloaded\"}"), 0);
-    state.state = 2;
+    state.is_ready = false;
     CHECK_INT(value_of("minivlm_ready"), 0);
 }
 
@@ -245,6 +245,25 @@ static void test_busy(void)
     CHECK_NEAR(value_of("minivlm_load_ratio"), 0.25, 0);
 }
 
+static void test_gate_and_memory(void)
+{
+    begin();
+    state.gate = (struct gate_stats){.accepted = 7, .late = 1, .inside = 3, .backlog_us = 1500000, .margin = 0.25};
+    state.gate.refused[GATE_SHARE_USED] = 5;
+    state.ledger.held[LEDGER_BODIES] = 1000;
+    state.ledger.refused[LEDGER_ANSWERS] = 2;
+    state.reloads_failed = 4;
+    read_all(print());
+    CHECK_INT(value_of("minivlm_inflight_requests"), 3);
+    CHECK_INT(value_of("minivlm_accepted_total"), 7);
+    CHECK_INT(value_of("minivlm_gate_refused_total{reason=\"share_used\"}"), 5);
+    CHECK_INT(value_of("minivlm_late_total"), 1);
+    CHECK_NEAR(value_of("minivlm_backlog_seconds"), 1.5, 1e-9);
+    CHECK_INT(value_of("minivlm_memory_held_bytes{account=\"bodies\"}"), 1000);
+    CHECK_INT(value_of("minivlm_memory_refused_total{account=\"answers\"}"), 2);
+    CHECK_INT(value_of("minivlm_reloads_total{outcome=\"failed\"}"), 4);
+}
+
 static void test_bounds_belong_to_their_bucket(void)
 {
     begin();
@@ -258,9 +277,9 @@ static void test_stages_and_faults(void)
 {
     begin();
     struct exchange x = ended("caption", 504, 10);
-    x.decode_us = 2000;
-    x.fusion_us = 20000;
-    x.queue_us = 300;
+    x.timings.decode_us = 2000;
+    x.timings.fusion_us = 20000;
+    x.timings.queue_us = 300;
     x.error_code = "deadline_exceeded";
     metrics_take(&metrics, &x, 1010);
     take("caption", 499, 10);
@@ -310,6 +329,7 @@ int main(void)
 {
     test_nothing_happened();
     test_busy();
+    test_gate_and_memory();
     test_bounds_belong_to_their_bucket();
     test_stages_and_faults();
     test_too_many_routes();

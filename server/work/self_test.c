@@ -1,6 +1,6 @@
-#include "server/watch/self_test.h"
+#include "server/work/self_test.h"
 
-#include "server/watch/sample_png.h"
+#include "server/work/sample_png.h"
 
 #include <jansson.h>
 #include <math.h>
