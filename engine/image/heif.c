@@ -117,6 +117,21 @@ enum err heif_probe(const uint8_t *bytes, size_t n, const struct image_limits *l
 
 /* ---- pixels ---- */
 
+/* Of the library's decoders for AV1 the one that it prefers, dav1d, starts a thread for each CPU and writes to standard
+ * error; libaom does neither. NULL: what the library prefers. */
+static const char *av1_decoder(bool is_av1)
+{
+    static const char wanted[] = "aom";
+    const struct heif_decoder_descriptor *found[16];
+    int n = is_av1 ? heif_get_decoder_descriptors(heif_compression_AV1, found, 16) : 0;
+    for (int i = 0; i < n; i++) {
+        if (strcmp(heif_decoder_descriptor_get_id_name(found[i]), wanted) == 0) {
+            return wanted;
+        }
+    }
+    return NULL;
+}
+
 static enum err decode_image(struct reader *r, struct errbuf *e)
 {
     struct heif_decoding_options *options = heif_decoding_options_alloc();
@@ -124,6 +139,7 @@ static enum err decode_image(struct reader *r, struct errbuf *e)
         return err_set(e, ERR_NOMEM, "HEIF: no memory to decode");
     }
     options->convert_hdr_to_8bit = 1;
+    options->decoder_id = av1_decoder(r->boxes.is_av1);
     enum heif_chroma chroma = r->boxes.has_alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB;
     struct heif_error error = heif_decode_image(r->handle, &r->image, heif_colorspace_RGB, chroma, options);
     heif_decoding_options_free(options);

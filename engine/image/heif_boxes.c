@@ -223,8 +223,8 @@ static enum err find_data(const struct file *f, uint32_t id, struct span *out)
         if (length > out->n) {
             return corrupt(f, "the file is cut short: the end of a picture is missing");
         }
-        out->n = length ? (size_t)length : out->n;
-        return OK;
+        out->n = (size_t)length;
+        return length ? OK : corrupt(f, "an empty picture");
     }
     return corrupt(f, "a picture has no place (iloc)");
 }
@@ -356,6 +356,7 @@ static enum err check_coded(const struct file *f, const struct item *item, struc
     }
     uint64_t pixels = rounded(size.width) * rounded(size.height);
     out->coded_pixels += pixels;
+    out->is_av1 |= is_av1;
     out->largest_coded = pixels > out->largest_coded ? pixels : out->largest_coded;
     return OK;
 }

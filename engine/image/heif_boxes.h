@@ -20,7 +20,7 @@ struct heif_boxes {
     uint64_t coded_pixels;  /* of all that is decoded, alpha too */
     uint64_t largest_coded; /* of one coded picture */
     int orientation;        /* as of EXIF, from the boxes irot and imir */
-    bool is_grid, has_alpha, has_icc, is_deep /* more than 8 bits */;
+    bool is_grid, is_av1, has_alpha, has_icc, is_deep /* more than 8 bits */;
 };
 
 /* max_pixels is checked on the primary picture. */

@@ -127,14 +127,17 @@ bool heif_coded_hevc(const uint8_t *config, size_t n_config, const uint8_t *data
     if (!read_config(config, n_config, out)) {
         return false;
     }
-    size_t n_length = (config[HVCC_BYTES - 2] & 3u) + 1;
+    enum { LENGTH_BYTES = 4 }; /* the library takes no other */
+    if ((config[HVCC_BYTES - 2] & 3) != LENGTH_BYTES - 1) {
+        return false;
+    }
     int n_pictures = 0;
-    for (size_t at = 0; n - at > n_length;) {
+    for (size_t at = 0; n - at > LENGTH_BYTES;) {
         size_t length = 0;
-        for (size_t i = 0; i < n_length; i++) {
+        for (size_t i = 0; i < LENGTH_BYTES; i++) {
             length = length << 8 | data[at + i];
         }
-        at += n_length;
+        at += LENGTH_BYTES;
         if (length > n - at) {
             return n_pictures == 1; /* cut short: the decoder will say */
         }

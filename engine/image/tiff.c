@@ -160,8 +160,24 @@ static enum err read_kind(struct reader *r, struct errbuf *e)
     return OK;
 }
 
+/* The library takes time with the square of the number of unknown fields. */
+static bool has_short_directory(const uint8_t *p, size_t n)
+{
+    enum { MAX_FIELDS = 512 };
+    if (n < 8) {
+        return true; /* the library will say */
+    }
+    bool is_big = p[0] == 'M';
+    size_t at = is_big ? (size_t)p[4] << 24 | (size_t)p[5] << 16 | (size_t)p[6] << 8 | p[7]
+                       : (size_t)p[7] << 24 | (size_t)p[6] << 16 | (size_t)p[5] << 8 | p[4];
+    return at > n - 2 || (is_big ? p[at] << 8 | p[at + 1] : p[at + 1] << 8 | p[at]) <= MAX_FIELDS;
+}
+
 static enum err open_reader(struct reader *r, const struct image_limits *limits, struct errbuf *e)
 {
+    if (!has_short_directory(r->bytes, r->n)) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: too many fields in its directory; save it as JPEG or PNG");
+    }
     TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
     if (!options) {
         return err_set(e, ERR_NOMEM, "TIFF: no memory to decode");
