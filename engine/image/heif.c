@@ -39,15 +39,26 @@ static enum err fail(struct heif_error error, struct errbuf *e)
     }
 }
 
-/* What decoding takes at most: planes of the coded pictures and copies of them, in the library and its decoders, of one
- * or two bytes a sample, RGB, and our pixels. tests/unit/engine/image/test_memory.c measures it. */
+/* Planes of the largest coded picture, in its decoder and in the library, and RGB twice; libaom puts wide borders around
+ * its planes. A grid has a canvas beside. tests/unit/engine/image/test_memory.c measures it. */
 static uint64_t bytes_to_decode(const struct heif_boxes *b)
 {
-    enum { FIXED_BYTES = 16 << 20 };
-    uint64_t n = (uint64_t)b->width * b->height, deep = b->is_deep ? 2 : 1;
-    uint64_t channels = b->has_alpha ? 4 : 3;
-    return FIXED_BYTES + (8 + 2 * channels) * deep * (b->largest_coded > n ? b->largest_coded : n) +
-           3 * deep * b->coded_pixels / (b->is_grid ? 2 : 1) + 3 * n;
+    enum {
+        FIXED = 300000,
+        PIXEL = 12,
+        ROW = 1000,
+        FIXED_AV1 = 1500000,
+        PIXEL_AV1 = 18,
+        BORDER = 640,
+        BORDER_PIXEL = 3
+    };
+    uint64_t width = b->coded_width, height = b->coded_height, n = (uint64_t)b->width * b->height;
+    uint64_t depth = b->is_deep ? 2 : 1, alpha = b->has_alpha ? 2 * width * height : 0;
+    uint64_t canvas = (b->is_grid ? PIXEL * n : 0) + (b->orientation != 1 ? 3 * n : 0);
+    uint64_t coded = b->is_av1
+                         ? FIXED_AV1 + PIXEL_AV1 * width * height + BORDER_PIXEL * (width + BORDER) * (height + BORDER)
+                         : FIXED + PIXEL * width * height + ROW * height;
+    return depth * (coded + alpha + canvas);
 }
 
 static enum err open_reader(struct reader *r, const uint8_t *bytes, size_t n, const struct image_limits *limits,

@@ -1,6 +1,7 @@
 #include "engine/image/heif_boxes.h"
 
 #include "engine/image/heif_coded.h"
+#include "engine/image/isobox.h"
 #include "engine/image/limits.h"
 
 #include <string.h>
@@ -17,113 +18,12 @@ enum {
     MAX_BOXES = 256 /* of the file, and of its meta box */
 };
 
-/* ---- reading ---- */
-
-struct span {
-    const uint8_t *at;
-    size_t n;
-    bool is_short; /* read beyond the end */
-};
-
-static uint64_t take(struct span *s, int n_bytes)
-{
-    uint64_t value = 0;
-    if (s->n < (size_t)n_bytes) {
-        s->is_short = true;
-        s->n = 0;
-        return 0;
-    }
-    for (int i = 0; i < n_bytes; i++) {
-        value = value << 8 | s->at[i];
-    }
-    s->at += n_bytes;
-    s->n -= (size_t)n_bytes;
-    return value;
-}
-
-static struct span skip(struct span s, size_t n)
-{
-    n = n < s.n ? n : s.n;
-    return (struct span){s.at + n, s.n - n, s.is_short};
-}
-
-struct box {
-    const uint8_t *name;
-    struct span body;
-};
-
-static bool is_named(const struct box *b, const char *name)
-{
-    return memcmp(b->name, name, 4) == 0;
-}
-
-/* The first box of the list, which moves behind it; false at its end. A box that sticks out is cut. */
-static bool next_box(struct span *list, struct box *out)
-{
-    if (list->n < 8) {
-        return false;
-    }
-    struct span s = *list;
-    uint64_t size = take(&s, 4);
-    out->name = s.at;
-    s = skip(s, 4);
-    size_t header = 8;
-    if (size == 1) {
-        size = take(&s, 8);
-        header = 16;
-    } else if (size == 0) {
-        size = list->n;
-    }
-    if (s.is_short || size < header) {
-        return false;
-    }
-    size_t n = size - header < s.n ? (size_t)(size - header) : s.n;
-    out->body = (struct span){s.at, n, false};
-    *list = skip(s, n);
-    return true;
-}
-
-/* The only box of this name. */
-static bool find_box(struct span list, const char *name, struct span *out)
-{
-    struct box b;
-    int n_found = 0;
-    while (next_box(&list, &b)) {
-        if (is_named(&b, name)) {
-            *out = b.body;
-            n_found++;
-        }
-    }
-    return n_found == 1;
-}
-
-static bool has_more_boxes(struct span list, int most)
-{
-    struct box b;
-    while (next_box(&list, &b)) {
-        if (most-- == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Version of a full box, which moves behind version and flags. */
-static int version_of(struct span *body, uint32_t *flags)
-{
-    uint32_t word = (uint32_t)take(body, 4);
-    if (flags) {
-        *flags = word & 0xffffff;
-    }
-    return (int)(word >> 24);
-}
-
 /* ---- the parts of the meta box ---- */
 
 struct file {
-    struct span whole;
-    struct span iinf, iloc, iref, ipma, ipco, idat; /* iref, idat may be empty; iinf, iref: the list alone */
-    int n_reference_id;                             /* bytes of an item's number in iref */
+    struct isobox_span whole;
+    struct isobox_span iinf, iloc, iref, ipma, ipco, idat; /* iref, idat may be empty; iinf, iref: the list alone */
+    int n_reference_id;                                    /* bytes of an item's number in iref */
     uint32_t primary;
     struct errbuf *e;
 };
@@ -139,12 +39,12 @@ static enum err unsupported(const struct file *f, const char *what)
 }
 
 /* Opens the lists of items, references and properties, none of them too long. */
-static enum err open_lists(struct file *f, struct span properties)
+static enum err open_lists(struct file *f, struct isobox_span properties)
 {
-    uint64_t n_items = take(&f->iinf, version_of(&f->iinf, NULL) == 0 ? 2 : 4);
-    f->n_reference_id = version_of(&f->iref, NULL) == 0 ? 2 : 4;
-    if (n_items > MAX_ITEMS || has_more_boxes(f->iinf, MAX_ITEMS) || has_more_boxes(f->iref, MAX_REFERENCES) ||
-        has_more_boxes(f->ipco, MAX_PROPERTIES) || has_more_boxes(properties, MAX_BOXES)) {
+    uint64_t n_items = isobox_take(&f->iinf, isobox_version(&f->iinf, NULL) == 0 ? 2 : 4);
+    f->n_reference_id = isobox_version(&f->iref, NULL) == 0 ? 2 : 4;
+    if (n_items > MAX_ITEMS || isobox_has_more(f->iinf, MAX_ITEMS) || isobox_has_more(f->iref, MAX_REFERENCES) ||
+        isobox_has_more(f->ipco, MAX_PROPERTIES) || isobox_has_more(properties, MAX_BOXES)) {
         return err_set(f->e, ERR_IMAGE_TOO_LARGE, "HEIF: more than %d items in it; send a smaller copy", MAX_ITEMS);
     }
     return OK;
@@ -152,19 +52,20 @@ static enum err open_lists(struct file *f, struct span properties)
 
 static enum err read_meta(struct file *f)
 {
-    struct span meta, part;
-    if (has_more_boxes(f->whole, MAX_BOXES) || !find_box(f->whole, "meta", &meta)) {
+    struct isobox_span meta, part;
+    if (isobox_has_more(f->whole, MAX_BOXES) || !isobox_find(f->whole, "meta", &meta)) {
         return corrupt(f, "the box that describes its pictures (meta) is missing");
     }
-    version_of(&meta, NULL);
-    if (has_more_boxes(meta, MAX_BOXES) || !find_box(meta, "pitm", &part)) {
+    isobox_version(&meta, NULL);
+    if (isobox_has_more(meta, MAX_BOXES) || !isobox_find(meta, "pitm", &part)) {
         return corrupt(f, "it has no primary picture");
     }
-    f->primary = (uint32_t)take(&part, version_of(&part, NULL) == 0 ? 2 : 4);
-    find_box(meta, "idat", &f->idat);
-    find_box(meta, "iref", &f->iref);
-    if (part.is_short || !find_box(meta, "iinf", &f->iinf) || !find_box(meta, "iloc", &f->iloc) ||
-        !find_box(meta, "iprp", &part) || !find_box(part, "ipco", &f->ipco) || !find_box(part, "ipma", &f->ipma)) {
+    f->primary = (uint32_t)isobox_take(&part, isobox_version(&part, NULL) == 0 ? 2 : 4);
+    isobox_find(meta, "idat", &f->idat);
+    isobox_find(meta, "iref", &f->iref);
+    if (part.is_short || !isobox_find(meta, "iinf", &f->iinf) || !isobox_find(meta, "iloc", &f->iloc) ||
+        !isobox_find(meta, "iprp", &part) || !isobox_find(part, "ipco", &f->ipco) ||
+        !isobox_find(part, "ipma", &f->ipma)) {
         return corrupt(f, "boxes that describe its pictures are missing");
     }
     return open_lists(f, part);
@@ -173,12 +74,12 @@ static enum err read_meta(struct file *f)
 /* The four letters of an item's type; NULL for an unknown item, or two of this number. */
 static const uint8_t *type_of(const struct file *f, uint32_t id)
 {
-    struct span list = f->iinf;
-    struct box b;
+    struct isobox_span list = f->iinf;
+    struct isobox b;
     const uint8_t *type = NULL;
-    while (next_box(&list, &b)) {
-        int version = version_of(&b.body, NULL);
-        uint32_t found = (uint32_t)take(&b.body, version == 2 ? 2 : 4);
+    while (isobox_next(&list, &b)) {
+        int version = isobox_version(&b.body, NULL);
+        uint32_t found = (uint32_t)isobox_take(&b.body, version == 2 ? 2 : 4);
         if (version >= 2 && found == id && b.body.n >= 6) {
             if (type) {
                 return NULL;
@@ -190,36 +91,36 @@ static const uint8_t *type_of(const struct file *f, uint32_t id)
 }
 
 /* The bytes of an item. */
-static enum err find_data(const struct file *f, uint32_t id, struct span *out)
+static enum err find_data(const struct file *f, uint32_t id, struct isobox_span *out)
 {
-    struct span s = f->iloc;
-    int version = version_of(&s, NULL);
-    uint32_t sizes = (uint32_t)take(&s, 2), n_items = (uint32_t)take(&s, version < 2 ? 2 : 4);
+    struct isobox_span s = f->iloc;
+    int version = isobox_version(&s, NULL);
+    uint32_t sizes = (uint32_t)isobox_take(&s, 2), n_items = (uint32_t)isobox_take(&s, version < 2 ? 2 : 4);
     int n_offset = sizes >> 12 & 15, n_length = sizes >> 8 & 15, n_base = sizes >> 4 & 15, n_index = sizes & 15;
     if (n_offset > 8 || n_length > 8 || n_base > 8 || n_index > 8 || version > 2 || n_items > MAX_ITEMS) {
         return corrupt(f, "the places of its pictures (iloc) are not valid");
     }
     for (uint32_t i = 0; i < n_items && !s.is_short; i++) {
-        uint32_t found = (uint32_t)take(&s, version < 2 ? 2 : 4);
-        int method = version > 0 ? (int)(take(&s, 2) & 15) : 0;
-        uint32_t other_file = (uint32_t)take(&s, 2);
-        uint64_t base = take(&s, n_base);
-        uint32_t n_extents = (uint32_t)take(&s, 2);
+        uint32_t found = (uint32_t)isobox_take(&s, version < 2 ? 2 : 4);
+        int method = version > 0 ? (int)(isobox_take(&s, 2) & 15) : 0;
+        uint32_t other_file = (uint32_t)isobox_take(&s, 2);
+        uint64_t base = isobox_take(&s, n_base);
+        uint32_t n_extents = (uint32_t)isobox_take(&s, 2);
         size_t n_extent = (size_t)(n_offset + n_length + (version > 0 ? n_index : 0));
         if (found != id) {
-            s = skip(s, n_extents * n_extent);
+            s = isobox_skip(s, n_extents * n_extent);
             continue;
         }
         if (other_file || method > 1 || n_extents != 1) {
             return unsupported(f, "a picture in another file or in pieces");
         }
-        take(&s, version > 0 ? n_index : 0);
-        uint64_t offset = take(&s, n_offset) + base, length = take(&s, n_length);
-        struct span from = method == 1 ? f->idat : f->whole;
+        isobox_take(&s, version > 0 ? n_index : 0);
+        uint64_t offset = isobox_take(&s, n_offset) + base, length = isobox_take(&s, n_length);
+        struct isobox_span from = method == 1 ? f->idat : f->whole;
         if (s.is_short || offset > from.n) {
             return corrupt(f, "the file is cut short: a picture lies beyond its end");
         }
-        *out = skip(from, (size_t)offset);
+        *out = isobox_skip(from, (size_t)offset);
         if (length > out->n) {
             return corrupt(f, "the file is cut short: the end of a picture is missing");
         }
@@ -230,11 +131,11 @@ static enum err find_data(const struct file *f, uint32_t id, struct span *out)
 }
 
 /* Property number `index` of ipco, from 1 on. */
-static bool find_property(const struct file *f, uint32_t index, struct box *out)
+static bool find_property(const struct file *f, uint32_t index, struct isobox *out)
 {
-    struct span list = f->ipco;
+    struct isobox_span list = f->ipco;
     for (uint32_t i = 1; i <= index; i++) {
-        if (!next_box(&list, out)) {
+        if (!isobox_next(&list, out)) {
             return false;
         }
     }
@@ -245,35 +146,35 @@ static bool find_property(const struct file *f, uint32_t index, struct box *out)
 
 struct item {
     uint32_t id, width, height;
-    const uint8_t *type; /* four letters */
-    struct span config;  /* body of hvcC or av1C */
-    int turns;           /* by 90 degrees, to the left */
-    int mirror;          /* -1: none, 0 or 1: the axis */
+    const uint8_t *type;       /* four letters */
+    struct isobox_span config; /* body of hvcC or av1C */
+    int turns;                 /* by 90 degrees, to the left */
+    int mirror;                /* -1: none, 0 or 1: the axis */
     bool is_alpha, has_icc, is_deep;
 };
 
-static void read_property(struct item *item, struct box *p)
+static void read_property(struct item *item, struct isobox *p)
 {
-    struct span body = p->body;
-    if (is_named(p, "ispe")) {
-        version_of(&body, NULL);
-        item->width = (uint32_t)take(&body, 4);
-        item->height = (uint32_t)take(&body, 4);
-    } else if (is_named(p, "hvcC") || is_named(p, "av1C")) {
+    struct isobox_span body = p->body;
+    if (isobox_is_named(p, "ispe")) {
+        isobox_version(&body, NULL);
+        item->width = (uint32_t)isobox_take(&body, 4);
+        item->height = (uint32_t)isobox_take(&body, 4);
+    } else if (isobox_is_named(p, "hvcC") || isobox_is_named(p, "av1C")) {
         item->config = body;
-    } else if (is_named(p, "irot")) {
-        item->turns = (int)(take(&body, 1) & 3);
-    } else if (is_named(p, "imir")) {
-        item->mirror = (int)(take(&body, 1) & 1);
-    } else if (is_named(p, "colr")) {
+    } else if (isobox_is_named(p, "irot")) {
+        item->turns = (int)(isobox_take(&body, 1) & 3);
+    } else if (isobox_is_named(p, "imir")) {
+        item->mirror = (int)(isobox_take(&body, 1) & 1);
+    } else if (isobox_is_named(p, "colr")) {
         item->has_icc |= body.n >= 4 && (memcmp(body.at, "prof", 4) == 0 || memcmp(body.at, "rICC", 4) == 0);
-    } else if (is_named(p, "pixi")) {
-        version_of(&body, NULL);
-        item->is_deep |= take(&body, 1) > 0 && take(&body, 1) > 8;
-    } else if (is_named(p, "auxC")) {
+    } else if (isobox_is_named(p, "pixi")) {
+        isobox_version(&body, NULL);
+        item->is_deep |= isobox_take(&body, 1) > 0 && isobox_take(&body, 1) > 8;
+    } else if (isobox_is_named(p, "auxC")) {
         static const char *const names[] = {"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", "urn:mpeg:hevc:2015:auxid:1",
                                             "urn:mpeg:avc:2015:auxid:1"};
-        version_of(&body, NULL);
+        isobox_version(&body, NULL);
         for (int i = 0; i < 3; i++) {
             size_t n = strlen(names[i]);
             item->is_alpha |= body.n >= n && memcmp(body.at, names[i], n) == 0;
@@ -284,18 +185,18 @@ static void read_property(struct item *item, struct box *p)
 static bool read_properties(const struct file *f, struct item *item)
 {
     uint32_t flags;
-    struct span s = f->ipma;
-    int version = version_of(&s, &flags), n_read = 0;
-    uint32_t n_items = (uint32_t)take(&s, 4);
+    struct isobox_span s = f->ipma;
+    int version = isobox_version(&s, &flags), n_read = 0;
+    uint32_t n_items = (uint32_t)isobox_take(&s, 4);
     for (uint32_t i = 0; i < n_items && !s.is_short; i++) {
-        uint32_t found = (uint32_t)take(&s, version < 1 ? 2 : 4), n = (uint32_t)take(&s, 1);
+        uint32_t found = (uint32_t)isobox_take(&s, version < 1 ? 2 : 4), n = (uint32_t)isobox_take(&s, 1);
         if (found != item->id) {
-            s = skip(s, n * (flags & 1 ? 2 : 1));
+            s = isobox_skip(s, n * (flags & 1 ? 2 : 1));
             continue;
         }
         for (; n > 0; n--) {
-            uint32_t index = flags & 1 ? take(&s, 2) & 0x7fff : take(&s, 1) & 0x7f;
-            struct box p;
+            uint32_t index = flags & 1 ? isobox_take(&s, 2) & 0x7fff : isobox_take(&s, 1) & 0x7f;
+            struct isobox p;
             if (n_read++ == MAX_PROPERTIES_OF_ITEM) {
                 return false;
             }
@@ -335,7 +236,7 @@ static uint64_t rounded(uint32_t side)
 /* A coded picture: not larger than it is said to be, but for whole blocks. */
 static enum err check_coded(const struct file *f, const struct item *item, struct heif_boxes *out)
 {
-    struct span data;
+    struct isobox_span data;
     struct heif_coded_size size;
     bool is_av1 = is_type(item, "av01");
     if (!is_av1 && !is_type(item, "hvc1")) {
@@ -354,33 +255,36 @@ static enum err check_coded(const struct file *f, const struct item *item, struc
     if (size.width > rounded(item->width) || size.height > rounded(item->height)) {
         return corrupt(f, "a picture is larger than the file says");
     }
-    uint64_t pixels = rounded(size.width) * rounded(size.height);
-    out->coded_pixels += pixels;
+    uint32_t width = (uint32_t)rounded(size.width), height = (uint32_t)rounded(size.height);
+    if ((uint64_t)width * height > (uint64_t)out->coded_width * out->coded_height) {
+        out->coded_width = width;
+        out->coded_height = height;
+    }
+    out->is_deep |= size.is_deep;
     out->is_av1 |= is_av1;
-    out->largest_coded = pixels > out->largest_coded ? pixels : out->largest_coded;
     return OK;
 }
 
 /* The items that a grid is made of: their numbers, one after the other. */
-static struct span tiles_of(const struct file *f, uint32_t grid)
+static struct isobox_span tiles_of(const struct file *f, uint32_t grid)
 {
-    struct span list = f->iref, found = {NULL, 0, false};
-    struct box b;
+    struct isobox_span list = f->iref, found = {NULL, 0, false};
+    struct isobox b;
     int n_boxes = 0;
-    while (next_box(&list, &b)) {
-        if (is_named(&b, "dimg") && take(&b.body, f->n_reference_id) == grid) {
-            size_t n = (size_t)take(&b.body, 2) * (size_t)f->n_reference_id;
-            found = (struct span){b.body.at, n < b.body.n ? n : b.body.n, false};
+    while (isobox_next(&list, &b)) {
+        if (isobox_is_named(&b, "dimg") && isobox_take(&b.body, f->n_reference_id) == grid) {
+            size_t n = (size_t)isobox_take(&b.body, 2) * (size_t)f->n_reference_id;
+            found = (struct isobox_span){b.body.at, n < b.body.n ? n : b.body.n, false};
             n_boxes++;
         }
     }
-    return n_boxes == 1 ? found : (struct span){NULL, 0, false};
+    return n_boxes == 1 ? found : (struct isobox_span){NULL, 0, false};
 }
 
-static bool has_twice(struct span ids, size_t n_id)
+static bool has_twice(struct isobox_span ids, size_t n_id)
 {
-    for (; ids.n >= 2 * n_id; ids = skip(ids, n_id)) {
-        for (struct span rest = skip(ids, n_id); rest.n >= n_id; rest = skip(rest, n_id)) {
+    for (; ids.n >= 2 * n_id; ids = isobox_skip(ids, n_id)) {
+        for (struct isobox_span rest = isobox_skip(ids, n_id); rest.n >= n_id; rest = isobox_skip(rest, n_id)) {
             if (memcmp(ids.at, rest.at, n_id) == 0) {
                 return true;
             }
@@ -390,12 +294,12 @@ static bool has_twice(struct span ids, size_t n_id)
 }
 
 /* The last tiles may stick out, by less than one. */
-static enum err check_tiles(const struct file *f, const struct item *grid, struct span ids, uint32_t rows,
+static enum err check_tiles(const struct file *f, const struct item *grid, struct isobox_span ids, uint32_t rows,
                             uint32_t columns, struct heif_boxes *out)
 {
     struct item tile, first = {.width = 0};
     for (uint32_t i = 0; i < rows * columns; i++) {
-        enum err rc = find_item(f, (uint32_t)take(&ids, f->n_reference_id), &tile);
+        enum err rc = find_item(f, (uint32_t)isobox_take(&ids, f->n_reference_id), &tile);
         rc = rc ? rc : check_coded(f, &tile, out);
         if (rc) {
             return rc;
@@ -415,15 +319,15 @@ static enum err check_tiles(const struct file *f, const struct item *grid, struc
 
 static enum err check_grid(const struct file *f, const struct item *grid, struct heif_boxes *out)
 {
-    struct span data, ids = tiles_of(f, grid->id);
+    struct isobox_span data, ids = tiles_of(f, grid->id);
     enum err rc = find_data(f, grid->id, &data);
     if (rc) {
         return rc;
     }
-    take(&data, 1);
-    int n_side = take(&data, 1) & 1 ? 4 : 2;
-    uint32_t rows = (uint32_t)take(&data, 1) + 1, columns = (uint32_t)take(&data, 1) + 1;
-    uint64_t width = take(&data, n_side), height = take(&data, n_side);
+    isobox_take(&data, 1);
+    int n_side = isobox_take(&data, 1) & 1 ? 4 : 2;
+    uint32_t rows = (uint32_t)isobox_take(&data, 1) + 1, columns = (uint32_t)isobox_take(&data, 1) + 1;
+    uint64_t width = isobox_take(&data, n_side), height = isobox_take(&data, n_side);
     if (data.is_short || width != grid->width || height != grid->height) {
         return corrupt(f, "a grid of pictures that is not as large as the file says");
     }
@@ -445,20 +349,20 @@ static enum err check_item(const struct file *f, const struct item *item, struct
 /* The auxiliary items of the primary one that are its alpha. */
 static enum err check_alpha(const struct file *f, struct heif_boxes *out)
 {
-    struct span list = f->iref;
-    struct box b;
+    struct isobox_span list = f->iref;
+    struct isobox b;
     int n_auxiliaries = 0;
-    while (next_box(&list, &b)) {
+    while (isobox_next(&list, &b)) {
         struct item item;
-        uint32_t from = (uint32_t)take(&b.body, f->n_reference_id);
-        if (!is_named(&b, "auxl")) {
+        uint32_t from = (uint32_t)isobox_take(&b.body, f->n_reference_id);
+        if (!isobox_is_named(&b, "auxl")) {
             continue;
         }
-        if (n_auxiliaries++ == MAX_AUXILIARIES || take(&b.body, 2) != 1) {
+        if (n_auxiliaries++ == MAX_AUXILIARIES || isobox_take(&b.body, 2) != 1) {
             return corrupt(f, "too many auxiliary pictures");
         }
         enum err rc = find_item(f, from, &item);
-        if (!rc && item.is_alpha && take(&b.body, f->n_reference_id) == f->primary) {
+        if (!rc && item.is_alpha && isobox_take(&b.body, f->n_reference_id) == f->primary) {
             rc = out->has_alpha ? corrupt(f, "two alpha pictures") : check_item(f, &item, out);
             out->has_alpha = true;
             if (!rc && (item.width != out->width || item.height != out->height)) {

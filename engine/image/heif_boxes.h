@@ -17,9 +17,8 @@
 
 struct heif_boxes {
     uint32_t width, height; /* of the primary picture as stored: before it is cropped, turned and mirrored */
-    uint64_t coded_pixels;  /* of all that is decoded, alpha too */
-    uint64_t largest_coded; /* of one coded picture */
-    int orientation;        /* as of EXIF, from the boxes irot and imir */
+    uint32_t coded_width, coded_height; /* of the largest coded picture, in whole blocks */
+    int orientation;                    /* as of EXIF, from the boxes irot and imir */
     bool is_grid, is_av1, has_alpha, has_icc, is_deep /* more than 8 bits */;
 };
 

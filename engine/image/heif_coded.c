@@ -91,6 +91,10 @@ static bool read_sps(const uint8_t *nal, size_t n, struct heif_coded_size *out)
     }
     uint32_t width = golomb(&b), height = golomb(&b);
     enlarge(out, width, height);
+    for (int i = bit(&b) ? 4 : 0; i > 0; i--) { /* the visible part */
+        golomb(&b);
+    }
+    out->is_deep |= golomb(&b) > 0;
     return !b.is_short && width > 0 && height > 0;
 }
 
@@ -123,7 +127,7 @@ static bool read_config(const uint8_t *config, size_t n, struct heif_coded_size 
 
 bool heif_coded_hevc(const uint8_t *config, size_t n_config, const uint8_t *data, size_t n, struct heif_coded_size *out)
 {
-    *out = (struct heif_coded_size){0, 0};
+    *out = (struct heif_coded_size){.width = 0};
     if (!read_config(config, n_config, out)) {
         return false;
     }
@@ -242,7 +246,8 @@ bool heif_coded_av1(const uint8_t *config, size_t n_config, const uint8_t *data,
 {
     bool has_size = false;
     int n_frames = 0;
-    *out = (struct heif_coded_size){0, 0};
+    *out = (struct heif_coded_size){.width = 0};
+    out->is_deep = n_config >= AV1C_BYTES && config[2] & 0x40;
     return n_config >= AV1C_BYTES && read_obus(config + AV1C_BYTES, n_config - AV1C_BYTES, out, &has_size, &n_frames) &&
            read_obus(data, n, out, &has_size, &n_frames) && has_size && n_frames <= MAX_FRAMES;
 }

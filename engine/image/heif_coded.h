@@ -14,6 +14,7 @@
 
 struct heif_coded_size {
     uint32_t width, height; /* the largest that is named */
+    bool is_deep;           /* more than 8 bits */
 };
 
 /* config: the body of hvcC; data: the item, NAL units with lengths. Parameter sets belong to config only. */

@@ -12,6 +12,7 @@
 #include "engine/image/jpeg.h"
 
 #include "engine/image/exif.h"
+#include "engine/image/jpeg_segments.h"
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
 #include "engine/image/upright.h"
@@ -219,16 +220,6 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Where the picture begins: some tools write the start marker twice, which the library refuses. */
-static size_t first_byte(const uint8_t *bytes, size_t n)
-{
-    size_t at = 0;
-    while (n - at > 4 && memcmp(bytes + at, "\xff\xd8\xff\xd8", 4) == 0) {
-        at += 2;
-    }
-    return at;
-}
-
 /* Header and limits. A coefficient has two bytes, a pixel at most four of them; blocks round up. */
 static void read_header(struct reader *r)
 {
@@ -285,35 +276,7 @@ static enum err report(struct reader *r, const uint8_t *bytes, size_t n)
     return err_set(r->e, r->err, "JPEG: %s", r->message);
 }
 
-/* ---- segments before the first scan ---- */
-
-/* Finds the first segment with this marker and beginning; its body goes to *body, *n. */
-static bool find_segment(const uint8_t *bytes, size_t n_bytes, int marker, const char *prefix, size_t n_prefix,
-                         const uint8_t **body, size_t *n)
-{
-    for (size_t at = 2; at + 4 <= n_bytes;) {
-        if (bytes[at] != 0xff || bytes[at + 1] == 0xff || bytes[at + 1] == 0) {
-            at++; /* fill bytes and garbage between segments, as the library skips them */
-            continue;
-        }
-        int found = bytes[at + 1];
-        if (found == 0x01 || (found >= JPEG_RST0 && found <= JPEG_RST0 + 7)) {
-            at += 2;
-            continue;
-        }
-        size_t length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
-        if (found == JPEG_EOI || found == 0xda || length < 2 || length > n_bytes - at - 2) {
-            return false;
-        }
-        if (found == marker && length - 2 >= n_prefix && memcmp(bytes + at + 4, prefix, n_prefix) == 0) {
-            *body = bytes + at + 4;
-            *n = length - 2;
-            return true;
-        }
-        at += 2 + length;
-    }
-    return false;
-}
+/* ---- what the header tells ---- */
 
 static uint64_t rounded_up(uint64_t n, uint64_t unit)
 {
@@ -346,14 +309,15 @@ static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct im
     size_t n_body;
     struct jpeg_decompress_struct *c = &r->cinfo;
     info->warnings = 0;
-    int exif = find_segment(bytes, n, JPEG_APP0 + 1, "Exif\0", 6, &body, &n_body) ? exif_orientation(body, n_body) : 0;
-    int xmp = !exif && find_segment(bytes, n, JPEG_APP0 + 1, "http://ns.adobe.com/xap/1.0/", 29, &body, &n_body)
+    int exif =
+        jpeg_segments_find(bytes, n, JPEG_APP0 + 1, "Exif\0", 6, &body, &n_body) ? exif_orientation(body, n_body) : 0;
+    int xmp = !exif && jpeg_segments_find(bytes, n, JPEG_APP0 + 1, "http://ns.adobe.com/xap/1.0/", 29, &body, &n_body)
                   ? xmp_orientation(body, n_body)
                   : 0;
     upright_describe(info, exif, xmp, c->image_width, c->image_height);
     info->progressive = c->progressive_mode;
     info->decode_bytes = bytes_to_decode(c);
-    if (find_segment(bytes, n, JPEG_APP0 + 2, "ICC_PROFILE", 12, &body, &n_body)) {
+    if (jpeg_segments_find(bytes, n, JPEG_APP0 + 2, "ICC_PROFILE", 12, &body, &n_body)) {
         info->warnings |= IMAGE_WARN_ICC;
     }
     if (c->num_components == 4) {
@@ -364,7 +328,7 @@ static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct im
 enum err jpeg_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                     struct errbuf *e)
 {
-    size_t skipped = first_byte(bytes, n);
+    size_t skipped = jpeg_segments_begin(bytes, n);
     bytes += skipped;
     n -= skipped;
     struct reader r = {.limits = limits, .e = e, .source = {.next_input_byte = bytes, .bytes_in_buffer = n}};
@@ -460,19 +424,6 @@ static enum err judge(const struct reader *r, struct image_info *info)
                    "tolerate_truncated=true");
 }
 
-/* The last place before the end where a segment seems to begin. */
-static size_t last_segment(const uint8_t *bytes, size_t n)
-{
-    size_t at = n;
-    while (at > 2) {
-        at--;
-        if (bytes[at - 1] == 0xff && bytes[at] >= 0xc0 && (bytes[at] < JPEG_RST0 || bytes[at] > JPEG_EOI)) {
-            return at - 1;
-        }
-    }
-    return 0;
-}
-
 static enum err decode_bytes(struct reader *r, const uint8_t *bytes, size_t n, struct image_info *info)
 {
     r->source = (struct jpeg_source_mgr){.next_input_byte = bytes, .bytes_in_buffer = n};
@@ -484,7 +435,7 @@ static enum err decode_bytes(struct reader *r, const uint8_t *bytes, size_t n, s
 enum err jpeg_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                      struct scratch *pixels, struct scratch *work, struct errbuf *e)
 {
-    size_t n_pixels = (size_t)info->width * (size_t)info->height, skipped = first_byte(bytes, n);
+    size_t n_pixels = (size_t)info->width * (size_t)info->height, skipped = jpeg_segments_begin(bytes, n);
     size_t stored_width = (size_t)(orient_swaps(info->orientation) ? info->height : info->width);
     enum err rc = scratch_reserve(pixels, n_pixels, 3);
     if (!rc) {
@@ -500,7 +451,7 @@ enum err jpeg_decode(const uint8_t *bytes, size_t n, const struct image_limits *
     rc = decode_bytes(&r, bytes, n, info);
     if (rc == ERR_CORRUPT_IMAGE && limits->tolerate_truncated && r.code && r.ran_out && r.cinfo.input_scan_number > 0) {
         r = fresh; /* cut short between two scans, within the tables: without these it is readable */
-        rc = decode_bytes(&r, bytes, last_segment(bytes, n), info);
+        rc = decode_bytes(&r, bytes, jpeg_segments_last(bytes, n), info);
     }
     return rc;
 }

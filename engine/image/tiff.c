@@ -21,7 +21,8 @@ struct reader {
     TIFF *tiff;
     const uint8_t *bytes;
     size_t n, at;
-    char message[200]; /* the first that the library told */
+    char message[200];    /* the first that the library told */
+    uint64_t field_bytes; /* of the values of all fields */
     uint32_t width, height, piece_width, piece_height;
     bool is_tiled;
     uint16_t compression, photometric, bits, samples, orientation;
@@ -160,23 +161,40 @@ static enum err read_kind(struct reader *r, struct errbuf *e)
     return OK;
 }
 
-/* The library takes time with the square of the number of unknown fields. */
-static bool has_short_directory(const uint8_t *p, size_t n)
+static uint32_t number(const uint8_t *p, int n, bool is_big)
 {
-    enum { MAX_FIELDS = 512 };
-    if (n < 8) {
-        return true; /* the library will say */
+    uint32_t value = 0;
+    for (int i = 0; i < n; i++) {
+        value = value << 8 | p[is_big ? i : n - 1 - i];
     }
-    bool is_big = p[0] == 'M';
-    size_t at = is_big ? (size_t)p[4] << 24 | (size_t)p[5] << 16 | (size_t)p[6] << 8 | p[7]
-                       : (size_t)p[7] << 24 | (size_t)p[6] << 16 | (size_t)p[5] << 8 | p[4];
-    return at > n - 2 || (is_big ? p[at] << 8 | p[at + 1] : p[at + 1] << 8 | p[at]) <= MAX_FIELDS;
+    return value;
+}
+
+/* The library takes time with the square of the number of unknown fields, and memory for the values of each, which may
+ * all lie in the same place: no file needs more for them than it has bytes. Whatever else is wrong the library says. */
+static bool has_modest_directory(struct reader *r)
+{
+    enum { MAX_FIELDS = 512, HEADER_BYTES = 8, FIELD_BYTES = 12, N_TYPES = 14 };
+    static const uint8_t sizes[N_TYPES] = {1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4};
+    bool is_big = r->bytes[0] == 'M';
+    size_t at = r->n >= HEADER_BYTES ? number(r->bytes + 4, 4, is_big) : r->n;
+    if (r->n < HEADER_BYTES || at > r->n - 2) {
+        return true;
+    }
+    uint32_t n_fields = number(r->bytes + at, 2, is_big);
+    at += 2;
+    for (uint32_t i = 0; i < n_fields && r->n - at >= FIELD_BYTES; i++, at += FIELD_BYTES) {
+        uint32_t type = number(r->bytes + at + 2, 2, is_big);
+        r->field_bytes += (uint64_t)number(r->bytes + at + 4, 4, is_big) * (type < N_TYPES ? sizes[type] : 1);
+    }
+    return n_fields <= MAX_FIELDS && r->field_bytes <= r->n;
 }
 
 static enum err open_reader(struct reader *r, const struct image_limits *limits, struct errbuf *e)
 {
-    if (!has_short_directory(r->bytes, r->n)) {
-        return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: too many fields in its directory; save it as JPEG or PNG");
+    if (!has_modest_directory(r)) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE,
+                       "TIFF: too many or too large fields in its directory; save it as JPEG or PNG");
     }
     TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
     if (!options) {
@@ -201,13 +219,19 @@ static void close_reader(struct reader *r)
     }
 }
 
-/* Pixels, a piece as RGBA and once more as it is stored, and the directory, which is not larger than the file. */
+/* Pixels, a piece as RGBA, once more as its samples and once as it is stored, and the directory. */
 static uint64_t bytes_to_decode(const struct reader *r)
 {
-    enum { FIXED_BYTES = 1 << 20 };
-    uint64_t piece = (uint64_t)r->piece_width * r->piece_height;
-    uint64_t stored = (uint64_t)r->bits * r->samples / 8 + 1;
-    return FIXED_BYTES + 3 * (uint64_t)r->width * r->height + (4 + 2 * stored) * piece + 8 * r->n;
+    enum { FIXED_BYTES = 1 << 18 };
+    uint64_t piece = (uint64_t)r->piece_width * r->piece_height, stored = 0;
+    uint32_t n_pieces = r->is_tiled ? TIFFNumberOfTiles(r->tiff) : TIFFNumberOfStrips(r->tiff);
+    for (uint32_t i = 0; i < n_pieces; i++) {
+        uint64_t n = TIFFGetStrileByteCount(r->tiff, i);
+        stored = n > stored ? n : stored;
+    }
+    stored = stored < r->n ? stored : r->n;
+    return FIXED_BYTES + 3 * (uint64_t)r->width * r->height + 4 * piece +
+           ((uint64_t)r->bits * r->samples + 7) / 8 * piece + stored + 4 * r->field_bytes;
 }
 
 static bool has_alpha(const struct reader *r)
