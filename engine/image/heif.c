@@ -48,9 +48,9 @@ static uint64_t bytes_to_decode(const struct heif_boxes *b)
         PIXEL = 12,
         ROW = 1000,
         FIXED_AV1 = 1500000,
-        PIXEL_AV1 = 18,
+        PIXEL_AV1 = 19,
         BORDER = 640,
-        BORDER_PIXEL = 3
+        BORDER_PIXEL = 2
     };
     uint64_t width = b->coded_width, height = b->coded_height, n = (uint64_t)b->width * b->height;
     uint64_t depth = b->is_deep ? 2 : 1, alpha = b->has_alpha ? 2 * width * height : 0;

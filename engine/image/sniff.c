@@ -109,9 +109,12 @@ static bool is_heif(const uint8_t *bytes, size_t n, enum image_format *out, cons
             is_any |= k < sizeof(heif) - 1 && memcmp(bytes + at, heif + k, 4) == 0;
         }
     }
+    if (!is_avif && !is_heic && !is_any) {
+        return false;
+    }
     *out = is_avif ? IMAGE_AVIF : IMAGE_HEIC;
     *name = is_avif ? "an AVIF file" : is_heic ? "an HEIC file" : "an HEIF file";
-    return is_avif || is_heic || is_any;
+    return true;
 }
 
 static bool find_format(const uint8_t *bytes, size_t n, enum image_format *out, const char **name)

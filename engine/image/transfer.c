@@ -84,7 +84,8 @@ static const char *told_by_counts(const uint8_t *bytes, size_t n)
     if (c.lf == 0 && c.cr == 0 && ((c.nul == 0 && n >= FEW) || n >= SOME)) {
         return stripped;
     }
-    if ((c.lf >= 8 && c.crlf == c.lf) || (n >= MANY && c.lf > 0 && c.crlf == 0)) {
+    if ((c.lf >= 8 && c.crlf == c.lf) ||
+        (n >= MANY && c.lf > 0 && 2048 * c.crlf < c.lf) /* 256 times as many lf as crlf by chance */) {
         return text_mode;
     }
     if (n >= SOME && c.high == 0) {
