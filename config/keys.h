@@ -81,7 +81,7 @@
       "One question or sentence.") \
     X(limits, pixels, INT, 50000000, 1, 1000000000, NULL, START, \
       "Pixels of one image.") \
-    X(limits, progressive_pixels, INT, 25000000, 1, 1000000000, NULL, START, \
+    X(limits, progressive_pixels, INT, 26000000, 1, 1000000000, NULL, START, \
       "Pixels of one progressive JPEG, which takes up to four times the memory.") \
     X(limits, timeout_ms, INT, 30000, 10, 3600000, NULL, RELOAD, \
       "Longest deadline of a request, and the deadline of one that names none.") \

@@ -50,7 +50,11 @@ FORBIDDEN = [("engine/", ["engine/cli/*"])]
 LIBRARIES = [
     (["jpeglib.h", "jerror.h", "jmorecfg.h", "turbojpeg.h"], ["engine/image/jpeg.c", "engine/image/jpeg_write.c"]),
     (["png.h", "pngconf.h"], ["engine/image/png.c"]),
+    (["zlib.h"], ["engine/image/png.c", "engine/image/png_text.c"]),
     (["webp/*"], ["engine/image/webp.c"]),
+    (["gif_lib.h"], ["engine/image/gif.c"]),
+    (["libheif/*"], ["engine/image/heif.c"]),
+    (["tiff.h", "tiffio.h"], ["engine/image/tiff.c"]),
     (["nettle/*"], ["engine/base/sha256.c", "engine/base/base64.c"]),
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
     (["*intrin.h", "cpuid.h"], [f"engine/kernels/*_{isa}.{end}" for isa in ("avx2", "avx512", "amx") for end in ("c", "inc")]),

@@ -11,7 +11,7 @@ Every picture is made of formulas: our own work, CC0. What Pillow says they look
                                   sha: first 16 hex digits of SHA-256 of the upright RGB pixels; "" where lossy
     resize.inc                    RESIZE_ROW(width, height, to width, to height, sha) of noise resized by Pillow
 
-Needs Pillow and numpy only (versions in requirements-reference.txt)."""
+Needs Pillow, pillow-heif and numpy (versions in requirements-reference.txt)."""
 import hashlib
 import io
 import pathlib
@@ -20,7 +20,7 @@ import warnings
 
 import numpy as np
 from golden import pictures
-from images import broken, jpegs, pngs, webps
+from images import broken, gifs, heifs, jpegs, pngs, tiffs, webps
 from images.case import Case
 from PIL import Image
 
@@ -74,7 +74,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Pillow complains about the odd EXIF blocks, as it should
     directory = DATA / "images/codec"
     picture = np.asarray(pictures.draw(45, 34, 0))
-    cases = jpegs.cases(picture) + pngs.cases(picture) + webps.cases(picture) + broken.cases(picture)
+    cases = [c for kind in (jpegs, pngs, webps, gifs, heifs, tiffs, broken) for c in kind.cases(picture)]
     names = [c.name for c in cases]
     assert len(set(names)) == len(names)
     shutil.rmtree(directory, ignore_errors=True)

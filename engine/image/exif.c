@@ -44,14 +44,14 @@ int exif_orientation(const uint8_t *block, size_t n)
         n -= 6;
     }
     if (n < HEADER_BYTES || (memcmp(block, "II*\0", 4) != 0 && memcmp(block, "MM\0*", 4) != 0)) {
-        return 1;
+        return 0;
     }
     struct tiff t = {.bytes = block, .n = n, .is_big_endian = block[0] == 'M'};
     size_t at = read_32(&t, 4);
     if (at < HEADER_BYTES || at > n - 2) {
-        return 1;
+        return 0;
     }
-    int orientation = 1;
+    int orientation = 0;
     uint32_t n_entries = read_16(&t, at);
     at += 2;
     for (uint32_t i = 0; i < n_entries && n - at >= ENTRY_BYTES; i++, at += ENTRY_BYTES) {

@@ -1,8 +1,9 @@
 /* image - bytes of a photograph to upright 8-bit RGB.
  *
- * JPEG (baseline, progressive, grey, CMYK, YCCK, EXIF orientation), PNG (all types) and WebP (lossy, lossless, alpha;
- * the first frame of an animation). The type is decided by the bytes. Limits are checked on the header, before a pixel
- * is decoded. What was done to the picture is told in `warnings`.
+ * JPEG (baseline, progressive, grey, CMYK, YCCK, EXIF orientation), PNG (all types), WebP (lossy, lossless, alpha; the
+ * first frame of an animation) and, where the build has their libraries, GIF (first frame), HEIC, AVIF and TIFF (first
+ * page). The type is decided by the bytes. Limits are checked on the header, before a pixel is decoded. What was done to
+ * the picture is told in `warnings`.
  *
  * Ownership: an image_decoder owns its scratch memory and the pixels of the last decoded image, which stay valid until
  *            the next call on it. Input bytes are borrowed for the call.
@@ -15,7 +16,7 @@
 
 #include <stdint.h>
 
-enum image_format { IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP };
+enum image_format { IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, IMAGE_GIF, IMAGE_HEIC, IMAGE_AVIF, IMAGE_TIFF };
 
 /* X(symbol, bit, text): the receipt for an image. */
 #define IMAGE_WARNING_LIST(X)                                                                                          \
@@ -25,7 +26,9 @@ enum image_format { IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP };
     X(IMAGE_WARN_ICC, 3, "ICC profile ignored")                                                                        \
     X(IMAGE_WARN_ANIMATION, 4, "animation: first frame used")                                                          \
     X(IMAGE_WARN_TRUNCATED, 5, "truncated: the missing part is grey")                                                  \
-    X(IMAGE_WARN_DEPTH, 6, "16 bits a channel reduced to 8")
+    X(IMAGE_WARN_DEPTH, 6, "16 bits a channel reduced to 8")                                                           \
+    X(IMAGE_WARN_ROTATED_XMP, 7, "turned upright from its XMP orientation")                                            \
+    X(IMAGE_WARN_PAGES, 8, "several pictures: the first used")
 
 enum image_warning {
 #define IMAGE_WARNING_ENUM(symbol, bit, text) symbol = 1 << (bit),
@@ -37,8 +40,8 @@ enum { IMAGE_MAX_SIDE = 65535 }; /* pixels; longer pictures are too large whatev
 
 struct image_limits {
     uint64_t max_pixels;             /* 50 MP by default */
-    uint64_t max_progressive_pixels; /* 25 MP: a JPEG of several scans keeps all coefficients in memory */
-    bool tolerate_truncated;         /* a truncated JPEG decodes with a warning instead of ERR_CORRUPT_IMAGE */
+    uint64_t max_progressive_pixels; /* 26 MP: a JPEG of several scans keeps all coefficients in memory */
+    bool tolerate_truncated;         /* a JPEG of which a part is missing decodes with a warning */
 };
 extern const struct image_limits image_default_limits;
 
@@ -64,7 +67,9 @@ void image_decoder_destroy(struct image_decoder *d); /* NULL is fine */
 /* Gives its memory back but for `keep` bytes, so that one large picture does not hold memory for ever. */
 void image_decoder_trim(struct image_decoder *d, size_t keep);
 
-const char *image_format_name(enum image_format format); /* "jpeg", "png", "webp" */
+const char *image_format_name(enum image_format format); /* "jpeg", "png", "webp", "gif", "heic", "avif", "tiff" */
+bool image_is_readable(enum image_format format);        /* by this build */
+const char *image_formats_text(void);                    /* those that are: "JPEG, PNG or WebP" */
 const char *image_warning_text(enum image_warning bit);
 
 /* Reads the header only: format, upright size, orientation, limits. Microseconds. */

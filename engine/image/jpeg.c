@@ -1,9 +1,10 @@
 /* libjpeg reports errors by longjmp and most damage only as a counted warning, so three rules hold here.
  *
  * 1. One setjmp, in attempt(). Nothing that must be released is a local variable of what runs below it.
- * 2. Warnings are judged by kind (on_message): what means lost picture data ends the work as corrupt, or is noted where
- *    the caller tolerates that; harmless ones (odd JFIF version, bytes between segments, as phones write) pass.
- *    The end of the data is not a warning: it counts only if the picture was not complete by then.
+ * 2. Warnings are judged by what is missing of the picture, not by their number (on_message): a scan that ends early
+ * and codes that mean nothing end the work as corrupt, or are noted where the caller tolerates that. Odd bytes between
+ *    segments and before restart markers (phones, webcams and scanners write them) lose nothing and pass. The end of
+ *    the data is not a warning either: it counts only if the picture was not complete by then.
  * 3. Work is bounded before it begins: pixels on the header, a smaller cap where all coefficients must be kept
  *    (several scans), the number of scans while they are read, and the library's own memory limit.
  *
@@ -11,15 +12,19 @@
 #include "engine/image/jpeg.h"
 
 #include "engine/image/exif.h"
+#include "engine/image/jpeg_segments.h"
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
+#include "engine/image/upright.h"
+#include "engine/image/xmp.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <jerror.h>
 #include <jpeglib.h>
+
+#include <jerror.h> /* its codes depend on the switches of jpeglib.h */
 
 /* Encoders write about ten scans; a thousand empty ones would cost seconds. */
 enum { MAX_SCANS = 64 };
@@ -30,9 +35,11 @@ struct reader {
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
     jmp_buf escape;
-    bool has_damage, ran_out; /* picture data lost (tolerated); read beyond the last byte */
-    enum err err;             /* of the error that ended the attempt */
-    char message[JMSG_LENGTH_MAX];
+    bool has_damage, is_empty; /* picture data lost (tolerated); from the first row on */
+    bool ran_out;              /* read beyond the last byte */
+    enum err err;              /* of the error that ended the attempt */
+    int code;                  /* the library's, 0 for our own errors */
+    char message[JMSG_LENGTH_MAX + 200];
     const struct image_limits *limits;
     struct errbuf *e;
     /* decoding */
@@ -79,36 +86,58 @@ static void fail(struct reader *r, enum err rc, const char *message)
 static void on_error(j_common_ptr cinfo)
 {
     struct reader *r = reader_of(cinfo);
-    r->err = err_of(cinfo->err->msg_code);
+    r->code = cinfo->err->msg_code;
+    r->err = err_of(r->code);
     cinfo->err->format_message(cinfo, r->message);
+    longjmp(r->escape, 1);
+}
+
+/* Not tolerated damage ends the work at once, because a tiny file may promise many pixels. */
+static void on_damage(struct reader *r)
+{
+    static const char help[] = "or take it as it is with tolerate_truncated=true";
+    struct jpeg_decompress_struct *c = &r->cinfo;
+    char what[JMSG_LENGTH_MAX];
+    unsigned row = c->input_iMCU_row * (unsigned)c->max_v_samp_factor * DCTSIZE;
+    if (!r->has_damage && r->ran_out) {
+        r->is_empty = row == 0 && c->input_scan_number <= 1;
+    }
+    r->has_damage = true;
+    if (r->limits->tolerate_truncated) {
+        return;
+    }
+    r->err = ERR_CORRUPT_IMAGE;
+    r->errors.format_message((j_common_ptr)c, what);
+    if (r->ran_out && jpeg_has_multiple_scans(c)) {
+        snprintf(r->message, sizeof(r->message), "the file is cut short in scan %d; send the whole file, %s",
+                 c->input_scan_number, help);
+    } else if (r->ran_out) {
+        snprintf(r->message, sizeof(r->message),
+                 "the file is cut short: of %u rows those from %u on are missing; send the whole file, %s",
+                 c->image_height, row, help);
+    } else {
+        snprintf(r->message, sizeof(r->message), "damaged at row %u of %u (%s); send an undamaged copy, %s", row,
+                 c->image_height, what, help);
+    }
     longjmp(r->escape, 1);
 }
 
 /* level -1: a warning; others are traces. */
 static void on_message(j_common_ptr cinfo, int level)
 {
-    struct reader *r = reader_of(cinfo);
     if (level >= 0) {
         return;
     }
     switch (cinfo->err->msg_code) {
-    case JWRN_JFIF_MAJOR:
-    case JWRN_ADOBE_XFORM:
-    case JWRN_BOGUS_PROGRESSION:
-    case JWRN_NOT_SEQUENTIAL:
+    case JWRN_HIT_MARKER:
+    case JWRN_MUST_RESYNC:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+        on_damage(reader_of(cinfo));
         return;
-    case JWRN_EXTRANEOUS_DATA: /* before a restart marker it is picture data that was not understood */
-        if (cinfo->err->msg_parm.i[1] < JPEG_RST0 || cinfo->err->msg_parm.i[1] > JPEG_RST0 + 7) {
-            return;
-        }
-        break;
-    default:
-        break;
+    default: /* nothing of the picture is missing */
+        return;
     }
-    if (!r->limits->tolerate_truncated) {
-        on_error(cinfo); /* at once: a tiny file may promise many pixels */
-    }
-    r->has_damage = true;
 }
 
 static void on_output(j_common_ptr cinfo)
@@ -217,40 +246,37 @@ static void close_reader(struct reader *r)
     jpeg_destroy_decompress(&r->cinfo); /* fine after a failed create too */
 }
 
-static enum err report(const struct reader *r)
+/* A text that says what to change, where the library's does not. */
+static void explain(struct reader *r, const uint8_t *bytes, size_t n)
 {
-    return r->message[0] ? err_set(r->e, r->err, "JPEG: %s", r->message) : r->err; /* else limits_check has told */
-}
-
-/* ---- segments before the first scan ---- */
-
-/* Finds the first segment with this marker and beginning; its body goes to *body, *n. */
-static bool find_segment(const uint8_t *bytes, size_t n_bytes, int marker, const char *prefix, size_t n_prefix,
-                         const uint8_t **body, size_t *n)
-{
-    for (size_t at = 2; at + 4 <= n_bytes;) {
-        if (bytes[at] != 0xff || bytes[at + 1] == 0xff || bytes[at + 1] == 0) {
-            at++; /* fill bytes and garbage between segments, as the library skips them */
-            continue;
-        }
-        int found = bytes[at + 1];
-        if (found == 0x01 || (found >= JPEG_RST0 && found <= JPEG_RST0 + 7)) {
-            at += 2;
-            continue;
-        }
-        size_t length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
-        if (found == JPEG_EOI || found == 0xda || length < 2 || length > n_bytes - at - 2) {
-            return false;
-        }
-        if (found == marker && length - 2 >= n_prefix && memcmp(bytes + at + 4, prefix, n_prefix) == 0) {
-            *body = bytes + at + 4;
-            *n = length - 2;
-            return true;
-        }
-        at += 2 + length;
+    const char *text = NULL;
+    if (r->code == JERR_EMPTY_IMAGE && memmem(bytes, n, "\xff\xdc\0\4", 4)) {
+        r->err = ERR_UNSUPPORTED_IMAGE;
+        text = "its height comes after the picture (DNL), which is not supported; save it again with another program";
+    } else if (r->code == JERR_EMPTY_IMAGE) {
+        text = "the header says that the picture is empty";
+    } else if (r->ran_out && r->err == ERR_CORRUPT_IMAGE && r->cinfo.input_scan_number == 0) {
+        text = "the file ends before the picture begins; send the whole file";
+    } else if (r->err == ERR_UNSUPPORTED_IMAGE && r->code) {
+        char what[JMSG_LENGTH_MAX];
+        r->errors.format_message((j_common_ptr)&r->cinfo, what);
+        snprintf(r->message, sizeof(r->message), "%.180s; save it as an ordinary 8-bit JPEG", what);
     }
-    return false;
+    if (text) {
+        snprintf(r->message, sizeof(r->message), "%s", text);
+    }
 }
+
+static enum err report(struct reader *r, const uint8_t *bytes, size_t n)
+{
+    if (!r->message[0]) {
+        return r->err; /* limits_check has told */
+    }
+    explain(r, bytes, n);
+    return err_set(r->e, r->err, "JPEG: %s", r->message);
+}
+
+/* ---- what the header tells ---- */
 
 static uint64_t rounded_up(uint64_t n, uint64_t unit)
 {
@@ -282,15 +308,16 @@ static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct im
     const uint8_t *body;
     size_t n_body;
     struct jpeg_decompress_struct *c = &r->cinfo;
-    info->orientation =
-        find_segment(bytes, n, JPEG_APP0 + 1, "Exif\0", 6, &body, &n_body) ? exif_orientation(body, n_body) : 1;
-    bool is_turned = orient_swaps(info->orientation);
-    info->width = (int)(is_turned ? c->image_height : c->image_width);
-    info->height = (int)(is_turned ? c->image_width : c->image_height);
+    info->warnings = 0;
+    int exif =
+        jpeg_segments_find(bytes, n, JPEG_APP0 + 1, "Exif\0", 6, &body, &n_body) ? exif_orientation(body, n_body) : 0;
+    int xmp = !exif && jpeg_segments_find(bytes, n, JPEG_APP0 + 1, "http://ns.adobe.com/xap/1.0/", 29, &body, &n_body)
+                  ? xmp_orientation(body, n_body)
+                  : 0;
+    upright_describe(info, exif, xmp, c->image_width, c->image_height);
     info->progressive = c->progressive_mode;
     info->decode_bytes = bytes_to_decode(c);
-    info->warnings = info->orientation != 1 ? IMAGE_WARN_ROTATED : 0;
-    if (find_segment(bytes, n, JPEG_APP0 + 2, "ICC_PROFILE", 12, &body, &n_body)) {
+    if (jpeg_segments_find(bytes, n, JPEG_APP0 + 2, "ICC_PROFILE", 12, &body, &n_body)) {
         info->warnings |= IMAGE_WARN_ICC;
     }
     if (c->num_components == 4) {
@@ -301,12 +328,15 @@ static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct im
 enum err jpeg_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                     struct errbuf *e)
 {
+    size_t skipped = jpeg_segments_begin(bytes, n);
+    bytes += skipped;
+    n -= skipped;
     struct reader r = {.limits = limits, .e = e, .source = {.next_input_byte = bytes, .bytes_in_buffer = n}};
     enum err rc = OK;
     if (attempt(&r, read_header)) {
         describe(&r, bytes, n, info);
     } else {
-        rc = report(&r);
+        rc = report(&r, bytes, n);
     }
     close_reader(&r);
     return rc;
@@ -358,27 +388,55 @@ static void read_pixels(struct reader *r)
     }
 }
 
-/* After the last row: was the picture whole? Several scans need their end marker, as any scan may have been the last.
- */
-static enum err judge(const struct reader *r, bool has_scans, struct image_info *info)
+/* Of a file of several scans without its end marker: do those that are there hold the whole picture? */
+static bool has_all_scans(const struct jpeg_decompress_struct *c)
 {
-    if (!r->has_damage && !(has_scans && r->ran_out)) {
+    for (int i = 0; i < c->num_components; i++) {
+        if (!c->comp_info[i].quant_table) {
+            return false; /* in no scan */
+        }
+        for (int k = 0; c->progressive_mode && k < DCTSIZE2; k++) {
+            if (c->coef_bits[i][k] != 0) {
+                return false; /* not all bits of this coefficient */
+            }
+        }
+    }
+    return true;
+}
+
+/* After the last row: was the picture whole? */
+static enum err judge(const struct reader *r, struct image_info *info)
+{
+    bool lacks_scans = jpeg_has_multiple_scans((j_decompress_ptr)&r->cinfo) && r->ran_out && !has_all_scans(&r->cinfo);
+    if (!r->has_damage && !lacks_scans) {
         return OK;
+    }
+    if (r->is_empty) {
+        return err_set(r->e, ERR_CORRUPT_IMAGE,
+                       "JPEG: the file is cut short before the first rows of the picture; send the whole file");
     }
     if (r->limits->tolerate_truncated) {
         info->warnings |= IMAGE_WARN_TRUNCATED;
         return OK;
     }
-    return err_set(r->e, ERR_CORRUPT_IMAGE, "JPEG: the end is missing");
+    return err_set(r->e, ERR_CORRUPT_IMAGE,
+                   "JPEG: the file is cut short: scans are missing; send the whole file, or take it as it is with "
+                   "tolerate_truncated=true");
+}
+
+static enum err decode_bytes(struct reader *r, const uint8_t *bytes, size_t n, struct image_info *info)
+{
+    r->source = (struct jpeg_source_mgr){.next_input_byte = bytes, .bytes_in_buffer = n};
+    enum err rc = attempt(r, read_header) && attempt(r, read_pixels) ? judge(r, info) : report(r, bytes, n);
+    close_reader(r);
+    return rc;
 }
 
 enum err jpeg_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                      struct scratch *pixels, struct scratch *work, struct errbuf *e)
 {
-    size_t n_pixels = (size_t)info->width * (size_t)info->height;
+    size_t n_pixels = (size_t)info->width * (size_t)info->height, skipped = jpeg_segments_begin(bytes, n);
     size_t stored_width = (size_t)(orient_swaps(info->orientation) ? info->height : info->width);
-    struct reader r = {
-        .limits = limits, .e = e, .info = info, .source = {.next_input_byte = bytes, .bytes_in_buffer = n}};
     enum err rc = scratch_reserve(pixels, n_pixels, 3);
     if (!rc) {
         rc = scratch_reserve(work, stored_width, 4 * ORIENT_STRIP);
@@ -386,14 +444,14 @@ enum err jpeg_decode(const uint8_t *bytes, size_t n, const struct image_limits *
     if (rc) {
         return err_set(e, rc, "no memory for %zu pixels", n_pixels);
     }
-    r.rgb = pixels->bytes;
-    r.strip = work->bytes;
-    if (!attempt(&r, read_header)) {
-        rc = report(&r);
-    } else {
-        bool has_scans = jpeg_has_multiple_scans(&r.cinfo);
-        rc = attempt(&r, read_pixels) ? judge(&r, has_scans, info) : report(&r);
+    bytes += skipped;
+    n -= skipped;
+    struct reader r = {.limits = limits, .e = e, .info = info, .rgb = pixels->bytes, .strip = work->bytes};
+    const struct reader fresh = r;
+    rc = decode_bytes(&r, bytes, n, info);
+    if (rc == ERR_CORRUPT_IMAGE && limits->tolerate_truncated && r.code && r.ran_out && r.cinfo.input_scan_number > 0) {
+        r = fresh; /* cut short between two scans, within the tables: without these it is readable */
+        rc = decode_bytes(&r, bytes, jpeg_segments_last(bytes, n), info);
     }
-    close_reader(&r);
     return rc;
 }

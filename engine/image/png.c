@@ -2,7 +2,8 @@
  *
  * The header is read here, not by the library: probing is a walk over chunk headers. Of the ancillary chunks the
  * library gets only tRNS; the others (compressed texts and profiles above all) are skipped unread, so they cost no
- * memory. A wrong checksum makes the file corrupt, in any chunk before the end of the picture.
+ * memory, and their checksums do not matter, as in browsers. A wrong checksum of a chunk that is used makes the file
+ * corrupt. Where EXIF or XMP stand in a compressed text, its first bytes are unpacked, as the orientation comes early.
  *
  * Interlaced files are placed pass by pass through orient_put instead of by the library, which would need the whole
  * picture a second time with its alpha. */
@@ -13,12 +14,15 @@
 #include "engine/image/exif.h"
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
+#include "engine/image/png_text.h"
+#include "engine/image/upright.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <png.h>
+#include <zlib.h>
 
 enum { SIGNATURE_BYTES = 8, IHDR_BYTES = 13, CHUNK_BYTES = 12 /* length, name, checksum */, MAX_LENGTH = 0x7fffffff };
 
@@ -54,6 +58,10 @@ static unsigned depths_of(int color)
 static enum err read_header(const uint8_t *bytes, size_t n, struct header *h, struct errbuf *e)
 {
     const uint8_t *chunk = bytes + SIGNATURE_BYTES, *body = chunk + 8;
+    if (n >= SIGNATURE_BYTES + CHUNK_BYTES && memcmp(chunk + 4, "CgBI", 4) == 0) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE,
+                       "PNG: made for iOS programs (CgBI), not a standard PNG; send the original of this picture");
+    }
     if (n < SIGNATURE_BYTES + CHUNK_BYTES + IHDR_BYTES || read_32(chunk) != IHDR_BYTES ||
         memcmp(chunk + 4, "IHDR", 4) != 0) {
         return err_set(e, ERR_CORRUPT_IMAGE, "PNG: the header is missing");
@@ -67,27 +75,48 @@ static enum err read_header(const uint8_t *bytes, size_t n, struct header *h, st
     return OK;
 }
 
-/* Walks over all chunks: orientation, profile, animation, transparency. */
-static void read_chunks(const uint8_t *bytes, size_t n, const struct header *h, struct image_info *info)
+/* What the chunks tell beside the picture. */
+struct findings {
+    int exif; /* orientation, 0: none */
+    struct png_text text;
+    uint32_t warnings;
+    bool has_bad_transparency; /* its checksum is wrong */
+};
+
+static bool has_wrong_checksum(const uint8_t *name, size_t length)
+{
+    return crc32(0, name, (uInt)length + 4) != read_32(name + 4 + length);
+}
+
+/* A chunk before the end; name, body and checksum are there. */
+static void read_chunk(const uint8_t *name, size_t length, bool has_pixels, const struct header *h, struct findings *f)
+{
+    const uint8_t *body = name + 4;
+    if (memcmp(name, "eXIf", 4) == 0) { /* may follow the pixels */
+        f->exif = exif_orientation(body, length);
+    } else if (memcmp(name, "iCCP", 4) == 0) {
+        f->warnings |= IMAGE_WARN_ICC;
+    } else if (memcmp(name, "acTL", 4) == 0 && !has_pixels) {
+        f->warnings |= IMAGE_WARN_ANIMATION;
+    } else if (memcmp(name, "tRNS", 4) == 0 && !has_pixels && !(h->color & PNG_COLOR_MASK_ALPHA)) {
+        f->warnings |= IMAGE_WARN_ALPHA;
+        f->has_bad_transparency = has_wrong_checksum(name, length);
+    } else {
+        png_text_read(&f->text, name, body, length);
+    }
+}
+
+static void read_chunks(const uint8_t *bytes, size_t n, const struct header *h, struct findings *f)
 {
     bool has_pixels = false;
     for (size_t at = SIGNATURE_BYTES; n - at >= CHUNK_BYTES;) {
-        const uint8_t *name = bytes + at + 4, *body = name + 4;
+        const uint8_t *name = bytes + at + 4;
         size_t length = read_32(bytes + at);
         if (length > MAX_LENGTH || length > n - at - CHUNK_BYTES || memcmp(name, "IEND", 4) == 0) {
             return;
         }
-        if (memcmp(name, "IDAT", 4) == 0) {
-            has_pixels = true;
-        } else if (memcmp(name, "eXIf", 4) == 0) { /* may follow the pixels */
-            info->orientation = exif_orientation(body, length);
-        } else if (memcmp(name, "iCCP", 4) == 0) {
-            info->warnings |= IMAGE_WARN_ICC;
-        } else if (memcmp(name, "acTL", 4) == 0 && !has_pixels) {
-            info->warnings |= IMAGE_WARN_ANIMATION;
-        } else if (memcmp(name, "tRNS", 4) == 0 && !has_pixels && !(h->color & PNG_COLOR_MASK_ALPHA)) {
-            info->warnings |= IMAGE_WARN_ALPHA;
-        }
+        has_pixels = has_pixels || memcmp(name, "IDAT", 4) == 0;
+        read_chunk(name, length, has_pixels, h, f);
         at += CHUNK_BYTES + length;
     }
 }
@@ -103,6 +132,7 @@ enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *li
                    struct errbuf *e)
 {
     struct header h = {.width = 0};
+    struct findings f = {.exif = 0};
     enum err rc = read_header(bytes, n, &h, e);
     if (!rc) {
         rc = limits_check(h.width, h.height, limits->max_pixels, "", e);
@@ -110,17 +140,15 @@ enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *li
     if (rc) {
         return rc;
     }
-    info->orientation = 1;
+    f.warnings = (h.color & PNG_COLOR_MASK_ALPHA ? IMAGE_WARN_ALPHA : 0) | (h.depth == 16 ? IMAGE_WARN_DEPTH : 0);
+    read_chunks(bytes, n, &h, &f);
+    if (f.has_bad_transparency) {
+        return err_set(e, ERR_CORRUPT_IMAGE, "PNG: wrong checksum of its transparency (tRNS); send an undamaged copy");
+    }
     info->progressive = false;
     info->decode_bytes = bytes_to_decode(&h);
-    info->warnings = (h.color & PNG_COLOR_MASK_ALPHA ? IMAGE_WARN_ALPHA : 0) | (h.depth == 16 ? IMAGE_WARN_DEPTH : 0);
-    read_chunks(bytes, n, &h, info);
-    if (info->orientation != 1) {
-        info->warnings |= IMAGE_WARN_ROTATED;
-    }
-    bool is_turned = orient_swaps(info->orientation);
-    info->width = (int)(is_turned ? h.height : h.width);
-    info->height = (int)(is_turned ? h.width : h.height);
+    info->warnings = f.warnings;
+    upright_describe(info, f.exif ? f.exif : f.text.exif, f.text.xmp, h.width, h.height);
     return OK;
 }
 
@@ -203,7 +231,8 @@ static void set_up(struct reader *r)
     png_set_read_fn(r->png, r, on_read);
     png_set_user_limits(r->png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); /* all ancillary ones but tRNS */
-    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_WARN_DISCARD);
+    png_set_option(r->png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON); /* some encoders name too small a window */
     png_read_info(r->png, r->info);
     png_set_expand(r->png); /* palette, fewer than 8 bits, tRNS */
     png_set_strip_16(r->png);

@@ -1,5 +1,7 @@
 #include "engine/image/sniff.h"
 
+#include "engine/image/transfer.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -14,28 +16,17 @@ struct signature {
         (at), (text), sizeof(text) - 1, (name)                                                                         \
     }
 
-/* The first match counts: brands before the box that they stand in. */
+/* The first match counts: brands before the box that they stand in. Formats that this build reads never come here. */
 static const struct signature others[] = {
-    SIGNATURE(0, "GIF8", "a GIF file"),
-    SIGNATURE(8, "avif", "an AVIF file"),
-    SIGNATURE(8, "avis", "an AVIF file"),
-    SIGNATURE(8, "heic", "an HEIC file"),
-    SIGNATURE(8, "heix", "an HEIC file"),
-    SIGNATURE(8, "hevc", "an HEIC file"),
-    SIGNATURE(8, "heim", "an HEIC file"),
-    SIGNATURE(8, "heis", "an HEIC file"),
-    SIGNATURE(8, "mif1", "an HEIF file"),
-    SIGNATURE(8, "msf1", "an HEIF file"),
     SIGNATURE(8, "qt  ", "a QuickTime video"),
     SIGNATURE(4, "ftyp", "an MP4 video or a file like it"),
     SIGNATURE(0, "\0\0\0\x0cJXL ", "a JPEG XL file"),
     SIGNATURE(0, "\xff\x0a", "a JPEG XL file"),
     SIGNATURE(0, "\0\0\0\x0cjP  ", "a JPEG 2000 file"),
     SIGNATURE(0, "\xff\x4f\xff\x51", "a JPEG 2000 file"),
-    SIGNATURE(0, "II*\0", "a TIFF or camera raw file"),
-    SIGNATURE(0, "MM\0*", "a TIFF or camera raw file"),
     SIGNATURE(0, "II+\0", "a TIFF file"),
     SIGNATURE(0, "MM\0+", "a TIFF file"),
+    SIGNATURE(0, "GIF8", "a GIF file"),
     SIGNATURE(0, "BM", "a BMP file"),
     SIGNATURE(0, "8BPS", "a Photoshop file"),
     SIGNATURE(0, "\0\0\1\0", "an ICO file"),
@@ -82,37 +73,79 @@ static const char *name_of_markup(const uint8_t *bytes, size_t n)
     return NULL;
 }
 
-static enum err refuse(const uint8_t *bytes, size_t n, struct errbuf *e)
+static enum err refuse(const uint8_t *bytes, size_t n, const char *name, struct errbuf *e)
 {
-    const char *name = NULL;
     if (n == 0) {
-        return err_set(e, ERR_UNSUPPORTED_IMAGE, "the image has no bytes; send JPEG, PNG or WebP");
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "the image has no bytes; send %s", image_formats_text());
     }
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && !name; i++) {
         name = matches(bytes, n, &others[i]) ? others[i].name : NULL;
     }
     name = name ? name : name_of_markup(bytes, n);
-    if (!name) {
-        return err_set(e, ERR_UNSUPPORTED_IMAGE, "the bytes are not a JPEG, PNG or WebP file");
+    if (name) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "this seems to be %s; send %s", name, image_formats_text());
     }
-    return err_set(e, ERR_UNSUPPORTED_IMAGE, "this seems to be %s; send JPEG, PNG or WebP", name);
+    if (transfer_explain(bytes, n, e)) {
+        return ERR_CORRUPT_IMAGE;
+    }
+    return err_set(e, ERR_UNSUPPORTED_IMAGE, "the bytes are not those of a picture; send %s", image_formats_text());
 }
 
-enum err sniff_format(const uint8_t *bytes, size_t n, enum image_format *out, struct errbuf *e)
+/* ---- the formats that are read ---- */
+
+/* The brands of an ISO media file, the main one first: AVIF goes before HEIF, which both claim. */
+static bool is_heif(const uint8_t *bytes, size_t n, enum image_format *out, const char **name)
+{
+    static const char avif[] = "avifavis", heic[] = "heicheixheimheishevchevxhevmhevs", heif[] = "mif1mif2msf1miaf";
+    if (n < 12 || memcmp(bytes + 4, "ftyp", 4) != 0) {
+        return false;
+    }
+    size_t end = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+    bool is_avif = false, is_heic = false, is_any = false;
+    for (size_t at = 8; at + 4 <= n && at + 4 <= end && at < 512; at += at == 8 ? 8 : 4) {
+        for (size_t k = 0; k < sizeof(heic) - 1; k += 4) {
+            is_heic |= memcmp(bytes + at, heic + k, 4) == 0;
+            is_avif |= k < sizeof(avif) - 1 && memcmp(bytes + at, avif + k, 4) == 0;
+            is_any |= k < sizeof(heif) - 1 && memcmp(bytes + at, heif + k, 4) == 0;
+        }
+    }
+    if (!is_avif && !is_heic && !is_any) {
+        return false;
+    }
+    *out = is_avif ? IMAGE_AVIF : IMAGE_HEIC;
+    *name = is_avif ? "an AVIF file" : is_heic ? "an HEIC file" : "an HEIF file";
+    return true;
+}
+
+static bool find_format(const uint8_t *bytes, size_t n, enum image_format *out, const char **name)
 {
     static const struct {
         struct signature signature;
         enum image_format format;
     } ours[] = {{SIGNATURE(0, "\xff\xd8\xff", ""), IMAGE_JPEG},
                 {SIGNATURE(0, "\x89PNG\r\n\x1a\n", ""), IMAGE_PNG},
-                {SIGNATURE(8, "WEBP", ""), IMAGE_WEBP}};
+                {SIGNATURE(8, "WEBP", ""), IMAGE_WEBP},
+                {SIGNATURE(0, "GIF87a", "a GIF file"), IMAGE_GIF},
+                {SIGNATURE(0, "GIF89a", "a GIF file"), IMAGE_GIF},
+                {SIGNATURE(0, "II*\0", "a TIFF or camera raw file"), IMAGE_TIFF},
+                {SIGNATURE(0, "MM\0*", "a TIFF or camera raw file"), IMAGE_TIFF}};
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
         if (matches(bytes, n, &ours[i].signature) && (ours[i].format != IMAGE_WEBP || memcmp(bytes, "RIFF", 4) == 0)) {
             *out = ours[i].format;
-            return OK;
+            *name = ours[i].signature.name;
+            return true;
         }
     }
-    return refuse(bytes, n, e);
+    return is_heif(bytes, n, out, name);
+}
+
+enum err sniff_format(const uint8_t *bytes, size_t n, enum image_format *out, struct errbuf *e)
+{
+    const char *name = NULL;
+    if (find_format(bytes, n, out, &name) && image_is_readable(*out)) {
+        return OK;
+    }
+    return refuse(bytes, n, name, e);
 }
 
 /* ---- pixels ---- */

@@ -9,6 +9,8 @@
 #include "engine/image/exif.h"
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
+#include "engine/image/upright.h"
+#include "engine/image/xmp.h"
 
 #include <string.h>
 
@@ -91,25 +93,22 @@ enum err webp_probe(const uint8_t *bytes, size_t n, const struct image_limits *l
     if (rc) {
         return rc;
     }
-    info->orientation = 1;
     info->progressive = false;
     info->warnings = f.has_animation ? IMAGE_WARN_ANIMATION : 0;
     info->warnings |= f.has_alpha ? IMAGE_WARN_ALPHA : 0;
+    int exif = 0, xmp = 0;
     struct chunk c;
     for (size_t at = RIFF_BYTES; next_chunk(bytes, n, &at, &c);) {
         if (is_named(&c, "EXIF")) {
-            info->orientation = exif_orientation(c.body, c.n);
+            exif = exif_orientation(c.body, c.n);
+        } else if (is_named(&c, "XMP ") && !xmp) {
+            xmp = xmp_orientation(c.body, c.n);
         } else if (is_named(&c, "ICCP")) {
             info->warnings |= IMAGE_WARN_ICC;
         }
     }
-    if (info->orientation != 1) {
-        info->warnings |= IMAGE_WARN_ROTATED;
-    }
+    upright_describe(info, exif, xmp, (uint32_t)f.width, (uint32_t)f.height);
     info->decode_bytes = bytes_to_decode(&f, info->orientation);
-    bool is_turned = orient_swaps(info->orientation);
-    info->width = is_turned ? f.height : f.width;
-    info->height = is_turned ? f.width : f.height;
     return OK;
 }
 

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from . import jpegs, pngs, webps
+from . import gifs, heifs, jpegs, pngs, tiffs, webps
 from .case import Case, exif, save
 
 CORRUPT, LARGE, UNSUPPORTED = "ERR_CORRUPT_IMAGE", "ERR_IMAGE_TOO_LARGE", "ERR_UNSUPPORTED_IMAGE"
@@ -28,7 +28,10 @@ def jpeg_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
     return {
         "truncated.jpg": (CORRUPT, plain[:len(plain) * 2 // 3]),
         "truncated-progressive.jpg": (CORRUPT, progressive[:len(progressive) * 2 // 3]),
-        "no-end-marker-progressive.jpg": (CORRUPT, progressive[:-2]),
+        "last-scan-missing.jpg": (CORRUPT, progressive[:progressive.rindex(b"\xff\xda")] + b"\xff\xd9"[:0]),
+        "dnl.jpg": (UNSUPPORTED, jpegs.frame_header(plain, height=0)[:-2] + b"\xff\xdc\0\4\0\x22\xff\xd9"),
+        "late-damage.jpg": (CORRUPT, plain[:-200] + b"\xaa" * 100 + plain[-100:]),
+        "first-rows-missing.jpg": (CORRUPT, plain[:plain.index(b"\xff\xda") + 20]),
         "header-only.jpg": (CORRUPT, plain[:200]),
         "signature-only.jpg": (CORRUPT, plain[:3]),
         "garbage.jpg": (CORRUPT, plain[:20] + bytes(range(256)) * 8),
@@ -68,6 +71,7 @@ def png_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
         "bad-colour.png": (CORRUPT, header(3, 3, color=5)),
         "bad-method.png": (CORRUPT, header(3, 3, method=1)),
         "no-palette.png": (CORRUPT, header(3, 3, color=3)),
+        "ios.png": (UNSUPPORTED, plain[:8] + pngs.chunk(b"CgBI", bytes(4)) + plain[8:]),
         "no-pixels.png": (CORRUPT, pngs.SIGNATURE + plain[8:33] + pngs.chunk(b"IEND", b"")),
     }
 
@@ -89,16 +93,33 @@ def webp_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
     }
 
 
+def bytes_changed(data: bytes) -> dict[str, bytes]:
+    """What clients and transfers do to a file."""
+    return {
+        "stripped": data.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b""),  # curl -d @file
+        "unix": data.replace(b"\r\n", b"\n"),
+        "dos": data.replace(b"\n", b"\r\n"),
+        "seven-bits": bytes(b & 127 for b in data),
+        "latin": data.decode("latin-1").encode(),
+        "utf": data.decode("utf-8", "replace").encode(),
+        "led": b"\r\n" + data,
+    }
+
+
+def transfer_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
+    rgb = Image.fromarray(picture)
+    files = {"png": save(rgb, "PNG"), "jpg": save(rgb, "JPEG", quality=90)}
+    return {f"{how}.{kind}": (CORRUPT, changed) for kind, data in files.items()
+            for how, changed in bytes_changed(data).items() if (how, kind) not in (("unix", "jpg"), ("dos", "jpg"))}  # a small JPEG has hardly a line end
+
+
 def other_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
     rgb = Image.fromarray(picture[:9, :13])
     return {
-        "picture.gif": (UNSUPPORTED, save(rgb, "GIF")),
         "picture.bmp": (UNSUPPORTED, save(rgb, "BMP")),
-        "picture.tiff": (UNSUPPORTED, save(rgb, "TIFF")),
-        "picture.avif": (UNSUPPORTED, b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + bytes(60)),
-        "picture.heic": (UNSUPPORTED, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60)),
         "picture.svg": (UNSUPPORTED, b'\xef\xbb\xbf \n<svg xmlns="http://www.w3.org/2000/svg"/>'),
         "picture.pdf": (UNSUPPORTED, b"%PDF-1.7\n" + save(rgb, "JPEG")),
+        "picture.jxl": (UNSUPPORTED, b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(60)),
         "base64.txt": (UNSUPPORTED, b"/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQ"),
         "empty.jpg": (UNSUPPORTED, b""),
         "one-byte.jpg": (UNSUPPORTED, b"\xff"),
@@ -108,8 +129,9 @@ def other_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
 
 def cases(picture: np.ndarray) -> list[Case]:
     found = {}
-    for part in (jpeg_cases, png_cases, webp_cases, other_cases):
+    for part in (jpeg_cases, png_cases, webp_cases, heifs.broken, tiffs.broken, transfer_cases, other_cases):
         found |= part(picture)
+    found |= gifs.broken()
     refused = [Case(name, data, error=error) for name, (error, data) in found.items()]
     return refused + odd_exif(picture)
 

@@ -4,10 +4,11 @@ import struct
 import numpy as np
 from PIL import Image
 
-from .case import Case, decode, exif, save
+from .case import Case, decode, exif, save, turned
 
 SOI = b"\xff\xd8"
 ROTATED, ICC, CMYK = "IMAGE_WARN_ROTATED", "IMAGE_WARN_ICC", "IMAGE_WARN_CMYK"
+ROTATED_XMP = "IMAGE_WARN_ROTATED_XMP"
 
 
 def segments(data: bytes) -> list[bytes]:
@@ -49,6 +50,17 @@ def frame_header(data: bytes, **fields) -> bytes:
     return b"".join(out)
 
 
+def before_restarts(data: bytes, padding: bytes) -> bytes:
+    """Bytes before each restart marker, as webcams and scanners write them."""
+    for n in range(8):
+        data = data.replace(bytes([0xFF, 0xD0 + n]), padding + bytes([0xFF, 0xD0 + n]))
+    return data
+
+
+def xmp(orientation: str) -> bytes:
+    return segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + orientation.encode() + b"</x:xmpmeta>")
+
+
 def lossy(name: str, data: bytes, **about) -> Case:
     pixels = about.pop("pixels", None)
     return Case(name, data, pixels=decode(data) if pixels is None else pixels, is_lossy=True, **about)
@@ -87,6 +99,22 @@ def cases(picture: np.ndarray) -> list[Case]:
         lossy("padded.jpg", b"".join(segments(stored)[:2]) + b"\1\2\3" + b"".join(segments(stored)[2:])[:-2] + bytes(9)
               + b"\xff\xd9", pixels=decode(stored)),
         lossy("no-end-marker.jpg", plain[:-2], pixels=decode(plain)),  # Pillow refuses it
+    ]
+    restart = save(rgb, "JPEG", quality=85, restart_marker_blocks=2)
+    for name, padding in (("zeros", bytes(4)), ("long", b"\1\2\3" * 20), ("fill", b"\xff" * 5)):
+        found.append(lossy(f"restart-{name}.jpg", before_restarts(restart, padding), pixels=decode(restart)))
+    found += [
+        lossy("no-end-marker-progressive.jpg", progressive[:-2], pixels=decode(progressive), progressive=True),
+        lossy("two-starts.jpg", SOI + SOI + plain, pixels=decode(plain)),
+        lossy("several.jpg", insert(stored, segment(0xE2, b"MPF\0" + bytes(40))) + plain, pixels=decode(stored)),
+        lossy("xmp-6.jpg", insert(stored, xmp('<rdf tiff:Orientation="6"/>')), orientation=6, warnings=[ROTATED_XMP]),
+        lossy("xmp-8.jpg", insert(stored, xmp("<tiff:Orientation> 8 </tiff:Orientation>")), orientation=8,
+              warnings=[ROTATED_XMP], pixels=turned(decode(stored), 8)),
+        lossy("xmp-after-exif.jpg", insert(stored, segment(0xE1, b"Exif\0\0" + exif(3)) + xmp('<rdf tiff:Orientation="6"/>')),
+              orientation=3, warnings=[ROTATED]),
+        lossy("xmp-and-upright.jpg", insert(stored, segment(0xE1, b"Exif\0\0" + exif(1)) + xmp('<rdf tiff:Orientation="6"/>'))),
+        lossy("exif-before-jfif.jpg", stored[:2] + segment(0xE1, b"Exif\0\0" + exif(6)) + stored[2:], orientation=6,
+              warnings=[ROTATED]),
     ]
     for n in range(1, 9):
         data = insert(stored, segment(0xE1, b"Exif\0\0" + exif(n)))

@@ -9,6 +9,7 @@ from .case import Case, exif, on_white, turned
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 ALPHA, DEPTH, ROTATED, ICC = "IMAGE_WARN_ALPHA", "IMAGE_WARN_DEPTH", "IMAGE_WARN_ROTATED", "IMAGE_WARN_ICC"
+ROTATED_XMP = "IMAGE_WARN_ROTATED_XMP"
 PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 
 
@@ -155,5 +156,44 @@ def other_cases(picture: np.ndarray) -> list[Case]:
     return found
 
 
+def raw_profile(block: bytes) -> bytes:
+    """As ImageMagick writes it."""
+    digits = block.hex()
+    lines = "\n".join(digits[i:i + 72] for i in range(0, len(digits), 72))
+    return f"\nexif\n{len(block):8}\n{lines}\n".encode()
+
+
+def small_window(data: bytes) -> bytes:
+    """The zlib header names a window of 256 bytes, which its data exceed."""
+    at = data.index(b"IDAT") + 4
+    length = struct.unpack(">I", data[at - 8:at - 4])[0]
+    return data[:at - 8] + chunk(b"IDAT", b"\x08\x1d" + data[at + 2:at + length]) + data[at + length + 4:]
+
+
+def web_cases(picture: np.ndarray) -> list[Case]:
+    """What browsers show although it is not quite right, and orientations in odd places."""
+    small = picture[:9, :13]
+    tiled = np.tile(picture[:8], (4, 4, 1))
+    wrong = bytearray(chunk(b"tEXt", b"Comment\0words") + chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(500))))
+    wrong[15] ^= 1
+    wrong[-1] ^= 1
+    block = b"Exif\0\0" + exif(6)
+    packed = b"Raw profile type exif\0\0" + zlib.compress(raw_profile(block))
+    text = b"Raw profile type APP1\0" + raw_profile(exif(8, big=True))
+    xmp = b'XML:com.adobe.xmp\0%b\0\0\0%b'
+    packet = b"<x:xmpmeta>" + b" " * 300 + b"<rdf tiff:Orientation='3'/></x:xmpmeta>"
+    return [
+        case("wrong-crc-skipped.png", build(small, RGB, 8, bytes(wrong)), small, [ICC]),
+        case("small-window.png", small_window(build(tiled, RGB, 8)), tiled, []),
+        case("raw-exif-packed.png", build(small, RGB, 8, chunk(b"zTXt", packed)), turned(small, 6), [ROTATED], 6),
+        case("raw-exif-text.png", build(small, RGB, 8, after=chunk(b"tEXt", text)), turned(small, 8), [ROTATED], 8),
+        case("xmp.png", build(small, RGB, 8, chunk(b"iTXt", xmp % (b"\0", packet))), turned(small, 3), [ROTATED_XMP], 3),
+        case("xmp-packed.png", build(small, RGB, 8, chunk(b"iTXt", xmp % (b"\1", zlib.compress(packet)))), turned(small, 3),
+             [ROTATED_XMP], 3),
+        case("exif-and-xmp.png", build(small, RGB, 8, chunk(b"iTXt", xmp % (b"\0", packet)), chunk(b"eXIf", exif(6))),
+             turned(small, 6), [ROTATED], 6),
+    ]
+
+
 def cases(picture: np.ndarray) -> list[Case]:
-    return grey_cases(picture[:17, :23]) + palette_cases(picture[:17, :23]) + colour_cases(picture[:20, :27]) + other_cases(picture)
+    return grey_cases(picture[:17, :23]) + palette_cases(picture[:17, :23]) + colour_cases(picture[:20, :27]) + other_cases(picture) + web_cases(picture)

@@ -69,4 +69,7 @@ def cases(picture: np.ndarray) -> list[Case]:
     for n in (2, 3, 4, 5, 6, 7, 8):
         data = riff(extended(13, 9, 8), still, (b"EXIF", b"Exif\0\0" * (n % 2) + exif(n)))
         found.append(case(f"exif-{n}.webp", data, turned(small, n), orientation=n, warnings=[ROTATED]))
+    packet = b"<x:xmpmeta><rdf tiff:Orientation='6'/></x:xmpmeta>"
+    found.append(case("xmp-6.webp", riff(extended(13, 9, 4), still, (b"XMP ", packet)), turned(small, 6), orientation=6,
+                      warnings=["IMAGE_WARN_ROTATED_XMP"]))
     return found

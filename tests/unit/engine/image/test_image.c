@@ -27,6 +27,20 @@ static const struct row {
 };
 enum { N_ROWS = sizeof(rows) / sizeof(rows[0]) };
 
+static bool is_in_build(const char *name)
+{
+    static const struct {
+        const char *end;
+        enum image_format format;
+    } kinds[] = {{".gif", IMAGE_GIF}, {".heic", IMAGE_HEIC}, {".avif", IMAGE_AVIF}, {".tiff", IMAGE_TIFF}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strstr(name, kinds[i].end)) {
+            return image_is_readable(kinds[i].format);
+        }
+    }
+    return true;
+}
+
 static struct fmap *open_file(const char *folder, const char *name, const char *tail)
 {
     char path[256];
@@ -89,6 +103,9 @@ static void test_table(void)
     CHECK_INT(image_decoder_create(&d), OK);
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *row = &rows[i];
+        if (!is_in_build(row->name)) {
+            continue;
+        }
         struct fmap *map = open_file("", row->name, "");
         struct image_info info;
         struct image image;
@@ -145,16 +162,35 @@ static void test_limits_come_first(void)
 
 static void test_messages(void)
 {
-    static const char *const told[][2] = {
-        {"picture.gif", "GIF"},      {"picture.bmp", "BMP"},    {"picture.tiff", "TIFF"},   {"picture.avif", "AVIF"},
-        {"picture.svg", "SVG"},      {"picture.pdf", "PDF"},    {"picture.heic", "HEIC"},   {"base64.txt", "base64"},
-        {"bomb.png", "60000x60000"}, {"empty.jpg", "no bytes"}, {"noise.jpg", "not a JPEG"}};
+    static const char *const told[][2] = {{"picture.bmp", "BMP"},
+                                          {"picture.svg", "SVG"},
+                                          {"picture.pdf", "PDF"},
+                                          {"picture.jxl", "JPEG XL"},
+                                          {"base64.txt", "base64"},
+                                          {"bomb.png", "60000x60000"},
+                                          {"empty.jpg", "no bytes"},
+                                          {"noise.jpg", "send JPEG, PNG"},
+                                          {"stripped.jpg", "--data-binary"},
+                                          {"stripped.png", "--data-binary"},
+                                          {"unix.png", "text mode"},
+                                          {"dos.png", "text mode"},
+                                          {"latin.jpg", "decoded as text"},
+                                          {"utf.png", "decoded as text"},
+                                          {"seven-bits.jpg", "7-bit"},
+                                          {"led.png", "2 bytes before the PNG signature"},
+                                          {"led.jpg", "2 bytes before the JPEG signature"},
+                                          {"ios.png", "iOS"},
+                                          {"dnl.jpg", "DNL"},
+                                          {"twelve-bit.jpg", "8-bit JPEG"}};
     for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
         struct fmap *map = open_file("", told[i][0], "");
         struct image_info info;
         struct errbuf e = {""};
         CHECK(image_probe(fmap_bytes(map), fmap_size(map), &image_default_limits, &info, &e) != OK);
-        CHECK(strstr(e.text, told[i][1]) != NULL);
+        if (!strstr(e.text, told[i][1])) {
+            fprintf(stderr, "%s: %s\n", told[i][0], e.text);
+            CHECK(false);
+        }
         fmap_close(map);
     }
 }
@@ -199,10 +235,41 @@ static void test_truncation_at_every_byte(void)
         while (strcmp(row->name, files[k]) != 0) {
             row++;
         }
+        if (!is_in_build(row->name)) {
+            continue;
+        }
         struct fmap *map = open_file("", row->name, "");
         for (size_t n = 0; n < fmap_size(map); n++) {
             decode_cut(d, row, fmap_bytes(map), n, fmap_size(map));
         }
+        fmap_close(map);
+    }
+    image_decoder_destroy(d);
+}
+
+/* Each bit changed of small files of all kinds: a picture or an error of the promised kinds, with text. */
+static void test_changed_bits(void)
+{
+    static const char *const files[] = {"progressive.jpg",  "restart.jpg",    "palette-4-trns.png",
+                                        "lossy-alpha.webp", "part-clear.gif", "packbits.tiff",
+                                        "fax4.tiff",        "made.heic",      "made.avif"};
+    struct image_decoder *d = NULL;
+    const struct image_limits limits = {.max_pixels = 100000, .max_progressive_pixels = 100000};
+    CHECK_INT(image_decoder_create(&d), OK);
+    for (size_t k = 0; k < sizeof(files) / sizeof(files[0]); k++) {
+        struct fmap *map = open_file("", files[k], "");
+        size_t n = fmap_size(map);
+        uint8_t *copy = malloc(n);
+        for (size_t i = 0; copy && i<8 * n; i += n> 1000 ? 5 : 1) {
+            struct image image;
+            struct errbuf e = {""};
+            memcpy(copy, fmap_bytes(map), n);
+            copy[i / 8] ^= (uint8_t)(1 << i % 8);
+            enum err rc = image_decode(d, copy, n, &limits, &image, &e);
+            CHECK(rc == OK ||
+                  ((rc == ERR_CORRUPT_IMAGE || rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_IMAGE_TOO_LARGE) && e.text[0]));
+        }
+        free(copy);
         fmap_close(map);
     }
     image_decoder_destroy(d);
@@ -215,7 +282,7 @@ static void test_tolerated_truncation(void)
     struct image_limits limits = image_default_limits;
     limits.tolerate_truncated = true;
     CHECK_INT(image_decoder_create(&d), OK);
-    static const char *const files[] = {"truncated.jpg", "truncated-progressive.jpg", "no-end-marker-progressive.jpg"};
+    static const char *const files[] = {"truncated.jpg", "truncated-progressive.jpg", "last-scan-missing.jpg"};
     for (int k = 0; k < 3; k++) {
         struct fmap *map = open_file("", files[k], "");
         CHECK_INT(image_decode(d, fmap_bytes(map), fmap_size(map), &limits, &image, NULL), OK);
@@ -259,6 +326,11 @@ static void test_texts(void)
     CHECK_STR(image_format_name(IMAGE_JPEG), "jpeg");
     CHECK_STR(image_format_name(IMAGE_PNG), "png");
     CHECK_STR(image_format_name(IMAGE_WEBP), "webp");
+    CHECK_STR(image_format_name(IMAGE_GIF), "gif");
+    CHECK_STR(image_format_name(IMAGE_HEIC), "heic");
+    CHECK_STR(image_format_name(IMAGE_AVIF), "avif");
+    CHECK_STR(image_format_name(IMAGE_TIFF), "tiff");
+    CHECK(strstr(image_formats_text(), "JPEG, PNG") != NULL && strstr(image_formats_text(), " or WebP") != NULL);
     CHECK_STR(image_warning_text(IMAGE_WARN_ICC), "ICC profile ignored");
     CHECK_STR(image_warning_text(IMAGE_WARN_ROTATED), "turned upright from its EXIF orientation");
 }
@@ -269,6 +341,7 @@ int main(void)
     test_limits_come_first();
     test_messages();
     test_truncation_at_every_byte();
+    test_changed_bits();
     test_tolerated_truncation();
     test_memory_is_reused();
     test_texts();

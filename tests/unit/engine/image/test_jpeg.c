@@ -208,13 +208,13 @@ static void test_segments(void)
     const uint8_t *body;
     size_t n;
     const uint8_t good[] = {0xff, 0xd8, 0xff, 0xff, 0xe1, 0, 5, 'a', 'b', 'c', 0xff, 0xda, 0, 2};
-    CHECK(find_segment(good, sizeof(good), 0xe1, "ab", 2, &body, &n));
+    CHECK(jpeg_segments_find(good, sizeof(good), 0xe1, "ab", 2, &body, &n));
     CHECK(body == good + 7 && n == 3);
-    CHECK(!find_segment(good, sizeof(good), 0xe1, "abcd", 4, &body, &n));
-    CHECK(!find_segment(good, sizeof(good), 0xe2, "", 0, &body, &n));
-    CHECK(!find_segment(good, 9, 0xe1, "ab", 2, &body, &n)); /* cut short */
+    CHECK(!jpeg_segments_find(good, sizeof(good), 0xe1, "abcd", 4, &body, &n));
+    CHECK(!jpeg_segments_find(good, sizeof(good), 0xe2, "", 0, &body, &n));
+    CHECK(!jpeg_segments_find(good, 9, 0xe1, "ab", 2, &body, &n)); /* cut short */
     const uint8_t short_length[] = {0xff, 0xd8, 0xff, 0xe1, 0, 1, 0xff, 0xe1, 0, 2};
-    CHECK(!find_segment(short_length, sizeof(short_length), 0xe1, "", 0, &body, &n));
+    CHECK(!jpeg_segments_find(short_length, sizeof(short_length), 0xe1, "", 0, &body, &n));
 }
 
 static void test_torture(void)

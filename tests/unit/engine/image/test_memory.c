@@ -4,6 +4,7 @@
 #include "engine/image/sniff.h"
 #include "tests/support/check.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,16 @@
 #include <jpeglib.h>
 #include <png.h>
 #include <webp/encode.h>
+
+#ifdef MINIVLM_GIF
+#include <gif_lib.h>
+#endif
+#ifdef MINIVLM_HEIF
+#include <libheif/heif.h>
+#endif
+#ifdef MINIVLM_TIFF
+#include <tiffio.h>
+#endif
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
 enum { IS_COUNTED = 0 }; /* the sanitizers have a malloc of their own */
@@ -29,6 +40,8 @@ void *malloc(size_t n);
 void *calloc(size_t n, size_t size);
 void *realloc(void *p, size_t n);
 void *aligned_alloc(size_t alignment, size_t n);
+void *memalign(size_t alignment, size_t n);
+int posix_memalign(void **out, size_t alignment, size_t n);
 void free(void *p);
 
 static void *counted(void *p)
@@ -65,6 +78,17 @@ void *aligned_alloc(size_t alignment, size_t n)
     return counted(__libc_memalign(alignment, n));
 }
 
+void *memalign(size_t alignment, size_t n)
+{
+    return counted(__libc_memalign(alignment, n));
+}
+
+int posix_memalign(void **out, size_t alignment, size_t n)
+{
+    *out = counted(__libc_memalign(alignment, n));
+    return *out ? 0 : ENOMEM;
+}
+
 void free(void *p)
 {
     uncount(p);
@@ -93,7 +117,7 @@ static uint8_t *noise(size_t n)
 
 struct kind {
     const char *name;
-    enum { JPEG, PNG, WEBP } format;
+    enum { JPEG, PNG, WEBP, GIF, HEIC, AVIF, TIFF_STRIP, TIFF_STRIPS } format;
     int channels;
     bool progressive, subsampled, is_separate; /* JPEG; is_separate: baseline, a scan for each component */
     bool interlaced, deep;                     /* PNG */
@@ -194,12 +218,177 @@ static struct bytes make_webp(const struct kind *k, const uint8_t *pixels)
     return (struct bytes){out, n};
 }
 
+#ifdef MINIVLM_GIF
+static int append_gif(GifFileType *gif, const GifByteType *from, int n)
+{
+    struct bytes *b = gif->UserData;
+    b->data = realloc(b->data, b->n + (size_t)n);
+    memcpy(b->data + b->n, from, (size_t)n);
+    b->n += (size_t)n;
+    return n;
+}
+
+static struct bytes make_gif(const struct kind *k, uint8_t *pixels)
+{
+    struct bytes out = {NULL, 0};
+    int code;
+    GifFileType *gif = EGifOpen(&out, append_gif, &code);
+    ColorMapObject *map = GifMakeMapObject(256, NULL);
+    EGifPutScreenDesc(gif, k->width, k->height, 8, 0, map);
+    EGifPutImageDesc(gif, 0, 0, k->width, k->height, k->interlaced, NULL);
+    for (int y = 0; y < k->height; y++) {
+        EGifPutLine(gif, pixels + (size_t)y * (size_t)k->width, k->width);
+    }
+    EGifCloseFile(gif, &code);
+    GifFreeMapObject(map);
+    return out;
+}
+#endif
+
+#ifdef MINIVLM_TIFF
+struct memory_file {
+    struct bytes bytes;
+    size_t at;
+};
+
+static tmsize_t read_nothing(thandle_t h, void *p, tmsize_t n)
+{
+    (void)h, (void)p, (void)n;
+    return 0;
+}
+
+static tmsize_t write_memory(thandle_t h, void *p, tmsize_t n)
+{
+    struct memory_file *f = h;
+    if (f->at + (size_t)n > f->bytes.n) {
+        f->bytes.data = realloc(f->bytes.data, f->at + (size_t)n);
+        f->bytes.n = f->at + (size_t)n;
+    }
+    memcpy(f->bytes.data + f->at, p, (size_t)n);
+    f->at += (size_t)n;
+    return n;
+}
+
+static toff_t seek_memory(thandle_t h, toff_t offset, int whence)
+{
+    struct memory_file *f = h;
+    f->at = (size_t)offset + (whence == SEEK_CUR ? f->at : whence == SEEK_END ? f->bytes.n : 0);
+    return f->at;
+}
+
+static int close_memory(thandle_t h)
+{
+    (void)h;
+    return 0;
+}
+
+static toff_t size_memory(thandle_t h)
+{
+    return ((struct memory_file *)h)->bytes.n;
+}
+
+static struct bytes make_tiff(const struct kind *k, uint8_t *pixels)
+{
+    struct memory_file f = {.at = 0};
+    TIFF *t =
+        TIFFClientOpen("", "w", &f, read_nothing, write_memory, seek_memory, close_memory, size_memory, NULL, NULL);
+    size_t row = (size_t)k->width * (size_t)k->channels * (k->deep ? 2 : 1);
+    TIFFSetField(t, TIFFTAG_IMAGEWIDTH, k->width);
+    TIFFSetField(t, TIFFTAG_IMAGELENGTH, k->height);
+    TIFFSetField(t, TIFFTAG_BITSPERSAMPLE, k->deep ? 16 : 8);
+    TIFFSetField(t, TIFFTAG_SAMPLESPERPIXEL, k->channels);
+    TIFFSetField(t, TIFFTAG_PHOTOMETRIC, k->channels == 1 ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB);
+    TIFFSetField(t, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
+    TIFFSetField(t, TIFFTAG_COMPRESSION, COMPRESSION_LZW);
+    TIFFSetField(t, TIFFTAG_ROWSPERSTRIP, k->format == TIFF_STRIP ? k->height : 16);
+    for (int y = 0; y < k->height; y++) {
+        TIFFWriteScanline(t, pixels + (size_t)y * row, (uint32_t)y, 0);
+    }
+    TIFFClose(t);
+    return f.bytes;
+}
+#endif
+
+#ifdef MINIVLM_HEIF
+static struct heif_error append_heif(struct heif_context *c, const void *from, size_t n, void *user)
+{
+    struct bytes *b = user;
+    (void)c;
+    b->data = realloc(b->data, b->n + n);
+    memcpy(b->data + b->n, from, n);
+    b->n += n;
+    return (struct heif_error){heif_error_Ok, heif_suberror_Unspecified, ""};
+}
+
+/* NULL data where the library cannot encode. */
+static struct bytes make_heif(const struct kind *k, const uint8_t *pixels)
+{
+    struct bytes out = {NULL, 0};
+    struct heif_context *c = heif_context_alloc();
+    struct heif_encoder *encoder = NULL;
+    struct heif_image *image = NULL;
+    struct heif_image_handle *handle = NULL;
+    struct heif_writer writer = {1, append_heif};
+    int stride;
+    size_t row = (size_t)k->width * (size_t)k->channels;
+    if (heif_context_get_encoder_for_format(c, k->format == HEIC ? heif_compression_HEVC : heif_compression_AV1,
+                                            &encoder)
+            .code) {
+        heif_context_free(c);
+        return out;
+    }
+    heif_encoder_set_lossy_quality(encoder, 20);
+    heif_encoder_set_parameter_string(encoder, "preset", "ultrafast");
+    heif_encoder_set_parameter_integer(encoder, "speed", 8);
+    heif_encoder_set_parameter_string(encoder, "chroma", k->subsampled ? "420" : "444");
+    enum heif_chroma chroma = k->channels == 4 ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB;
+    heif_image_create(k->width, k->height, heif_colorspace_RGB, chroma, &image);
+    heif_image_add_plane(image, heif_channel_interleaved, k->width, k->height, 8);
+    uint8_t *to = heif_image_get_plane(image, heif_channel_interleaved, &stride);
+    for (size_t y = 0; y < (size_t)k->height; y++) {
+        memcpy(to + y * (size_t)stride, pixels + y * row, row);
+    }
+    heif_context_encode_image(c, image, encoder, NULL, &handle);
+    heif_context_write(c, &writer, &out);
+    heif_image_handle_release(handle);
+    heif_image_release(image);
+    heif_encoder_release(encoder);
+    heif_context_free(c);
+    return out;
+}
+#endif
+
+/* The formats that a build may leave out; no bytes where it does. */
+static struct bytes make_other(const struct kind *k, uint8_t *pixels)
+{
+    (void)pixels;
+    switch (k->format) {
+#ifdef MINIVLM_GIF
+    case GIF:
+        return make_gif(k, pixels);
+#endif
+#ifdef MINIVLM_HEIF
+    case HEIC:
+    case AVIF:
+        return make_heif(k, pixels);
+#endif
+#ifdef MINIVLM_TIFF
+    case TIFF_STRIP:
+    case TIFF_STRIPS:
+        return make_tiff(k, pixels);
+#endif
+    default:
+        return (struct bytes){NULL, 0};
+    }
+}
+
 static struct bytes make(const struct kind *k)
 {
     uint8_t *pixels = noise((size_t)k->width * (size_t)k->height * (size_t)k->channels * (k->deep ? 2 : 1));
-    struct bytes b = k->format == JPEG  ? make_jpeg(k, pixels)
-                     : k->format == PNG ? make_png(k, pixels)
-                                        : make_webp(k, pixels);
+    struct bytes b = k->format == JPEG   ? make_jpeg(k, pixels)
+                     : k->format == PNG  ? make_png(k, pixels)
+                     : k->format == WEBP ? make_webp(k, pixels)
+                                         : make_other(k, pixels);
     free(pixels);
     return b;
 }
@@ -214,6 +403,9 @@ static void measure(const struct kind *k)
     struct image image;
     struct image_info info;
     struct errbuf e = {""};
+    if (!b.data) {
+        return; /* not in this build */
+    }
     CHECK_INT(image_decoder_create(&d), OK);
     size_t before = live_bytes;
     peak_bytes = live_bytes;
@@ -274,6 +466,18 @@ static const struct kind kinds[] = {
     {.name = "webp lossy alpha", .format = WEBP, .channels = 4},
     {.name = "webp lossless", .format = WEBP, .channels = 3, .lossless = true},
     {.name = "webp lossless alpha", .format = WEBP, .channels = 4, .lossless = true},
+    {.name = "gif", .format = GIF, .channels = 1},
+    {.name = "gif interlaced", .format = GIF, .channels = 1, .interlaced = true},
+    {.name = "tiff one strip", .format = TIFF_STRIP, .channels = 3},
+    {.name = "tiff one strip rgba 16 bit", .format = TIFF_STRIP, .channels = 4, .deep = true},
+    {.name = "tiff one strip grey", .format = TIFF_STRIP, .channels = 1},
+    {.name = "tiff strips", .format = TIFF_STRIPS, .channels = 3},
+    {.name = "heic 4:2:0", .format = HEIC, .channels = 3, .subsampled = true},
+    {.name = "heic 4:4:4", .format = HEIC, .channels = 3},
+    {.name = "heic alpha", .format = HEIC, .channels = 4, .subsampled = true},
+    {.name = "avif 4:2:0", .format = AVIF, .channels = 3, .subsampled = true},
+    {.name = "avif 4:4:4", .format = AVIF, .channels = 3},
+    {.name = "avif alpha", .format = AVIF, .channels = 4, .subsampled = true},
 };
 
 int main(void)

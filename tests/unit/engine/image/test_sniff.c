@@ -9,23 +9,12 @@ static const struct {
     size_t n;
     const char *told; /* part of the message */
 } refused[] = {
-    {"GIF89a......", 12, "a GIF"},
-    {"\0\0\0\x1c"
-     "ftypheic",
-     12, "HEIC"},
-    {"\0\0\0\x1c"
-     "ftypavif",
-     12, "AVIF"},
-    {"\0\0\0\x1c"
-     "ftypmif1",
-     12, "HEIF"},
+    {"GIF8......", 10, "a GIF"},
     {"\0\0\0\x1c"
      "ftypisom",
      12, "MP4"},
     {"\0\0\0\x0cJXL \r\n\x87\n", 12, "JPEG XL"},
     {"\xff\x0a", 2, "JPEG XL"},
-    {"II*\0\x08\0\0\0", 8, "TIFF"},
-    {"MM\0*\0\0\0\x08", 8, "TIFF"},
     {"BM\x36\0", 4, "BMP"},
     {"%PDF-1.4", 8, "PDF"},
     {"PK\3\4....", 8, "ZIP"},
@@ -38,11 +27,11 @@ static const struct {
     {"data:image/jpeg;base64,", 23, "data URI"},
     {"/9j/4AAQ", 8, "base64"},
     {"", 0, "no bytes"},
-    {"\xff\xd8", 2, "not a JPEG, PNG or WebP"},
-    {"\x89PNG\r\n\x1a", 7, "not a JPEG, PNG or WebP"},
-    {"XXXX....WEBP", 12, "not a JPEG, PNG or WebP"},
-    {"RIFF....WEB", 11, "not a JPEG, PNG or WebP"},
-    {"    ", 4, "not a JPEG, PNG or WebP"},
+    {"\xff\xd8", 2, "send JPEG, PNG"},
+    {"\x89PNG\r\n\x1a", 7, "send JPEG, PNG"},
+    {"XXXX....WEBP", 12, "send JPEG, PNG"},
+    {"RIFF....WEB", 11, "send JPEG, PNG"},
+    {"    ", 4, "send JPEG, PNG"},
 };
 
 /* Bytes in a block of exactly their length, so that a sanitizer sees any read behind them. */

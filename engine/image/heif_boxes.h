@@ -1,0 +1,29 @@
+/* heif_boxes - what a HEIF file (HEIC, AVIF) promises, and whether its promises are consistent.
+ *
+ * The library follows references between items without a bound: a grid whose tiles are grids, or a thousand times the
+ * same large tile, or a picture that is coded far larger than the file says. So the boxes are walked here first, and
+ * only files of the kinds that cameras and encoders write pass: the primary item is one coded picture, or a grid of
+ * different coded pictures that together are about as large as the grid; the same holds for its alpha. No item refers to
+ * another file. Nothing is allocated; what is asked for again is walked again. Source: ISO/IEC 14496-12, 23008-12.
+ *
+ * Ownership: borrows the bytes for the call. Threads: thread-safe.
+ * Errors:    ERR_CORRUPT_IMAGE, ERR_UNSUPPORTED_IMAGE, ERR_IMAGE_TOO_LARGE, with text. */
+#ifndef ENGINE_IMAGE_HEIF_BOXES_H
+#define ENGINE_IMAGE_HEIF_BOXES_H
+
+#include "engine/base/err.h"
+
+#include <stdint.h>
+
+struct heif_boxes {
+    uint32_t width, height; /* of the primary picture as stored: before it is cropped, turned and mirrored */
+    uint32_t coded_width, coded_height; /* of the largest coded picture, in whole blocks */
+    int orientation;                    /* as of EXIF, from the boxes irot and imir */
+    bool is_grid, is_av1, has_alpha, has_icc, is_deep /* more than 8 bits */;
+};
+
+/* max_pixels is checked on the primary picture. */
+MUST_USE enum err heif_boxes_read(const uint8_t *bytes, size_t n, uint64_t max_pixels, struct heif_boxes *out,
+                                  struct errbuf *e);
+
+#endif

@@ -1,0 +1,23 @@
+/* png_text - the orientation that a text chunk of a PNG may hold: a raw EXIF profile in hexadecimal digits, as
+ * ImageMagick writes it (tEXt, zTXt, iTXt), or XMP (iTXt).
+ *
+ * An orientation comes early in both, so of a compressed text only the first 16 KB are unpacked, and of at most four
+ * compressed texts of a file: hostile files repeat them.
+ *
+ * Threads: thread-safe on different findings. Failure: none; what is not understood counts as not there. */
+#ifndef ENGINE_IMAGE_PNG_TEXT_H
+#define ENGINE_IMAGE_PNG_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of all text chunks so far; begin with a zeroed struct. */
+struct png_text {
+    int exif, xmp; /* orientations, 0: none */
+    int _n_unpacked;
+};
+
+/* name: the four letters of the chunk; other chunks than texts are passed over. */
+void png_text_read(struct png_text *t, const uint8_t *name, const uint8_t *body, size_t n);
+
+#endif

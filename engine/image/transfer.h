@@ -1,0 +1,18 @@
+/* transfer - what became of a picture's bytes on their way, told from the bytes that arrived.
+ *
+ * Programs send pictures as text: `curl -d @file` takes line breaks and NUL bytes out, FTP and Windows in text mode
+ * change line ends, scripts decode the bytes as UTF-8, templates put a line before them. The decoders then report
+ * whatever they stumble over first; this finds the cause and says what to change.
+ *
+ * Threads: thread-safe. Failure: none. */
+#ifndef ENGINE_IMAGE_TRANSFER_H
+#define ENGINE_IMAGE_TRANSFER_H
+
+#include "engine/base/err.h"
+
+#include <stdint.h>
+
+/* For bytes that no decoder could read. True: e has the text. One look over the bytes. */
+bool transfer_explain(const uint8_t *bytes, size_t n, struct errbuf *e);
+
+#endif

@@ -1,0 +1,14 @@
+/* HEIC and AVIF; the brands are the input's own. */
+#include "tests/fuzz/image_fuzz.h"
+
+static void shape(uint8_t *p, size_t n)
+{
+    (void)n;
+    memcpy(p + 4, "ftyp", 4);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    run_shaped(data, size, shape);
+    return 0;
+}

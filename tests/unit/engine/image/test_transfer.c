@@ -1,0 +1,111 @@
+#include "engine/image/transfer.h"
+
+#include "engine/base/mem.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Compressed data look like this: all bytes equally often. */
+static size_t fill(uint8_t *p, size_t n)
+{
+    uint32_t state = 7;
+    for (size_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        p[i] = (uint8_t)(state >> 24);
+    }
+    return n;
+}
+
+static void check_told(const uint8_t *bytes, size_t n, const char *part)
+{
+    struct errbuf e = {""};
+    bool is_told = transfer_explain(bytes, n, &e);
+    if (is_told != (part != NULL) || (part && !strstr(e.text, part))) {
+        fprintf(stderr, "not \"%s\" but \"%s\"\n", part ? part : "nothing", e.text);
+        CHECK(false);
+    }
+}
+
+enum change { STRIPPED, NO_LINE_ENDS, DOS, UNIX, SEVEN_BITS, LATIN, REPLACED };
+
+/* What becomes of the bytes; `out` has room for three times as many. */
+static size_t change(enum change how, const uint8_t *in, size_t n, uint8_t *out)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t b = in[i];
+        bool is_end = b == '\r' || b == '\n';
+        if ((how == STRIPPED && (is_end || b == 0)) || (how == NO_LINE_ENDS && is_end) ||
+            (how == UNIX && b == '\r' && i + 1 < n && in[i + 1] == '\n')) {
+            continue;
+        }
+        if (how == DOS && b == '\n') {
+            out[k++] = '\r';
+        } else if (how == LATIN && b >= 0x80) {
+            out[k++] = 0xc0 | b >> 6;
+            b = 0x80 | (b & 0x3f);
+        } else if (how == REPLACED && b >= 0x80) {
+            out[k++] = 0xef;
+            out[k++] = 0xbf;
+            b = 0xbd;
+        } else if (how == SEVEN_BITS) {
+            b &= 0x7f;
+        }
+        out[k++] = b;
+    }
+    return k;
+}
+
+static void test_changed(void)
+{
+    static const struct {
+        enum change how;
+        size_t n;
+        const char *told;
+    } rows[] = {{STRIPPED, 200, "--data-binary"},       {STRIPPED, 60000, "--data-binary"},
+                {NO_LINE_ENDS, 60000, "--data-binary"}, {DOS, 20000, "text mode"},
+                {UNIX, 3000000, "text mode"},           {SEVEN_BITS, 20000, "7-bit"},
+                {LATIN, 2000, "decoded as text"},       {REPLACED, 2000, "decoded as text"}};
+    enum { MOST = 3000000 };
+    uint8_t *in = malloc(MOST), *out = malloc(3 * (size_t)MOST);
+    for (size_t i = 0; in && out && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t n = fill(in, rows[i].n);
+        check_told(in, n, NULL); /* not by chance */
+        n = change(rows[i].how, in, n, out);
+        check_told(out, n, rows[i].told);
+    }
+    free(in);
+    free(out);
+}
+
+static void test_beginnings(void)
+{
+    uint8_t p[400];
+    fill(p, sizeof(p));
+    memcpy(p + 9, "\xff\xd8\xff\xe0", 4);
+    check_told(p, sizeof(p), "9 bytes before the JPEG signature");
+    memcpy(p, "\n\x89PNG\r\n\x1a\n", 9);
+    check_told(p, sizeof(p), "is 1 byte before the PNG signature");
+    memcpy(p, "\x89PNG\r\n\x1a\n", 8);
+    check_told(p, sizeof(p), NULL); /* it begins as it should */
+    memcpy(p, "PNG\r\n\x1a\n", 7);
+    check_told(p, sizeof(p), "first byte");
+    fill(p, sizeof(p));
+    memcpy(p + 30, "RIFF....WEBPVP8 ", 16);
+    check_told(p, sizeof(p), "30 bytes before the WebP signature");
+    check_told(p, 0, NULL);
+    for (size_t n = 0; n < 46; n++) {
+        uint8_t *copy = malloc(n ? n : 1);
+        memcpy(copy, p, n);
+        check_told(copy, n, n >= 42 ? "WebP" : NULL);
+        free(copy);
+    }
+}
+
+int main(void)
+{
+    test_changed();
+    test_beginnings();
+    return check_result();
+}
