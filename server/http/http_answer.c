@@ -68,10 +68,6 @@ enum MHD_Result http_answer_queue(struct http_connection *c)
     for (int i = 0; i < x->n_out; i++) {
         MHD_add_response_header(r, x->out[i].name, x->out[i].value);
     }
-    if (x->is_streaming) { /* else nginx would gather the pieces */
-        MHD_add_response_header(r, "X-Accel-Buffering", "no");
-        MHD_add_response_header(r, "Cache-Control", "no-store");
-    }
     c->keeps &= !x->must_close && !c->http->is_draining && !(x->is_streaming && c->minor == 0);
     if (!c->keeps) {
         MHD_add_response_header(r, "Connection", "close");
