@@ -6,6 +6,7 @@
 #include "engine/base/mem.h"
 #include "engine/image/image.h"
 #include "engine/image/preprocess.h"
+#include "engine/image/sniff.h"
 
 #include <math.h>
 #include <string.h>
@@ -62,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct image image;
     struct errbuf e = {""};
     set_up();
+    (void)sniff_pixels(data, size);
     enum err probed = image_probe(data, size, &limits, &info, &e);
     BUG_ON(!is_promised(probed) || (probed && !e.text[0]));
     errbuf_clear(&e);
