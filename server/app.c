@@ -34,7 +34,11 @@ void app_learn(struct app *a, uint64_t now)
         a->learned_us = now;
         engine_stats(serving->engine, &s);
         gate_learn(a->api.desk.gate, now, &s);
+        ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes);
+        ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes);
     }
+    ledger_mirror(&a->ledger, LEDGER_CONNECTIONS,
+                  http_buffered_bytes(a->http) + (a->admin ? http_buffered_bytes(a->admin) : 0));
 }
 
 static void on_wake(void *user)
@@ -121,6 +125,8 @@ static void connect_parts(struct app *a)
     p->desk.config = &a->config;
     p->desk.loop = a->loop;
     p->desk.ledger = &a->ledger;
+    p->desk.user = a;
+    p->desk.make_room = app_exchange_make_room;
     p->plan = &a->plan;
     p->loading_step = "loading the model";
     p->user = a;

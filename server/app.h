@@ -47,6 +47,9 @@ MUST_USE enum err app_model_load(struct app *a, struct errbuf *e);
 
 extern const struct http_handler app_exchange_handler; /* `user` to be set */
 
+/* For struct desk: the upload that has stalled for longest is ended. */
+bool app_exchange_make_room(void *user, const struct exchange *x);
+
 /* ---- app_drain.c: signals and the end ---- */
 
 void app_drain_on_stop(void *user, int signal_number);

@@ -13,7 +13,9 @@
 
 /* Zeroed, 64-byte aligned; *out is NULL on failure. n = 0 gives a valid pointer. */
 MUST_USE enum err mem_alloc(void *out /* T ** */, size_t n_bytes);
-/* The same for n elements of `size` bytes; overflow is ERR_NOMEM. */
+/* The same with any contents: large blocks take memory page by page, as they are written. */
+MUST_USE enum err mem_alloc_raw(void *out /* T ** */, size_t n_bytes);
+/* The same as mem_alloc for n elements of `size` bytes; overflow is ERR_NOMEM. */
 MUST_USE enum err mem_array(void *out /* T ** */, size_t n, size_t size);
 void mem_free(void *p); /* NULL is fine */
 
