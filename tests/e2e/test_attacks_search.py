@@ -24,6 +24,7 @@ class Collections(unittest.TestCase):
         self.folder.cleanup()
 
     def fill(self, s, n, name="c"):
+        n = max(3, int(n / max(1, PATIENCE / 2)))
         with s.wire() as w:
             for i in range(n):
                 self.assertIn(w.ask(wire.message("PUT", f"/collections/{name}/images/k{i:04}", picture(i))).status, (200, 201))
