@@ -45,6 +45,19 @@ static void engine_options_of(const struct config *c, struct engine_options *o)
 
 /* ---- what a loaded model must pass ---- */
 
+static void log_plan(const struct plan *p)
+{
+    log_info("memory plan", LOG_UINT("limit_mb", p->limit >> 20), LOG_UINT("total_mb", p->total >> 20),
+             LOG_UINT("process_mb", p->process >> 20), LOG_UINT("threads_mb", p->threads >> 20),
+             LOG_UINT("engine_mb", p->engine >> 20), LOG_UINT("sqlite_mb", p->sqlite >> 20),
+             LOG_UINT("spare_mb", p->spare >> 20), LOG_UINT("bodies_mb", p->bodies >> 20),
+             LOG_UINT("parsing_mb", p->parsing >> 20), LOG_UINT("decoding_mb", p->decoding >> 20),
+             LOG_UINT("results_mb", p->results >> 20), LOG_UINT("answers_mb", p->answers >> 20),
+             LOG_UINT("streams_mb", p->streams >> 20), LOG_UINT("collections_mb", p->collections >> 20),
+             LOG_UINT("connections_mb", p->connections >> 20), LOG_UINT("cache_mb", p->cache >> 20),
+             LOG_BOOL("tight", p->is_tight));
+}
+
 static enum err make_plan(struct app *a, const struct service *fresh, struct errbuf *e)
 {
     struct cpu_memory memory;
@@ -55,6 +68,7 @@ static enum err make_plan(struct app *a, const struct service *fresh, struct err
     if (!rc) {
         plan_ledger_limits(&a->plan, &limits);
         ledger_set_limits(&a->ledger, &limits);
+        log_plan(&a->plan);
     }
     return rc;
 }

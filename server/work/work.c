@@ -183,6 +183,20 @@ static int count_known(const struct input *in)
     return n;
 }
 
+/* Of all pictures that come as bytes; 0 when a header does not say. */
+static uint64_t count_pixels(const struct input *in)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < in->n_images; i++) {
+        uint64_t pixels = in->images[i].bytes ? engine_pixels(in->images[i].bytes, in->images[i].n_bytes) : 0;
+        if (in->images[i].bytes && pixels == 0) {
+            return 0;
+        }
+        sum += pixels;
+    }
+    return sum;
+}
+
 static bool enter(struct work *w)
 {
     struct desk *d = w->desk;
@@ -198,6 +212,7 @@ static bool enter(struct work *w)
         .texts = in->n_texts,
         .beams = in->num_beams ? in->num_beams : s->info.num_beams,
         .tokens = in->max_tokens ? in->max_tokens : s->info.max_tokens,
+        .pixels = count_pixels(in),
         .deadline_us = w->deadline_us,
     };
     enum gate_verdict verdict = gate_enter(d->gate, now, &r, &w->place, &after_us);
