@@ -2,8 +2,8 @@
  *
  *     an image type, any other, none      the body is one image, parameters stand in the query string
  *     multipart/form-data                 parts named `image`, text parts, query string
- *     application/json, or a body that    keys; images as base64, data: URI or {"id": "..."}; query string
- *     begins with {
+ *     application/json, or no type and    keys; images as base64, data: URI or {"id": "..."}; query string
+ *     a body that begins with {
  *
  * Unknown names, wrong types and values out of range are faults that name the parameter. One picture of several that
  * cannot be read fails alone: its fault stands in its place.

@@ -57,8 +57,8 @@ enum input_body input_body_of(const char *content_type, const char *bytes, size_
     if (n == 0) {
         return INPUT_BODY_NONE;
     }
-    return begins_object(bytes, n) || (is_json_type(content_type) && !BEGINS(bytes, n, "\x1f\x8b")) ? INPUT_BODY_JSON
-                                                                                                    : INPUT_BODY_RAW;
+    bool is_json = content_type[0] ? is_json_type(content_type) : begins_object(bytes, n);
+    return is_json && !BEGINS(bytes, n, "\x1f\x8b") ? INPUT_BODY_JSON : INPUT_BODY_RAW;
 }
 
 /* `curl -d @file` takes CR and LF out, and calls the rest a form. */
@@ -106,6 +106,11 @@ bool input_raw(struct input_parser *p, const char *content_type)
     if (BEGINS(b, n, "\x1f\x8b")) {
         return input_fail(f, FAULT_UNSUPPORTED_ENCODING, NULL,
                           "the body is compressed with gzip; send it as it was before");
+    }
+    if (begins_object(b, n)) {
+        return input_fail(f, FAULT_UNSUPPORTED_IMAGE, "Content-Type",
+                          "the body looks like JSON, but Content-Type is %.60s: send Content-Type: application/json",
+                          content_type);
     }
     if (has_lost_newlines(b, n)) {
         return input_fail(f, FAULT_CORRUPT_IMAGE, "image",

@@ -183,8 +183,8 @@ static int count_known(const struct input *in)
     return n;
 }
 
-/* Of all pictures that come as bytes; 0 when a header does not say. */
-static uint64_t count_pixels(const struct input *in)
+/* Of all pictures that come as bytes; 0 when a header does not say. One over the limit is refused unread. */
+static uint64_t count_pixels(const struct input *in, uint64_t max)
 {
     uint64_t sum = 0;
     for (int i = 0; i < in->n_images; i++) {
@@ -192,7 +192,7 @@ static uint64_t count_pixels(const struct input *in)
         if (in->images[i].bytes && pixels == 0) {
             return 0;
         }
-        sum += pixels;
+        sum += pixels <= max ? pixels : 1;
     }
     return sum;
 }
@@ -212,7 +212,7 @@ static bool enter(struct work *w)
         .texts = in->n_texts,
         .beams = in->num_beams ? in->num_beams : s->info.num_beams,
         .tokens = in->max_tokens ? in->max_tokens : s->info.max_tokens,
-        .pixels = count_pixels(in),
+        .pixels = count_pixels(in, (uint64_t)d->config->limits.pixels),
         .deadline_us = w->deadline_us,
     };
     enum gate_verdict verdict = gate_enter(d->gate, now, &r, &w->place, &after_us);

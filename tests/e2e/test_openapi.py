@@ -430,7 +430,7 @@ class Errors(Service):
                 for path in ("/caption", "/vqa", "/retrieve", "/images/check"):
                     query = {"/vqa": "?question=a", "/retrieve": "?text=a"}.get(path, "")
                     self.refuse(s, "POST", path, 400, "bad_request", "?x=1", GOOD)
-                    self.refuse(s, "POST", path, 415, "unsupported_image", query, b"GIF89a")
+                    self.refuse(s, "POST", path, 415, "unsupported_image", query, b"BM" + b"\0" * 100)
                     self.refuse(s, "POST", path, 422, "corrupt_image", query, GOOD[:len(GOOD) // 2])
                     self.refuse(s, "POST", path, 413, "image_too_large", query, png_header(65500, 65500))
                     self.refuse(s, "POST", path, 413, "body_too_large", query, b"x" * 100001)
