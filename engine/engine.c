@@ -295,6 +295,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .model_name = c->name,
         .model_version = c->version,
         .model_sha256 = model_sha256(e->model),
+        .model_identity = model_identity(e->model),
         .isa = isa_name(k->isa),
         .gemm = gemm_backend_name(k->gemm_backend),
         .engine_threads = e->options.engine_threads,

@@ -59,7 +59,8 @@ void engine_close(struct engine *e); /* NULL is fine; all jobs must be home */
 
 /* ---- what it runs ---- */
 struct engine_info {
-    const char *model_name, *model_version, *model_sha256;
+    const char *model_name, *model_version, *model_sha256; /* of the weights' file */
+    const char *model_identity; /* hex: features of two engines with the same one mean the same */
     const char *isa, *gemm;
     int engine_threads, decode_threads;
     size_t parameters;

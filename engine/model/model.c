@@ -21,6 +21,8 @@ static enum err open_config(struct model *m, const char *dir, struct errbuf *e)
     if (rc != OK || (rc = fmap_open(&map, path, e)) != OK) {
         return rc;
     }
+    sha256_begin(&m->identity_);
+    sha256_add(&m->identity_, fmap_bytes(map), fmap_size(map));
     rc = model_config_parse(&m->config, (const char *)fmap_bytes(map), fmap_size(map), path, e);
     fmap_close(map);
     return rc;
@@ -101,6 +103,10 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
     rc = rc != OK ? rc : open_weights(m, dir, options->verify_hash, e);
     rc = rc != OK ? rc : make_rules(m);
     if (rc == OK) {
+        uint8_t digest[SHA256_BYTES];
+        sha256_add(&m->identity_, m->sha256, sizeof(m->sha256));
+        sha256_end(&m->identity_, digest);
+        sha256_hex(digest, m->identity);
         *out = m;
         m = NULL;
     }
@@ -145,6 +151,11 @@ const char *model_answer_name(const struct model *m, int answer)
 {
     BUG_ON(answer < 0 || answer >= m->labels->n_answers);
     return m->labels->answers[answer];
+}
+
+const char *model_identity(const struct model *m)
+{
+    return m->identity;
 }
 
 const char *model_sha256(const struct model *m)

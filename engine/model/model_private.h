@@ -4,6 +4,7 @@
 #ifndef ENGINE_MODEL_MODEL_PRIVATE_H
 #define ENGINE_MODEL_MODEL_PRIVATE_H
 
+#include "engine/base/sha256.h"
 #include "engine/model/bind.h"
 #include "engine/model/caption.h"
 #include "engine/model/labels.h"
@@ -19,7 +20,8 @@ struct model {
     struct wordpiece_special special;
     struct caption_rules caption_rules;
     unsigned char *is_forbidden_; /* [vocab], of caption_rules */
-    char sha256[65];
+    char sha256[65], identity[65];
+    struct sha256 identity_; /* while it is opened */
 };
 
 #endif

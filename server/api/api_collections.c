@@ -73,7 +73,7 @@ static struct visit *make_visit(struct work *w)
 static struct collection_model model_of(const struct service *s)
 {
     struct collection_model m = {.features_bytes = s ? s->info.features_bytes : 0};
-    snprintf(m.sha256, sizeof(m.sha256), "%s", s ? s->info.model_sha256 : "");
+    snprintf(m.sha256, sizeof(m.sha256), "%s", s ? s->info.model_identity : "");
     return m;
 }
 
@@ -414,6 +414,8 @@ static void on_candidates(struct archive_task *t)
         answer_search(w, json_array(), 0);
     } else if (mem_array(&v->features, (size_t)v->hits.n, sizeof(*v->features))) {
         work_answer(w, 200, NULL);
+    } else if (!work_enter(w, v->hits.n)) {
+        work_finish(w);
     } else {
         for (int i = 0; i < v->hits.n; i++) {
             v->features[i] = v->hits.hits[i].features;

@@ -197,18 +197,18 @@ static uint64_t count_pixels(const struct input *in, uint64_t max)
     return sum;
 }
 
-static bool enter(struct work *w)
+bool work_enter(struct work *w, int n_known)
 {
     struct desk *d = w->desk;
     const struct input *in = &w->input;
+    const struct service *s = w->service;
     uint64_t now = clock_us(), after_us = 0;
-    struct service *s = services_current(d->services);
-    int n_known = count_known(in);
+    n_known += count_known(in);
     const struct gate_request r = {
         .client = w->caller.client,
         .task = w->kind->task,
-        .images = in->n_images - n_known,
-        .known = n_known + (in->collection ? (int)d->config->collections.rerank : 0),
+        .images = in->n_images - count_known(in),
+        .known = n_known,
         .texts = in->n_texts,
         .beams = in->num_beams ? in->num_beams : s->info.num_beams,
         .tokens = in->max_tokens ? in->max_tokens : s->info.max_tokens,
@@ -219,11 +219,8 @@ static bool enter(struct work *w)
     w->has_place = verdict == GATE_ACCEPTED;
     if (!w->has_place) {
         admission_refuse(w->x, verdict, after_us);
-        return false;
     }
-    w->service = service_hold(s);
-    w->phase = WORK_RUNNING;
-    return true;
+    return w->has_place;
 }
 
 void work_take_current_service(struct work *w)
@@ -246,7 +243,9 @@ static void begin(struct work *w, bool is_good, const struct input_fault *fault)
     }
     w->timings.n_images = w->input.n_images;
     w->timings.n_texts = w->input.n_texts;
-    if (enter(w)) {
+    w->service = service_hold(services_current(w->desk->services));
+    w->phase = WORK_RUNNING;
+    if (w->input.collection || work_enter(w, 0)) {
         w->kind->begin(w);
     } else {
         work_finish(w);

@@ -44,7 +44,7 @@ struct desk {
 struct work_kind {
     enum input_route input;
     enum job_task task;              /* what the gate weighs */
-    void (*begin)(struct work *w);   /* w has input, place and service; answers, or starts the first round */
+    void (*begin)(struct work *w);   /* w has input, service and (see work_enter) place; answers, or starts a round */
     void (*abandon)(struct work *w); /* calls back what it handed out; may be NULL */
     void (*release)(struct work *w); /* frees w->state; may be NULL */
 };
@@ -107,6 +107,9 @@ void work_run_plain(struct work *w, const struct work_kind *kind);
 
 /* Bytes of the ledger; false and x answered with overloaded when there is no room. */
 bool work_charge(struct work *w, enum ledger_account account, size_t n);
+/* A place at the gate, for so many pictures whose features are there beside those of the input. False: x has been
+ * answered with a refusal. Before `begin`, but for a search in a collection, which weighs what it has found. */
+bool work_enter(struct work *w, int n_known);
 /* Takes the current model instead of the one it began on. */
 void work_take_current_service(struct work *w);
 

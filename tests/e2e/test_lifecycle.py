@@ -38,7 +38,7 @@ class Start(unittest.TestCase):
                     (["--model.dir=" + folder], 1, "config.json"),
                     ([f"--model.dir={TINY}", "--server.host=999.1.1.1"], 1, "server.host"),
                     ([f"--model.dir={TINY}", "--auth.keys_file=/nowhere"], 1, "auth.keys_file"),
-                    ([f"--model.dir={TINY}", "--limits.memory_bytes=1MiB"], 1, "cache.bytes"),
+                    ([f"--model.dir={TINY}", "--limits.memory_bytes=1MiB"], 1, "limits.memory_bytes"),
                     ([f"--model.dir={TINY}", "--collections.path=/nowhere/c.db"], 1, "nowhere"),
                     (["--server.port=70000", "--nonsense=1"], 2, "server.port")):
                 got, stderr = self.refuse(*flags)

@@ -63,6 +63,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
     *out = (struct engine_info){.model_name = "fake",
                                 .model_version = e->version,
                                 .model_sha256 = e->sha256,
+                                .model_identity = e->sha256,
                                 .isa = "ref",
                                 .gemm = "own",
                                 .engine_threads = 1,

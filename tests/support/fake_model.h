@@ -194,6 +194,12 @@ const char *model_sha256(const struct model *m)
     return "00";
 }
 
+const char *model_identity(const struct model *m)
+{
+    (void)m;
+    return "00";
+}
+
 size_t model_memory_bytes(const struct model *m)
 {
     (void)m;
