@@ -14,4 +14,5 @@ void gemm_avx2_install(struct kernels *k)
     k->gemm_packed_floats = packed_floats;
     k->gemm_pack = pack;
     k->gemm = gemm;
+    k->gemm_takes_halves = true;
 }

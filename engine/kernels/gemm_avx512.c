@@ -15,4 +15,5 @@ void gemm_avx512_install(struct kernels *k)
     k->gemm_packed_floats = packed_floats;
     k->gemm_pack = pack;
     k->gemm = gemm;
+    k->gemm_takes_halves = true;
 }

@@ -23,8 +23,11 @@ enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIG
  * may be C itself (with the same stride). */
 struct gemm_weights {
     size_t n, k;
-    const float *packed; /* gemm_packed_floats(n, k) floats, 64-byte aligned */
+    const float *packed; /* gemm_packed_floats(n, k) floats, 64-byte aligned; NULL with halves */
     const float *bias;   /* [n] or NULL */
+    /* Or the same numbers in the same places as IEEE binary16, which must hold them exactly: half the memory to read, the
+     * same result bit for bit. Only where the table says gemm_takes_halves. */
+    const uint16_t *halves;
 };
 
 /* Keys and values of one stretch of positions; rows are `ld` floats apart. */
@@ -47,6 +50,7 @@ struct roi_box {
 struct kernels {
     enum isa isa;
     enum gemm_backend gemm_backend;
+    bool gemm_takes_halves;
 
     /* -- matrices -- */
     size_t (*gemm_packed_floats)(size_t n, size_t k);

@@ -1,8 +1,9 @@
-/* A tensor that is not F32 is widened into a scratch buffer on its way to its packed form, so that no second copy
- * stays. Word embeddings are an exception: the caption head needs them packed, look-ups read single rows from the
- * mapping. */
+/* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats. On the way it is widened into a
+ * scratch buffer, so that no second copy stays. Word embeddings are an exception: the caption head needs them packed,
+ * look-ups read single rows from the file. */
 #include "engine/model/bind_kinds.h"
 
+#include "engine/model/half.h"
 #include "engine/model/widen.h"
 
 #include <stdio.h>
@@ -127,6 +128,31 @@ static void full_name(char out[MAX_NAME], const char *prefix, const struct bind_
     BUG_ON(snprintf(out, MAX_NAME, "%s%s%s", prefix, entry->name, suffix) >= MAX_NAME);
 }
 
+/* Room for a packed matrix [n, k], and for its n x k floats in the scratch buffer, with one more row behind them. */
+static float *take_matrix(struct binder *b, size_t n, size_t k, bool is_half)
+{
+    size_t packed = b->kernels->gemm_packed_floats(n, k);
+    want_temp(b, (n + 1) * k + (is_half ? packed : 0));
+    return take(b, is_half ? (packed + 1) / 2 : packed);
+}
+
+/* The floats in the scratch buffer to their place. */
+static struct gemm_weights pack(struct binder *b, size_t n, size_t k, bool is_half, float *place, const float *bias)
+{
+    struct gemm_weights w = {.n = n, .k = k, .bias = bias};
+    if (is_half) {
+        float *packed = b->temp + (n + 1) * k;
+        uint16_t *halves = (uint16_t *)(void *)place;
+        b->kernels->gemm_pack(b->temp, n, k, packed);
+        half_from_f32(packed, b->kernels->gemm_packed_floats(n, k), halves);
+        w.halves = halves;
+    } else {
+        b->kernels->gemm_pack(b->temp, n, k, place);
+        w.packed = place;
+    }
+    return w;
+}
+
 static void bind_linear(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n_parts,
                         struct gemm_weights *out)
 {
@@ -134,6 +160,7 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
     const struct tensor *parts[MAX_PARTS];
     const float *scales[MAX_PARTS], *biases[MAX_PARTS];
     size_t rows[MAX_PARTS], n = 0, k = 0;
+    bool is_half = b->kernels->gemm_takes_halves;
     for (size_t i = 0; i < n_parts; i++) {
         size_t shape[WEIGHTS_MAX_DIMS] = {0};
         full_name(name, prefix, &entries[i], ".weight");
@@ -144,13 +171,12 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
         if (b->rc != OK) {
             return;
         }
+        is_half = is_half && parts[i]->type == TENSOR_F16;
         rows[i] = shape[0];
         k = shape[1];
         n += shape[0];
     }
-    float *packed = take(b, b->kernels->gemm_packed_floats(n, k));
-    float *bias = n_parts > 1 ? take(b, n) : NULL;
-    want_temp(b, (n + 1) * k);
+    float *place = take_matrix(b, n, k, is_half), *bias = n_parts > 1 ? take(b, n) : NULL;
     if (!b->block) {
         return;
     }
@@ -164,8 +190,7 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
         size_t cells = (size_t)b->pool * (size_t)b->pool;
         widen_channels_last(b->temp, n, k / cells, cells, b->temp + n * k);
     }
-    b->kernels->gemm_pack(b->temp, n, k, packed);
-    *out = (struct gemm_weights){n, k, packed, bias ? bias : biases[0]};
+    *out = pack(b, n, k, is_half, place, bias ? bias : biases[0]);
 }
 
 /* The rows of the words that can be said in more than 8 bits, or NULL where the file has no such tensor. */
@@ -199,9 +224,10 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
         return;
     }
     const struct tensor *said = find_said(b, (size_t)n_words, k);
-    float *packed = take(b, b->kernels->gemm_packed_floats((size_t)n_words, k)), *bias = take(b, (size_t)n_words);
+    const struct tensor *from = said ? said : b->out->fusion.word.tensor;
+    bool is_half = b->kernels->gemm_takes_halves && from->type == TENSOR_F16;
+    float *place = take_matrix(b, (size_t)n_words, k, is_half), *bias = take(b, (size_t)n_words);
     int *ids = (int *)take(b, (size_t)n_words);
-    want_temp(b, (size_t)n_words * k);
     if (!b->block || b->rc != OK) {
         return;
     }
@@ -211,13 +237,12 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
     }
     for (size_t i = 0, row = 0; i < n; i++) {
         if (all[i] > BIND_SILENT) {
-            widen_rows(b->kernels, said ? said : table->tensor, table->scale, said ? row : i, 1, k, b->temp + row * k);
+            widen_rows(b->kernels, from, table->scale, said ? row : i, 1, k, b->temp + row * k);
             bias[row] = all[i];
             ids[row++] = (int)i;
         }
     }
-    b->kernels->gemm_pack(b->temp, (size_t)n_words, k, packed);
-    *out = (struct bind_words){{(size_t)n_words, k, packed, bias}, ids};
+    *out = (struct bind_words){pack(b, (size_t)n_words, k, is_half, place, bias), ids};
     *table = (struct bind_rows){table->tensor, table->scale, said, ids, (size_t)n_words};
 }
 

@@ -1,4 +1,4 @@
-/* half - IEEE 754 binary16 ("F16" in a weights file) to float, exactly.
+/* half - IEEE 754 binary16 ("F16" in a weights file) to float and back, exactly.
  *
  * Read while a model is loaded, never while it runs, so plain C is fast enough: 12 million numbers in 6 ms.
  * Infinite values and NaN do not come here: weights_check_finite refuses them.
@@ -20,6 +20,17 @@ static inline void half_to_f32(const uint16_t *x, size_t n, float *out)
         memcpy(&value, &bits, sizeof(value));
         value *= 0x1p112f;
         out[i] = x[i] & 0x8000 ? -value : value;
+    }
+}
+
+/* Only for floats that are halves: the bits that a half has no room for must be zero. */
+static inline void half_from_f32(const float *x, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        float value = x[i] * 0x1p-112f;
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof(bits));
+        out[i] = (uint16_t)((bits & 0x7fffffff) >> 13 | bits >> 31 << 15);
     }
 }
 

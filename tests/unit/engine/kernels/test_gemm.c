@@ -167,6 +167,59 @@ static void test_rows_alone(const struct kernels *k)
     check_rows_alone(k, 600, 97, 1024, ACT_NONE, 300); /* more rows than are taken at a time */
 }
 
+/* Of a float that is a normal half, or zero. */
+static uint16_t half_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    uint32_t sign = bits >> 16 & 0x8000, exponent = (bits >> 23 & 255) - 112, fraction = bits >> 13 & 1023;
+    return x == 0.0f ? 0 : (uint16_t)(sign | exponent << 10 | fraction);
+}
+
+/* The same weights as halves: the same bits. */
+static void check_halves(const struct kernels *k, size_t m, size_t n, size_t depth, enum act act)
+{
+    struct product p = product_make(k, m, n, depth, act);
+    struct guarded c = guarded_floats(m * n);
+    size_t n_packed = k->gemm_packed_floats(n, depth);
+    uint16_t *halves = aligned_alloc(64, (n_packed * sizeof(*halves) + 63) / 64 * 64);
+    for (size_t i = 0; i < n * depth; i++) {
+        p.w.p[i] = (float)((int)(i * 7919 % 2047) - 1023) / 256.0f;
+    }
+    k->gemm_pack(p.w.p, n, depth, p.packed);
+    for (size_t i = 0; i < n_packed; i++) {
+        halves[i] = half_of(p.packed[i]);
+    }
+    struct gemm_weights w = {.n = n, .k = depth, .bias = p.bias.p, .halves = halves};
+    k->gemm(&p.weights, p.a.p, p.lda, m, p.c.p, p.ldc, act, p.residual.p, p.ldr);
+    k->gemm(&w, p.a.p, p.lda, m, c.p, n, act, p.residual.p, p.ldr);
+    int different = 0;
+    for (size_t r = 0; r < m; r++) {
+        different += memcmp(c.p + r * n, p.c.p + r * p.ldc, n * sizeof(float)) != 0;
+    }
+    CHECK_INT(different, 0);
+    CHECK_INT(guarded_release(&c), 0);
+    free(halves);
+    product_release(&p);
+}
+
+static void test_halves(const struct kernels *k)
+{
+    CHECK_INT(k->gemm_takes_halves, k->isa >= ISA_AVX2 && k->gemm_backend == GEMM_NATIVE);
+    if (!k->gemm_takes_halves) {
+        return;
+    }
+    for (size_t m = 1; m <= 40; m++) {
+        check_halves(k, m, sizes[m % N_SIZES], sizes[(m * 7) % N_SIZES], (enum act)(m % (ACT_SIGMOID + 1)));
+    }
+    for (int i = 0; i < N_SIZES; i++) {
+        check_halves(k, 30, 100, sizes[i], ACT_NONE);
+    }
+    check_halves(k, 300, 97, 1024, ACT_NONE); /* more rows than are taken at a time */
+    check_halves(k, 20, 50, 1536, ACT_RELU);
+    check_halves(k, 20, 50, 1537, ACT_RELU); /* deeper than there is room for as floats */
+}
+
 /* Both instruction sets add up in the same order with the same operations. */
 static void test_same_sums(void)
 {
@@ -212,6 +265,7 @@ int main(void)
     for_each_table(test_empty);
     for_each_table(test_residual_in_place);
     for_each_isa(test_rows_alone);
+    for_each_table(test_halves);
     test_same_sums();
     for_each_table(test_faults_are_found);
     return check_result();

@@ -177,6 +177,52 @@ static void test_unknown(struct copy *c)
     c->config.backbone.squeeze_excite = true;
 }
 
+/* One row of a matrix times a row that is 1 at `i`: the column of the weights, plus the bias. */
+static void column_of(const struct kernels *k, const struct gemm_weights *w, size_t i, float *out)
+{
+    float *row = calloc(w->k, sizeof(float));
+    if (row) {
+        row[i] = 1.0F;
+        k->gemm(w, row, w->k, 1, out, w->n, ACT_NONE, NULL, 0);
+    }
+    free(row);
+}
+
+/* Matrices in F16 stay halves where the kernels take them, and are the same numbers as the floats of plain C. */
+static void test_halves(void)
+{
+    const struct kernels *plain = kernels_select(ISA_REF, GEMM_NATIVE), *fast = kernels_select(ISA_AVX512, GEMM_NATIVE);
+    struct copy c;
+    struct weights *w = NULL;
+    struct bind *floats = NULL, *halves = NULL;
+    CHECK(load(&c, "models/minivlm-base"));
+    CHECK_INT(weights_parse(&w, c.bytes, c.n_bytes, "copy", NULL), OK);
+    CHECK_INT(bind_open(&floats, w, &c.config, plain, NULL), OK);
+    CHECK_INT(bind_open(&halves, w, &c.config, fast, NULL), OK);
+    if (floats && halves) {
+        const struct gemm_weights *a[] = {&floats->tee.fc6, &floats->fusion.layers[0].qkv,
+                                          &floats->fusion.layers[1].down, &floats->fusion.caption_words.weights};
+        const struct gemm_weights *b[] = {&halves->tee.fc6, &halves->fusion.layers[0].qkv,
+                                          &halves->fusion.layers[1].down, &halves->fusion.caption_words.weights};
+        for (int i = 0; i < 4; i++) {
+            float *x = calloc(a[i]->n, sizeof(float)), *y = calloc(a[i]->n, sizeof(float));
+            CHECK(a[i]->packed && !a[i]->halves && (b[i]->halves != NULL) == fast->gemm_takes_halves);
+            for (size_t column = 0; x && y && column < a[i]->k; column += 1 + a[i]->k / 7) {
+                column_of(plain, a[i], column, x);
+                column_of(fast, b[i], column, y);
+                CHECK_INT(memcmp(x, y, a[i]->n * sizeof(float)), 0);
+            }
+            free(x);
+            free(y);
+        }
+        CHECK(!fast->gemm_takes_halves || halves->block_bytes < 6 * floats->block_bytes / 10);
+    }
+    bind_close(floats);
+    bind_close(halves);
+    weights_close(w);
+    free(c.bytes);
+}
+
 static void test_no_memory(const struct copy *c)
 {
     struct errbuf e;
@@ -209,6 +255,7 @@ int main(void)
     test_unknown(&tiny);
     test_no_memory(&tiny);
     test_no_memory(&cells);
+    test_halves();
     test_context(&cells, &both);
     free(tiny.bytes);
     free(lite.bytes);

@@ -1,4 +1,4 @@
-/* binary16 to float: every finite value against the definition. */
+/* binary16 to float and back: every finite value against the definition. */
 #include "engine/model/half.h"
 #include "tests/support/check.h"
 
@@ -21,6 +21,9 @@ static void test_every_finite_value(void)
         float out;
         half_to_f32(&x, 1, &out);
         CHECK(out == (float)meaning(bits) && !signbit(out) == !(bits & 0x8000));
+        uint16_t back;
+        half_from_f32(&out, 1, &back);
+        CHECK_INT(back, x);
     }
 }
 
