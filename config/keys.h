@@ -65,8 +65,10 @@
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
       "Body of one request.") \
-    X(limits, body_memory_bytes, BYTES, 268435456, 1048576, 1099511627776, NULL, RELOAD, \
-      "Bodies of all requests together.") \
+    X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
+      "Bodies of all requests together; 0: 256 MiB, or less where memory is short.") \
+    X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
+      "Pictures being decoded, all together: 3 to 12 bytes a pixel; 0: enough for the largest that limits.pixels allows, or less where memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Requests accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \
@@ -80,7 +82,7 @@
     X(limits, pixels, INT, 50000000, 1, 1000000000, NULL, START, \
       "Pixels of one image.") \
     X(limits, progressive_pixels, INT, 26000000, 1, 1000000000, NULL, START, \
-      "Pixels of one progressive JPEG, which costs far more memory.") \
+      "Pixels of one progressive JPEG, which takes up to four times the memory.") \
     X(limits, timeout_ms, INT, 30000, 10, 3600000, NULL, RELOAD, \
       "Longest deadline of a request, and the deadline of one that names none.") \
     X(limits, memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
@@ -110,7 +112,7 @@
 
 #define CONFIG_KEYS_cache(X) \
     X(cache, bytes, BYTES, 268435456, 0, 1099511627776, NULL, START, \
-      "Region features kept in memory, least recently used out first; 0: none.")
+      "Most memory for region features, least recently used out first; less where memory is short; 0: none.")
 
 #define CONFIG_KEYS_collections(X) \
     X(collections, path, TEXT, "", 0, 1023, NULL, START, \

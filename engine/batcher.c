@@ -46,8 +46,9 @@ static enum batcher_action take_turns(const struct batcher_limits *l, const stru
                                       const struct batcher_history *h)
 {
     enum batcher_action first = BATCHER_WAIT;
-    if (v->rows > l->max_rows) {
-        first = BATCHER_FUSION;
+    bool are_rivals = v->image_client != v->fusion_client && v->image_due_us != v->fusion_due_us;
+    if (v->rows > l->max_rows || are_rivals) {
+        first = v->image_due_us < v->fusion_due_us ? BATCHER_IMAGES : BATCHER_FUSION;
     } else if (v->image_priority != v->fusion_priority) {
         first = v->image_priority < v->fusion_priority ? BATCHER_IMAGES : BATCHER_FUSION;
     }
@@ -155,14 +156,16 @@ int batcher_compose(const struct batcher_limits *l, const struct batcher_source 
     }
     /* One item of every job in turn. In the first round nobody jumps over a job that found no room: else large items
      * would wait as long as small ones keep coming. */
-    int n_in = 1;
+    int n_in = 1, pair_rows = n_running > 0 ? l->max_rows / 3 : l->max_rows;
     for (int round = 0; n_in > 0; round++) {
         n_in = 0;
         for (int i = n_running; i < n_sources; i++) {
             bool has_more = sources[i].n_items > round;
-            if (has_more && enter(&room, sources[i].rows)) {
+            bool is_held_back = !sources[i].is_caption && pair_rows <= 0;
+            if (has_more && !is_held_back && enter(&room, sources[i].rows)) {
                 take[i]++;
                 n_in++;
+                pair_rows -= sources[i].is_caption ? 0 : sources[i].rows;
             } else if (has_more && round == 0) {
                 break;
             }

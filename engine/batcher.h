@@ -6,9 +6,10 @@
  *   - Where images and fusion items both wait, a thread does them in turn: one step, one take of images. This bounds
  * the wait of both, and it fills the fusion steps: a step costs nearly the same for one caption as for ten, so running
  *     a caption to its end before the next image is looked at would run every caption alone.
- *   - One side goes first four times in five: fusion when more waits than one step can hold, else the side with the
- *     more urgent work.
- *   - In a step, captions under way come first, but leave room for new work. New work joins item by item, one of every
+ *   - One side goes first four times in five: the one whose work is due first where that of two clients meets, or when
+ *     more waits for fusion than one step can hold; else the one with the more urgent priority.
+ *   - In a step, captions under way come first, but leave room for new work. They wait for the whole step, token by
+ *     token, so questions and sentences fill about a third of it. New work joins item by item, one of every
  *     job in turn, so a job with many texts only fills what others leave.
  *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
  *     a job was given is over. */
@@ -51,8 +52,10 @@ struct batcher_view {
     int images;          /* ready for the TEE */
     int images_upstream; /* before that */
     uint64_t oldest_image_us;
-    int image_priority; /* of the most urgent */
-    int items, rows;    /* fusion: captions under way and new items that could join, and their rows */
+    int image_priority;                   /* of the most urgent */
+    uint64_t image_due_us, fusion_due_us; /* the least, */
+    uint64_t image_client, fusion_client; /* and whose it is */
+    int items, rows;                      /* fusion: captions under way and new items that could join, and their rows */
     int fusion_priority;
     bool batch_is_open; /* is_continuous false: this thread's batch has unfinished captions */
 };
@@ -76,6 +79,7 @@ struct batcher_choice batcher_choose(const struct batcher_limits *l, const struc
 struct batcher_source {
     int rows;    /* of one item, 1..max_rows */
     int n_items; /* waiting, >= 1 */
+    bool is_caption;
 };
 
 /* sources: first n_running captions under way (one item each, longest waiting first), then jobs in order of due time.

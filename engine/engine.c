@@ -6,6 +6,7 @@
 #include "engine/decode_pool.h"
 #include "engine/engine_private.h"
 #include "engine/figures.h"
+#include "engine/image/sniff.h"
 #include "engine/model/regions.h"
 #include "engine/runner.h"
 
@@ -66,11 +67,6 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
 
 /* ---- what the model asks for ---- */
 
-static int padded(int n, int divisor)
-{
-    return (n + divisor - 1) / divisor * divisor;
-}
-
 /* How pictures are resized, and how large the network's input can become. */
 static void plan_input(struct engine *e)
 {
@@ -82,14 +78,9 @@ static void plan_input(struct engine *e)
                                     .divisor = c->image.divisor};
     memcpy(p->mean, c->image.mean, sizeof(p->mean));
     memcpy(p->std, c->image.std, sizeof(p->std));
-    int shorter = padded(p->size, p->divisor), longer = shorter;
-    if (p->mode == RESIZE_SHORT_SIDE) {
-        /* Rounding the short side of a narrow picture can push its long side a little over the limit. */
-        longer = padded(p->max_size, p->divisor) + p->divisor;
-        shorter = padded(p->size < p->max_size ? p->size : p->max_size, p->divisor);
-    }
-    e->max_side = longer;
-    e->slot_floats = (size_t)longer * (size_t)shorter * 3;
+    int shorter;
+    model_config_max_input(c, &shorter, &e->max_side);
+    e->slot_floats = (size_t)e->max_side * (size_t)shorter * 3;
 }
 
 static int most(int a, int b)
@@ -101,7 +92,7 @@ static struct batcher_limits plan_steps(struct engine *e)
 {
     const struct engine_options *o = &e->options;
     const struct model_config *c = e->config;
-    int beside = c->text.tags_length + c->roi.max_regions;
+    int beside = model_config_max_context(c);
     e->max_tokens = c->text.caption_length - 1 < JOB_MAX_TOKENS ? c->text.caption_length - 1 : JOB_MAX_TOKENS;
     e->max_item_rows = most(beside + most(c->text.text_length, 2), 2 * JOB_MAX_CAPTIONS);
     struct batcher_limits l = {.max_rows = most(o->max_step_rows, 2 * e->max_item_rows),
@@ -148,6 +139,14 @@ static enum err make_captions(struct engine *e)
     return rc;
 }
 
+void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes)
+{
+    pthread_mutex_lock(&e->scheduler.lock);
+    feature_cache_limit(e->cache, cache_bytes);
+    e->scheduler.decode_budget = decode_bytes > 0 ? decode_bytes : SIZE_MAX;
+    pthread_mutex_unlock(&e->scheduler.lock);
+}
+
 static enum err make_rooms(struct engine *e)
 {
     const struct engine_options *o = &e->options;
@@ -155,13 +154,14 @@ static enum err make_rooms(struct engine *e)
                                       .max_jobs = o->max_jobs,
                                       .n_slots = o->input_slots,
                                       .n_engine_threads = o->engine_threads,
-                                      .n_decode_threads = o->decode_threads};
+                                      .n_decode_threads = o->decode_threads,
+                                      .decode_bytes = o->decode_bytes};
     size_t slot_bytes = e->slot_floats * sizeof(float);
     enum err rc = feature_cache_create(&e->cache, o->cache_bytes, features_bytes(e->config));
     rc = rc ? rc : scheduler_init(&e->scheduler, &limits, e->cache);
     rc = rc ? rc : pages_init(&e->slots, (size_t)o->input_slots, slot_bytes);
-    e->memory_bytes = model_memory_bytes(e->model) + (size_t)o->input_slots * slot_bytes +
-                      (size_t)o->max_jobs * features_bytes(e->config);
+    e->memory_bytes =
+        model_memory_bytes(e->model) + (size_t)o->input_slots * slot_bytes + (size_t)o->max_jobs * job_bytes(e);
     return rc ? rc : make_captions(e);
 }
 
@@ -187,6 +187,7 @@ enum err engine_open(struct engine **out, const struct engine_options *options, 
     if (rc) {
         return rc;
     }
+    mem_tune();
     e->options = *options;
     e->options.model_dir = NULL; /* borrowed for this call only */
     rc = check_options(&e->options, why);
@@ -303,6 +304,12 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .memory_bytes = e->memory_bytes,
         .max_regions = c->roi.max_regions,
         .n_answers = c->vqa.answers,
+        .cells = model_config_max_cells(c),
+        .cell_channels = c->context.channels,
+        .own_blocks = c->context.own_blocks,
+        .pool = c->context.pool,
+        .regions_seen = model_config_max_seen(c),
+        .decoder = model_config_decoder_name(c->caption.decoder),
         .num_beams = c->caption.num_beams,
         .max_tokens = c->caption.max_tokens,
         .most_tokens = e->max_tokens,
@@ -320,6 +327,11 @@ bool engine_features_valid(const struct engine *e, const void *block, size_t n_b
     return features_valid(block, n_bytes, e->config);
 }
 
+uint64_t engine_pixels(const uint8_t *image, size_t n_bytes)
+{
+    return sniff_pixels(image, n_bytes);
+}
+
 bool engine_cache_has(struct engine *e, const struct image_id *id)
 {
     pthread_mutex_lock(&e->scheduler.lock);
@@ -333,20 +345,4 @@ void engine_stats(struct engine *e, struct engine_stats *out)
     pthread_mutex_lock(&e->scheduler.lock);
     figures_stats(&e->scheduler, clock_us(), out);
     pthread_mutex_unlock(&e->scheduler.lock);
-}
-
-uint64_t engine_forecast(struct engine *e, enum job_task task, bool image_is_cached, int n_texts)
-{
-    static const enum forecast_task tasks[] = {[JOB_REGIONS] = FORECAST_REGIONS,
-                                               [JOB_CAPTION] = FORECAST_CAPTION,
-                                               [JOB_VQA] = FORECAST_PAIRS,
-                                               [JOB_RETRIEVE] = FORECAST_PAIRS,
-                                               [JOB_CHECK] = FORECAST_REGIONS};
-    struct scheduler *s = &e->scheduler;
-    struct forecast_load load;
-    pthread_mutex_lock(&s->lock);
-    figures_load(s, &load);
-    double us = forecast_finish_us(&s->forecast, &load, tasks[task], image_is_cached, n_texts);
-    pthread_mutex_unlock(&s->lock);
-    return (uint64_t)us;
 }

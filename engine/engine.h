@@ -8,7 +8,7 @@
  *                  computed once.
  *
  * Ownership: the engine owns model, threads, queues, cache. Jobs belong to the caller (engine/job.h).
- * Threads:   engine_submit, engine_stats, engine_forecast and engine_cache_* may be called from any thread and never
+ * Threads:   engine_submit, engine_stats and engine_cache_* may be called from any thread and never
  *            block on work. engine_open, engine_drain and engine_close belong to one owner.
  * Errors:    engine_open says what is wrong with the model or the options. */
 #ifndef ENGINE_ENGINE_H
@@ -39,12 +39,16 @@ struct engine_options {
     uint64_t batch_wait_us; /* longest an image may wait for batch mates while others are being decoded */
     bool continuous;        /* false: a fusion batch runs to its end before new work joins (for comparison) */
     size_t cache_bytes;     /* 0: no cache */
+    size_t decode_bytes;    /* of all pictures being decoded, pixels and decoders' memory; 0: no limit */
     uint64_t max_pixels, max_progressive_pixels;
 };
 /* Sensible values for this machine; model_dir must still be set. */
 void engine_default_options(struct engine_options *o);
 
 MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
+/* Less memory than the options said: between engine_open and the first job of the service, while nothing runs. What
+ * the cache has (from a self-test) is forgotten. */
+void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes);
 /* Takes the job, or refuses it with text: ERR_OVERLOADED, ERR_DRAINING, ERR_BAD_REQUEST, ERR_TOO_MANY_INPUTS or
  * ERR_TEXT_TOO_LONG; then on_done is not called. */
 MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
@@ -62,7 +66,10 @@ struct engine_info {
     size_t features_bytes; /* of one image: what the cache and collections keep */
     size_t memory_bytes;   /* planned: weights, sessions, slots, captions; without the cache */
     int max_regions, n_answers;
-    int num_beams, max_tokens; /* the model's defaults */
+    int cells, cell_channels, own_blocks, pool; /* context cells of an image at most, and what they are; 0: none */
+    int regions_seen;                           /* that the fusion sees, at most */
+    const char *decoder;                        /* of captions: "mask", "causal" */
+    int num_beams, max_tokens;                  /* the model's defaults */
     float length_penalty;
     int most_tokens; /* that a caption may have */
 };
@@ -70,6 +77,9 @@ void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out);
 bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes);
+
+/* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a microsecond. */
+uint64_t engine_pixels(const uint8_t *image, size_t n_bytes);
 
 /* ---- cache ---- */
 bool engine_cache_has(struct engine *e, const struct image_id *id);
@@ -94,11 +104,10 @@ struct engine_stats {
     uint64_t cache_hits, cache_misses, cache_coalesced, cache_evictions;
     size_t cache_bytes;
     int cache_entries;
+    size_t decode_bytes, decode_peak_bytes; /* reserved for pictures being decoded, now and at most so far */
     uint64_t heartbeat_us; /* clock_us() of the last step any engine thread began or ended, or of now when all idle */
     double load_ratio;     /* 0..1: busy threads and predicted backlog over capacity */
 };
 void engine_stats(struct engine *e, struct engine_stats *out);
-/* Microseconds until a job of this task, submitted now, would be done; 0 while nothing has been measured. */
-uint64_t engine_forecast(struct engine *e, enum job_task task, bool image_is_cached, int n_texts);
 
 #endif

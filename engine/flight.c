@@ -44,6 +44,8 @@ struct flight *flight_begin(struct flight_pool *p, struct job_private *j, bool i
                          .is_open = is_open,
                          .id = j->job->result.id,
                          .tolerates_truncated = j->job->request.tolerate_truncated,
+                         .is_check = j->job->request.task == JOB_CHECK,
+                         .decode_bytes = j->decode_bytes,
                          .slot = -1};
     TAILQ_INIT(&f->members);
     flight_join(f, j);

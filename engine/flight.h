@@ -21,6 +21,8 @@ struct flight {
     bool is_open; /* others may join */
     struct image_id id;
     bool tolerates_truncated;
+    bool is_check;       /* of a JOB_CHECK: decoded and done */
+    size_t decode_bytes; /* that decoding takes */
     struct job_list members;
     struct job_private *leader; /* while busy */
     uint64_t due_us;            /* the least of its members' */

@@ -45,6 +45,7 @@ struct job_private {
     float *scores, *weights;
     int *tokens, *n_tokens; /* [max_texts, text_length], [max_texts] */
     /* work */
+    size_t decode_bytes;             /* that its picture takes */
     const struct features *features; /* own, or the caller's */
     struct caption_params caption;
     int n_items, n_taken, n_running, n_finished;
@@ -57,6 +58,8 @@ struct job_private {
 };
 TAILQ_HEAD(job_list, job_private);
 
+/* Of one job, all that is made for it. */
+size_t job_bytes(const struct engine *e);
 /* Checks the request against the engine's limits and fills in defaults. */
 MUST_USE enum err job_check(struct job *job, struct errbuf *why);
 /* The job's own thread: ids of the texts' tokens. */

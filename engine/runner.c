@@ -149,10 +149,15 @@ static void look(struct runner *r, struct batcher_view *v)
                                    !TAILQ_EMPTY(&s->prepare) || !TAILQ_EMPTY(&s->decode) || s->n_decoding > 0};
     v->oldest_image_us = UINT64_MAX;
     v->image_priority = JOB_PRIORITIES;
+    v->image_due_us = UINT64_MAX;
     TAILQ_FOREACH(f, &s->images, link)
     {
         v->images++;
         v->oldest_image_us = f->ready_us < v->oldest_image_us ? f->ready_us : v->oldest_image_us;
+        if (f->due_us < v->image_due_us) {
+            v->image_due_us = f->due_us;
+            v->image_client = TAILQ_FIRST(&f->members)->job->request.client;
+        }
         v->image_priority = f->priority < v->image_priority ? f->priority : v->image_priority;
     }
     fusion_step_gather(r->step, v);

@@ -1,7 +1,10 @@
 #include "engine/scheduler.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/figures.h"
+
+enum { KEEPS_ONE = 4 }; /* so many input slots and more: one is kept for newcomers */
 
 static void cond_init(pthread_cond_t *c)
 {
@@ -19,6 +22,8 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
                             .n_engine_threads = l->n_engine_threads,
                             .n_decode_threads = l->n_decode_threads,
                             .reached_us = BATCHER_ORIGIN_US,
+                            .n_slots = l->n_slots,
+                            .decode_budget = l->decode_bytes > 0 ? l->decode_bytes : SIZE_MAX,
                             .cache = cache};
     TAILQ_INIT(&s->live);
     TAILQ_INIT(&s->prepare);
@@ -123,7 +128,7 @@ void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_u
     struct job_result *r = &j->job->result;
     r->err = j->failure;
     r->stage = j->failure_stage;
-    r->total_us = now_us - j->submitted_us;
+    r->total_us = clock_since(now_us, j->submitted_us); /* it may have joined others after now_us was read */
     uint64_t busy_us = r->decode_us + r->regions_us + r->fusion_us;
     r->queue_us = busy_us < r->total_us ? r->total_us - busy_us : 0;
     j->state = JOB_LEAVING;
@@ -268,19 +273,74 @@ struct job_private *scheduler_take_prepare(struct scheduler *s)
     return j;
 }
 
+/* Large pictures never keep all workers: with one decode thread there is a second worker for this. Small ones use as
+ * many as there are decode threads. */
+static bool has_lane(const struct scheduler *s, const struct flight *f)
+{
+    int n = s->n_decode_threads;
+    if (f->decode_bytes > SCHEDULER_LARGE_BYTES) {
+        return s->n_large_decoding < (n > 1 ? n - 1 : 1);
+    }
+    return s->n_decoding - (n > 1 ? 0 : s->n_large_decoding) < n;
+}
+
+/* The last slot is for a client that has none, so that nobody waits for the pictures of somebody else to be through. */
+static bool has_slot(const struct scheduler *s, const struct flight *f)
+{
+    if (f->is_check || s->n_free_slots > 1 || s->n_slots < KEEPS_ONE) {
+        return f->is_check || s->n_free_slots > 0;
+    }
+    uint64_t client = TAILQ_FIRST(&f->members)->job->request.client;
+    for (int i = 0; s->n_free_slots == 1 && i < s->flights.n; i++) {
+        const struct flight *other = &s->flights.flights[i];
+        const struct job_private *first =
+            other->slot >= 0 && other->stage != FLIGHT_FREE ? TAILQ_FIRST(&other->members) : NULL;
+        if (first && first->job->request.client == client) {
+            return false;
+        }
+    }
+    return s->n_free_slots == 1;
+}
+
+/* The most urgent one that has a lane and a slot. When there is no memory for it, it waits and nobody passes it. */
+static struct flight *choose_decode(const struct scheduler *s)
+{
+    struct flight *f;
+    TAILQ_FOREACH(f, &s->decode, link)
+    {
+        if (has_lane(s, f) && has_slot(s, f)) {
+            return s->decode_bytes + f->decode_bytes <= s->decode_budget ? f : NULL;
+        }
+    }
+    return NULL;
+}
+
 struct flight *scheduler_take_decode(struct scheduler *s)
 {
-    struct flight *f = TAILQ_FIRST(&s->decode);
-    if (!f || s->n_free_slots == 0) {
+    struct flight *f = choose_decode(s);
+    if (!f) {
         return NULL;
     }
     TAILQ_REMOVE(&s->decode, f, link);
-    f->slot = s->free_slots[--s->n_free_slots];
+    f->slot = f->is_check ? -1 : s->free_slots[--s->n_free_slots];
     f->leader = flight_with_bytes(f);
     BUG_ON(!f->leader);
     f->is_busy = true;
     s->n_decoding++;
+    s->n_large_decoding += f->decode_bytes > SCHEDULER_LARGE_BYTES;
+    s->decode_bytes += f->decode_bytes;
+    if (s->decode_bytes > s->totals.decode_peak_bytes) {
+        s->totals.decode_peak_bytes = s->decode_bytes;
+    }
     return f;
+}
+
+void scheduler_end_decode(struct scheduler *s, const struct flight *f)
+{
+    s->n_decoding--;
+    s->n_large_decoding -= f->decode_bytes > SCHEDULER_LARGE_BYTES;
+    s->decode_bytes -= f->decode_bytes;
+    pthread_cond_broadcast(&s->decode_work); /* what has a lane now need not be what a single sleeper would take */
 }
 
 void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
@@ -297,17 +357,17 @@ void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
         }
         return;
     }
-    s->totals.cache_misses++;
+    s->totals.cache_misses += r->task != JOB_CHECK;
     flight_insert(&s->decode, flight_begin(&s->flights, j, may_share));
     pthread_cond_signal(&s->decode_work);
 }
 
 void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
 {
+    scheduler_end_decode(s, f);
     f->stage = FLIGHT_IMAGE;
     f->is_busy = false;
     f->ready_us = now_us;
-    s->n_decoding--;
     flight_insert(&s->images, f);
     pthread_cond_signal(&s->engine_work);
 }
@@ -334,11 +394,13 @@ void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *memb
         TAILQ_INSERT_TAIL(members, j, queue);
     }
     if (f->stage == FLIGHT_DECODE) {
-        s->n_decoding--;
+        scheduler_end_decode(s, f);
     }
-    s->free_slots[s->n_free_slots++] = f->slot;
-    f->slot = -1;
-    pthread_cond_signal(&s->decode_work);
+    if (f->slot >= 0) {
+        s->free_slots[s->n_free_slots++] = f->slot;
+        f->slot = -1;
+        pthread_cond_signal(&s->decode_work);
+    }
     flight_end(&s->flights, f);
 }
 
@@ -381,7 +443,7 @@ void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int 
     j->n_finished += finished;
     s->running_items -= n;
     if (j->n_running == 0) {
-        j->job->result.fusion_us += now_us - j->fusion_from_us;
+        j->job->result.fusion_us += clock_since(now_us, j->fusion_from_us);
     }
     if (j->n_finished == j->n_items) {
         scheduler_finish(s, j, now_us, leaving);

@@ -13,19 +13,23 @@ python3 scripts/check_layers.py --self-test
 python3 scripts/check_layers.py
 scripts/check_symbols.sh --self-test
 
-step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions"
+step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions, chaos"
 cmake --preset asan >/dev/null
 cmake --build --preset asan
 ctest --preset asan -L 'unit|golden|fuzz' -j 2
+ctest --preset asan -R 'e2e/test_(chaos|attacks_search)'
 
 step "thread sanitizer: everything with threads"
 cmake --preset tsan >/dev/null
 cmake --build --preset tsan
 ctest --preset tsan -R 'engine|server|base' -L unit -j 2
-ctest --preset tsan -R 'e2e/test_(routes|collections)'
+ctest --preset tsan -R 'e2e/test_(routes|collections|chaos)'
 
 step "release: all tests"
 cmake --preset release -DMINIVLM_TRAINING_TESTS="${TRAINING_TESTS:-0}" >/dev/null
 cmake --build --preset release
 scripts/check_symbols.sh build/release
-ctest --preset release -j 2
+ctest --preset release -LE long -j 2
+
+step "valgrind: a part of the end-to-end tests"
+ctest --preset release -L long -j 2

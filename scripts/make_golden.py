@@ -14,7 +14,7 @@ import sys
 
 import torch
 from golden import lively, margins, pictures, tiny, units
-from golden.record import Recorder
+from golden.record import Recorder, other_decoder
 from minivlm import config as cfg
 from minivlm import image, weights
 from minivlm.conv import fold
@@ -24,8 +24,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SEEDS = {"tiny": 20, "tiny-lite": 22}  # found with --search
-KINDS = {"tiny": "fp32", "tiny-lite": "int8"}
+SEEDS = {"tiny": 20, "tiny-lite": 22, "tiny-cells": 4, "tiny-both": 9}  # found with --search
+KINDS = {"tiny": "fp32", "tiny-lite": "int8", "tiny-cells": "int8", "tiny-both": "fp32"}
 CARD = """# {name}
 
 Random weights, for tests only: it knows nothing. Made by `{command}`, seed {seed}, torch {torch}; no data went into it.
@@ -74,7 +74,10 @@ def least_margins(model: MiniVLM, pics: dict) -> dict[str, float]:
     for picture in pics.values():
         with torch.no_grad():
             found = margins.image_margins(model, model.prepare(picture))
-        found["greedy token"] = margins.caption_margin(model, model.see(picture))
+        scene = model.see(picture)
+        found["greedy token"] = margins.caption_margin(model, scene)
+        with other_decoder(model):
+            found["greedy token, other decoder"] = margins.caption_margin(model, scene)
         for what, value in found.items():
             least[what] = min(least.get(what, 9.0), round(value, 7))
     return least
@@ -91,7 +94,8 @@ def describe(recorder: Recorder) -> None:
     for name, page in recorder.pages.items():
         t = recorder.tensors
         spread = " ".join(f"{k}={float(t[f'{name}.{k}'].std()):.2f}" for k in
-                          ("tap5", "pyramid2", "pyramid6", "roi.features", "regions.inputs", "vqa0.logits"))
+                          ("tap5", "pyramid2", "pyramid6", "roi.features", "regions.inputs", "cells.map", "vqa0.logits")
+                          if f"{name}.{k}" in t)
         print(f"{recorder.model.config.name} {name}: std {spread}")
         print(f"  {len(page['labels'])} regions of {len(t[f'{name}.proposals.boxes'])}: "
               + " ".join(f"{label}:{s:.2f}" for label, s in zip(page["labels"], page["scores"])))
@@ -113,7 +117,7 @@ def make_tiny(root: pathlib.Path) -> None:
     pics = draw_pictures(pictures.TINY, root / "data/images")
     for name in SEEDS:
         info = about(SEEDS[name])
-        model = make_model(tiny.config(name == "tiny-lite"), tiny.vocabulary(), tiny_labels(), pics, SEEDS[name])
+        model = make_model(tiny.config(name), tiny.vocabulary(), tiny_labels(), pics, SEEDS[name])
         model = export(model, root / "data" / name, KINDS[name], info)
         recorder = record(model, pics, root / "golden", info)
         describe(recorder)
@@ -141,7 +145,7 @@ def search(count: int) -> None:
     pics = {n: pictures.draw(w, h, f) for n, (w, h, f) in pictures.TINY.items()}
     for name in SEEDS:
         for seed in range(1, count + 1):
-            model = make_model(tiny.config(name == "tiny-lite"), tiny.vocabulary(), tiny_labels(), pics, seed)
+            model = make_model(tiny.config(name), tiny.vocabulary(), tiny_labels(), pics, seed)
             state = weights.unpack(weights.pack(weights.folded_state(model), KINDS[name]))
             fold(model).load_state_dict(state)
             print(f"{name} seed {seed}: {variety(model, pics)}, least "

@@ -26,15 +26,19 @@ static uint64_t reap(struct app *a, uint64_t now)
     return next_us;
 }
 
-static void learn(struct app *a, uint64_t now)
+void app_learn(struct app *a, uint64_t now)
 {
     struct engine_stats s;
     const struct service *serving = services_current(a->api.desk.services);
-    if (serving && now - a->learned_us >= LEARN_US) {
+    if (serving) {
         a->learned_us = now;
         engine_stats(serving->engine, &s);
         gate_learn(a->api.desk.gate, now, &s);
+        ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes);
+        ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes);
     }
+    ledger_mirror(&a->ledger, LEDGER_CONNECTIONS,
+                  http_buffered_bytes(a->http) + (a->admin ? http_buffered_bytes(a->admin) : 0));
 }
 
 static void on_wake(void *user)
@@ -51,7 +55,9 @@ static void on_tick(void *user)
     struct app *a = user;
     uint64_t now = clock_us(), wait_us = a->n_live > 0 || a->api.desk.n > 0 ? SWEEP_US : IDLE_SWEEP_US;
     uint64_t deadline_us = work_sweep(&a->api.desk, now);
-    learn(a, now);
+    if (now - a->learned_us >= LEARN_US) {
+        app_learn(a, now);
+    }
     uint64_t next_us = reap(a, now);
     wait_us = deadline_us < wait_us ? deadline_us : wait_us;
     a->tick_at_us = UINT64_MAX;
@@ -119,6 +125,8 @@ static void connect_parts(struct app *a)
     p->desk.config = &a->config;
     p->desk.loop = a->loop;
     p->desk.ledger = &a->ledger;
+    p->desk.user = a;
+    p->desk.make_room = app_exchange_make_room;
     p->plan = &a->plan;
     p->loading_step = "loading the model";
     p->user = a;

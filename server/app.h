@@ -47,6 +47,9 @@ MUST_USE enum err app_model_load(struct app *a, struct errbuf *e);
 
 extern const struct http_handler app_exchange_handler; /* `user` to be set */
 
+/* For struct desk: the upload that has stalled for longest is ended. */
+bool app_exchange_make_room(void *user, const struct exchange *x);
+
 /* ---- app_drain.c: signals and the end ---- */
 
 void app_drain_on_stop(void *user, int signal_number);
@@ -58,6 +61,8 @@ struct http_rates app_drain_rates(const struct config *c);
 
 /* The sweep runs no later than this. */
 void app_tick_by(struct app *a, uint64_t at_us);
+/* Tells the gate what the engine has measured. */
+void app_learn(struct app *a, uint64_t now_us);
 /* Some work came home or an answer is ready: lets everything that waits go on. */
 void app_pump(struct app *a);
 

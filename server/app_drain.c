@@ -20,6 +20,14 @@ static void enter_drain(struct app *a, uint64_t now)
     log_info("draining", LOG_INT("in_flight", a->api.desk.n), LOG_INT("timeout_ms", a->config.drain.timeout_ms));
 }
 
+/* Some clients are still reading their last answer, or sending what nobody wants any more; that has a clock. */
+static bool has_last_words(const struct app *a)
+{
+    struct http_stats s;
+    http_stats(a->http, &s);
+    return s.phases[HTTP_ANSWER] + s.phases[HTTP_LINGER] > 0;
+}
+
 /* Nothing in flight any more, or out of time. */
 void app_drain_on_timer(void *user)
 {
@@ -28,7 +36,7 @@ void app_drain_on_timer(void *user)
     if (a->api.admission.state != ADMISSION_DRAINING) {
         enter_drain(a, now);
     }
-    bool is_over = a->n_live == 0 && a->api.desk.n == 0;
+    bool is_over = a->n_live == 0 && a->api.desk.n == 0 && !has_last_words(a);
     if (is_over || (a->is_cut && now >= a->drain_until_us)) {
         loop_stop(a->loop);
         return;

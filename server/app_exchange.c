@@ -157,6 +157,24 @@ static void on_end(void *user, struct exchange *x, bool is_sent)
     a->n_live--;
 }
 
+enum { STALLED_US = 2000000 };
+
+bool app_exchange_make_room(void *user, const struct exchange *x)
+{
+    const struct app *a = user;
+    uint64_t stalled_us = 0;
+    struct exchange *slowest = http_most_stalled(a->http, &stalled_us);
+    if (!slowest || slowest == x || stalled_us < STALLED_US) {
+        return false;
+    }
+    abandon(slowest);
+    slowest->cancel_reason = "stalled";
+    reply_error(slowest, FAULT_UPLOAD_TIMEOUT, NULL, "nothing came for %llu ms, and others needed the room",
+                (unsigned long long)(stalled_us / 1000));
+    http_cut(slowest);
+    return true;
+}
+
 const struct http_handler app_exchange_handler = {
     .on_headers = on_headers,
     .on_body = on_body,

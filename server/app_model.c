@@ -34,7 +34,7 @@ static void engine_options_of(const struct config *c, struct engine_options *o)
     o->nice = (int)c->engine.nice;
     o->batch_wait_us = (uint64_t)c->engine.batch_wait_us;
     o->continuous = strcmp(c->engine.batching, "continuous") == 0;
-    o->cache_bytes = c->cache.bytes;
+    o->cache_bytes = c->cache.bytes; /* a ceiling; on_outcome says what the plan leaves of it */
     o->max_pixels = (uint64_t)c->limits.pixels;
     o->max_progressive_pixels = (uint64_t)c->limits.progressive_pixels;
     if (strcmp(c->engine.batching, "off") == 0) {
@@ -93,8 +93,11 @@ static void on_outcome(void *user, const struct services_outcome *o)
         }
         return;
     }
-    const struct engine_info *i = &services_current(a->api.desk.services)->info;
+    const struct service *serving = services_current(a->api.desk.services);
+    const struct engine_info *i = &serving->info;
+    engine_limit(serving->engine, a->plan.cache, a->plan.decoding);
     gate_set_engine(a->api.desk.gate, i);
+    app_learn(a, clock_us()); /* what the self-test has cost */
     if (is_first) {
         a->api.admission.state = ADMISSION_OPEN;
     }

@@ -49,7 +49,7 @@ static bool has_room(struct buf *b, size_t n)
     capacity = capacity < FIRST_CAPACITY ? FIRST_CAPACITY : capacity;
     capacity = capacity > b->_max ? b->_max + 1 : capacity;
     char *bytes;
-    if (mem_alloc(&bytes, capacity)) {
+    if (mem_alloc_raw(&bytes, capacity)) {
         b->err = ERR_NOMEM;
         return false;
     }

@@ -83,7 +83,7 @@ static bool limit_pass(const char *key, unsigned burst, uint64_t now_us, uint64_
 {
     pthread_mutex_lock(&limits_lock);
     struct limit *l = limit_of(hash_of(key), now_us);
-    if (now_us - l->window_start_us >= LOG_WINDOW_US) {
+    if (clock_since(now_us, l->window_start_us) >= LOG_WINDOW_US) {
         l->window_start_us = now_us;
         l->n = 0;
     }
@@ -108,7 +108,7 @@ static struct {
 static bool rate_pass(uint64_t now_us, uint64_t *suppressed)
 {
     pthread_mutex_lock(&limits_lock);
-    if (now_us - rate.start_us >= 1000000) {
+    if (clock_since(now_us, rate.start_us) >= 1000000) {
         rate.start_us = now_us;
         rate.n = 0;
     }

@@ -25,20 +25,32 @@ static bool must_fail(void)
     return false;
 }
 
-enum err mem_alloc(void *out, size_t n_bytes)
+static enum err allocate(void *out, size_t n_bytes, bool is_zeroed)
 {
     void *p = NULL;
     if (n_bytes <= (size_t)PTRDIFF_MAX - ALIGN && !must_fail()) {
         size_t size = n_bytes ? (n_bytes + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
         p = aligned_alloc(ALIGN, size);
         if (p) {
-            memset(p, 0, size);
+            if (is_zeroed) {
+                memset(p, 0, size);
+            }
             atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(p), memory_order_relaxed);
             atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
         }
     }
     memcpy(out, &p, sizeof(p)); /* out is a T ** of the caller */
     return p ? OK : ERR_NOMEM;
+}
+
+enum err mem_alloc(void *out, size_t n_bytes)
+{
+    return allocate(out, n_bytes, true);
+}
+
+enum err mem_alloc_raw(void *out, size_t n_bytes)
+{
+    return allocate(out, n_bytes, false);
 }
 
 enum err mem_array(void *out, size_t n, size_t size)
@@ -56,6 +68,13 @@ void mem_free(void *p)
         atomic_fetch_sub_explicit(&live_bytes, malloc_usable_size(p), memory_order_relaxed);
         free(p);
     }
+}
+
+void mem_tune(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    mallopt(M_ARENA_MAX, 4);
 }
 
 uint64_t mem_count(void)

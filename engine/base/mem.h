@@ -13,9 +13,15 @@
 
 /* Zeroed, 64-byte aligned; *out is NULL on failure. n = 0 gives a valid pointer. */
 MUST_USE enum err mem_alloc(void *out /* T ** */, size_t n_bytes);
-/* The same for n elements of `size` bytes; overflow is ERR_NOMEM. */
+/* The same with any contents: large blocks take memory page by page, as they are written. */
+MUST_USE enum err mem_alloc_raw(void *out /* T ** */, size_t n_bytes);
+/* The same as mem_alloc for n elements of `size` bytes; overflow is ERR_NOMEM. */
 MUST_USE enum err mem_array(void *out /* T ** */, size_t n, size_t size);
 void mem_free(void *p); /* NULL is fine */
+
+/* Once at start: what is freed goes back to the system instead of lying in arenas (blocks of a megabyte and more at
+ * once), so that the process is about as large as what it holds. */
+void mem_tune(void);
 
 uint64_t mem_count(void);    /* allocations since start */
 size_t mem_live_bytes(void); /* given and not yet freed */

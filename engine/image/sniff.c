@@ -147,3 +147,65 @@ enum err sniff_format(const uint8_t *bytes, size_t n, enum image_format *out, st
     }
     return refuse(bytes, n, name, e);
 }
+
+/* ---- pixels ---- */
+
+static uint64_t read_16(const uint8_t *p)
+{
+    return (uint64_t)p[0] << 8 | p[1];
+}
+
+static uint64_t jpeg_pixels(const uint8_t *bytes, size_t n)
+{
+    enum { MAX_SEGMENTS = 64 };
+    size_t at = 2;
+    for (int i = 0; i < MAX_SEGMENTS && n - at >= 9; i++) {
+        const uint8_t *p = bytes + at;
+        bool is_frame = p[1] >= 0xc0 && p[1] <= 0xcf && p[1] != 0xc4 && p[1] != 0xc8 && p[1] != 0xcc;
+        if (p[0] != 0xff || is_frame) {
+            return p[0] == 0xff ? read_16(p + 5) * read_16(p + 7) : 0;
+        }
+        size_t length = 2 + (size_t)read_16(p + 2);
+        if (p[1] == 0xff || length > n - at) { /* a fill byte, or beyond the end */
+            length = p[1] == 0xff ? 1 : n - at;
+        }
+        at += length;
+    }
+    return 0;
+}
+
+static uint64_t png_pixels(const uint8_t *bytes, size_t n)
+{
+    const uint8_t *p = bytes + 16;
+    return n < 24 ? 0 : (read_16(p) << 16 | read_16(p + 2)) * (read_16(p + 4) << 16 | read_16(p + 6));
+}
+
+static uint64_t webp_pixels(const uint8_t *bytes, size_t n)
+{
+    if (n < 30) {
+        return 0;
+    }
+    const uint8_t *p = bytes + 20; /* of the first chunk's body */
+    if (memcmp(bytes + 12, "VP8X", 4) == 0) {
+        uint64_t width = 1 + (uint64_t)(p[4] | p[5] << 8 | p[6] << 16);
+        return width * (1 + (uint64_t)(p[7] | p[8] << 8 | p[9] << 16));
+    }
+    if (memcmp(bytes + 12, "VP8L", 4) == 0) {
+        uint64_t bits = (uint64_t)p[1] | (uint64_t)p[2] << 8 | (uint64_t)p[3] << 16 | (uint64_t)p[4] << 24;
+        return ((bits & 0x3fff) + 1) * ((bits >> 14 & 0x3fff) + 1);
+    }
+    return memcmp(bytes + 12, "VP8 ", 4) == 0
+               ? (uint64_t)((p[6] | p[7] << 8) & 0x3fff) * (uint64_t)((p[8] | p[9] << 8) & 0x3fff)
+               : 0;
+}
+
+uint64_t sniff_pixels(const uint8_t *bytes, size_t n)
+{
+    enum image_format format;
+    if (sniff_format(bytes, n, &format, NULL)) {
+        return 0;
+    }
+    return format == IMAGE_JPEG  ? jpeg_pixels(bytes, n)
+           : format == IMAGE_PNG ? png_pixels(bytes, n)
+                                 : webp_pixels(bytes, n);
+}

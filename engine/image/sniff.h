@@ -10,4 +10,8 @@
 
 MUST_USE enum err sniff_format(const uint8_t *bytes, size_t n, enum image_format *out, struct errbuf *e);
 
+/* How many pixels the header says, without looking at more than that: for weighing, not for trusting. 0: it does not
+ * say. Less than a microsecond. */
+uint64_t sniff_pixels(const uint8_t *bytes, size_t n_bytes);
+
 #endif

@@ -2,9 +2,11 @@
 """Mixed good and bad requests for a long time: every answer must be the engine's own, memory and descriptors flat.
 
     soak.py --minutes 60 PICTURE...
+    soak.py --minutes 60 --reload-every 3 PICTURE...     the model is replaced all the while (1,200 times)
+    soak.py --minutes 60 --chaos --build build/asan      the clients of tests/e2e/chaos.py, which need no pictures
 
 What is right comes from the program minivlm, asked before the server starts. Prints a line a minute; exit code 1 when an
-answer was wrong, a request was lost or the server died."""
+answer was wrong, a request or a reload was lost, or the server died."""
 import argparse
 import base64
 import collections
@@ -42,15 +44,16 @@ class Soak:
         self.stop = threading.Event()
         self.log = open("/tmp/minivlm-soak.log", "w+")
         self.process = subprocess.Popen([args.build / "minivlm-server", f"--model.dir={args.model}", "--server.port=0",
-                                         "--log.format=json", "--cache.bytes=4MiB", "--limits.requests=16"], stderr=self.log, cwd=ROOT)
-        while not (found := re.search(r'"port":(\d+)', pathlib.Path(self.log.name).read_text())):
+                                         "--server.admin_port=0", "--log.format=json", "--cache.bytes=4MiB",
+                                         "--limits.requests=16"], stderr=self.log, cwd=ROOT)
+        while not (found := re.search(r'"port":(\d+),"admin_port":(\d+)', pathlib.Path(self.log.name).read_text())):
             time.sleep(0.05)
-        self.port = int(found[1])
+        self.port, self.admin_port = int(found[1]), int(found[2])
         while self.request("GET", "/readyz")[0] != 200:
             time.sleep(0.05)
 
-    def request(self, method, path, body=None, headers=None):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+    def request(self, method, path, body=None, headers=None, admin=False):
+        c = http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=120)
         c.request(method, path, body, headers or {})
         r = c.getresponse()
         out = r.status, r.read()
@@ -86,16 +89,27 @@ class Soak:
     def client(self, seed):
         rng = random.Random(seed)
         while not self.stop.is_set():
-            if rng.random() < 0.2:
-                ok, key = self.bad(rng), "bad"
-            else:
-                status, got, right = self.good(rng)
-                ok, key = status == 429 or (status == 200 and got == right), status
+            try:
+                if rng.random() < 0.2:
+                    ok, key = self.bad(rng), "bad"
+                else:
+                    status, got, right = self.good(rng)
+                    ok, key = status == 429 or (status == 200 and got == right), status
+            except (OSError, http.client.HTTPException, ValueError) as e:
+                ok, key = self.process.poll() is not None, repr(e)
             with self.lock:
                 self.counts[key] += 1
                 if not ok:
                     self.wrong.append(key)
             time.sleep(self.args.pause)
+
+    def reload(self):
+        while not self.stop.wait(self.args.reload_every):
+            status, body = self.request("POST", "/admin/reload?wait=true", b"", admin=True)
+            with self.lock:
+                self.counts["reload"] += 1
+                if status != 200:
+                    self.wrong.append(body)
 
     def state(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
@@ -103,6 +117,8 @@ class Soak:
 
     def run(self):
         threads = [threading.Thread(target=self.client, args=(n,), daemon=True) for n in range(self.args.clients)]
+        if self.args.reload_every:
+            threads.append(threading.Thread(target=self.reload, daemon=True))
         for t in threads:
             t.start()
         end, first = time.monotonic() + self.args.minutes * 60, None
@@ -118,19 +134,38 @@ class Soak:
             t.join()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(60)
+        for wrong in self.wrong[:10]:
+            print("wrong:", wrong)
         print(f"grown {100 * (memory / first - 1):+.1f} % since the first minute, exit code {code}, died {died}")
         return 1 if self.wrong or died or code else 0
 
 
+def chaos(args):
+    os.environ["MINIVLM_BUILD_DIR"] = str(args.build.resolve())
+    sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+    from chaos import Storm
+    storm = Storm(args.minutes * 60, args.seed, args.clients, say=lambda text: print(text, flush=True))
+    faults = storm.run()
+    print(f"seed {args.seed}, {dict(storm.counts)}, {len(faults)} faults")
+    return 1 if faults else 0
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("pictures", nargs="+", type=pathlib.Path)
+    p.add_argument("pictures", nargs="*", type=pathlib.Path)
     p.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     p.add_argument("--model", default="models/minivlm-base")
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--clients", type=int, default=24)
     p.add_argument("--pause", type=float, default=0.0, help="seconds between a client's requests")
+    p.add_argument("--reload-every", type=float, metavar="SECONDS", default=0, help="between two reloads of the model; 0: none")
+    p.add_argument("--chaos", action="store_true", help="clients that stall, lie and vanish, and restarts, with tests/data/tiny")
+    p.add_argument("--seed", type=int, default=1, help="of --chaos")
     args = p.parse_args()
+    if args.chaos:
+        sys.exit(chaos(args))
+    if not args.pictures:
+        p.error("which pictures?")
     args.pictures = [f.resolve() for f in args.pictures]
     sys.exit(Soak(args, engine_answers(args)).run())
 

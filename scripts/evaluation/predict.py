@@ -12,14 +12,14 @@ from train import batches
 @torch.no_grad()
 def pooled(model, scene, texts):
     """[CLS] vectors of many token-id lists beside one scene; texts of one length go through together."""
-    regions = model.fusion.embed_regions(scene.inputs[None])
+    seen = model.embed_scene(scene)
     out, lengths = [None] * len(texts), {}
     for n, ids in enumerate(texts):
         lengths.setdefault(len(ids), []).append(n)
     for rows in lengths.values():
         pack = batches.pack_pairs([texts[n] for n in rows], [scene.tags] * len(rows))
         words = model.fusion.embed_text(pack.ids, pack.positions, pack.segments)
-        x = model.fusion.encode(torch.cat((words, regions.expand(len(rows), -1, -1)), 1))[:, 0]
+        x = model.fusion.encode(torch.cat((words, seen.expand(len(rows), -1, -1)), 1))[:, 0]
         for n, vector in zip(rows, x):
             out[n] = vector
     return torch.stack(out)

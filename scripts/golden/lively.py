@@ -6,6 +6,7 @@ import dataclasses
 
 import torch
 from minivlm import decode, image
+from minivlm.bifpn import Node
 from minivlm.conv import Conv
 
 OBJECTNESS, DELTAS, CLASSES, BOXES = 2.0, 0.25, 2.5, (1.0, 1.0, 0.7, 0.7)  # wanted standard deviations
@@ -20,10 +21,13 @@ def enliven(model, pictures: list, seed: int) -> None:
     prepared = [image.prepare(square, picture) for picture in pictures]
     images, sizes = image.batch(prepared), [p.resized for p in prepared]
     _norms(model.tee)
-    pyramid = _settle_norms(model.tee, images)
+    pyramid = _settle(model.tee, lambda: model.tee.pyramid(images))
     _rpn(model.tee, pyramid)
     boxes = [b for b, _ in model.tee.propose(pyramid, sizes)]
     _roi(model.tee.roi, model.tee.roi.align(pyramid, boxes))
+    if model.cells:
+        _norms(model.cells)
+        _settle(model.cells, lambda: model.cells(model.look(images)[1]))
     _fusion(model.fusion)
     _heads(model)
     _settle_heads(model, pictures)
@@ -33,8 +37,8 @@ def _uniform(t, low, high):
     return t.uniform_(low, high)
 
 
-def _norms(tee) -> None:
-    for part in tee.modules():
+def _norms(module) -> None:
+    for part in module.modules():
         if isinstance(part, Conv):
             part.weight.normal_(std=(2.0 / part.weight[0].numel()) ** 0.5)
             if part.bias is not None:
@@ -42,24 +46,24 @@ def _norms(tee) -> None:
             if part.bn is not None:
                 _uniform(part.bn.weight, 0.7, 1.4)
                 part.bn.bias.normal_(std=0.4)
-    for cell in tee.bifpn.cells:
-        for node in cell.nodes:
-            _uniform(node.fuse, -0.2, 1.5)  # the relu cuts some
+    for part in module.modules():
+        if isinstance(part, Node):
+            _uniform(part.fuse, -0.2, 1.5)  # the relu cuts some
 
 
-def _settle_norms(tee, images):
+def _settle(module, run):
     """One pass in training mode sets the running statistics to those of the pictures."""
-    for part in tee.modules():
+    for part in module.modules():
         if isinstance(part, Conv) and part.bn is not None:
             part.bn.momentum = 1.0
-    tee.train()
-    tee.pyramid(images)
-    for part in tee.modules():
+    module.train()
+    run()
+    for part in module.modules():
         if isinstance(part, Conv) and part.bn is not None:
             variance = part.bn.running_var  # of a few cells only in the highest level: no channel may blow up
             variance.copy_(0.5 * variance + 0.5 * variance.mean())
-    tee.eval()
-    return tee.pyramid(images)
+    module.eval()
+    return run()
 
 
 def _scale(layer, outputs, wanted, mean=0.0) -> None:
@@ -106,8 +110,9 @@ def _fusion(fusion) -> None:
     for table, factor in ((e.word, 1.0), (e.position, 1.5), (e.segment, 1.0)):
         table.weight.normal_(std=std * factor)
     _norm(e.norm)
-    _linear(fusion.regions.project, 1.0)
-    _norm(fusion.regions.norm)
+    for boxes in (getattr(fusion, name) for name in ("regions", "cells") if hasattr(fusion, name)):
+        _linear(boxes.project, 1.0)
+        _norm(boxes.norm)
     share = (2.0 / len(fusion.layers)) ** 0.5  # deep stacks mix until all rows are alike, unless each layer adds less
     for layer in fusion.layers:
         a = layer.attention
@@ -135,7 +140,7 @@ def _settle_heads(model, pictures) -> None:
     scenes = [model.see(picture) for picture in pictures]
     at_mask, at_cls = [], []  # [D] each
     for scene in scenes:
-        scorer = decode.FullScorer(model.fusion, model.heads.caption, t, model.embed_context(scene))
+        scorer = model.scorer(scene, cached=False)
         scorer.logits = lambda x: x
         for n in range(length):
             words = torch.randint(len(t.tokens), (n,)).tolist()

@@ -16,23 +16,41 @@ All tensors are stored as fp32, ids too, so that a reader needs one type only. F
     NAME.regions.proposals       [m]            index of each kept region's proposal
     NAME.regions.boxes           [m, 4]         pixels of the upright image
     NAME.regions.classes, .scores [m]
-    NAME.regions.inputs          [m, H + 6]     features and geometry, as the fusion takes them
+    NAME.regions.inputs          [m, H + 6]     features and geometry, as the fusion takes them; the first context.regions only
+    NAME.cells.map               [channels, h, w]  only with cells: the map before it is cut to the picture
+    NAME.cells.inputs            [m, channels + 6] only with cells
     NAME.tags                    [t]            token ids with [SEP]; absent where there are none
     NAME.vqaQ.ids                [n]            [CLS] question [SEP]
-    NAME.vqaQ.embeddings         [s, D]         text, tags, regions (question 0 only)
+    NAME.vqaQ.embeddings         [s, D]         text, tags, regions, cells (question 0 only)
     NAME.vqaQ.layerL             [s, D]         after each layer (question 0 only)
     NAME.vqaQ.logits             [answers]
     NAME.retrieveQ.ids, .logits  [n], [2]
-    NAME.caption.context         [c, D]         embeddings of tags and regions
-    NAME.caption.logitsT         [S]            at [MASK] in greedy step T = 1, 2, 3, of the words that can be said
+    NAME.caption.context         [c, D]         embeddings of tags, regions and cells
+    NAME.caption.logitsT         [S]            in greedy step T = 1, 2, 3, of the words that can be said
     NAME.caption.greedy          [n]            token ids, with [SEP] where it ended by itself
     NAME.caption.beamI           [n]            I-th best
+    NAME.other.greedy, .beamI, .logitsT            the same with the other decoder (mask or causal) on the same weights
     NAME.notags.caption.greedy   [n]            the same with the tags left out; and .notags.vqa0.logits"""
+import contextlib
+import dataclasses
+
 import torch
 from minivlm import decode, weights
 from minivlm.model import MiniVLM, Scene
 
 LOGIT_STEPS = 3
+
+
+@contextlib.contextmanager
+def other_decoder(model: MiniVLM):
+    """No weight belongs to a decoder, so each model can be run with both."""
+    config = model.config
+    own, other = config.caption, "mask" if config.caption.decoder == "causal" else "causal"
+    config.caption = dataclasses.replace(own, decoder=other)
+    try:
+        yield
+    finally:
+        config.caption = own
 
 
 class Recorder:
@@ -52,8 +70,11 @@ class Recorder:
                 "scores": _rounded(scene.regions.scores.tolist()), "tags": self.model.tokenizer.decode(scene.tags)}
         page["vqa"] = [self._vqa(f"{name}.vqa{i}", scene, text, i == 0) for i, text in enumerate(self.questions)]
         page["retrieve"] = [self._retrieve(f"{name}.retrieve{i}", scene, t) for i, t in enumerate(self.sentences)]
+        self.add(f"{name}.caption.context", self.model.embed_context(scene)[0])
         page["caption"] = self._caption(f"{name}.caption", scene)
-        bare = Scene(scene.regions, scene.boxes, scene.inputs, scene.labels, [])
+        with other_decoder(self.model):
+            page["other"] = self._caption(f"{name}.other", scene)
+        bare = dataclasses.replace(scene, tags=[])
         self.add(f"{name}.notags.caption.greedy", self.model.caption(bare, num_beams=1)[0].tokens)
         self.add(f"{name}.notags.vqa0.logits", self.model.vqa(bare, self.questions[0]))
         self.pages[name] = page
@@ -61,7 +82,7 @@ class Recorder:
     def _image_half(self, name: str, prepared) -> Scene:
         tee = self.model.tee
         self.add(f"{name}.input", prepared.tensor)
-        taps = tee.backbone(prepared.tensor.unsqueeze(0))
+        taps, entry = self.model.look(prepared.tensor.unsqueeze(0))
         pyramid = tee.bifpn(taps)
         logits, deltas = tee.rpn(pyramid)
         for i, tap in enumerate(taps):
@@ -71,14 +92,17 @@ class Recorder:
             self.add(f"{name}.rpn.logits{i + 2}", logits[i][0])
             self.add(f"{name}.rpn.deltas{i + 2}", deltas[i][0])
         d, = tee.detect(pyramid, [prepared.resized])
-        scene = self.model.scene(d.regions, prepared)
+        scene = self.model.scene(d.regions, entry, prepared)
         for part, value in (("proposals.boxes", d.proposals), ("proposals.logits", d.objectness),
                             ("roi.aligned", d.aligned), ("roi.features", d.features),
                             ("roi.probabilities", d.logits.softmax(-1)), ("roi.deltas", d.deltas),
                             ("regions.proposals", d.regions.proposals), ("regions.boxes", scene.boxes),
                             ("regions.classes", d.regions.classes), ("regions.scores", d.regions.scores),
-                            ("regions.inputs", scene.inputs)):
-            self.add(f"{name}.{part}", value)
+                            ("regions.inputs", scene.inputs), ("cells.inputs", scene.cells)):
+            if value is not None:
+                self.add(f"{name}.{part}", value)
+        if self.model.cells:
+            self.add(f"{name}.cells.map", self.model.cells(entry)[0])
         if scene.tags:
             self.add(f"{name}.tags", scene.tags)
         return scene
@@ -104,7 +128,6 @@ class Recorder:
         return {"text": sentence, "score": _rounded([float(logits.softmax(-1)[1])])[0]}
 
     def _caption(self, name: str, scene: Scene) -> dict:
-        self.add(f"{name}.context", self.model.embed_context(scene)[0])
         best = self.model.caption(scene, num_beams=1)[0]
         beams = self.model.caption(scene)
         self.add(f"{name}.greedy", best.tokens)

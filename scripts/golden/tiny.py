@@ -1,4 +1,4 @@
-"""The small models of the tests: a vocabulary, labels and two configurations."""
+"""The small models of the tests: a vocabulary, labels and their configurations."""
 from minivlm import config as cfg
 
 OBJECTS = ["person", "dog", "cat", "red car", "bus", "tree", "traffic light", "ball", "boat", "skateboard", "horse",
@@ -47,11 +47,20 @@ def synthetic_vocabulary(size: int) -> list[str]:
     return tokens
 
 
-def config(lite: bool) -> cfg.Config:
+# What each model has that "tiny" has not: EfficientNet-Lite's blocks, the grid of cells, words predicted where they stand.
+LITE = {"tiny-lite", "tiny-cells"}
+CONTEXT = {"tiny-cells": {"channels": 21, "own_blocks": 3, "pool": 1, "regions": 0},
+           "tiny-both": {"channels": 17, "own_blocks": 0, "pool": 2, "regions": 3}}
+SIDE = {"tiny-cells": 96, "tiny-both": 100}
+CAUSAL = {"tiny-cells"}
+
+
+def config(name: str) -> cfg.Config:
     """Small and uneven: few sizes are multiples of anything."""
+    lite = name in LITE
     base = {
-        "format": "minivlm-1", "name": "tiny-lite" if lite else "tiny", "version": "1",
-        "image": {"resize": "square" if lite else "short_side", "size": 64, "max_size": 96, "divisor": 32,
+        "format": "minivlm-1", "name": name, "version": "1",
+        "image": {"resize": "square" if lite else "short_side", "size": SIDE.get(name, 64), "max_size": 144 if name in SIDE else 96, "divisor": 32,
                   "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
         "backbone": {"activation": "relu6" if lite else "swish", "squeeze_excite": not lite,
                      "padding": "same" if lite else "symmetric", "stem": 8,
@@ -66,6 +75,10 @@ def config(lite: bool) -> cfg.Config:
         "caption": {"num_beams": 3, "max_tokens": 10, "length_penalty": 1.0},
         "vqa": {"answers": len(ANSWERS)},
         "weights": {"file": "model.safetensors", "sha256": "0" * 64}}
+    if name in CONTEXT:
+        base["context"] = CONTEXT[name]
+    if name in CAUSAL:
+        base["caption"]["decoder"] = "causal"
     return cfg.Config.from_dict(base)
 
 

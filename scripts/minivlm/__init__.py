@@ -5,7 +5,8 @@ package and that page differ, one of them is wrong.
 
     image.py     picture file -> input tensor            text.py    words <-> token ids
     backbone.py  EfficientNet -> P2..P5                  fusion.py  transformer over text, tags and regions
-    bifpn.py     P2..P5 -> pyramid P2..P6                heads.py   caption, vqa, retrieve
+    cells.py     backbone -> grid of context cells       heads.py   caption, vqa, retrieve
+    bifpn.py     P2..P5 -> pyramid P2..P6
     rpn.py       pyramid -> proposals                    decode.py  greedy and beam search
     roi.py       proposals -> region features, labels    weights.py files of a model directory
     tee.py       all of the image half                   model.py   everything together

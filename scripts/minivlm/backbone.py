@@ -44,17 +44,21 @@ class Block(nn.Module):
         return y * (keep / (1.0 - self.drop)).to(y.dtype)
 
 
+def make_blocks(c: cfg.Backbone) -> list[Block]:
+    blocks, inputs = [], c.stem
+    for stage in c.stages:
+        for i in range(stage.repeats):
+            blocks.append(Block(c, inputs, stage, stage.stride if i == 0 else 1))
+            inputs = stage.channels
+    return blocks
+
+
 class Backbone(nn.Module):
     def __init__(self, c: cfg.Backbone, drop_connect: float = 0.0):
         super().__init__()
         self.act = activation(c.activation)
         self.stem = Conv(3, c.stem, 3, 2, padding=c.padding)
-        self.blocks = nn.ModuleList()
-        inputs = c.stem
-        for stage in c.stages:
-            for i in range(stage.repeats):
-                self.blocks.append(Block(c, inputs, stage, stage.stride if i == 0 else 1))
-                inputs = stage.channels
+        self.blocks = nn.ModuleList(make_blocks(c))
         self.set_drop_connect(drop_connect)
 
     def set_drop_connect(self, most: float) -> None:
@@ -63,13 +67,18 @@ class Backbone(nn.Module):
             block.drop = most * i / len(self.blocks)
 
     def forward(self, images):  # [B, 3, h, w] -> P2..P5: [B, c, h/stride, w/stride]
+        return self.with_entry(images, 0)[0]
+
+    def with_entry(self, images, last: int):
+        """-> P2..P5, and what enters the last `last` blocks (0: what leaves the last one)."""
         x = self.act(self.stem(images))  # [B, stem, h/2, w/2]
-        stride, taps = 2, {}
+        stride, taps, entries = 2, {}, [x]
         for block in self.blocks:
             x = block(x)
+            entries.append(x)
             stride *= block.depthwise.stride[0]
             taps[stride] = x  # the last block of a stride stays
-        return [taps[s] for s in cfg.TAP_STRIDES]
+        return [taps[s] for s in cfg.TAP_STRIDES], entries[len(self.blocks) - last]
 
 
 def activation(name: str) -> nn.Module:

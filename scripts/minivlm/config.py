@@ -1,4 +1,5 @@
-"""config.json of a model directory as dataclasses. Every key is required, an unknown key is an error."""
+"""config.json of a model directory as dataclasses. An unknown key is an error; so is a missing one, but for those with a
+default."""
 import dataclasses
 import json
 import pathlib
@@ -58,6 +59,15 @@ class Bifpn:
 
 
 @dataclass
+class Context:
+    """The grid of cells beside the regions."""
+    channels: int  # outputs of its 1x1 convolution
+    own_blocks: int  # how many of the last blocks of the backbone it has to itself
+    pool: int  # a cell is the mean of pool x pool places of the map
+    regions: int  # how many of the kept regions, best first, the fusion still sees
+
+
+@dataclass
 class Rpn:
     anchor_sizes: tuple[int, ...]
     pre_nms: int
@@ -100,6 +110,7 @@ class Caption:
     num_beams: int
     max_tokens: int
     length_penalty: float
+    decoder: str = "mask"  # or "causal": the next word is predicted where the last one stands
 
 
 @dataclass
@@ -128,6 +139,7 @@ class Config:
     caption: Caption
     vqa: Vqa
     weights: Weights
+    context: Context | None = None
 
     def __post_init__(self):
         check(self)
@@ -143,6 +155,10 @@ class Config:
     def to_dict(self) -> dict:
         values = dataclasses.asdict(self)
         values["backbone"]["stages"] = [list(dataclasses.astuple(s)) for s in self.backbone.stages]
+        if self.context is None:
+            del values["context"]
+        if self.caption.decoder == "mask":
+            del values["caption"]["decoder"]
         return values
 
     def to_json(self) -> str:
@@ -190,10 +206,10 @@ def _section(kind, values, where: str):
     for key in values:
         if key not in types:
             raise ConfigError(f"{where}.{key}: unknown key")
-    for key in types:
-        if key not in values:
-            raise ConfigError(f"{where}.{key}: missing")
-    return kind(**{key: _value(types[key], values[key], f"{where}.{key}") for key in types})
+    for field in dataclasses.fields(kind):
+        if field.name not in values and field.default is dataclasses.MISSING:
+            raise ConfigError(f"{where}.{field.name}: missing")
+    return kind(**{key: _value(types[key], value, f"{where}.{key}") for key, value in values.items()})
 
 
 def _value(kind, value, where: str):
@@ -201,6 +217,8 @@ def _value(kind, value, where: str):
         if not isinstance(value, list) or len(value) != 5:
             raise ConfigError(f"{where}: five numbers are expected")
         return Stage(*(_value(int, v, where) for v in value))
+    if kind == Context | None:
+        kind = Context
     if dataclasses.is_dataclass(kind):
         return _section(kind, value, where)
     if typing.get_origin(kind) is tuple:
@@ -231,12 +249,12 @@ def check(c: Config) -> None:
 
 
 def _check_positive(c: Config) -> None:
-    for section in (c.image, c.bifpn, c.rpn, c.roi, c.fusion, c.text, c.caption, c.vqa):
+    for section in (c.image, c.bifpn, c.rpn, c.roi, c.fusion, c.text, c.caption, c.vqa, *([c.context] if c.context else [])):
         for field in dataclasses.fields(section):
             value = getattr(section, field.name)
             if type(value) is int:
                 where = f"config.{type(section).__name__.lower()}.{field.name}"
-                least = 0 if field.name == "min_regions" else 1
+                least = 0 if field.name in ("min_regions", "own_blocks", "regions") else 1
                 _require(value >= least, f"{where}: {value} is less than {least}")
 
 
@@ -261,6 +279,9 @@ def _check_image_half(c: Config) -> None:
                          ("roi.score_threshold", c.roi.score_threshold)):
         _require(0.0 <= value <= 1.0, f"config.{where}: not in 0..1")
     _require(c.roi.min_regions <= c.roi.max_regions, "config.roi.min_regions: above max_regions")
+    if c.context:
+        _require(c.context.own_blocks <= sum(s.repeats for s in b.stages), "config.context.own_blocks: more than there are")
+        _require(c.context.regions <= c.roi.max_regions, "config.context.regions: above roi.max_regions")
 
 
 def _check_text_half(c: Config) -> None:
@@ -269,6 +290,7 @@ def _check_text_half(c: Config) -> None:
     _require(t.text_length >= 3, "config.text.text_length: less than three")
     _require(max(t.caption_length, t.text_length) + t.tags_length <= f.positions,
              "config.fusion.positions: too few for the lengths in config.text")
+    _require(c.caption.decoder in ("mask", "causal"), f"config.caption.decoder: {c.caption.decoder!r}")
     _require(c.caption.num_beams <= 10, "config.caption.num_beams: above 10")
     _require(c.caption.max_tokens <= 64, "config.caption.max_tokens: above 64")
     _require(c.caption.max_tokens < t.caption_length, "config.caption.max_tokens: not below text.caption_length")

@@ -25,10 +25,12 @@ class Hypothesis:
 
 
 class Scorer:
-    """What both have in common. context: embeddings of tags and regions, [1, c, D]."""
+    """What both have in common. context: embeddings of all that is seen, [1, c, D]. causal: the next word is predicted where
+    the last one stands; else at a [MASK] behind it."""
 
-    def __init__(self, fusion: Fusion, head: Caption, tokenizer: Tokenizer, context):
+    def __init__(self, fusion: Fusion, head: Caption, tokenizer: Tokenizer, context, causal: bool):
         self.fusion, self.head, self.tokenizer, self.context = fusion, head, tokenizer, context
+        self.behind = [] if causal else [tokenizer.mask]  # what stands behind the last word
 
     def embed(self, rows, first: int):
         """Token ids [b, n] at positions first, first + 1, ... -> [b, n, D]"""
@@ -36,14 +38,14 @@ class Scorer:
         positions = torch.arange(first, first + ids.shape[1], device=ids.device).expand_as(ids)
         return self.fusion.embed_text(ids, positions, torch.full_like(ids, TEXT))
 
-    def logits(self, x):  # [b, D], the [MASK] -> [b, V]
+    def logits(self, x):  # [b, D], the last row -> [b, V]
         return self.head(x, self.fusion.embeddings.word.weight)
 
 
 class FullScorer(Scorer):
     def next_logits(self, prefixes: list[list[int]], parents: list[int]):
         """Prefixes start with [CLS]; -> logits of the token after each, [b, V]"""
-        text = self.embed([prefix + [self.tokenizer.mask] for prefix in prefixes], 0)  # [b, t, D]
+        text = self.embed([prefix + self.behind for prefix in prefixes], 0)  # [b, t, D]
         x = torch.cat((self.context.expand(len(prefixes), -1, -1), text), 1)  # [b, c + t, D]
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         c = self.context.shape[1]
@@ -51,22 +53,21 @@ class FullScorer(Scorer):
 
 
 class CachedScorer(Scorer):
-    """Tags, regions and earlier words never see later ones, so their keys and values are final."""
+    """The context and earlier words never see later ones, so their keys and values are final."""
 
-    def __init__(self, fusion, head, tokenizer, context):
-        super().__init__(fusion, head, tokenizer, context)
+    def __init__(self, fusion, head, tokenizer, context, causal):
+        super().__init__(fusion, head, tokenizer, context, causal)
         self.past = [memory for _, memory in fusion.steps(context)]  # of each layer (k, v) [b, heads, m, d]
 
     def next_logits(self, prefixes: list[list[int]], parents: list[int]):
         """parents[i]: which hypothesis of the step before prefix i continues."""
         self.past = [(k[parents], v[parents]) for k, v in self.past]
-        x = self.embed([[prefix[-1], self.tokenizer.mask] for prefix in prefixes], len(prefixes[0]) - 1)  # [b, 2, D]
-        seen = self.past[0][0].shape[2]
-        mask = torch.ones(2, seen + 2, dtype=torch.bool, device=x.device)
-        mask[0, -1] = False  # the token does not see the [MASK]
+        x = self.embed([prefix[-1:] + self.behind for prefix in prefixes], len(prefixes[0]) - 1)  # [b, 1 or 2, D]
+        seen, new = self.past[0][0].shape[2], x.shape[1]
+        mask = torch.ones(new, seen + new, dtype=torch.bool, device=x.device).tril(seen)  # the token does not see the [MASK]
         steps = list(self.fusion.steps(x, mask, self.past))
-        self.past = [(k[:, :, :-1], v[:, :, :-1]) for _, (k, v) in steps]  # the [MASK]'s own are not kept
-        return self.logits(steps[-1][0][:, 1])
+        self.past = [(k[:, :, :seen + 1], v[:, :, :seen + 1]) for _, (k, v) in steps]  # the [MASK]'s own are not kept
+        return self.logits(steps[-1][0][:, -1])
 
 
 def allowed_log_probabilities(logits, prefixes: list[list[int]], tokenizer: Tokenizer):

@@ -1,4 +1,4 @@
-"""The fusion transformer (MiniLM, BERT's layout): text, tags and regions -> one hidden vector each.
+"""The fusion transformer (MiniLM, BERT's layout): text, tags, regions and cells -> one hidden vector each.
 
 Every piece works on batches and takes any mask, so that decoding, scoring and packed training share it."""
 
@@ -35,16 +35,16 @@ class Embeddings(nn.Module):
         return self.norm(self.word(ids) + self.position(positions) + self.segment(segments))
 
 
-class RegionEmbeddings(nn.Module):
-    """No position and no segment: the six numbers of the geometry say where a region is."""
+class BoxEmbeddings(nn.Module):
+    """Regions, or cells. No position and no segment: the six numbers of the geometry say where a box is."""
 
     def __init__(self, c: cfg.Fusion, inputs: int):
         super().__init__()
         self.project = nn.Linear(inputs, c.hidden)
         self.norm = Norm(c.hidden)
 
-    def forward(self, regions):  # [B, n, H + 6] -> [B, n, D]
-        return self.norm(self.project(regions))
+    def forward(self, boxes):  # [B, n, inputs] -> [B, n, D]
+        return self.norm(self.project(boxes))
 
 
 class Attention(nn.Module):
@@ -95,11 +95,14 @@ class Layer(nn.Module):
 
 
 class Fusion(nn.Module):
-    def __init__(self, c: cfg.Fusion, region_hidden: int, dropout: float = 0.0):
+    def __init__(self, c: cfg.Fusion, region_hidden: int, dropout: float = 0.0, context: cfg.Context | None = None):
         super().__init__()
         self.dropout = dropout
         self.embeddings = Embeddings(c)
-        self.regions = RegionEmbeddings(c, region_hidden + GEOMETRY)
+        if context is None or context.regions:
+            self.regions = BoxEmbeddings(c, region_hidden + GEOMETRY)
+        if context:
+            self.cells = BoxEmbeddings(c, context.channels + GEOMETRY)
         self.layers = nn.ModuleList(Layer(c, dropout) for _ in range(c.layers))
         self._init_weights()
 
@@ -114,8 +117,10 @@ class Fusion(nn.Module):
     def embed_text(self, ids, positions, segments):  # [B, n] each -> [B, n, D]
         return F.dropout(self.embeddings(ids, positions, segments), self.dropout, self.training)
 
-    def embed_regions(self, regions):  # [B, n, H + 6] -> [B, n, D]
-        return F.dropout(self.regions(regions), self.dropout, self.training)
+    def embed_boxes(self, regions, cells):  # [B, n, H + 6] and [B, m, channels + 6], or None for either -> [B, n + m, D]
+        rows = [] if regions is None else [self.regions(regions)]
+        rows += [] if cells is None else [self.cells(cells)]
+        return F.dropout(torch.cat(rows, 1), self.dropout, self.training)
 
     def steps(self, x, mask=None, past=None):
         """Yields (output [B, n, D], (keys, values) [B, heads, m + n, d]) of layer after layer.
@@ -142,7 +147,7 @@ def full_mask(valid):  # [B, n] bool -> [B, 1, n, n]
 
 
 def caption_mask(context_valid, text_valid):  # [B, c] and [B, t] bool -> [B, 1, c + t, c + t]
-    """Order: tags and regions (the context), then text. The context sees the context, text sees it and earlier text."""
+    """Order: tags, regions and cells (the context), then text. The context sees the context, text sees it and earlier text."""
     c, t = context_valid.shape[1], text_valid.shape[1]
     valid = torch.cat((context_valid, text_valid), 1)
     rule = torch.ones(c + t, c + t, dtype=torch.bool, device=valid.device).tril()

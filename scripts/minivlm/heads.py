@@ -8,7 +8,7 @@ from .fusion import Norm
 
 
 class Caption(nn.Module):
-    """Which word stands at [MASK]. The output matrix is that of the word embeddings."""
+    """Which word stands at [MASK], or comes next. The output matrix is that of the word embeddings."""
 
     def __init__(self, c: cfg.Fusion):
         super().__init__()

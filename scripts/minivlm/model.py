@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from . import decode, image, tee, weights
+from . import cells, decode, image, tee, weights
 from .config import Config
 from .conv import fold
 from .fusion import TAGS, TEXT, Fusion
@@ -30,7 +30,8 @@ class Scene:
     """An image as the fusion sees it. One scene serves any number of captions, questions and sentences."""
     regions: tee.Regions
     boxes: torch.Tensor  # [n, 4], pixels of the upright image
-    inputs: torch.Tensor  # [n, H + 6]
+    inputs: torch.Tensor | None  # [n, H + 6] of the regions that the fusion sees; None: of none, whatever the picture
+    cells: torch.Tensor | None  # [m, channels + 6]; None: a model without cells
     labels: list[str]
     tags: list[int]  # token ids with their [SEP], or none
 
@@ -41,7 +42,8 @@ class MiniVLM(nn.Module):
         super().__init__()
         self.config, self.tokenizer, self.labels = config, tokenizer, labels or Labels()
         self.tee = tee.Tee(config)
-        self.fusion = Fusion(config.fusion, config.roi.hidden, dropout)
+        self.cells = cells.Cells(config.backbone, config.context) if config.context else None
+        self.fusion = Fusion(config.fusion, config.roi.hidden, dropout, config.context)
         self.heads = Heads(config, dropout)
 
     @classmethod
@@ -69,15 +71,27 @@ class MiniVLM(nn.Module):
     def see(self, picture) -> Scene:
         """An upright RGB picture (image.load) -> its scene."""
         p = self.prepare(picture)
-        regions, = self.tee(p.tensor.unsqueeze(0), [p.resized])
-        return self.scene(regions, p)
+        taps, entry = self.look(p.tensor.unsqueeze(0))
+        regions = self.tee.detect(self.tee.bifpn(taps), [p.resized])[0].regions
+        return self.scene(regions, entry, p)
 
-    def scene(self, regions: tee.Regions, p: image.Prepared) -> Scene:
+    def look(self, images):
+        """-> P2..P5, and the map that the cells start from (None in a model without cells)."""
+        if self.cells is None:
+            return self.tee.backbone(images), None
+        return self.tee.backbone.with_entry(images, self.config.context.own_blocks)
+
+    def scene(self, regions: tee.Regions, entry, p: image.Prepared) -> Scene:
         boxes = tee.to_upright(regions.boxes, p.resized, p.upright)
-        inputs = torch.cat((regions.features.float(), tee.geometry(boxes, p.upright)), 1)  # [n, H + 6]
+        context = self.config.context
+        inputs = None
+        if context is None or context.regions:
+            inputs = torch.cat((regions.features.float(), tee.geometry(boxes, p.upright)), 1)  # [n, H + 6]
+            inputs = inputs[:context.regions] if context else inputs
+        grid = self.cells.inputs(entry, p.resized, p.upright) if context else None
         labels = [self.labels.objects[k - 1] for k in regions.classes.tolist()]
         sure = [l for l, s in zip(labels, regions.scores.tolist()) if s >= self.config.text.tag_threshold]
-        return Scene(regions, boxes, inputs, labels, self.tag_ids(sure))
+        return Scene(regions, boxes, inputs, grid, labels, self.tag_ids(sure))
 
     # Words -> token ids
 
@@ -92,16 +106,20 @@ class MiniVLM(nn.Module):
 
     # Embeddings of one sequence
 
+    def embed_scene(self, scene: Scene):
+        """Regions and cells -> [1, n + m, D]"""
+        return self.fusion.embed_boxes(*(None if x is None else x.unsqueeze(0) for x in (scene.inputs, scene.cells)))
+
     def embed_context(self, scene: Scene):
-        """Captioning: tags and regions -> [1, c, D]"""
+        """Captioning: tags, regions and cells -> [1, c, D]"""
         tags = self._embed(scene.tags, self.config.text.caption_length, [TAGS] * len(scene.tags))
-        return torch.cat((tags, self.fusion.embed_regions(scene.inputs.unsqueeze(0))), 1)
+        return torch.cat((tags, self.embed_scene(scene)), 1)
 
     def embed_pair(self, scene: Scene, text: list[int]):
-        """Questions and sentences: text, tags, regions -> [1, n, D]"""
+        """Questions and sentences: text, tags, regions, cells -> [1, n, D]"""
         ids = text + scene.tags
         words = self._embed(ids, 0, [TEXT] * len(text) + [TAGS] * len(scene.tags))
-        return torch.cat((words, self.fusion.embed_regions(scene.inputs.unsqueeze(0))), 1)
+        return torch.cat((words, self.embed_scene(scene)), 1)
 
     def _embed(self, ids: list[int], first: int, segments: list[int]):
         device = self.fusion.embeddings.word.weight.device
@@ -127,7 +145,8 @@ class MiniVLM(nn.Module):
     @torch.no_grad()
     def scorer(self, scene: Scene, cached: bool = True) -> decode.Scorer:
         kind = decode.CachedScorer if cached else decode.FullScorer
-        return kind(self.fusion, self.heads.caption, self.tokenizer, self.embed_context(scene))
+        causal = self.config.caption.decoder == "causal"
+        return kind(self.fusion, self.heads.caption, self.tokenizer, self.embed_context(scene), causal)
 
     def caption(self, scene: Scene, num_beams=None, max_tokens=None, length_penalty=None, cached=True):
         """-> hypotheses, best first; settings that are left out come from config.json."""

@@ -112,7 +112,7 @@ class Fuser:
         keep = keep + F.smooth_l1_loss(moved, deltas, reduction="none").sum(-1)
         keep = (keep * valid).sum() / valid.sum()
         features = F.dropout(features, self.s.get("region_dropout", 0.1), self.model.training)
-        regions = self.model.fusion.embed_regions(torch.cat((features, geometry), -1))
+        regions = self.model.fusion.embed_boxes(torch.cat((features, geometry), -1), None)
         if self.model.training and self.s.get("drop_regions", 0.0):
             valid = valid & (torch.rand(valid.shape) >= self.s["drop_regions"])
         return regions, valid, self.tags(logits, valid), keep

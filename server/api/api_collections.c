@@ -326,6 +326,10 @@ static void put_done(struct work *w)
                                 .model = v->model,
                                 .image = &v->image,
                                 .max_images = (uint64_t)w->desk->config->collections.max_images};
+    if (!work_charge(w, LEDGER_COLLECTIONS, v->model.features_bytes)) { /* ours, beside the archive's copy */
+        work_finish(w);
+        return;
+    }
     submit(w, &r, on_put);
 }
 

@@ -76,9 +76,18 @@ void api_metrics(struct api *a, struct exchange *x)
 {
     const struct service *serving = services_current(a->desk.services);
     struct services_status models;
+    struct http_stats main_port, admin_port = {.connections = 0};
+    http_stats(a->http, &main_port);
+    if (a->admin) {
+        http_stats(a->admin, &admin_port);
+    }
     struct metrics_state s = {
         .is_ready = a->admission.state == ADMISSION_OPEN && !a->is_leaving,
-        .connections = http_connections(a->http) + (a->admin ? http_connections(a->admin) : 0),
+        .connections = main_port.connections + admin_port.connections,
+        .connections_refused = main_port.refused_connections + admin_port.refused_connections,
+        .connections_evicted = main_port.evicted_connections + admin_port.evicted_connections,
+        .handshakes_failed = main_port.failed_handshakes,
+        .requests_refused = main_port.refused_requests + admin_port.refused_requests,
         .started_us = a->started_us,
         .log_dropped = log_dropped(),
     };

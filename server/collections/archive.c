@@ -3,39 +3,20 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
-#include "server/collections/archive_queue.h"
-#include "server/collections/collection_private.h"
+#include "server/collections/archive_errand.h"
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { THREADS = 1 + ARCHIVE_READERS, WRITER = 0, WRITES_EACH = 8 /* writes between slices of purging */ };
-
-enum stage { STAGE_WAITING, STAGE_RUNNING, STAGE_DONE };
-
-/* A task and all it owns. */
-struct errand {
-    struct archive_task task; /* first: archive_submit gives it, on_done gets it */
-    struct archive_queue_item item;
-    struct errand *next; /* done ones */
-    enum stage stage;    /* guarded by the archive's lock */
-    atomic_bool is_cancelled;
-    archive_on_done *on_done;
-    struct collection_text query;
-    uint64_t max_images;
-    int limit;
-    uint64_t submitted_us;
-    void *texts, *features; /* copies that query, image.words, image.features point into */
-};
 
 struct worker {
     struct archive *archive;
     pthread_t thread;
     bool is_started;
     struct collections *collections;
-    struct errand *running; /* guarded by the lock */
+    struct archive_errand *running; /* guarded by the lock */
 };
 
 struct archive {
@@ -44,127 +25,29 @@ struct archive {
     pthread_mutex_t lock;
     pthread_cond_t wake[2];         /* something to read, something to write */
     struct archive_queue queues[2]; /* guarded by lock, as all below */
-    struct errand *done, **done_end;
+    struct archive_errand *done, **done_end;
     bool is_locked, is_writable;
     atomic_bool is_closing; /* set under the lock */
 };
 
-static bool is_write(enum archive_kind kind)
+static struct archive_errand *errand_of(struct archive_queue_item *item)
 {
-    return kind >= ARCHIVE_PUT;
-}
-
-static struct errand *errand_of(struct archive_queue_item *item)
-{
-    return item ? (struct errand *)((char *)item - offsetof(struct errand, item)) : NULL;
-}
-
-static void errand_destroy(struct errand *r)
-{
-    collection_hits_release(&r->task.hits);
-    mem_free(r->task.names);
-    mem_free(r->task.entries);
-    mem_free(r->texts);
-    mem_free(r->features);
-    mem_free(r);
-}
-
-/* ---- the work, on a thread of the archive ---- */
-
-static void add_name(const char *name, const struct collection_count *count, void *user)
-{
-    struct archive_task *t = user;
-    if (t->n_names < COLLECTION_LIMIT) {
-        struct archive_name *n = &t->names[t->n_names++];
-        snprintf(n->name, sizeof(n->name), "%s", name);
-        n->count = *count;
-    }
-}
-
-static void add_entry(const struct collection_entry *from, void *user)
-{
-    struct archive_task *t = user;
-    struct archive_entry *to = &t->entries[t->n_entries++];
-    memcpy(to->key, from->key.text, from->key.n);
-    to->n_key = from->key.n;
-    memcpy(to->id, from->id, COLLECTION_ID_BYTES);
-    to->width = from->width;
-    to->height = from->height;
-    to->is_stale = from->is_stale;
-}
-
-static enum err read_names(struct archive_task *t, struct collections *cs)
-{
-    enum err rc = mem_array(&t->names, COLLECTION_LIMIT, sizeof(*t->names));
-    return rc == OK ? collections_names(cs, &t->model, add_name, t, &t->error) : rc;
-}
-
-static enum err read_entries(struct errand *r, struct collections *cs)
-{
-    struct archive_task *t = &r->task;
-    enum err rc = mem_array(&t->entries, (size_t)r->limit, sizeof(*t->entries));
-    if (rc == OK) {
-        rc = collections_list(cs, &t->model, collection_text(t->name), collection_text(t->key), r->limit, add_entry, t,
-                              &t->count, &t->error);
-    }
-    t->found = t->count.found;
-    return rc;
-}
-
-static enum err search(struct errand *r, struct collections *cs)
-{
-    struct archive_task *t = &r->task;
-    enum err rc =
-        collections_candidates(cs, &t->model, collection_text(t->name), r->query, r->limit, &t->hits, &t->error);
-    t->found = t->hits.found;
-    return rc;
-}
-
-static enum err work_limited(struct errand *r, struct collections *cs)
-{
-    struct archive_task *t = &r->task;
-    struct collection_text name = collection_text(t->name), key = collection_text(t->key);
-    switch (t->kind) {
-    case ARCHIVE_NAMES:
-        return read_names(t, cs);
-    case ARCHIVE_LIST:
-        return read_entries(r, cs);
-    case ARCHIVE_SEARCH:
-        return search(r, cs);
-    case ARCHIVE_PUT:
-        return collections_put(cs, &t->model, name, key, &t->image, r->max_images, &t->replaced, &t->error);
-    case ARCHIVE_REMOVE:
-        return collections_remove(cs, name, key, &t->found, &t->error);
-    case ARCHIVE_DROP:
-        return collections_drop(cs, name, &t->found, &t->error);
-    }
-    BUG_ON(true);
-}
-
-static enum err work(struct errand *r, struct collections *cs)
-{
-    const struct collection_limits none = {0, NULL};
-    const struct collection_limits limits = {r->item.deadline_us == UINT64_MAX ? 0 : r->item.deadline_us,
-                                             &r->is_cancelled};
-    collections_limit(cs, &limits);
-    enum err rc = work_limited(r, cs);
-    collections_limit(cs, &none);
-    return rc;
+    return item ? (struct archive_errand *)((char *)item - offsetof(struct archive_errand, item)) : NULL;
 }
 
 /* ---- threads ---- */
 
 /* With the lock held. */
-static void finish(struct archive *a, struct errand *r)
+static void finish(struct archive *a, struct archive_errand *r)
 {
-    r->stage = STAGE_DONE;
+    r->stage = ARCHIVE_DONE;
     r->next = NULL;
     *a->done_end = r;
     a->done_end = &r->next;
 }
 
 /* With the lock held. */
-static void finish_unbegun(struct archive *a, struct errand *r, enum err err, const char *why)
+static void finish_unbegun(struct archive *a, struct archive_errand *r, enum err err, const char *why)
 {
     r->task.err = err_set(&r->task.error, err, "%s", why);
     r->task.waited_us = a->options.now_us() - r->submitted_us;
@@ -172,7 +55,7 @@ static void finish_unbegun(struct archive *a, struct errand *r, enum err err, co
 }
 
 /* With the lock held, which it gives away meanwhile. */
-static void run(struct archive *a, struct worker *w, struct errand *r)
+static void run(struct archive *a, struct worker *w, struct archive_errand *r)
 {
     struct archive_task *t = &r->task;
     uint64_t now = a->options.now_us();
@@ -180,15 +63,15 @@ static void run(struct archive *a, struct worker *w, struct errand *r)
         finish_unbegun(a, r, ERR_DEADLINE, "the deadline passed before the collection could answer");
         return;
     }
-    r->stage = STAGE_RUNNING;
+    r->stage = ARCHIVE_RUNNING;
     w->running = r;
     pthread_mutex_unlock(&a->lock);
     t->waited_us = now - r->submitted_us;
-    t->err = work(r, w->collections);
+    t->err = archive_errand_work(r, w->collections);
     t->ran_us = a->options.now_us() - now;
     pthread_mutex_lock(&a->lock);
     w->running = NULL;
-    if (is_write(t->kind)) {
+    if (archive_errand_is_write(t->kind)) {
         a->is_locked = t->err == ERR_BUSY;
         a->is_writable = t->err != ERR_UNAVAILABLE && (a->is_writable || t->err == OK);
     }
@@ -233,7 +116,7 @@ static void *serve(void *user)
     struct archive_queue *q = &a->queues[writes];
     pthread_mutex_lock(&a->lock);
     for (int n = 1;; n++) {
-        struct errand *r = errand_of(archive_queue_take(q));
+        struct archive_errand *r = errand_of(archive_queue_take(q));
         if (r) {
             run(a, w, r);
             if (r->task.err == OK && (r->task.kind == ARCHIVE_DROP || purging == PURGING_FAILED)) {
@@ -307,7 +190,7 @@ static void begin_closing(struct archive *a)
     pthread_mutex_lock(&a->lock);
     atomic_store(&a->is_closing, true);
     for (int i = 0; i < 2; i++) {
-        struct errand *r;
+        struct archive_errand *r;
         while ((r = errand_of(archive_queue_take(&a->queues[i])))) {
             finish_unbegun(a, r, ERR_DRAINING, "the service is shutting down");
         }
@@ -344,70 +227,9 @@ void archive_close(struct archive *a)
 
 /* ---- submitting ---- */
 
-static enum err check(const struct archive_request *r, struct errbuf *e)
+static enum err add(struct archive *a, struct archive_errand *r, struct errbuf *e)
 {
-    bool has_key = r->kind == ARCHIVE_PUT || r->kind == ARCHIVE_REMOVE || (r->kind == ARCHIVE_LIST && r->key.n);
-    enum err rc = r->kind == ARCHIVE_NAMES ? OK : collection_name_check(r->name, e);
-    if (rc == OK && has_key) {
-        rc = collection_name_check_key(r->key, e);
-    }
-    if (rc == OK && r->kind == ARCHIVE_PUT) {
-        const struct collection_put p = {&r->model, r->name, r->key, r->image, r->max_images};
-        rc = collection_fill_check(&p, e);
-    }
-    BUG_ON(r->kind == ARCHIVE_LIST && (r->limit < 1 || r->limit > ARCHIVE_LIST_MAX));
-    BUG_ON(r->kind == ARCHIVE_SEARCH && (r->limit < 0 || r->limit > ARCHIVE_SEARCH_MAX));
-    return rc;
-}
-
-/* What is copied of the texts. */
-static struct collection_text text_of(const struct archive_request *r)
-{
-    struct collection_text text = {NULL, 0};
-    if (r->kind == ARCHIVE_SEARCH) {
-        text = r->query;
-        text.n = text.n > COLLECTION_QUERY_MAX ? COLLECTION_QUERY_MAX : text.n;
-    } else if (r->kind == ARCHIVE_PUT) {
-        text = r->image->words;
-    }
-    return text;
-}
-
-static enum err copy(struct errand *to, const struct archive_request *r)
-{
-    struct archive_task *t = &to->task;
-    const struct collection_text text = text_of(r);
-    t->kind = r->kind;
-    t->user = r->user;
-    t->model = r->model;
-    snprintf(t->name, sizeof(t->name), "%.*s", (int)r->name.n, r->name.n ? r->name.text : "");
-    snprintf(t->key, sizeof(t->key), "%.*s", (int)r->key.n, r->key.n ? r->key.text : "");
-    to->item =
-        (struct archive_queue_item){.client = r->client, .deadline_us = r->deadline_us ? r->deadline_us : UINT64_MAX};
-    to->on_done = r->on_done;
-    to->max_images = r->max_images;
-    to->limit = r->limit;
-    enum err rc = mem_alloc(&to->texts, text.n + 1);
-    if (rc == OK && text.n) {
-        memcpy(to->texts, text.text, text.n);
-    }
-    if (rc == OK && r->kind == ARCHIVE_SEARCH) {
-        to->query = (struct collection_text){to->texts, text.n};
-    } else if (rc == OK && r->kind == ARCHIVE_PUT) {
-        t->image = *r->image;
-        t->image.words = (struct collection_text){to->texts, text.n};
-        rc = mem_alloc(&to->features, r->image->features_bytes);
-        t->image.features = to->features;
-        if (rc == OK) {
-            memcpy(to->features, r->image->features, r->image->features_bytes);
-        }
-    }
-    return rc;
-}
-
-static enum err add(struct archive *a, struct errand *r, struct errbuf *e)
-{
-    const bool writes = is_write(r->task.kind);
+    const bool writes = archive_errand_is_write(r->task.kind);
     enum err rc = OK;
     pthread_mutex_lock(&a->lock);
     if (atomic_load(&a->is_closing)) {
@@ -427,35 +249,29 @@ static enum err add(struct archive *a, struct errand *r, struct errbuf *e)
 enum err archive_submit(struct archive *a, const struct archive_request *request, struct archive_task **out,
                         struct errbuf *e)
 {
-    struct errand *r;
+    struct archive_errand *r;
     *out = NULL;
-    enum err rc = check(request, e);
-    if (rc == OK) {
-        rc = mem_alloc(&r, sizeof(*r));
-    }
+    enum err rc = archive_errand_create(&r, request, e);
     if (rc != OK) {
         return rc;
     }
     r->submitted_us = a->options.now_us();
-    rc = copy(r, request);
-    if (rc == OK) {
-        *out = &r->task;
-        rc = add(a, r, e);
-    }
+    *out = &r->task;
+    rc = add(a, r, e);
     if (rc != OK) {
         *out = NULL;
-        errand_destroy(r);
+        archive_errand_destroy(r);
     }
     return rc;
 }
 
 void archive_cancel(struct archive *a, struct archive_task *t)
 {
-    struct errand *r = (struct errand *)t;
+    struct archive_errand *r = (struct archive_errand *)t;
     bool is_done = false;
     pthread_mutex_lock(&a->lock);
     atomic_store(&r->is_cancelled, true);
-    if (r->stage == STAGE_WAITING && archive_queue_remove(&a->queues[is_write(t->kind)], &r->item)) {
+    if (r->stage == ARCHIVE_WAITING && archive_queue_remove(&a->queues[archive_errand_is_write(t->kind)], &r->item)) {
         finish_unbegun(a, r, ERR_CANCELLED, "nobody waits for the collection's answer any more");
         is_done = true;
     }
@@ -470,44 +286,27 @@ uint64_t archive_reap(struct archive *a, uint64_t now_us)
     uint64_t earliest = UINT64_MAX;
     pthread_mutex_lock(&a->lock);
     for (int i = 0; i < 2; i++) {
-        struct errand *late;
+        struct archive_errand *late;
         while ((late = errand_of(archive_queue_take_late(&a->queues[i], now_us)))) {
             finish_unbegun(a, late, ERR_DEADLINE, "the deadline passed before the collection could answer");
         }
         uint64_t next = archive_queue_earliest(&a->queues[i]);
         earliest = next < earliest ? next : earliest;
     }
-    struct errand *r = a->done;
+    struct archive_errand *r = a->done;
     a->done = NULL;
     a->done_end = &a->done;
     pthread_mutex_unlock(&a->lock);
     while (r) {
-        struct errand *next = r->next;
+        struct archive_errand *next = r->next;
         r->on_done(&r->task);
-        errand_destroy(r);
+        archive_errand_destroy(r);
         r = next;
     }
     return earliest;
 }
 
 /* ---- figures ---- */
-
-size_t archive_request_bytes(const struct archive_request *r)
-{
-    size_t bytes = sizeof(struct errand) + text_of(r).n + 1;
-    switch (r->kind) {
-    case ARCHIVE_NAMES:
-        return bytes + COLLECTION_LIMIT * sizeof(struct archive_name);
-    case ARCHIVE_LIST:
-        return bytes + (size_t)r->limit * sizeof(struct archive_entry);
-    case ARCHIVE_SEARCH:
-        return bytes + collection_hits_bytes(r->limit, r->model.features_bytes);
-    case ARCHIVE_PUT:
-        return bytes + r->image->features_bytes;
-    default:
-        return bytes;
-    }
-}
 
 size_t archive_own_bytes(void)
 {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { HIT_OVERHEAD = 192 }; /* bytes: ordering and the allocator's rounding */
+
 struct collection_text collection_text(const char *text)
 {
     return (struct collection_text){text, text ? strlen(text) : 0};
@@ -331,7 +333,8 @@ enum err collections_candidates(struct collections *cs, const struct collection_
 
 size_t collection_hits_bytes(int limit, size_t features_bytes)
 {
-    return (size_t)limit * (sizeof(struct collection_hit) + features_bytes + COLLECTION_HIT_SCRATCH);
+    const size_t each = sizeof(struct collection_hit) + features_bytes + HIT_OVERHEAD;
+    return COLLECTION_SEARCH_SCRATCH + (size_t)limit * each;
 }
 
 void collection_hits_release(struct collection_hits *h)

@@ -56,8 +56,8 @@ enum {
     COLLECTION_LIMIT = 1000,          /* collections of one file */
     COLLECTION_BUSY_MS = 5000,
     COLLECTION_ID_BYTES = 32,
-    COLLECTION_HIT_SCRATCH = 64,     /* bytes that a search needs for each hit besides */
-    COLLECTION_CACHE_BYTES = 4 << 20 /* of one connection: pages of the file in memory, at most */
+    COLLECTION_SEARCH_SCRATCH = 512 * 1024, /* bytes that a search needs besides its hits, at most */
+    COLLECTION_CACHE_BYTES = 4 << 20        /* of one connection: pages of the file in memory, at most */
 };
 
 struct collections; /* one connection */
@@ -160,20 +160,22 @@ struct collection_hits {
     struct collection_model model; /* whose features these are: the model of the call */
     struct collection_hit *hits;   /* best first */
     int n;
-    uint64_t n_images;   /* in the collection */
-    uint64_t n_stale;    /* of them of another model, passed over */
-    uint64_t n_scanned;  /* whose words were compared with the query: all but stale ones */
-    uint64_t n_matching; /* of them with something in common with the query */
+    uint64_t n_images;  /* in the collection */
+    uint64_t n_stale;   /* of them of another model, passed over */
+    uint64_t n_scanned; /* that were considered by their words: all but stale ones, or a sample of a large collection */
+    uint64_t n_matching; /* of those considered that have something in common with the query */
     int n_by_words;      /* hits that have something in common with the query; the first ones */
     int n_by_sample;     /* the other hits: a sample of what is left */
     uint64_t n_damaged;  /* images met that do not fit their checksum, passed over */
 };
-/* The first pass: chooses min(limit, all) images by their words; see collection_search.c for the score. Words count by
- * their rarity in the collection, and function words (a, the, of) only in a query that has no others; case, accents and
- * English endings do not count; a query word that nobody has counts as the words most like it (by their letters).
- * Equal scores, and the images that have nothing in common with the query, come in an order that is a hash of the image
- * and the query: a sample of the collection, not its first keys. The same content gives the same list, however it was
- * put there. Any bytes are a query; nothing in it is syntax. On error *out is empty. */
+/* The first pass: chooses min(limit, all) images by their words. Words count by their rarity in the collection, and
+ * function words (a, the, of) only in a query that has no others; case, accents and English endings do not count; a word
+ * stands, at half its weight, also for what it is another name of (puppy: dog), and one that nobody has for the words
+ * most like it by their letters. Equal scores, and images that have nothing in common with the query, come in an order
+ * that is a hash of the image and of the query: a sample of the collection, never its first keys. Where all words of a
+ * query are common in a large collection, a sample of it is scored (collection_search.c has the figures). The same
+ * content gives the same list, however it was put there. Any bytes are a query; nothing in it is syntax. On error *out
+ * is empty. */
 MUST_USE enum err collections_candidates(struct collections *cs, const struct collection_model *model,
                                          struct collection_text name, struct collection_text query, int limit,
                                          struct collection_hits *out, struct errbuf *e);

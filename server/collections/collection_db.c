@@ -1,10 +1,9 @@
 #include "engine/base/log.h"
 #include "server/collections/collection_private.h"
 
-#include <errno.h>
 #include <sqlite3.h>
-#include <string.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static const char *const texts[SQL_COUNT] = {
@@ -42,20 +41,15 @@ static const char *const texts[SQL_COUNT] = {
 
 /* ---- what SQLite says ---- */
 
-/* No room, or no right to write, by the system's own words. */
-static bool is_unwritable(int reason)
-{
-    return reason == ENOSPC || reason == EDQUOT || reason == EFBIG || reason == EROFS;
-}
-
+/* A disk that does not take what is written (quota, limits, faults) may take it later. */
 static enum err fail_io(const struct collections *cs, int code, const char *doing, struct errbuf *e)
 {
     int reason = cs->db ? sqlite3_system_errno(cs->db) : 0;
     bool is_write = code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_TRUNCATE ||
-                    code == SQLITE_IOERR_SHMSIZE || code == SQLITE_IOERR_SHMOPEN || (code & 0xff) == SQLITE_CANTOPEN;
-    return err_set(e, is_write && is_unwritable(reason) ? ERR_UNAVAILABLE : ERR_IO, "%s: cannot %s: %s (%s)",
-                   collection_file_path(cs), doing, sqlite3_errstr(code),
-                   reason ? strerrordesc_np(reason) : "no system error");
+                    code == SQLITE_IOERR_DIR_FSYNC || code == SQLITE_IOERR_SHMSIZE || code == SQLITE_IOERR_SHMOPEN ||
+                    (code & 0xff) == SQLITE_CANTOPEN;
+    return err_set(e, is_write ? ERR_UNAVAILABLE : ERR_IO, "%s: cannot %s: %s (%s)", collection_file_path(cs), doing,
+                   sqlite3_errstr(code), reason ? strerrordesc_np(reason) : "no system error");
 }
 
 enum err collection_db_fail(const struct collections *cs, int code, const char *doing, struct errbuf *e)

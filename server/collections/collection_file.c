@@ -241,6 +241,22 @@ static enum err open_all(struct collection_file *f, bool can_be_new, struct errb
     return rc;
 }
 
+/* SQLite leaves the log of a file that was moved where it is, where it would be played into the next file. */
+static void remove_log(const struct collection_file *f)
+{
+    static const char *const ends[] = {"-wal", "-shm"};
+    const struct place ours[] = {f->log, f->index};
+    char name[PATH_MAX + 8];
+    off_t bytes;
+    for (int i = 0; i < 2; i++) {
+        struct place there = place_beside(f, ends[i], &bytes);
+        if (there.number && is_same(there, ours[i])) {
+            snprintf(name, sizeof(name), "%s%s", f->real, ends[i]);
+            unlink(name);
+        }
+    }
+}
+
 /* With the lock held for writing. */
 static enum err open_again(struct collection_file *f, struct errbuf *e)
 {
@@ -254,16 +270,18 @@ static enum err open_again(struct collection_file *f, struct errbuf *e)
         return say(writer, state, e);
     }
     bool same = f->fd >= 0 && stat(f->path, &st) == 0 && is_same(place_of(&st), f->file), is_log_cut = false;
-    if (same && writer->db) {
+    if (writer->db) {
         off_t bytes;
-        struct place log = place_beside(f, "-wal", &bytes);
-        is_log_cut = is_same(log, f->log) && bytes < writer->log_bytes;
-        if (!is_same(log, f->log)) { /* gone, but still open here: what it holds goes into the file now */
-            log_warn("collections_log_rescued", LOG_STR("path", f->path),
-                     LOG_BOOL("complete", collection_db_checkpoint(writer)));
-        }
+        is_log_cut = is_same(place_beside(f, "-wal", &bytes), f->log) && bytes < writer->log_bytes;
+    }
+    if (writer->db && !is_log_cut) { /* moved or deleted, both are still open here: the file gets what the log holds */
+        bool is_complete = collection_db_checkpoint(writer);
+        log_warn("collections_log_moved", LOG_STR("path", f->path), LOG_BOOL("complete", is_complete));
     }
     close_all(f, is_log_cut);
+    if (!same && f->real) {
+        remove_log(f);
+    }
     if (!same) {
         close_descriptor(f);
     }

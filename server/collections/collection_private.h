@@ -7,6 +7,7 @@
  *   collection_fill.c    adding, replacing, erasing
  *   collection_name.c    which names and keys are allowed
  *   collection_words.c   the words of a query and what they weigh
+ *   collection_synonyms.c  what else things are called
  *   collection_search.c  the first pass
  *
  * Schema (user_version COLLECTION_DB_VERSION): collection, model, image (what a listing shows), features (the blocks,
@@ -60,7 +61,10 @@ enum collection_sql {
 /* What collection_words.c found in a query, for the time of a search. */
 struct collection_words {
     int n; /* phrases of the expression */
-    double weight[4 * COLLECTION_QUERY_WORDS];
+    double weight[6 * COLLECTION_QUERY_WORDS];
+    /* Only these images are looked at: their ids in rising order. NULL: all. */
+    const int64_t *sample;
+    size_t n_sample, at;
 };
 
 struct collections {
@@ -160,11 +164,18 @@ MUST_USE enum err collection_name_check_key(struct collection_text key, struct e
 
 /* Registers the score with a connection. */
 MUST_USE enum err collection_words_register(struct collections *cs, struct errbuf *e);
-/* The FTS5 expression for the query in `match` (empty: nothing can match), the weights in cs->words, and a number made
- * of the words that count. n_images: in the collection. */
+enum { COLLECTION_MAX_POSTINGS = 5000 }; /* images with a word, from which on the word is a common one */
+
+/* The FTS5 expression for the query in `match` (empty: nothing can match), the weights in cs->words, a number made of
+ * the words that count, and how many images have the rarest of them. n_images: in the collection. */
 MUST_USE enum err collection_words_read(struct collections *cs, int64_t collection, uint64_t n_images,
                                         struct collection_text query, int limit, struct buf *match, uint64_t *seed,
-                                        struct errbuf *e);
+                                        int64_t *rarest, struct errbuf *e);
+
+/* ---- collection_synonyms.c ---- */
+
+/* Names of things that a lower-case word may stand for, into `out`. Returns how many. */
+int collection_synonyms(const char *word, int n_word, const char *out[], int limit);
 
 /* ---- collection_search.c ---- */
 

@@ -1,7 +1,10 @@
 /* The first pass: scores by words, then a sample.
  *
  * Equal scores and the sample follow one order: the images stand on a ring by a hash of their content (the table
- * spread), and the query's words say where to begin. */
+ * spread), and the query's words say where to begin.
+ *
+ * Where even the rarest word is a common one, in every eighth image or more, the images are not all scored: a piece
+ * of the ring is that holds about SAMPLE_TIMES * limit that match, and the best of them are taken. */
 #include "engine/base/buf.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
@@ -11,7 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HASH_BYTES = 8, MATCH_MAX = 64 * 1024, LOOK_EACH = 256 /* rows between looks at the limits */ };
+enum {
+    HASH_BYTES = 8,
+    MATCH_MAX = 64 * 1024,
+    LOOK_EACH = 256, /* rows between looks at the limits */
+    SAMPLE_TIMES = 4,
+    COMMON = 8,
+    SAMPLE_MAX = 16384,
+    MAX_ROUNDS = 8
+};
 
 struct pick {
     double score;
@@ -28,6 +39,8 @@ struct search {
     int n_picks;
     int64_t *seen; /* ids that were taken or found damaged, sorted */
     size_t n_seen, seen_room;
+    int64_t *sample; /* ids, for take_common */
+    size_t n_sample, sample_room;
     struct collection_hits *out;
 };
 
@@ -240,6 +253,7 @@ static enum err scan(struct search *q, struct sqlite3_stmt *s, struct errbuf *e)
     enum err rc = OK;
     int code = SQLITE_DONE;
     q->n_picks = 0;
+    q->cs->words.at = 0;
     for (int row = 1; rc == OK && (code = sqlite3_step(s)) == SQLITE_ROW; row++) {
         rc = row % LOOK_EACH ? OK : collection_db_limits(q->cs, e);
         if (rc == OK) {
@@ -251,38 +265,51 @@ static enum err scan(struct search *q, struct sqlite3_stmt *s, struct errbuf *e)
     }
     sqlite3_reset(s);
     q->out->n_matching = n_matching;
-    if (q->n_picks) {
-        qsort(q->picks, (size_t)q->n_picks, sizeof(*q->picks), best_first);
-    }
+    q->out->n_scanned = q->cs->words.sample ? q->n_sample : q->out->n_images - q->out->n_stale;
     return rc;
 }
 
-/* Damaged images make it scan again for what comes after them. */
+static enum err take_picks(struct search *q, struct errbuf *e)
+{
+    enum err rc = OK;
+    if (q->n_picks) {
+        qsort(q->picks, (size_t)q->n_picks, sizeof(*q->picks), best_first);
+    }
+    for (int i = 0; i < q->n_picks && rc == OK && q->out->n < q->limit; i++) {
+        rc = take_image(q, q->picks[i].id, e);
+    }
+    return rc == OK ? add_seen(q) : rc;
+}
+
+/* Damaged images make it scan again for what comes after them, within reason. */
 static enum err take_matching(struct search *q, const struct buf *match, struct errbuf *e)
 {
     struct sqlite3_stmt *s;
     enum err rc = collection_db_prepare(
-        q->cs, &s, "SELECT rowid, words_score(words_%lld) FROM words_%lld WHERE words MATCH ?1", q->collection, e);
+        q->cs, &s,
+        "SELECT rowid, words_score(words_%lld) FROM words_%lld WHERE words MATCH ?1 AND words_sampled(rowid)",
+        q->collection, e);
     if (rc == OK) {
         sqlite3_bind_text(s, 1, match->bytes, (int)match->n, SQLITE_STATIC);
     }
-    for (bool more = true; more && rc == OK && q->out->n < q->limit;) {
+    bool more = true;
+    for (int round = 0; round < MAX_ROUNDS && more && rc == OK && q->out->n < q->limit; round++) {
         rc = scan(q, s, e);
-        for (int i = 0; i < q->n_picks && rc == OK && q->out->n < q->limit; i++) {
-            rc = take_image(q, q->picks[i].id, e);
-        }
         more = q->n_picks == q->limit;
         if (rc == OK) {
-            rc = add_seen(q);
+            rc = take_picks(q, e);
         }
     }
     sqlite3_finalize(s);
     return rc;
 }
 
-/* ---- the sample ---- */
+/* ---- along the ring ---- */
 
-static enum err take_sample(struct search *q, enum collection_sql half, struct errbuf *e)
+/* An image that was not seen. *more false: enough. */
+typedef enum err on_image(struct search *q, int64_t id, bool *more, struct errbuf *e);
+
+static enum err walk_half(struct search *q, enum collection_sql half, on_image *callback, bool *more, struct errbuf *e)
 {
     struct sqlite3_stmt *s = q->cs->sql[half];
     uint8_t hash[HASH_BYTES];
@@ -294,10 +321,11 @@ static enum err take_sample(struct search *q, enum collection_sql half, struct e
     sqlite3_bind_int64(s, 1, q->collection);
     sqlite3_bind_int64(s, 2, q->model);
     sqlite3_bind_blob(s, 3, hash, HASH_BYTES, SQLITE_STATIC);
-    while (rc == OK && q->out->n < q->limit && (code = sqlite3_step(s)) == SQLITE_ROW) {
+    while (rc == OK && *more && (code = sqlite3_step(s)) == SQLITE_ROW) {
         int64_t id = sqlite3_column_int64(s, 0);
-        if (!is_seen(q, id)) {
-            rc = take_image(q, id, e);
+        rc = collection_db_limits(q->cs, e);
+        if (rc == OK && !is_seen(q, id)) {
+            rc = callback(q, id, more, e);
         }
     }
     if (rc == OK && code != SQLITE_DONE && code != SQLITE_ROW) {
@@ -307,11 +335,57 @@ static enum err take_sample(struct search *q, enum collection_sql half, struct e
     return rc;
 }
 
+/* From the query's place on, once around. */
+static enum err walk(struct search *q, on_image *callback, struct errbuf *e)
+{
+    bool more = q->out->n < q->limit;
+    enum err rc = walk_half(q, SQL_SAMPLE_FROM, callback, &more, e);
+    return rc == OK && more ? walk_half(q, SQL_SAMPLE_UNTIL, callback, &more, e) : rc;
+}
+
+static enum err take_any(struct search *q, int64_t id, bool *more, struct errbuf *e)
+{
+    enum err rc = take_image(q, id, e);
+    *more = q->out->n < q->limit;
+    return rc;
+}
+
+static enum err add_to_sample(struct search *q, int64_t id, bool *more, struct errbuf *e)
+{
+    (void)e;
+    q->sample[q->n_sample++] = id;
+    *more = q->n_sample < q->sample_room;
+    return OK;
+}
+
+/* The best of a sample of the collection. */
+static enum err take_common(struct search *q, const struct buf *match, struct errbuf *e)
+{
+    struct collection_words *words = &q->cs->words;
+    q->sample_room = (size_t)SAMPLE_TIMES * COMMON * (size_t)q->limit;
+    q->sample_room = q->sample_room > SAMPLE_MAX ? SAMPLE_MAX : q->sample_room;
+    enum err rc = mem_array(&q->sample, q->sample_room, sizeof(*q->sample));
+    if (rc == OK) {
+        rc = walk(q, add_to_sample, e);
+    }
+    if (rc == OK && q->n_sample) {
+        qsort(q->sample, q->n_sample, sizeof(*q->sample), by_id);
+        words->sample = q->sample;
+        words->n_sample = q->n_sample;
+        rc = take_matching(q, match, e);
+        words->sample = NULL;
+        words->n_sample = 0;
+    }
+    mem_free(q->sample);
+    return rc;
+}
+
 enum err collection_search(struct collections *cs, int64_t collection, int64_t model, struct collection_text query,
                            int limit, struct collection_hits *out, struct errbuf *e)
 {
     struct search q = {.cs = cs, .collection = collection, .model = model, .limit = limit, .out = out};
     struct buf match;
+    int64_t rarest = 0;
     out->n_scanned = out->n_images - out->n_stale;
     if (limit == 0) {
         return OK;
@@ -319,14 +393,17 @@ enum err collection_search(struct collections *cs, int64_t collection, int64_t m
     buf_init(&match, MATCH_MAX);
     enum err rc = mem_array(&q.picks, (size_t)limit, sizeof(*q.picks));
     if (rc == OK) {
-        rc = collection_words_read(cs, collection, out->n_images, query, limit, &match, &q.seed, e);
+        rc = collection_words_read(cs, collection, out->n_images, query, limit, &match, &q.seed, &rarest, e);
     }
-    if (rc == OK && match.n) {
+    if (rc == OK && rarest > COLLECTION_MAX_POSTINGS && (uint64_t)rarest >= out->n_images / COMMON) {
+        rc = take_common(&q, &match, e);
+    }
+    if (rc == OK && match.n && out->n < limit) {
         rc = take_matching(&q, &match, e);
     }
     out->n_by_words = out->n;
-    for (int half = SQL_SAMPLE_FROM; half <= SQL_SAMPLE_UNTIL && rc == OK && out->n < limit; half++) {
-        rc = take_sample(&q, (enum collection_sql)half, e);
+    if (rc == OK) {
+        rc = walk(&q, take_any, e);
     }
     out->n_by_sample = out->n - out->n_by_words;
     mem_free(q.seen);

@@ -3,8 +3,9 @@
  * The query is cut into words by the very tokeniser that cuts the stored words; each is quoted, so nothing in a query
  * is syntax of FTS5. A word weighs ln(1 + (N - n + 1/2) / (n + 1/2)) where n of N images have it: an article weighs next
  * to nothing where captions have articles. Function words are left out unless the query has no others, since where few
- * captions have them they would weigh much and say nothing. A word that no image has stands for the words of the
- * collection that share its first two letters and most of its trigrams, at a lower weight.
+ * captions have them they would weigh much and say nothing. A word also stands for what it is another name of
+ * (collection_synonyms.c), and one that no image has and that is no other name for the words of the collection that share
+ * its first two letters and most of its trigrams; both at half their weight.
  *
  * The score of an image: the sum of weight * t / (t + 1/2) over the words, where the image has the word t times, at most
  * MAX_TIMES. Its length does not count: many things in a picture are no fault of it.
@@ -12,7 +13,7 @@
  * Which images are scored: all that have at least one of the deciding words. Those are the rarest words of the query, as
  * many as have MAX_POSTINGS images together; beyond that a common word does not make an image a candidate, it only adds
  * to the score of those that are. So the time of a search is bounded by about max(MAX_POSTINGS, images of the rarest
- * word). */
+ * word); what is done where even that is in too many images, collection_search.c knows. */
 #include "engine/base/mem.h"
 #include "server/collections/collection_private.h"
 
@@ -26,12 +27,14 @@
 enum {
     WORD_MAX = 128, /* bytes; a longer word is passed over */
     MAX_TIMES = 3,
-    MAX_POSTINGS = 20000,
+    MAX_POSTINGS = COLLECTION_MAX_POSTINGS,
     UNKNOWN_WORDS = 8, /* of a query that are looked for by their letters */
     LIKE_EACH = 4,     /* words that stand for one of them */
     LIKE_LEAST = 4,    /* bytes of a word that is looked for */
-    MAX_TERMS = COLLECTION_QUERY_WORDS + UNKNOWN_WORDS * LIKE_EACH
+    SYNONYMS = 32,     /* of all words of a query together */
+    MAX_TERMS = COLLECTION_QUERY_WORDS + SYNONYMS + UNKNOWN_WORDS * LIKE_EACH
 };
+_Static_assert(2 * MAX_TERMS <= sizeof(((struct collection_words *)0)->weight) / sizeof(double), "weights of all");
 static const double like_weight = 0.5, like_threshold = 0.5;
 
 struct term {
@@ -287,32 +290,83 @@ static enum err add_like(struct collections *cs, int64_t collection, struct word
     return rc;
 }
 
-/* Counts the images of each word and weighs it; what nobody has goes, or stands for words like it. */
+static bool has_term(const struct words *w, const struct term *t)
+{
+    for (int i = 0; i < w->n; i++) {
+        if (w->terms[i].n == t->n && memcmp(w->terms[i].text, t->text, (size_t)t->n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds what a word is another name of, as far as the collection has it. */
+static enum err add_synonyms(struct collections *cs, struct sqlite3_stmt *s, uint64_t n_images, const struct term *word,
+                             struct words *w, int *n_left, bool *any, struct errbuf *e)
+{
+    const char *names[SYNONYMS];
+    int n = collection_synonyms(word->text, word->n, names, *n_left);
+    enum err rc = OK;
+    *any = false;
+    for (int i = 0; i < n && rc == OK; i++) {
+        struct term t = {.n = 0};
+        t.n = snprintf(t.text, sizeof(t.text), "%s", names[i]);
+        rc = count_images(cs, s, &t, e);
+        t.weight = like_weight * rarity(t.images, n_images);
+        *any |= t.images > 0;
+        if (rc == OK && t.images > 0 && !has_term(w, &t)) {
+            w->terms[w->n++] = t;
+            --*n_left;
+        }
+    }
+    return rc;
+}
+
+/* Puts the words as they are said, not stemmed, in the place of the stems; adds what they stand for. */
+static enum err weigh_said(struct collections *cs, struct sqlite3_stmt *s, uint64_t n_images,
+                           struct collection_text query, struct words *w, struct term *unknown, int *n_unknown,
+                           struct errbuf *e)
+{
+    struct term stems[COLLECTION_QUERY_WORDS], said[COLLECTION_QUERY_WORDS];
+    int n = w->n, n_synonyms = SYNONYMS;
+    enum err rc = OK;
+    memcpy(stems, w->terms, (size_t)n * sizeof(*stems));
+    w->n = 0;
+    for (int i = 0; i < n && rc == OK; i++) {
+        said[i] = (struct term){.n = 0};
+        rc = cut(cs, false, query.text + w->start[i], w->end[i] - w->start[i], on_surface, &said[i], e);
+        if (rc == OK && said[i].n) {
+            rc = count_images(cs, s, &said[i], e);
+        }
+        said[i].weight = rarity(said[i].images, n_images);
+        if (rc == OK && said[i].images > 0) {
+            w->terms[w->n++] = said[i];
+        }
+    }
+    for (int i = 0; i < n && rc == OK; i++) {
+        bool any;
+        rc = add_synonyms(cs, s, n_images, &said[i], w, &n_synonyms, &any, e);
+        if (!any && said[i].images == 0 && *n_unknown < UNKNOWN_WORDS && stems[i].n >= LIKE_LEAST) {
+            unknown[(*n_unknown)++] = stems[i];
+        }
+    }
+    return rc;
+}
+
+/* Counts the images of each word and weighs it; what nobody has goes, or stands for others. */
 static enum err weigh(struct collections *cs, int64_t collection, uint64_t n_images, struct collection_text query,
                       struct words *w, struct errbuf *e)
 {
     struct term unknown[UNKNOWN_WORDS];
     struct sqlite3_stmt *s;
-    int n = w->n, n_unknown = 0;
+    int n_unknown = 0;
     enum err rc = collection_db_prepare(cs, &s, "SELECT count(*) FROM words_%lld WHERE words MATCH ?1", collection, e);
-    w->n = 0;
-    for (int i = 0; i < n && rc == OK; i++) {
-        struct term stem = w->terms[i], *t = &w->terms[w->n];
-        *t = (struct term){.n = 0};
-        rc = cut(cs, false, query.text + w->start[i], w->end[i] - w->start[i], on_surface, t, e);
-        if (rc == OK && t->n) {
-            rc = count_images(cs, s, t, e);
-        }
-        if (t->images > 0) {
-            t->weight = rarity(t->images, n_images);
-            w->n++;
-        } else if (n_unknown < UNKNOWN_WORDS && stem.n >= LIKE_LEAST && !w->want_function_words) {
-            unknown[n_unknown++] = stem;
-        }
+    if (rc == OK) {
+        rc = weigh_said(cs, s, n_images, query, w, unknown, &n_unknown, e);
     }
     sqlite3_finalize(s);
     int known = w->n;
-    if (rc == OK && n_unknown) {
+    if (rc == OK && n_unknown && !w->want_function_words) {
         rc = add_like(cs, collection, w, unknown, n_unknown, e);
     }
     for (int i = known; i < w->n; i++) {
@@ -363,7 +417,7 @@ static void write_match(struct collections *cs, const struct words *w, int n_dec
 
 enum err collection_words_read(struct collections *cs, int64_t collection, uint64_t n_images,
                                struct collection_text query, int limit, struct buf *match, uint64_t *seed,
-                               struct errbuf *e)
+                               int64_t *rarest, struct errbuf *e)
 {
     struct words w = {.query = query.text};
     enum err rc = mem_array(&w.terms, MAX_TERMS + 1, sizeof(*w.terms));
@@ -371,11 +425,13 @@ enum err collection_words_read(struct collections *cs, int64_t collection, uint6
         rc = read_words(cs, query, &w, e);
     }
     *seed = seed_of(&w);
+    *rarest = 0;
     if (rc == OK && w.n) {
         rc = weigh(cs, collection, n_images, query, &w, e);
     }
     if (rc == OK && w.n) {
         qsort(w.terms, (size_t)w.n, sizeof(*w.terms), by_images);
+        *rarest = w.terms[0].images;
         write_match(cs, &w, deciding(&w, limit), match);
     }
     mem_free(w.terms);
@@ -383,6 +439,18 @@ enum err collection_words_read(struct collections *cs, int64_t collection, uint6
 }
 
 /* ---- scoring ---- */
+
+/* words_sampled(rowid): whether this image is to be scored. Rows come in rising order. */
+static void sampled(sqlite3_context *result, int n, sqlite3_value **args)
+{
+    struct collection_words *w = &((struct collections *)sqlite3_user_data(result))->words;
+    int64_t id = sqlite3_value_int64(args[0]);
+    (void)n;
+    while (w->at < w->n_sample && w->sample[w->at] < id) {
+        w->at++;
+    }
+    sqlite3_result_int(result, !w->sample || (w->at < w->n_sample && w->sample[w->at] == id));
+}
 
 /* words_score(words_N): the score of the current row. */
 static void score(const Fts5ExtensionApi *api, Fts5Context *row, sqlite3_context *result, int n, sqlite3_value **args)
@@ -418,5 +486,8 @@ enum err collection_words_register(struct collections *cs, struct errbuf *e)
         return rc;
     }
     int code = api->xCreateFunction(api, "words_score", cs, score, NULL);
+    if (code == SQLITE_OK) {
+        code = sqlite3_create_function(cs->db, "words_sampled", 1, SQLITE_UTF8, cs, sampled, NULL, NULL);
+    }
     return code == SQLITE_OK ? OK : collection_db_fail(cs, code, "search the words", e);
 }

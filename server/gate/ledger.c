@@ -98,12 +98,8 @@ void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 
 void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 {
-    uint64_t before = atomic_load(&l->held_[a]);
-    if (n_bytes > before) {
-        ledger_note(l, a, n_bytes - before);
-    } else {
-        ledger_give(l, a, before - n_bytes);
-    }
+    atomic_store(&l->held_[a], n_bytes);
+    raise_to(&l->peak_[a], n_bytes);
 }
 
 bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes)

@@ -54,8 +54,8 @@ bool ledger_take(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 /* For memory that is there already and cannot be refused any more: counted, whatever the limits say. */
 void ledger_note(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
-/* What a part that keeps its own budget (the engine: decoding, cache) says that it holds now, instead of the last such
- * figure. One thread for each account. */
+/* For accounts whose budget another part keeps (the engine: LEDGER_DECODING, LEDGER_CACHES): what it says that it holds
+ * now. Shown, not added to the total, from which the plan has taken these budgets already. */
 void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 /* Would ledger_take work now? Takes nothing and counts nothing. */
 bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes);

@@ -39,20 +39,18 @@ struct plan {
 #define PLAN_FIELD(name, text, key, fixed) uint64_t name;
     PLAN_LINES(PLAN_FIELD)
 #undef PLAN_FIELD
-    uint64_t total;  /* sum of all lines, <= limit */
-    uint64_t reload; /* what a second engine needs while a model is replaced: engine + its file */
-    bool is_tight;   /* some automatic budget is smaller than what the defaults would like */
+    uint64_t total; /* sum of all lines, <= limit */
+    bool is_tight;  /* some budget is smaller than it would be with enough memory */
 };
 
-/* Before engine_open: fills in what the engine must know of the plan (options->cache_bytes, decode_bytes) as ceilings.
- * After it: info is the engine's, and engine_limit(e, plan.cache, plan.decoding) tells the engine what it really got.
- * limit_bytes: limits.memory_bytes, or what cpu_memory says. */
+/* After engine_open: info is the engine's, and engine_limit(e, plan.cache, plan.decoding) tells the engine what it
+ * really got (its options were ceilings). limit_bytes: limits.memory_bytes, or what cpu_memory says; 0: no limit. */
 MUST_USE enum err plan_make(struct plan *out, const struct config *c, const struct engine_info *info,
                             uint64_t limit_bytes, struct errbuf *e);
+/* What the ledger enforces. Its total is what the fixed lines and the engine's own budgets leave, so a second engine
+ * (LEDGER_RELOAD, for the time of a reload) fits whenever the budgets are not all in use. */
 void plan_ledger_limits(const struct plan *p, struct ledger_limits *out);
-/* Is there room for a second engine now? It may use what the budgets have left over. */
-MUST_USE enum err plan_check_reload(const struct plan *p, struct ledger *l, struct errbuf *e);
-/* A table for people: one line a budget, MB, what it is, the key. */
+/* A table for people, Markdown: one line a budget with what it is and the key that changes it. */
 void plan_print(const struct plan *p, struct buf *out);
 
 #endif

@@ -7,12 +7,14 @@
  * the request is refused and its body thrown away.
  *
  * Ownership: created at the headers (or at the refusal of what never became a request) and destroyed when the last byte
- *            of the answer is out or the connection has died. It owns copies of all its strings: nothing is borrowed
- * from a connection. `body` and `answer` are the exchange's. Threads:   loop thread, all of it. */
+ *            of the answer is out or the connection has died. It owns copies of all its strings and the answer:
+ *            nothing is borrowed from a connection.
+ * Threads:   loop thread, all of it. */
 #ifndef SERVER_EXCHANGE_H
 #define SERVER_EXCHANGE_H
 
 #include "engine/base/buf.h"
+#include "server/http/caller.h"
 #include "server/http/timings.h"
 
 #include <stdint.h>
@@ -59,19 +61,9 @@ struct exchange_out {
     char value[EXCHANGE_MAX_VALUE];
 };
 
-struct head;
 struct route;
 struct stream;
 struct work;
-
-/* Who sent a request: the share of a busy service that is his, and the name space of his image ids. */
-struct caller {
-    uint64_t client;                 /* a number for the key's name, or for the address without keys */
-    uint8_t id_key[32], id_mask[32]; /* of image ids, one name space for each API key */
-    bool has_id_key;
-};
-/* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */
-void caller_mask_id(const struct caller *c, uint8_t id[32]);
 
 struct exchange {
     /* ---- request ---- */
@@ -114,8 +106,8 @@ struct exchange {
     void *strings; /* one block that holds method, path, query and headers */
 };
 
-/* Copies what the head says (NULL: nothing was understood). ERR_NOMEM. */
-MUST_USE enum err exchange_create(struct exchange **out, const struct head *h);
+/* An empty one that begins now; http_exchange.h fills it. ERR_NOMEM. */
+MUST_USE enum err exchange_create(struct exchange **out);
 void exchange_destroy(struct exchange *x); /* NULL is fine */
 
 /* The text of a query parameter; NULL when not given. The last one counts. */

@@ -47,36 +47,54 @@ void http_unlist_work(struct http_connection *c)
     l->n--;
 }
 
-/* Each in turn, for a bounded time: what comes in between must not wait longer. */
-static void serve_work(struct http *h)
-{
-    uint64_t until = clock_us() + SLICE_US;
-    for (int n = h->work.n; n > 0 && h->work.first; n--) {
-        struct http_connection *c = h->work.first;
-        http_unlist_work(c);
-        http_front_serve(c);
-        if (clock_us() >= until) {
-            break;
-        }
-    }
-}
-
-static void settle(struct http *h)
+/* What was touched: its answer goes on, its watches and its account are put right. After until_us answers wait for
+ * their place in line. */
+static void settle(struct http *h, uint64_t until_us)
 {
     while (h->touched) {
         struct http_connection *c = h->touched;
         h->touched = c->next_touched;
         c->is_touched = false;
         if (!c->is_over && c->inner && c->is_queued && c->out.n == 0) {
-            http_inner_move(c);
+            if (clock_us() < until_us) {
+                http_inner_move(c);
+            } else {
+                c->inner->is_ready = true;
+                http_list_work(c);
+            }
+        }
+        if (c->is_touched) { /* its turn comes again */
+            continue;
         }
         if (c->is_over) {
-            if (!c->is_touched) {
-                h->stats.buffered_bytes -= c->accounted;
-                mem_free(c);
-            }
+            h->stats.buffered_bytes -= c->accounted;
+            mem_free(c);
         } else {
             http_front_settle(c);
+        }
+    }
+}
+
+void http_turn(struct http *h, uint64_t until_us)
+{
+    if (h->must_run) {
+        http_inner_run(h);
+    }
+    settle(h, until_us);
+}
+
+/* Each in turn, for a bounded time: what comes in between must not wait longer. */
+static void serve_work(struct http *h, uint64_t until_us)
+{
+    for (int n = h->work.n; n > 0 && h->work.first; n--) {
+        struct http_connection *c = h->work.first;
+        http_unlist_work(c);
+        http_front_serve(c);
+        if (h->n_begun >= HTTP_BEGUN_MAX) {
+            http_turn(h, until_us);
+        }
+        if (clock_us() >= until_us) {
+            break;
         }
     }
 }
@@ -84,13 +102,9 @@ static void settle(struct http *h)
 static bool on_turn(void *user)
 {
     struct http *h = user;
-    if (h->work.n) {
-        serve_work(h);
-    }
-    if (h->must_run) {
-        http_inner_run(h);
-    }
-    settle(h);
+    uint64_t until_us = clock_us() + SLICE_US;
+    serve_work(h, until_us);
+    http_turn(h, until_us);
     return h->work.n > 0 || h->must_run;
 }
 
@@ -160,14 +174,12 @@ void http_close(struct http *h)
     }
     http_accept_close(h);
     http_abort(h);
-    settle(h);
+    settle(h, 0);
+    http_inner_stop(h);
     loop_watch_destroy(h->daemon_watch);
     loop_turn_destroy(h->turn);
     if (h->timer) {
         loop_timer_stop(h->timer);
-    }
-    if (h->daemon) {
-        MHD_stop_daemon(h->daemon);
     }
     tls_identity_drop(h->identity);
     mem_free(h);

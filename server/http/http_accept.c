@@ -44,8 +44,8 @@ static bool make_room(struct http *h, uint64_t now)
     if (idle && now - idle->progress_us >= IDLE_VICTIM_US) {
         http_front_end(idle);
     } else if (stalled && now - stalled->progress_us >= STALLED_VICTIM_US) {
-        http_front_refuse(stalled, REFUSAL_SLOW,
-                          "the request had stalled for over 2 s while others waited for a connection");
+        http_request_refuse(stalled, REFUSAL_SLOW,
+                            "the request had stalled for over 2 s while others waited for a connection");
     } else {
         return false;
     }
@@ -88,7 +88,7 @@ static void take_client(struct http *h, int fd, const struct sockaddr *address)
     struct http_connection *c = http_front_create(h, fd, address, peer);
     if (c && !is_welcome) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));
-        http_front_refuse(c, REFUSAL_CONNECTIONS, "as many connections are open as are allowed");
+        http_request_refuse(c, REFUSAL_CONNECTIONS, "as many connections are open as are allowed");
     }
 }
 

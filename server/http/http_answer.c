@@ -215,6 +215,7 @@ void http_answer_finish(struct http_connection *c)
     c->exchange = NULL;
     c->is_queued = c->is_drained = c->is_early = false;
     c->answer_bytes = 0;
+    http_inner_return(c);
     c->http->handler.on_end(c->http->handler.user, x, true);
     exchange_destroy(x);
     if (!c->keeps) {

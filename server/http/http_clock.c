@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { HANDSHAKE_US = 10 * HTTP_SECOND_US, INNER_IDLE_US = 2 * HTTP_SECOND_US };
+enum { HANDSHAKE_US = 10 * HTTP_SECOND_US };
 
 const char *http_phase_name(enum http_phase p)
 {
@@ -27,12 +27,6 @@ static uint64_t rate_us(uint64_t from_us, uint64_t n, uint64_t rate)
     return rate ? from_us + HTTP_GRACE_US + n * HTTP_SECOND_US / rate : UINT64_MAX;
 }
 
-static uint64_t idle_us(const struct http_connection *c)
-{
-    uint64_t us = c->http->options.idle_timeout_ms * 1000;
-    return c->since_us + (c->http->is_draining ? lesser(us, HTTP_SECOND_US) : us);
-}
-
 static uint64_t due_us(const struct http_connection *c)
 {
     const struct http_options *o = &c->http->options;
@@ -41,7 +35,8 @@ static uint64_t due_us(const struct http_connection *c)
     case HTTP_HANDSHAKE:
         return c->since_us + HANDSHAKE_US;
     case HTTP_IDLE:
-        return c->inner ? lesser(c->since_us + INNER_IDLE_US, idle_us(c)) : idle_us(c);
+        return c->since_us +
+               (c->http->is_draining ? lesser(o->idle_timeout_ms * 1000, HTTP_SECOND_US) : o->idle_timeout_ms * 1000);
     case HTTP_HEAD:
         return c->since_us + lesser(upload_us, o->idle_timeout_ms * 1000);
     case HTTP_BODY:
@@ -81,7 +76,7 @@ static void refuse_slow(struct http_connection *c, uint64_t now)
         snprintf(message, sizeof(message), "the request had not arrived whole after %llu ms",
                  (unsigned long long)limit_ms);
     }
-    http_front_refuse(c, REFUSAL_SLOW, message);
+    http_request_refuse(c, REFUSAL_SLOW, message);
 }
 
 static void run_out(struct http_connection *c, uint64_t now)
@@ -96,14 +91,6 @@ static void run_out(struct http_connection *c, uint64_t now)
         break;
     case HTTP_HANDSHAKE:
         c->http->stats.failed_handshakes++;
-        http_front_end(c);
-        break;
-    case HTTP_IDLE:
-        if (now < idle_us(c)) {
-            http_inner_forsake(c);
-            http_clock_arm(c);
-            break;
-        }
         http_front_end(c);
         break;
     default:

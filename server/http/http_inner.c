@@ -1,4 +1,5 @@
-/* The side of libmicrohttpd: a daemon without a listening socket, fed through socket pairs. */
+/* The side of libmicrohttpd: a daemon without a listening socket, fed through socket pairs. A pair is a client's for
+ * one request; those that are free are kept for whoever comes next, a few. */
 #include "server/http/http_private.h"
 
 #include "engine/base/clock.h"
@@ -12,7 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { INNER_MEMORY = 65536, INNER_RUNS = 16 };
+enum { INNER_MEMORY = 65536, INNER_RUNS = 16, INNER_SPARES = 32 };
 
 /* ---- what libmicrohttpd calls ---- */
 
@@ -124,67 +125,130 @@ enum err http_inner_start(struct http *h, struct errbuf *e)
     return rc;
 }
 
-static void on_inner(void *user, int events)
+/* Our end is closed; the library closes its own when it learns. */
+static void give_up(struct http_inner *inner)
 {
-    struct http_inner *inner = user;
-    if (events & LOOP_FAULT) { /* told once: what is left to read says the rest */
-        http_inner_move(inner->front);
-        return;
-    }
-    inner->is_ready = true;
-    http_list_work(inner->front);
-}
-
-bool http_inner_open(struct http_connection *c)
-{
-    struct http *h = c->http;
-    struct http_inner *inner;
-    int pair[2];
-    if (mem_alloc(&inner, sizeof(*inner))) {
-        return false;
-    }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) {
-        mem_free(inner);
-        return false;
-    }
-    *inner = (struct http_inner){.http = h, .front = c, .fd = pair[0]};
-    if (loop_watch_create(&inner->watch, h->loop, pair[0], on_inner, inner)) {
-        close(pair[0]);
-        close(pair[1]);
-        mem_free(inner);
-        return false;
-    }
-    c->inner = inner;
-    h->adding = inner;
-    enum MHD_Result rc = MHD_add_connection(h->daemon, pair[1], &c->address.any, sizeof(c->address));
-    h->adding = NULL;
-    if (rc != MHD_YES || !inner->mhd) {
-        http_inner_forsake(c); /* the library has closed its end */
-        return false;
-    }
-    return true;
-}
-
-void http_inner_forsake(struct http_connection *c)
-{
-    struct http_inner *inner = c->inner;
-    if (!inner) {
-        return;
-    }
-    c->inner = NULL;
-    c->is_queued = c->is_drained = false;
-    c->answer_bytes = 0;
-    buf_release(&c->to_inner);
     loop_watch_destroy(inner->watch);
     inner->watch = NULL;
     close(inner->fd);
     inner->front = NULL;
-    c->http->must_run = true;
+    inner->http->must_run = true;
     if (!inner->mhd) {
         mem_free(inner);
     } else if (inner->is_suspended) {
         inner->is_suspended = false;
         MHD_resume_connection(inner->mhd);
+    }
+}
+
+/* The one that the library has closed while it was free. */
+static void give_up_spare(struct http_inner *inner)
+{
+    struct http *h = inner->http;
+    struct http_inner **at = &h->spares;
+    while (*at != inner) {
+        at = &(*at)->next;
+    }
+    *at = inner->next;
+    h->n_spares--;
+    give_up(inner);
+}
+
+static void on_inner(void *user, int events)
+{
+    struct http_inner *inner = user;
+    if (!inner->front) {
+        give_up_spare(inner);
+    } else if (events & LOOP_FAULT) { /* told once: what is left to read says the rest */
+        http_inner_move(inner->front);
+    } else {
+        inner->is_ready = true;
+        http_list_work(inner->front);
+    }
+}
+
+static struct http_inner *create(struct http *h, const struct sockaddr *address, socklen_t n)
+{
+    struct http_inner *inner;
+    int pair[2];
+    if (mem_alloc(&inner, sizeof(*inner))) {
+        return NULL;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) {
+        mem_free(inner);
+        return NULL;
+    }
+    *inner = (struct http_inner){.http = h, .fd = pair[0]};
+    if (loop_watch_create(&inner->watch, h->loop, pair[0], on_inner, inner)) {
+        close(pair[0]);
+        close(pair[1]);
+        mem_free(inner);
+        return NULL;
+    }
+    h->adding = inner;
+    enum MHD_Result rc = MHD_add_connection(h->daemon, pair[1], address, n);
+    h->adding = NULL;
+    if (rc != MHD_YES || !inner->mhd) { /* the library has closed its end */
+        give_up(inner);
+        return NULL;
+    }
+    loop_watch_set(inner->watch, LOOP_READABLE);
+    return inner;
+}
+
+bool http_inner_open(struct http_connection *c)
+{
+    struct http *h = c->http;
+    if (h->spares) {
+        c->inner = h->spares;
+        h->spares = c->inner->next;
+        h->n_spares--;
+    } else {
+        c->inner = create(h, &c->address.any, sizeof(c->address));
+    }
+    if (c->inner) {
+        c->inner->front = c;
+        c->inner->is_complete = c->inner->is_ready = false;
+    }
+    return c->inner != NULL;
+}
+
+void http_inner_forsake(struct http_connection *c)
+{
+    struct http_inner *inner = c->inner;
+    if (inner) {
+        c->inner = NULL;
+        c->is_queued = c->is_drained = false;
+        c->answer_bytes = 0;
+        buf_release(&c->to_inner);
+        give_up(inner);
+    }
+}
+
+void http_inner_return(struct http_connection *c)
+{
+    struct http_inner *inner = c->inner;
+    struct http *h = c->http;
+    if (!inner || !inner->mhd || !inner->is_complete || h->n_spares == INNER_SPARES) {
+        http_inner_forsake(c);
+        return;
+    }
+    c->inner = NULL;
+    inner->front = NULL;
+    inner->next = h->spares;
+    h->spares = inner;
+    h->n_spares++;
+    loop_watch_set(inner->watch, LOOP_READABLE);
+}
+
+void http_inner_stop(struct http *h)
+{
+    while (h->spares) {
+        give_up_spare(h->spares);
+    }
+    if (h->daemon) {
+        http_inner_run(h);
+        MHD_stop_daemon(h->daemon);
     }
 }
 
@@ -240,10 +304,6 @@ void http_inner_flush(struct http_connection *c)
 /* It has closed its end: behind a whole answer that is right (Connection: close), else it has failed. */
 static void take_inner_end(struct http_connection *c)
 {
-    if (c->phase == HTTP_IDLE) {
-        http_inner_forsake(c);
-        return;
-    }
     if (!c->inner->is_complete) {
         http_front_lose(c);
         return;
@@ -259,7 +319,7 @@ void http_inner_move(struct http_connection *c)
     do {
         n = recv(c->inner->fd, h->scratch, sizeof(h->scratch), 0);
         if (n > 0 && !c->is_queued) { /* its own words, about a request that the front found correct */
-            http_front_refuse(c, REFUSAL_MALFORMED, "the request could not be read");
+            http_request_refuse(c, REFUSAL_MALFORMED, "the request could not be read");
             return;
         }
         if (n > 0) {
@@ -285,6 +345,7 @@ void http_inner_run(struct http *h)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
     h->must_run = false;
+    h->n_begun = 0;
     for (int i = 0; i < INNER_RUNS && ms == 0; i++) {
         MHD_run(h->daemon);
         if (MHD_get_timeout(h->daemon, &ms) != MHD_YES) {

@@ -2,8 +2,9 @@
  * side).
  *
  *     http.c         opening, closing, the turn          http_accept.c  who may connect
- *     http_front.c   reading and judging requests        http_clock.c   the phases' clocks
- *     http_answer.c  answers on their way out            http_inner.c   libmicrohttpd
+ *     http_front.c   phases, reading, the end            http_clock.c   the phases' clocks
+ *     http_request.c requests out of bytes               http_inner.c   libmicrohttpd
+ *     http_answer.c  answers on their way out
  *
  * A connection is ended at once but freed at the end of the turn, so that no caller up the stack holds freed memory.
  * Threads: the loop thread. */
@@ -25,7 +26,8 @@ enum {
     HTTP_HEAD_PIECE = 16384, /* read in one go where the next request may follow */
     HTTP_SECOND_US = 1000000,
     HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
-    HTTP_LINGER_BYTES = 1 << 20
+    HTTP_LINGER_BYTES = 1 << 20,
+    HTTP_BEGUN_MAX = 16 /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
 };
 
 struct http_connection;
@@ -33,7 +35,8 @@ struct http_connection;
 /* One connection of libmicrohttpd, by a socket pair; lives until the library has closed its end. */
 struct http_inner {
     struct http *http;
-    struct http_connection *front; /* NULL: forsaken, libmicrohttpd is about to learn */
+    struct http_inner *next;       /* of the free ones */
+    struct http_connection *front; /* NULL: free, or forsaken and libmicrohttpd is about to learn */
     struct MHD_Connection *mhd;    /* NULL: closed by the library */
     struct loop_watch *watch;
     int fd;
@@ -73,7 +76,7 @@ struct http_connection {
     uint64_t blocked_us;            /* since when `out` waits */
     size_t accounted;               /* of http->buffered_bytes */
     size_t answer_bytes;            /* held by the library */
-    struct http_inner *inner;       /* NULL: none needed so far */
+    struct http_inner *inner;       /* while a request needs it */
     struct exchange *exchange;      /* NULL between requests */
     struct head_scan scan;
     struct chunk chunk;
@@ -81,7 +84,8 @@ struct http_connection {
     int minor;
     int ready;                  /* events not yet served */
     bool keeps;                 /* another request may follow */
-    bool has_ended;             /* the client will send no more */
+    bool has_hung_up;           /* the client will send no more than what is on its way already */
+    bool has_ended;             /* all of that is read */
     bool is_early;              /* the answer's first letter is out */
     bool is_queued, is_drained; /* the library has the answer; has given all of it */
     bool is_over, is_working, is_touched;
@@ -101,6 +105,8 @@ struct http {
     struct http_list phases[HTTP_PHASE_COUNT], work;
     struct http_connection *touched, *over; /* `over` is linked by next_touched */
     struct http_inner *adding;              /* while it is handed to the library */
+    struct http_inner *spares;              /* free ones */
+    int n_spares, n_begun;                  /* requests begun since the library last ran */
     struct wheel wheel;
     struct peers peers;
     struct http_stats stats;
@@ -114,6 +120,9 @@ void http_touch(struct http_connection *c);
 /* Its turn comes in the time that is for moving bytes. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
+/* Lets libmicrohttpd run and moves its answers, until until_us; then puts right what was touched. From callbacks of the
+ * loop only. */
+void http_turn(struct http *h, uint64_t until_us);
 
 /* ---- http_accept.c ---- */
 
@@ -125,12 +134,11 @@ void http_accept_resume(struct http *h); /* after a pause for want of memory */
 
 /* Takes the socket. NULL: no memory, it is closed. */
 struct http_connection *http_front_create(struct http *h, int fd, const struct sockaddr *address, struct peer *peer);
+void http_front_reset_in(struct http_connection *c); /* forgets c->in without a release */
 void http_front_enter(struct http_connection *c, enum http_phase p);
 void http_front_progress(struct http_connection *c, size_t n);
 /* Moves bytes, once each way where something is ready. */
 void http_front_serve(struct http_connection *c);
-/* Answers with a refusal and closes. */
-void http_front_refuse(struct http_connection *c, enum refusal why, const char *message);
 /* The client is lost: its exchange ends unsent. */
 void http_front_lose(struct http_connection *c);
 /* Closes the socket; there is no exchange any more. */
@@ -140,13 +148,25 @@ void http_front_linger(struct http_connection *c);
 /* The events to be told of next. */
 void http_front_settle(struct http_connection *c);
 
+/* ---- http_request.c ---- */
+
+/* Takes what the phase can use; the rest waits in c->in. Changes the bytes. */
+void http_request_take(struct http_connection *c, char *bytes, size_t n);
+/* The same with what waits. */
+void http_request_take_waiting(struct http_connection *c);
+/* Answers with a refusal and closes. */
+void http_request_refuse(struct http_connection *c, enum refusal why, const char *message);
+
 /* ---- http_inner.c ---- */
 
 MUST_USE enum err http_inner_start(struct http *h, struct errbuf *e);
-/* Gives c an inner connection. False: no descriptor or memory. */
+void http_inner_stop(struct http *h);
+/* Gives c an inner connection for one request. False: no descriptor or memory. */
 bool http_inner_open(struct http_connection *c);
-/* Takes it away again; libmicrohttpd gives up what it was doing there. */
+/* Takes it away in the middle; libmicrohttpd gives up what it was doing there. */
 void http_inner_forsake(struct http_connection *c);
+/* Takes it away behind the answer, for the next request of anybody. */
+void http_inner_return(struct http_connection *c);
 /* To libmicrohttpd; what its socket does not take waits in to_inner. */
 void http_inner_send(struct http_connection *c, const char *before, const char *bytes, size_t n, const char *after);
 void http_inner_flush(struct http_connection *c);

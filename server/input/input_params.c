@@ -278,7 +278,7 @@ static bool scalar_from_json(struct input_parser *ip, const struct param *p, int
     bool is_text = kind == JSON_TREE_STRING, is_number = kind == JSON_TREE_NUMBER;
     bool is_flag = kind == JSON_TREE_TRUE || kind == JSON_TREE_FALSE;
     bool fits = p->kind == KIND_COLLECTION                        ? is_text
-                : p->kind == KIND_BOOL || p->kind == KIND_EXPLAIN ? is_text || is_flag || is_number
+                : p->kind == KIND_BOOL || p->kind == KIND_EXPLAIN ? is_text || is_flag
                                                                   : is_text || is_number;
     if (fits) {
         const char *text = is_flag ? (kind == JSON_TREE_TRUE ? "true" : "false") : json_tree_text(&ip->tree, value, &n);

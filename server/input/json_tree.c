@@ -23,12 +23,12 @@ struct reader {
 
 static enum err fail_at(struct reader *r, size_t at, const char *what)
 {
-    size_t line = 1, line_start = 0;
-    const char *newline;
-    while (line_start < at && (newline = memchr(r->text + line_start, '\n', at - line_start))) {
-        line++;
-        line_start = (size_t)(newline - r->text) + 1;
+    size_t line = 1;
+    for (size_t i = 0; i < at; i++) {
+        line += r->text[i] == '\n';
     }
+    const char *newline = memrchr(r->text, '\n', at);
+    size_t line_start = newline ? (size_t)(newline - r->text) + 1 : 0;
     return err_set(r->e, ERR_BAD_REQUEST, "%s (line %zu, column %zu)", what, line,
                    utf8_count(r->text + line_start, at - line_start) + 1);
 }

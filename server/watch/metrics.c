@@ -253,6 +253,12 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     print_ledger(&s->ledger, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
     counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
+    counter(b, "minivlm_connections_evicted_total", "Idle or stalled connections closed for newcomers.",
+            (double)s->connections_evicted);
+    counter(b, "minivlm_tls_handshakes_failed_total", "Connections that spoke no TLS, or none that fits.",
+            (double)s->handshakes_failed);
+    counter(b, "minivlm_requests_refused_total", "Requests refused for their framing, size or pace.",
+            (double)s->requests_refused);
     counter(b, "minivlm_log_dropped_total", "Log lines dropped because nobody read them.", (double)s->log_dropped);
     gauge(b, "minivlm_ready", "1 while the service takes requests.", s->is_ready);
     head(b, "minivlm_reloads_total", "counter", "Model reloads after the first load, by outcome.");

@@ -152,6 +152,9 @@ void work_body(struct work *w, const char *bytes, size_t n)
         return;
     }
     enum gate_verdict verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
+    if (verdict == GATE_FULL && w->desk->make_room && w->desk->make_room(w->desk->user, x)) {
+        verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
+    }
     if (verdict != GATE_ACCEPTED) {
         admission_refuse(x, verdict, 1000000);
         abandon(x, "refused");

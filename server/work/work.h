@@ -33,7 +33,10 @@ struct desk {
     struct ledger *ledger;
     struct side *side;
     struct services *services;
-    struct work *first; /* all there is */
+    void *user;
+    bool (*make_room)(void *user,
+                      const struct exchange *x); /* for x: ends an upload that has stalled; false: none has */
+    struct work *first;                          /* all there is */
     int n;
 };
 

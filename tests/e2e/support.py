@@ -4,6 +4,10 @@ import http.client
 import json
 import os
 import pathlib
+import re
+import resource
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,11 +15,17 @@ import threading
 import time
 import unittest
 
+import wire
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MINIVLM_BUILD_DIR", ROOT / "build" / "release"))
 TINY = ROOT / "tests" / "data" / "tiny"
+LITE = ROOT / "tests" / "data" / "tiny-lite"  # features of tiny's size, and other weights
 BASE = ROOT / "models" / "minivlm-base"
 IMAGES = sorted((ROOT / "tests" / "data" / "images").glob("*.*"))
+WRAPPER = shlex.split(os.environ.get("E2E_WRAPPER", ""))  # valgrind and its like: the server is started under it
+PATIENCE = float(os.environ.get("E2E_PATIENCE", "1"))     # how much slower the server runs for that
+REPORT = re.compile(r"Sanitizer|runtime error:|==\d+==.*(Invalid|uninitialised|definitely lost)|stack smashing|BUG")
 
 
 class Answer:
@@ -34,23 +44,29 @@ class Answer:
 class Server:
     """with Server("--limits.images=2") as s: s.post("/caption", picture)"""
 
-    def __init__(self, *flags, model=TINY, ready=True, env=None, **popen):
-        command = [str(BUILD / "minivlm-server"), f"--model.dir={model}", "--server.port=0", "--log.format=json",
+    def __init__(self, *flags, model=TINY, ready=True, env=None, keeps_requests=True, **popen):
+        command = [*WRAPPER, str(BUILD / "minivlm-server"), f"--model.dir={model}", "--server.port=0", "--log.format=json",
                    "--log.level=debug", *flags]
+        self.keeps_requests = keeps_requests  # of the log, in `lines`
+        self.reading = threading.Event()
+        self.reading.set()
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT,
                                         env={**os.environ, **(env or {})}, **popen)
         self.lines, self.port, self.admin_port = [], None, None
         self.listening = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        if not self.listening.wait(20) or self.port is None:
+        try:
+            if not self.listening.wait(20 * PATIENCE) or self.port is None:
+                raise AssertionError("the server did not listen:\n" + "\n".join(map(str, self.lines)))
+            if ready:
+                self.wait_for("/readyz", 200)
+        except (AssertionError, OSError):
             self.process.kill()
             self.process.wait()
             self.reader.join(5)
             self.process.stderr.close()
-            raise AssertionError("the server did not listen:\n" + "\n".join(map(str, self.lines)))
-        if ready:
-            self.wait_for("/readyz", 200)
+            raise
 
     def _read(self):
         for line in self.process.stderr:
@@ -59,21 +75,32 @@ class Server:
                 if line["event"] == "listening":
                     self.port, self.admin_port = line["port"], line["admin_port"]
                     self.listening.set()
-            self.lines.append(line)
+            if self.keeps_requests or not isinstance(line, dict) or line["event"] != "request":
+                self.lines.append(line)
+            self.reading.wait()
         self.listening.set()
 
     def log(self, event):
         return [line for line in self.lines if isinstance(line, dict) and line["event"] == event]
 
+    @property
+    def alive(self):
+        return self.process.poll() is None
+
+    @property
+    def reports(self):
+        """What sanitizers, valgrind, the C library and our own assertions said."""
+        return [line for line in self.lines if isinstance(line, str) and REPORT.search(line)]
+
     def wait_for_log(self, event, count=1, seconds=10):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while len(self.log(event)) < count:
             assert time.monotonic() < end, f"no {event} in the log: {self.lines[-5:]}"
             time.sleep(0.01)
         return self.log(event)
 
     def wait_for(self, path, status, seconds=30):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while (answer := self.get(path)).status != status:
             assert time.monotonic() < end, f"{path} is {answer.status}, not {status}: {answer.body}"
             time.sleep(0.02)
@@ -115,13 +142,67 @@ class Server:
                 return float(found.split()[-1])
         return 0.0
 
+    def metrics(self, pattern):
+        """{name with labels: value} of the metrics whose name the pattern fits"""
+        lines = self.get("/metrics", admin=self.admin_port is not None and self.admin_port >= 0).body.decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if re.match(pattern, line))
+        return {name: float(value) for name, value in pairs}
+
+    def wait_until_idle(self, seconds=30):
+        """Every place and every byte has come home."""
+        end = time.monotonic() + seconds * PATIENCE
+        while any(held := self.metrics("minivlm_(inflight_requests|body_bytes) ").values()):
+            assert time.monotonic() < end, f"never came home: requests, bytes {held}"
+            time.sleep(0.05)
+
+    def _status(self, key):
+        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{key}:\s+(\d+) kB", text)[1]) / 1024
+
+    @property
+    def resident(self):
+        """MiB of memory now"""
+        return self._status("VmRSS")
+
+    @property
+    def peak(self):
+        """MiB of memory at the most since forget_peak"""
+        return self._status("VmHWM")
+
+    def forget_peak(self):
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    @property
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def wire(self, **more):
+        return wire.Wire(self.port, **more)
+
+    def reload(self, query="?wait=true"):
+        return self.post("/admin/reload" + query, b"", admin=True, timeout=30 * PATIENCE)
+
+    def leaves_within(self, seconds):
+        """Seconds from SIGTERM to the end of the process, with a zero exit code; fails when it takes longer."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"still there {seconds} s after SIGTERM") from None
+        assert code == 0, f"exit code {code}: {self.lines[-3:]}"
+        return time.monotonic() - began
+
     def stop(self, how=signal.SIGTERM, seconds=30):
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:
-            code = self.process.wait(seconds)
+            code = self.process.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise
         self.reader.join(5)
         return code
@@ -130,12 +211,35 @@ class Server:
         return self
 
     def __exit__(self, kind, value, trace):
-        if self.process.poll() is None:
-            code = self.stop()
-            if kind is None:
-                assert code == 0, f"exit code {code}: {self.lines[-3:]}"
+        self.reading.set()
+        ended_by_us = (0, 128 + signal.SIGTERM, -signal.SIGKILL)
+        code = self.stop() if self.alive else self.process.returncode
         self.reader.join(5)
         self.process.stderr.close()
+        if kind is None:
+            assert code in ended_by_us, f"exit code {code}: {self.lines[-3:]}"
+            assert not self.reports, self.reports[:20]
+
+
+class Models:
+    """A model directory behind a link that is turned to another one, as a rollout does."""
+
+    def __init__(self, folder, first=TINY):
+        self.folder, self.path = pathlib.Path(folder), pathlib.Path(folder) / "current"
+        self.path.symlink_to(first)
+
+    def turn_to(self, model):
+        fresh = self.folder / "next"
+        fresh.symlink_to(model)
+        fresh.rename(self.path)
+
+    def copy(self, name, of=TINY):
+        return pathlib.Path(shutil.copytree(of, self.folder / name))
+
+
+def descriptors_limit(soft, hard):
+    """for Server(preexec_fn=...)"""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def form(parts):

@@ -1,12 +1,22 @@
-"""Collections: fill, search, list, remove, restart, and SIGKILL in the middle of writing."""
+"""Collections: fill, search, list, remove, restart, SIGKILL in the middle of writing, a file that others lock, move or
+delete, clients that leave, and a model that is replaced."""
 import base64
+import contextlib
+import hashlib
+import json
 import os
+import pathlib
 import random
+import shutil
 import signal
+import socket
+import sqlite3
+import subprocess
 import tempfile
 import threading
+import time
 
-from support import Server, picture, run, unittest
+from support import BUILD, ROOT, TINY, Server, picture, run, unittest
 
 
 class Collections(unittest.TestCase):
@@ -91,6 +101,189 @@ class Collections(unittest.TestCase):
                 kept |= {i["key"] for i in page["images"]}
                 after = page["next"]
             self.assertEqual(acknowledged - kept, set())
+
+    # ---- a file that others lock, move or delete ----
+
+    @property
+    def path(self):
+        return os.path.join(self.folder.name, "c.db")
+
+    @contextlib.contextmanager
+    def locked(self):
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+    def test_a_lock_of_another_process(self):
+        """Writes give up at their deadlines in words; reads go on beside them; then all is as before."""
+        with Server(self.flag) as s:
+            self.assertEqual(self.put(s, "k", 0).status, 201)
+            answers, began = [], time.monotonic()
+            with self.locked():
+                def put(n):
+                    answer = s.request("PUT", f"/collections/holiday/images/k{n}", picture(n),
+                                       {"X-Request-Timeout-Ms": "1500"})
+                    answers.append((answer.status, answer.code, time.monotonic() - began))
+                threads = [threading.Thread(target=put, args=(n,)) for n in range(12)]
+                for t in threads:
+                    t.start()
+                time.sleep(0.3)
+                for path in ("/collections", "/collections/holiday"):
+                    asked = time.monotonic()
+                    self.assertEqual(s.get(path).status, 200)
+                    self.assertLess(time.monotonic() - asked, 1)
+                self.assertEqual(s.post("/retrieve", {"collection": "holiday", "text": "a dog"}).status, 200)
+                for t in threads:
+                    t.join()
+            for status, code, seconds in answers:
+                self.assertIn((status, code), {(503, "collection_busy"), (504, "deadline_exceeded"),
+                                               (429, "deadline_unreachable")})
+                self.assertLess(seconds, 4)
+            self.assertEqual(self.put(s, "after", 1).status, 201)
+            self.assertIn(s.get("/collections/holiday").json["size"], range(2, 15))
+
+    def test_a_lock_does_not_hold_sigterm(self):
+        with Server(self.flag) as s:
+            self.assertEqual(self.put(s, "k", 0).status, 201)
+            with self.locked():
+                def put(n):
+                    with contextlib.suppress(OSError):
+                        self.put(s, f"k{n}", n)
+                threads = [threading.Thread(target=put, args=(n,)) for n in range(12)]
+                for t in threads:
+                    t.start()
+                time.sleep(0.5)
+                s.process.send_signal(signal.SIGTERM)
+                s.process.wait(timeout=12)
+                for t in threads:
+                    t.join()
+
+    def test_a_second_process(self):
+        link = os.path.join(self.folder.name, "link.db")
+        os.symlink(self.path, link)
+        with Server(self.flag) as s:
+            for path in (self.path, link):
+                command = [BUILD / "minivlm-server", f"--model.dir={TINY}", "--server.port=0", f"--collections.path={path}"]
+                done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=30, cwd=ROOT, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn("another process serves this file", done.stderr)
+            self.assertEqual(self.put(s, "k", 0).status, 201)
+            s.process.send_signal(signal.SIGKILL)
+            s.process.wait()
+        with Server(self.flag) as s:
+            self.assertEqual(s.get("/collections/holiday").json["size"], 1)
+
+    def test_a_file_that_is_moved(self):
+        """Never 201 into nothing; when the file is back, or another is put there, work goes on without a restart."""
+        with Server(self.flag) as s:
+            self.assertEqual(self.put(s, "k", 0).status, 201)
+            os.rename(self.path, self.path + ".away")
+            answer = self.put(s, "lost", 1)
+            self.assertEqual((answer.status, answer.code), (503, "collection_unavailable"))
+            self.assertEqual(s.get("/collections/holiday").status, 503)
+            os.rename(self.path + ".away", self.path)
+            self.assertEqual(self.put(s, "found", 1).status, 201)
+            self.assertEqual(s.get("/collections/holiday").json["size"], 2)
+            os.unlink(self.path)
+            self.assertEqual(self.put(s, "lost", 1).status, 503)
+            self.assertEqual(s.get("/healthz").status, 200)
+
+    def test_a_file_that_is_cut(self):
+        with Server(self.flag) as s:
+            for n in range(8):
+                self.assertEqual(self.put(s, f"k{n}", n).status, 201)
+            with contextlib.closing(sqlite3.connect(self.path)) as other:
+                other.execute("PRAGMA wal_checkpoint")
+            os.truncate(self.path, 0)
+            self.assertEqual(self.put(s, "lost", 1).status, 503)
+
+    def test_a_log_that_is_deleted(self):
+        with Server(self.flag) as s:
+            self.assertEqual(self.put(s, "before", 0).status, 201)
+            os.unlink(self.path + "-wal")
+            self.assertEqual(self.put(s, "after", 1).status, 201)
+            s.process.send_signal(signal.SIGKILL)
+            s.process.wait()
+        with Server(self.flag) as s:
+            self.assertEqual([i["key"] for i in s.get("/collections/holiday").json["images"]], ["after", "before"])
+
+    # ---- clients and models that go ----
+
+    def test_clients_that_leave(self):
+        """Searches whose words stand in the query string, of clients that do not wait: the server must own the words."""
+        with Server(self.flag) as s:
+            for n in range(20):
+                self.assertEqual(self.put(s, f"k{n}", n).status, 201)
+            words = "+".join(f"word{n}" for n in range(500))[:3900]
+            message = (f"POST /retrieve?collection=holiday&text={words} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+                       .encode())
+            for _ in range(5):
+                sockets = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(100)]
+                for c in sockets:
+                    c.sendall(message)
+                for c in sockets:
+                    c.close()
+            end = time.monotonic() + 20
+            while (answer := s.post("/retrieve", {"collection": "holiday", "text": "a dog"})).status == 429:
+                self.assertLess(time.monotonic(), end)  # until the gate has seen that they left
+                time.sleep(0.1)
+            self.assertEqual(answer.status, 200)
+
+    def other_weights(self, folder):
+        """The same model with another SHA-256: its metadata differ."""
+        shutil.copytree(TINY, folder)
+        folder = pathlib.Path(folder)
+        weights = (folder / "model.safetensors").read_bytes()
+        n = int.from_bytes(weights[:8], "little")
+        header = json.loads(weights[8:8 + n])
+        header.setdefault("__metadata__", {})["edition"] = "second"
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 64)
+        weights = len(text).to_bytes(8, "little") + text + weights[8 + n:]
+        (folder / "model.safetensors").write_bytes(weights)
+        config = json.loads((folder / "config.json").read_text())
+        config["weights"]["sha256"] = hashlib.sha256(weights).hexdigest()
+        config["version"] = "second"
+        (folder / "config.json").write_text(json.dumps(config))
+
+    def test_a_model_that_is_replaced(self):
+        """Each image is stored under the model that read it, whenever the model changes: none is wrong for ever."""
+        second, current = os.path.join(self.folder.name, "second"), os.path.join(self.folder.name, "current")
+        self.other_weights(second)
+        os.symlink(TINY, current)
+        with Server(self.flag, "--server.admin_port=0", "--cache.bytes=0", model=current) as s:
+            self.assertEqual(self.put(s, "before", 0).status, 201)
+            statuses = []
+            threads = [threading.Thread(target=lambda n=n: statuses.append(self.put(s, f"k{n:02}", n).status))
+                       for n in range(40)]
+            for t in threads[:20]:
+                t.start()
+            os.symlink(second, current + ".new")
+            os.rename(current + ".new", current)
+            self.assertIn(s.request("POST", "/admin/reload", b"", admin=True).status, (200, 202))
+            for t in threads[20:]:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertEqual(set(statuses), {201})
+            end = time.monotonic() + 20
+            while "second" not in json.dumps(s.get("/version").json["model"]):
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.05)
+            page = s.get("/collections/holiday?limit=100").json
+            fresh = {i["key"] for i in page["images"] if not i["stale"]}
+            self.assertEqual((page["size"], page["stale"]), (41, 41 - len(fresh)))
+            self.assertIn("before", {i["key"] for i in page["images"] if i["stale"]})
+            found = s.post("/retrieve", {"collection": "holiday", "text": "a dog"}).json
+            self.assertEqual({r["key"] for r in found["results"]}, fresh)
+            self.assertEqual(found["stale"], page["stale"])
+            self.assertEqual(self.put(s, "before", 0).status, 200)
+            self.assertIn("before", {r["key"] for r in s.post("/retrieve", {"collection": "holiday", "text": "a dog"})
+                                     .json["results"]})
 
 
 run(__name__)

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 import torch
-from support import DATA, GOLDEN, PICTURES, ROOT
+from support import DATA, GOLDEN, PICTURES, ROOT, TINY
 from bench.pytorch_eager import unfold
 from golden import tiny
 from minivlm import Config, Labels, MiniVLM, config as cfg, image, weights
@@ -47,7 +47,7 @@ class ConfigFile(unittest.TestCase):
             Config.from_dict(values)
 
     def test_round_trip(self):
-        for name in ("tiny", "tiny-lite"):
+        for name in TINY:
             text = (DATA / name / "config.json").read_text()
             self.assertEqual(Config.from_dict(json.loads(text)).to_json(), text)
 
@@ -65,6 +65,10 @@ class ConfigFile(unittest.TestCase):
         self.fault(lambda v: v["fusion"].update(heads=7), "config.fusion.hidden")
         self.fault(lambda v: v["caption"].update(max_tokens=13), "config.caption.max_tokens")
         self.fault(lambda v: v["caption"].update(num_beams=11), "config.caption.num_beams")
+        self.fault(lambda v: v["caption"].update(decoder="x"), "config.caption.decoder")
+        self.fault(lambda v: v.update(context={"channels": 4, "own_blocks": 12, "pool": 1, "regions": 0}), "config.context.own_blocks")
+        self.fault(lambda v: v.update(context={"channels": 4, "own_blocks": 0, "pool": 1, "regions": 12}), "config.context.regions")
+        self.fault(lambda v: v.update(context={"channels": 4, "own_blocks": 0, "pool": 0, "regions": 1}), "config.context.pool")
         self.fault(lambda v: v["backbone"]["stages"].pop(1), "total stride 16")
         self.fault(lambda v: v["backbone"].update(padding="x"), "config.backbone.padding")
         self.fault(lambda v: v["image"].update(divisor=48), "config.image.divisor")
@@ -75,14 +79,13 @@ class Names(unittest.TestCase):
     def test_state_is_as_documented(self):
         patterns = documented_names()
         self.assertGreater(len(patterns), 30)
-        for name in ("tiny", "tiny-lite"):
-            names = list(load_file(DATA / name / "model.safetensors"))
-            names = [n for n in names if not n.endswith(".scale") and n != weights.SAID]  # named in the text
-            for n in names:
-                self.assertTrue(any(re.fullmatch(p, n) for p in patterns), f"{n} is not documented")
-            if name == "tiny":
-                for p in patterns:
-                    self.assertTrue(any(re.fullmatch(p, n) for n in names), f"{p}: no tensor of that name")
+        names = {n for name in TINY for n in load_file(DATA / name / "model.safetensors")}
+        names = [n for n in names if not n.endswith(".scale") and n != weights.SAID]  # named in the text
+        for n in names:
+            self.assertTrue(any(re.fullmatch(p, n) for p in patterns), f"{n} is not documented")
+        for p in patterns:
+            if not re.search(r"cells.*se_", p):  # those of a model with squeeze-excite and own blocks
+                self.assertTrue(any(re.fullmatch(p, n) for n in names), f"{p}: no tensor of that name")
 
 
 class Weights(unittest.TestCase):
@@ -90,7 +93,7 @@ class Weights(unittest.TestCase):
         torch.manual_seed(6)
         self.directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.labels = Labels(tiny.OBJECTS, [], tiny.ANSWERS)
-        self.model = MiniVLM(tiny.config(False), Tokenizer(tiny.vocabulary()), self.labels).eval()
+        self.model = MiniVLM(tiny.config("tiny"), Tokenizer(tiny.vocabulary()), self.labels).eval()
 
     def export(self, kind):
         weights.export(self.model, self.model.config, self.directory, kind, tiny.vocabulary(), vars(self.labels), "x")

@@ -4,7 +4,7 @@ import unittest
 
 import numpy as np
 import torch
-from support import DATA, PICTURES
+from support import DATA, PICTURES, TINY
 from golden import lively, pictures, tiny
 from minivlm import Labels, MiniVLM, boxes as bx, config as cfg, image, roi, rpn, tee
 from minivlm.backbone import Backbone
@@ -163,26 +163,52 @@ class RoiAlign(unittest.TestCase):
 
 class Convolutions(unittest.TestCase):
     def test_fold_changes_nothing(self):
-        for lite in (False, True):
+        for name in TINY:
             pics = {n: pictures.draw(w, h, f) for n, (w, h, f) in pictures.TINY.items()}
-            model = MiniVLM(tiny.config(lite), Tokenizer(tiny.vocabulary()), Labels(tiny.OBJECTS)).eval()
+            model = MiniVLM(tiny.config(name), Tokenizer(tiny.vocabulary()), Labels(tiny.OBJECTS)).eval()
             lively.enliven(model, list(pics.values()), 5)
             x = model.prepare(pics["waves"]).tensor[None]
+            def maps():
+                taps, entry = model.look(x)
+                return [*model.tee.bifpn(taps), *([model.cells(entry)] if model.cells else [])]
+
             with torch.no_grad():
-                before = model.tee.pyramid(x)
+                before = maps()
                 names = [n for n, _ in model.named_parameters()]
-                after = fold(model.tee).pyramid(x)
+                fold(model)
+                after = maps()
             self.assertTrue(any(".bn." in n for n in names))
             self.assertFalse(any(".bn." in n for n in model.state_dict()))
             for a, b in zip(before, after):
                 torch.testing.assert_close(a, b, atol=2e-4, rtol=2e-4)
+
+    def test_cells(self):
+        """Rows, geometry and edges of a picture that is not a multiple of anything; the own blocks are the backbone's shape."""
+        model = MiniVLM.from_dir(DATA / "tiny-both")
+        p = model.prepare(image.load(DATA / "images/waves.png"))
+        scene, (height, width) = model.see(image.load(DATA / "images/waves.png")), p.resized
+        self.assertGreater(p.tensor.shape[2], width)  # padded
+        rows, columns = -(-height // 64), -(-width // 64)
+        self.assertEqual(scene.cells.shape, (rows * columns, 17 + 6))
+        self.assertEqual(len(scene.inputs), min(3, len(scene.boxes)))
+        with torch.no_grad():
+            whole = model.cells.act(model.cells.head(model.tee.backbone(p.tensor[None])[-1]))[0]
+        for r in range(rows):
+            for c in range(columns):
+                cell = scene.cells[r * columns + c]
+                torch.testing.assert_close(cell[:17], whole[:, 2 * r:2 * r + 2, 2 * c:2 * c + 2].mean((1, 2)), atol=1e-5, rtol=1e-4)
+                right, below = min(64 * c + 64, width) - 1, min(64 * r + 64, height) - 1
+                wanted = (64 * c / width, 64 * r / height, right / width, below / height, (right - 64 * c) / width, (below - 64 * r) / height)
+                torch.testing.assert_close(cell[17:], torch.tensor(wanted), atol=1e-6, rtol=1e-5)
+        own = MiniVLM.from_dir(DATA / "tiny-cells")
+        self.assertEqual([b.project.weight.shape for b in own.cells.blocks], [b.project.weight.shape for b in own.tee.backbone.blocks[-3:]])
 
     def test_same_padding(self):
         self.assertEqual([same_padding(n, k, s) for n, k, s in ((32, 3, 2), (32, 5, 2), (33, 3, 2), (32, 5, 1))],
                          [(0, 1), (1, 2), (1, 1), (2, 2)])
 
     def test_backbone_trains(self):
-        model = Backbone(tiny.config(False).backbone, drop_connect=0.5).train()
+        model = Backbone(tiny.config("tiny").backbone, drop_connect=0.5).train()
         taps = model(torch.randn(4, 3, 64, 96))
         sum(t.square().mean() for t in taps).backward()
         self.assertTrue(all(p.grad is not None for p in model.parameters()))
@@ -228,7 +254,7 @@ class Pictures(unittest.TestCase):
             self.assertEqual(image.target_size(c, h, w), expected)
 
     def test_padding(self):
-        p = image.prepare(tiny.config(False).image, image.load(DATA / "images/waves.png"))
+        p = image.prepare(tiny.config("tiny").image, image.load(DATA / "images/waves.png"))
         self.assertEqual((tuple(p.tensor.shape), p.resized, p.upright), ((3, 64, 96), (64, 85), (90, 120)))
         self.assertEqual(float(p.tensor[:, :, 85:].abs().max()), 0.0)
 

@@ -6,7 +6,7 @@ import unittest
 from unittest import mock
 
 import torch
-from support import DATA, GOLDEN, PICTURES
+from support import DATA, GOLDEN, PICTURES, TINY
 from minivlm import MiniVLM, config as cfg, decode, image
 from minivlm.fusion import TAGS, TEXT, Fusion, additive, caption_mask, full_mask
 from minivlm.heads import Heads
@@ -78,7 +78,7 @@ class Masks(unittest.TestCase):
 class Decoding(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.models = [MiniVLM.from_dir(DATA / name) for name in ("tiny", "tiny-lite")]
+        cls.models = [MiniVLM.from_dir(DATA / name) for name in TINY]
         cls.scenes = [(m, m.see(image.load(DATA / f"images/{p}.png"))) for m in cls.models for p in PICTURES]
 
     def test_cached_is_uncached(self):
@@ -123,6 +123,20 @@ class Decoding(unittest.TestCase):
                 self.assertTrue(0 < len(words) <= model.config.caption.max_tokens)
                 self.assertFalse(set(words) & {*t.forbidden, t.sep})
                 self.assertTrue(all(a != b for a, b in itertools.pairwise(words)))
+
+    @torch.no_grad()
+    def test_causal_words_are_one_pass(self):
+        """With "causal" one pass over a whole caption gives every step's logits."""
+        model, scene = next((m, s) for m, s in self.scenes if m.config.caption.decoder == "causal")
+        words = [model.tokenizer.cls] + model.tokenizer.encode("a dog runs on the grass")
+        context, scorer = model.embed_context(scene), model.scorer(scene)
+        x = torch.cat((context, scorer.embed([words], 0)), 1)
+        valid = torch.ones(x.shape[:2], dtype=torch.bool)
+        c = context.shape[1]
+        x = model.fusion.encode(x, caption_mask(valid[:, :c], valid[:, c:]))[0, c:]
+        together = model.heads.caption(x, model.fusion.embeddings.word.weight)
+        for n in range(len(words)):
+            torch.testing.assert_close(scorer.next_logits([words[:n + 1]], [0])[0], together[n], atol=1e-4, rtol=1e-4)
 
     def test_sequences(self):
         model, scene = self.scenes[0]

@@ -39,7 +39,7 @@ class Packing(unittest.TestCase):
     def test_same_as_decoding(self):
         captions = [[90, 91, 92, 93], [100, 101], [95]]
         logits, pack = self.packed_logits(captions, torch.ones(1, 7, dtype=torch.bool))
-        scorer = FullScorer(self.model.fusion, self.model.heads.caption, self.model.tokenizer, self.context)
+        scorer = FullScorer(self.model.fusion, self.model.heads.caption, self.model.tokenizer, self.context, causal=False)
         cls, sep = self.model.tokenizer.cls, self.model.tokenizer.sep
         wanted = torch.cat([scorer.next_logits([[cls] + c[:k]], [0]) for c in captions for k in range(len(c) + 1)])
         self.assertLess(float((logits - wanted).abs().max()), 1e-4)

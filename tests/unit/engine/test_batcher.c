@@ -209,7 +209,8 @@ static int compose(const struct batcher_source *sources, int n_running, int n, i
 
 static void test_all_fit(void)
 {
-    struct batcher_source s[] = {{6, 1}, {6, 1}, {80, 1}, {90, 1}};
+    struct batcher_source s[] = {
+        {.rows = 6, .n_items = 1}, {.rows = 6, .n_items = 1}, {.rows = 80, .n_items = 1}, {.rows = 90, .n_items = 1}};
     CHECK_INT(compose(s, 2, 4, 0), 4);
     CHECK_INT(compose(s, 0, 0, 0), 0);
     CHECK_INT(compose(s, 2, 2, 0), 2);
@@ -217,13 +218,17 @@ static void test_all_fit(void)
 
 static void test_one_job_with_many_texts(void)
 {
-    struct batcher_source alone[] = {{60, 100}};
+    struct batcher_source alone[] = {{.rows = 60, .n_items = 100}};
     CHECK_INT(compose(alone, 0, 1, 0), 4); /* nobody waits: all room is its own */
-    struct batcher_source two[] = {{60, 100}, {60, 1}};
+    struct batcher_source two[] = {{.rows = 60, .n_items = 100}, {.rows = 60, .n_items = 1}};
     compose(two, 0, 2, 0);
     CHECK_INT(take[0], 3);
     CHECK_INT(take[1], 1);
-    struct batcher_source many[] = {{60, 100}, {60, 100}, {60, 1}, {60, 1}, {60, 1}};
+    struct batcher_source many[] = {{.rows = 60, .n_items = 100},
+                                    {.rows = 60, .n_items = 100},
+                                    {.rows = 60, .n_items = 1},
+                                    {.rows = 60, .n_items = 1},
+                                    {.rows = 60, .n_items = 1}};
     compose(many, 0, 5, 0); /* one of each, in order of due time */
     CHECK_INT(take[0], 1);
     CHECK_INT(take[1], 1);
@@ -234,14 +239,27 @@ static void test_one_job_with_many_texts(void)
 
 static void test_large_items_are_not_jumped(void)
 {
-    struct batcher_source s[] = {{100, 1}, {200, 1}, {50, 1}};
+    struct batcher_source s[] = {{.rows = 100, .n_items = 1}, {.rows = 200, .n_items = 1}, {.rows = 50, .n_items = 1}};
     compose(s, 0, 3, 0);
     CHECK_INT(take[0], 1);
     CHECK_INT(take[1], 0);
     CHECK_INT(take[2], 0);
-    struct batcher_source first_large[] = {{256, 1}, {50, 1}};
+    struct batcher_source first_large[] = {{.rows = 256, .n_items = 1}, {.rows = 50, .n_items = 1}};
     compose(first_large, 0, 2, 0);
     CHECK_INT(take[0], 1);
+}
+
+/* Captions wait for the whole step, so questions beside them fill about a third of it. */
+static void test_questions_beside_captions(void)
+{
+    struct batcher_source s[] = {{6, 1, true}, {60, 100, false}, {80, 1, true}};
+    compose(s, 1, 3, 0);
+    CHECK_INT(take[0], 1);
+    CHECK_INT(take[1], 2);
+    CHECK_INT(take[2], 1);
+    struct batcher_source without[] = {{60, 100, false}, {80, 1, true}};
+    compose(without, 0, 2, 0);
+    CHECK_INT(take[0], 2); /* all that is left beside the new caption */
 }
 
 static void test_captions_leave_room(void)
@@ -279,12 +297,12 @@ static void test_helpers(void)
         captions[i] = (struct batcher_source){.rows = 2, .n_items = 1};
     }
     CHECK_INT(compose(captions, 10, 10, 3), 10); /* too little to share */
-    struct batcher_source questions[] = {{60, 4}};
+    struct batcher_source questions[] = {{.rows = 60, .n_items = 4}};
     CHECK_INT(compose(questions, 0, 1, 0), 4);
     CHECK_INT(compose(questions, 0, 1, 1), 2);
     CHECK_INT(compose(questions, 0, 1, 3), 1);
     CHECK_INT(compose(questions, 0, 1, 15), 1);
-    struct batcher_source one[] = {{90, 1}};
+    struct batcher_source one[] = {{.rows = 90, .n_items = 1}};
     CHECK_INT(compose(one, 0, 1, 3), 1); /* an item is never cut */
 }
 
@@ -303,6 +321,7 @@ int main(void)
     test_all_fit();
     test_one_job_with_many_texts();
     test_large_items_are_not_jumped();
+    test_questions_beside_captions();
     test_captions_leave_room();
     test_item_limit();
     test_helpers();

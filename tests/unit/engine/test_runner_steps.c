@@ -202,15 +202,11 @@ static void test_figures(void)
     struct engine *e = open_engine(NULL);
     struct jobs_home home = JOBS_HOME_INIT;
     struct engine_stats s;
-    CHECK_INT(engine_forecast(e, JOB_CAPTION, false, 0), 0);
     for (int task = 0; task < JOB_CHECK; task++) {
         struct job *job = new_job(e, &home, (enum job_task)task, 0);
         jobs_run(e, job);
         job_destroy(job);
     }
-    CHECK(engine_forecast(e, JOB_REGIONS, false, 0) > 0);
-    CHECK_INT(engine_forecast(e, JOB_REGIONS, true, 0), 0); /* nothing to do */
-    CHECK(engine_forecast(e, JOB_VQA, true, 3) > 0);
     WAIT_UNTIL(e, s, s.jobs == 0 && idle_engines(e) == 1);
     CHECK_INT(s.items[ENGINE_REGIONS], 1);
     CHECK_INT(s.items[ENGINE_DECODE], 1);
@@ -220,6 +216,12 @@ static void test_figures(void)
     CHECK_INT(s.cache_entries, 1);
     CHECK(s.cache_bytes >= features_bytes(e->config));
     CHECK(s.fusion_rows > 0 && s.fusion_tokens > 0);
+    CHECK(s.decoded_pixels > 0 && s.decode_peak_bytes > 0 && s.decode_bytes == 0);
+    CHECK_INT(s.captions, 1);
+    CHECK_INT(s.caption_ends, 1);
+    CHECK_INT(s.caption_tokens, s.fusion_tokens);
+    CHECK(s.pairs >= 2 && s.pair_rows >= s.pairs);
+    CHECK_INT(s.fusion_rows, s.pair_rows + s.caption_first_rows + s.caption_rows);
     CHECK(s.heartbeat_us + 1000000 > clock_us());
     CHECK(s.load_ratio >= 0 && s.load_ratio <= 1);
     close_engine(e);

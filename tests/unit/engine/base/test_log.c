@@ -20,6 +20,10 @@ static void test_limit(void)
     CHECK_INT(suppressed, 7);
     CHECK(limit_pass("key", LOG_BURST, now + LOG_WINDOW_US, &suppressed));
     CHECK_INT(suppressed, 0);
+    for (int i = 0; i < LOG_BURST; i++) {
+        CHECK(limit_pass("threads", LOG_BURST, now, &suppressed));
+    }
+    CHECK(!limit_pass("threads", LOG_BURST, now - 1, &suppressed)); /* read before another thread began the window */
     for (int i = 0; i < 5000; i++) { /* more keys than the table holds: all may speak, memory stays */
         char key[16];
         snprintf(key, sizeof(key), "%d", i);
@@ -40,9 +44,11 @@ static void test_request_rate(void)
         suppressed = i == 9 ? 5 : 0; /* a key's own, which this line would have told */
         CHECK(!rate_pass(now + 999999, &suppressed));
     }
+    suppressed = 0;
+    CHECK(!rate_pass(now - 1, &suppressed)); /* read before another thread began the second */
     suppressed = 2;
     CHECK(rate_pass(now + 1000000, &suppressed));
-    CHECK_INT(suppressed, 2 + 10 + 5);
+    CHECK_INT(suppressed, 2 + 11 + 5);
     suppressed = 0;
     CHECK(rate_pass(now + 1000000, &suppressed));
     CHECK_INT(suppressed, 0);

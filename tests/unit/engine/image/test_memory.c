@@ -1,6 +1,7 @@
 /* What decoding really takes, against what image_probe says before it begins: every malloc of this process is counted,
  * those of the libraries too. MINIVLM_TEST_PRINT=1 prints the table of bytes a pixel. */
 #include "engine/image/image.h"
+#include "engine/image/sniff.h"
 #include "tests/support/check.h"
 
 #include <errno.h>
@@ -410,6 +411,11 @@ static void measure(const struct kind *k)
     peak_bytes = live_bytes;
     CHECK_INT(image_probe(b.data, b.n, &limits, &info, &e), OK);
     size_t probed = peak_bytes - before;
+    CHECK_INT(sniff_pixels(b.data, b.n), (long long)k->width * k->height);
+    for (size_t cut = 0; cut < b.n && cut < 700; cut++) {
+        uint64_t pixels = sniff_pixels(b.data, cut);
+        CHECK(pixels == 0 || pixels == (uint64_t)k->width * (uint64_t)k->height);
+    }
     CHECK_INT(image_decode(d, b.data, b.n, &limits, &image, &e), OK);
     size_t took = peak_bytes - before, n_pixels = (size_t)k->width * (size_t)k->height;
     if (getenv("MINIVLM_TEST_PRINT")) {

@@ -2,24 +2,18 @@
  * so. No socket, no thread, no disk. */
 #include "server/api/api.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/sha256.h"
 #include "server/http/stream.h"
 #include "tests/support/check.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/fake_engine.h"
 
 /* ---- what stands around them ---- */
 
-static uint64_t now_us = 1000;
 static struct service *serving;
 static struct services_status status;
 static struct services_waiter *waiter;
 static enum err reload_result;
-
-uint64_t clock_us(void)
-{
-    return now_us;
-}
 
 void http_ready(struct exchange *x)
 {
@@ -185,8 +179,8 @@ static void send_request(const char *method, const char *path, const char *type,
                           .path = path,
                           .query = query,
                           .n_query = x.n_query,
-                          .began_us = now_us,
-                          .deadline_us = now_us + 1000000,
+                          .began_us = fake_now_us,
+                          .deadline_us = fake_now_us + 1000000,
                           .is_admin = strncmp(path, "/admin", 6) == 0};
     x.headers[HEADER_CONTENT_TYPE] = type;
     snprintf(x.request_id, sizeof(x.request_id), "id");
@@ -207,7 +201,7 @@ static void send_request(const char *method, const char *path, const char *type,
 static void engine_answers(int n, enum err rc)
 {
     for (int i = 0; i < n; i++) {
-        now_us += 10;
+        fake_now_us += 10;
         fake_engine_finish(rc);
         service_reap(serving);
     }
@@ -471,6 +465,7 @@ static void test_known(void)
 
 int main(void)
 {
+    fake_now_us = 1000;
     test_caption();
     test_list_with_a_failure();
     test_partly_late();

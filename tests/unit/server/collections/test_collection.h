@@ -101,7 +101,8 @@ static struct collection_image image_of(uint32_t seed, const char *words)
     return image;
 }
 
-static enum err put_words(struct collections *cs, const char *name, const char *key, uint32_t seed, const char *words)
+__attribute__((unused)) static enum err put_words(struct collections *cs, const char *name, const char *key,
+                                                  uint32_t seed, const char *words)
 {
     struct collection_image image = image_of(seed, words);
     bool replaced;
@@ -109,7 +110,7 @@ static enum err put_words(struct collections *cs, const char *name, const char *
     return collections_put(cs, model, T(name), T(key), &image, MANY, &replaced, &e);
 }
 
-static bool is_image(const struct collection_hit *hit, uint32_t seed)
+__attribute__((unused)) static bool is_image(const struct collection_hit *hit, uint32_t seed)
 {
     uint8_t block[BLOCK], id[COLLECTION_ID_BYTES] = {0};
     fill_block(block, seed);

@@ -169,6 +169,31 @@ static void test_damaged_rows(void)
     collections_close(cs);
 }
 
+/* A row that claims to be of this model, with a block that fits its checksum, but of another size or model. */
+static void test_claimed_rows(void)
+{
+    static const struct collection_model longer = {"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                                                   BLOCK + 4};
+    static uint8_t block[BLOCK + 4];
+    struct collections *cs = open_new();
+    struct collection_hits hits;
+    bool flag;
+    CHECK_INT(put_words(cs, "a", "k1", 1, "dog"), OK);
+    CHECK_INT(put_words(cs, "a", "k2", 2, "dog"), OK);
+    struct collection_image image = image_of(3, "dog");
+    image.features = block;
+    image.features_bytes = sizeof(block);
+    CHECK_INT(collections_put(cs, &longer, T("a"), T("k3"), &image, MANY, &flag, &e), OK);
+    sql(cs, "UPDATE image SET model = 1 WHERE key = 'k3'; UPDATE spread SET model = 1; UPDATE tally SET n = 3 WHERE"
+            " model = 1; DELETE FROM tally WHERE model = 2; UPDATE image SET model = 2 WHERE key = 'k2'");
+    for (int i = 0; i < 2; i++) { /* by words, and as a sample */
+        CHECK_INT(collections_candidates(cs, model, T("a"), T(i ? "dog" : "zebra"), 10, &hits, &e), OK);
+        CHECK(hits.n == 1 && hits.n_damaged == 2 && is_image(&hits.hits[0], 1));
+        collection_hits_release(&hits);
+    }
+    collections_close(cs);
+}
+
 /* ---- damaged files ---- */
 
 static size_t read_file(const char *name, uint8_t *bytes, size_t max)
@@ -372,6 +397,7 @@ static void test_limits(void)
     struct collection_limits limits = {.deadline_us = 2000000};
     struct collection_hits hits;
     atomic_bool is_cancelled = false;
+    CHECK_INT(sqlite3_exec(cs->db, "PRAGMA synchronous = OFF", NULL, NULL, NULL), SQLITE_OK); /* only to be quick */
     for (uint32_t i = 0; i < 600; i++) {
         char key[16];
         snprintf(key, sizeof(key), "%u", i);
@@ -402,6 +428,17 @@ static void test_limits(void)
         collection_hits_release(&hits);
         CHECK(looks > 20 || rc == ERR_DEADLINE);
     }
+    /* also within one step of SQLite */
+    limits = (struct collection_limits){.is_cancelled = &is_cancelled};
+    collections_limit(cs, &limits);
+    atomic_store(&is_cancelled, true);
+    cs->call = SQL_BEGIN_READ;
+    CHECK_INT(sqlite3_exec(cs->db,
+                           "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i LIMIT 1000000)"
+                           " SELECT max(n) FROM i",
+                           NULL, NULL, NULL),
+              SQLITE_INTERRUPT);
+    cs->call = SQL_COUNT;
     collections_limit(cs, &(struct collection_limits){0});
     check_sound(cs);
     collections_close(cs);
@@ -412,6 +449,7 @@ int main(void)
     folder_make();
     test_other_model();
     test_damaged_rows();
+    test_claimed_rows();
     test_damaged_file();
     test_files_of_others();
     test_busy();

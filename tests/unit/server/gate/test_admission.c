@@ -3,16 +3,12 @@
 
 #include "engine/base/buf.h"
 #include "tests/support/check.h"
+#include "tests/support/fake_clock.h"
 
 /* ---- what stands around it ---- */
 
 static enum gate_verdict verdict;
 static uint64_t glanced_bytes;
-
-uint64_t clock_us(void)
-{
-    return 5000;
-}
 
 enum gate_verdict gate_glance(struct gate *g, uint64_t now_us, uint64_t client, enum job_task task,
                               uint64_t content_length, uint64_t deadline_us, uint64_t *retry_after_us)
@@ -226,6 +222,7 @@ static void test_browsers(void)
 
 int main(void)
 {
+    fake_now_us = 5000;
     config_defaults(&config);
     test_passes();
     test_no_route();

@@ -117,7 +117,7 @@ static void test_parameters(void)
     CHECK_TAKEN(
         take_json(INPUT_CAPTION, NULL,
                   "{\"image\": \"QQ==\", \"num_beams\": \"3\", \"length_penalty\": \"0.5\", \"regions\": \"True\", "
-                  "\"explain\": \"False\", \"tolerate_truncated\": 1, \"max_tokens\": null, \"stream\": null}"));
+                  "\"explain\": \"False\", \"tolerate_truncated\": \"1\", \"max_tokens\": null, \"stream\": null}"));
     CHECK(input.num_beams == 3 && input.length_penalty == 0.5f && input.regions && !input.explain);
     CHECK(input.tolerate_truncated && input.max_tokens == 0 && !input.stream);
     static const struct {
@@ -134,7 +134,7 @@ static void test_parameters(void)
         {"{\"image\": \"QQ==\", \"num_beams\": true}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": 9223372036854775807}", "num_beams"},
         {"{\"image\": \"QQ==\", \"length_penalty\": 6}", "length_penalty"},
-        {"{\"image\": \"QQ==\", \"regions\": 2}", "regions"},
+        {"{\"image\": \"QQ==\", \"regions\": 1}", "regions"},
         {"{\"image\": \"QQ==\", \"regions\": \"yes\"}", "regions"},
         {"{\"image\": \"QQ==\", \"regions\": \"\"}", "regions"},
         {"{\"image\": \"QQ==\", \"explain\": []}", "explain"},
@@ -299,7 +299,7 @@ static void test_faults_of_rerank(void)
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": 65537}", "top_n"},
         {NULL, "{\"query\": \" \", \"documents\": [{\"image\": \"QQ==\"}]}", "query"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": 0}", "top_n"},
-        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"return_documents\": 2}",
+        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"return_documents\": 1}",
          "return_documents"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"max_tokens\": 1}", "max_tokens"},
         {NULL, "{\"query\": \"a\"}", "query"},

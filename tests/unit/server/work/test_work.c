@@ -5,12 +5,12 @@
 #include "server/work/work_round.c"
 
 #include "tests/support/check.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/fake_engine.h"
 
 /* ---- what stands around it ---- */
 
 static struct {
-    uint64_t now_us;
     int n_ready;               /* http_ready */
     enum gate_verdict verdict; /* of gate_enter */
     int n_inside;
@@ -21,11 +21,6 @@ static struct {
     struct side_task *side;
     struct service *service;
 } fake;
-
-uint64_t clock_us(void)
-{
-    return fake.now_us;
-}
 
 void loop_wake(struct loop *l)
 {
@@ -236,7 +231,7 @@ static void set_scene(int n_slots)
     }
     ledger_init(&ledger, &limits);
     memset(&fake, 0, sizeof(fake));
-    fake.now_us = 1000;
+    fake_now_us = 1000;
     fake.upload_limit = 1000000;
     fake.n_images = 1;
     fake.bad_image = -1;
@@ -292,7 +287,7 @@ static void test_ordinary(void)
     CHECK_INT(fake_engine.n, 2); /* as many as there are slots */
     CHECK(w->in_line.is_waiting);
     for (int i = 0; i < 3; i++) {
-        fake.now_us += 100;
+        fake_now_us += 100;
         fake_engine_finish(OK);
         service_reap(fake.service);
     }
@@ -400,8 +395,8 @@ static void test_deadline(void)
     work_run(arrive("body"), &kind);
     CHECK_INT(work_sweep(&desk, 2000000), 1000);
     CHECK_INT(exchange.status, 0);
-    fake.now_us = 2001000;
-    work_sweep(&desk, fake.now_us);
+    fake_now_us = 2001000;
+    work_sweep(&desk, fake_now_us);
     CHECK_INT(exchange.status, 504);
     CHECK_STR(exchange.cancel_reason, "deadline");
     fake_engine_finish(OK);
@@ -411,7 +406,7 @@ static void test_deadline(void)
 
     set_scene(1); /* done, but too late: no 200 */
     work_run(arrive("body"), &kind);
-    fake.now_us = 2001001;
+    fake_now_us = 2001001;
     fake_engine_finish(OK);
     service_reap(fake.service);
     CHECK_INT(exchange.status, 504);

@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""More load than the server can serve: does it keep what it promised, and does everybody get a part? Python's standard
+library only.
+
+    overload.py                     open loop: 1.5, 2, 5, 10 times the capacity measured before, deadlines of 1, 2, 5 and
+                                    30 s, requests of one and of 16 pictures
+    overload.py --quick             2 and 10 times, 1 and 5 s, eight seconds each
+    overload.py --fairness          a polite client beside a greedy one of 500 connections, of each kind
+    overload.py --port 8080         a server that runs already (its feature cache off), not one of its own
+
+Open loop: requests are sent when their time has come, whether or not earlier ones were answered; `lag` says how late the
+sender itself was. `accepted` are all but 429 and 503; `in time` is measured here, from the first byte sent to the last
+byte read; goodput are pictures answered in time. Exit code 1 when a row misses 99 % in time, 95 % goodput or 5 ms for
+refusals."""
+import argparse
+import asyncio
+import json
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+from load import ROOT, Server, percentile
+
+CLOSED = object()
+
+
+class Client(asyncio.Protocol):
+    """One connection, one request at a time, as little work as possible."""
+
+    def __init__(self):
+        self.buffer, self.need, self.waiter, self.transport = b"", None, None, None
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.buffer += data
+        if self.need is None:
+            end = self.buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", self.buffer[:end + 2])
+            self.need = end + 4 + (int(length[1]) if length else 0)
+        if len(self.buffer) >= self.need and self.waiter and not self.waiter.done():
+            self.waiter.set_result(self.buffer)
+
+    def connection_lost(self, _):
+        if self.waiter and not self.waiter.done():
+            self.waiter.set_result(CLOSED)
+        self.transport = None
+
+    def ask(self, message):
+        self.buffer, self.need = b"", None
+        self.waiter = asyncio.get_running_loop().create_future()
+        self.transport.write(message)
+        return self.waiter
+
+
+class Pool:
+    """Connections that are kept alive and used again."""
+
+    def __init__(self, port, address="127.0.0.1"):
+        self.port, self.address, self.idle = port, address, []
+
+    async def ask(self, message):
+        """-> (status, seconds, body); status 0: no answer"""
+        for _ in range(2):  # an idle connection may have been closed meanwhile
+            client, is_fresh = (self.idle.pop(), False) if self.idle else (await self.connect(), True)
+            began = time.perf_counter()
+            if client.transport is None:
+                continue
+            answer = await client.ask(message)
+            if answer is not CLOSED or is_fresh:
+                break
+        took = time.perf_counter() - began
+        if answer is CLOSED:
+            return 0, took, b""
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if b"onnection: close" in head:
+            client.transport.close()
+        else:
+            self.idle.append(client)
+        return int(head[9:12]), took, body
+
+    async def connect(self):
+        _, client = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", self.port,
+                                                                       local_addr=(self.address, 0))
+        return client
+
+    def close(self):
+        for client in self.idle:
+            if client.transport:
+                client.transport.close()
+
+
+# ---- requests ----
+
+def message(path, body, kind, timeout_ms):
+    return (f"POST {path} HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: {timeout_ms}\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def part(name, body):
+    return b'--B\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n' % name + body + b"\r\n"
+
+
+def captions(picture, n, images, timeout_ms):
+    """The n-th request: every picture of a run is another one, for equal ones are computed once."""
+    pictures = [picture + struct.pack("<I", n * images + i) for i in range(images)]
+    if images == 1:
+        return message("/caption?num_beams=1", pictures[0], "application/octet-stream", timeout_ms)
+    form = b"".join(part(b"image", p) for p in pictures) + b"--B--\r\n"
+    return message("/caption?num_beams=1", form, "multipart/form-data; boundary=B", timeout_ms)
+
+
+def sentences(picture, n, timeout_ms):
+    query = "&".join(f"text=a+picture+of+thing+{i}" for i in range(60))
+    return message(f"/retrieve?{query}", picture + struct.pack("<I", n), "application/octet-stream", timeout_ms)
+
+
+def large_png(n, side=7071):
+    """16 bits, alpha, 50 megapixels, small as a file: more than a second of decoding."""
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    deflate = zlib.compressobj(6)
+    rows = b"".join(deflate.compress(bytes(1 + 8 * side)) for _ in range(side)) + deflate.flush()
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)) +
+            chunk(b"IDAT", rows) + chunk(b"IEND", b"") + struct.pack("<I", n))
+
+
+# ---- overload ----
+
+async def capacity(port, picture, images, seconds):
+    """Pictures a second, closed loop."""
+    pool, stop, done = Pool(port), time.perf_counter() + seconds, [0]
+
+    async def client(n):
+        i = 0
+        while time.perf_counter() < stop:
+            i += 1
+            status, _, _ = await pool.ask(captions(picture, n * 100000 + i, images, 30000))
+            done[0] += images * (status == 200 and time.perf_counter() < stop)
+            if status != 200:
+                await asyncio.sleep(0.05)
+    began = time.perf_counter()
+    await asyncio.gather(*(client(n) for n in range(32 if images == 1 else 6)))
+    pool.close()
+    return done[0] / (stop - began)
+
+
+def overload(args, port, images, rate, timeout_s, seconds, warm_up):
+    """In a program of its own, so that the sender takes next to nothing of the machine."""
+    command = [args.build / "tests/bench_open_loop", str(port), f"{rate:.3f}", str(seconds), str(warm_up),
+               str(int(timeout_s * 1000)), str(images)]
+    return json.loads(subprocess.run(command, input=args.picture.read_bytes(), capture_output=True, check=True).stdout)
+
+
+def table(args, server, picture):
+    factors, timeouts = ((2, 10), (1, 5)) if args.quick else ((1.5, 2, 5, 10), (1, 2, 5, 30))
+    seconds, missed = (8 if args.quick else args.seconds), 0
+    print(f"{'pictures':>8} {'deadline':>8} {'load':>5} {'offered/s':>9} {'accepted':>8} {'in time':>8} {'goodput':>8} "
+          f"{'of capacity':>11} {'refusal p50':>11} {'p99':>8} {'lag p99':>8}")
+    for images in args.images:
+        full = asyncio.run(capacity(server.port, picture, images, seconds))
+        print(f"capacity, {images} picture(s) a request: {full:.1f} pictures/s", flush=True)
+        for timeout_s in timeouts:
+            for factor in factors:
+                r = overload(args, server.port, images, factor * full / images, timeout_s, seconds, 2)
+                in_time, goodput, p99 = r["in_time"] / max(1, r["accepted"]), r["pictures"] / seconds, r["refusal_p99"]
+                is_good = in_time >= 0.99 and goodput >= 0.95 * full and p99 <= 5
+                missed += not is_good
+                print(f"{images:8} {timeout_s:7}s {factor:4}x {r['offered'] / seconds:9.1f} {r['accepted']:8} "
+                      f"{100 * in_time:7.2f}% {goodput:6.1f}/s {100 * goodput / full:10.1f}% {r['refusal_p50']:8.2f} ms "
+                      f"{p99:5.2f} ms {r['lag_p99']:5.2f} ms{'' if is_good else '  missed'}", flush=True)
+    return missed
+
+
+# ---- fairness ----
+
+async def greedy_client(pool, make, n, stop, statuses):
+    i = 0
+    while time.perf_counter() < stop:
+        i += 1
+        status, _, _ = await pool.ask(make(n * 1000 + i % 1000))
+        statuses[status] = statuses.get(status, 0) + 1
+        if status != 200:
+            await asyncio.sleep(0.5)
+
+
+async def polite_client(port, picture, seconds):
+    """-> answered, latencies: one request after the other, a fifth of a second apart, from an address of its own."""
+    pool, stop, latencies, statuses, i = Pool(port, "127.0.0.2"), time.perf_counter() + seconds, [], {}, 0
+    while time.perf_counter() < stop:
+        i += 1
+        status, took, _ = await pool.ask(captions(picture, 1 << 28 | i, 1, 30000))
+        statuses[status] = statuses.get(status, 0) + 1
+        if status == 200:
+            latencies.append(took)
+        await asyncio.sleep(0.2)
+    pool.close()
+    return latencies, statuses
+
+
+async def beside(port, picture, make, connections, seconds):
+    pool, statuses, stop = Pool(port), {}, time.perf_counter() + seconds + 2
+    crowd = [asyncio.create_task(greedy_client(pool, make, n, stop, statuses)) for n in range(connections)]
+    await asyncio.sleep(2)
+    latencies, polite = await polite_client(port, picture, seconds)
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    pool.close()
+    return latencies, polite, statuses
+
+
+def fairness(args, server, picture):
+    seconds, missed = (8 if args.quick else args.seconds), 0
+    large = large_png(0)
+    kinds = {"one picture": lambda n: captions(picture, n, 1, 30000), "16 pictures": lambda n: captions(picture, n, 16, 30000),
+             "60 sentences": lambda n: sentences(picture, n, 30000),
+             "50 megapixels": lambda n: message("/caption?num_beams=1", large + struct.pack("<I", n), "image/png", 30000)}
+    for name, make in kinds.items():
+        if args.only and args.only not in name:
+            continue
+        alone, _ = asyncio.run(polite_client(server.port, picture, seconds))
+        latencies, polite, greedy = asyncio.run(beside(server.port, picture, make, args.connections, seconds))
+        part_ = len(latencies) / max(1, len(alone))
+        missed += part_ < 0.5
+        print(f"polite beside {args.connections} x {name:14} {len(latencies):4} of {len(alone):4} ({100 * part_:.0f} %) "
+              f"p50 {percentile(latencies or [0], 50) * 1e3:.0f} ms, alone {percentile(alone or [0], 50) * 1e3:.0f} ms; "
+              f"polite {polite}, greedy {greedy}{'' if part_ >= 0.5 else '  missed'}", flush=True)
+    return missed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--picture", type=pathlib.Path, default=ROOT / "tests/data/images/small.png")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--model", type=pathlib.Path, default=ROOT / "models/minivlm-base")
+    parser.add_argument("--log", default="/tmp/minivlm-overload.log")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--images", type=int, nargs="*", default=[1, 16])
+    parser.add_argument("--connections", type=int, default=500)
+    parser.add_argument("--only", help="fairness beside this kind alone, for instance sentences")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--fairness", action="store_true")
+    parser.add_argument("flags", nargs="*", help="of the server, after --")
+    args = parser.parse_args()
+    run, picture = (fairness if args.fairness else table), args.picture.read_bytes()
+    if args.port:
+        return 1 if run(args, args, picture) else 0
+    with Server(args, *args.flags) as server:
+        return 1 if run(args, server, picture) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+/* caller - who sent a request: the share of a busy service that is his, and the name space of his image ids.
+ *
+ * Plain data. Threads: pure functions. */
+#ifndef SERVER_HTTP_CALLER_H
+#define SERVER_HTTP_CALLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct caller {
+    uint64_t client;                 /* a number for the key's name, or for the address without keys */
+    uint8_t id_key[32], id_mask[32]; /* of image ids, one name space for each API key */
+    bool has_id_key;
+};
+
+/* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */
+void caller_mask_id(const struct caller *c, uint8_t id[32]);
+
+#endif

@@ -1,0 +1,244 @@
+/* Requests out of bytes: judged, handed on to libmicrohttpd, or refused. */
+#include "server/http/http_private.h"
+
+#include "server/http/http_exchange.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- refusals ---- */
+
+static struct exchange *give_exchange(struct http_connection *c, const struct head *h)
+{
+    struct exchange *x;
+    if (http_exchange_create(&x, h)) {
+        return NULL;
+    }
+    peers_text(&c->address.any, x->peer);
+    x->is_admin = c->http->options.is_admin;
+    x->connection = c;
+    c->exchange = x;
+    return x;
+}
+
+static void refuse_head(struct http_connection *c, const struct head *h, enum refusal why, const char *message)
+{
+    const struct http_handler *handler = &c->http->handler;
+    struct exchange *x = c->exchange ? c->exchange : give_exchange(c, h);
+    if (!x) {
+        http_front_end(c);
+        return;
+    }
+    c->http->stats.refused_requests++;
+    handler->on_refused(handler->user, x, why, message);
+    BUG_ON(!x->status);
+    http_answer_directly(c, true);
+}
+
+void http_request_refuse(struct http_connection *c, enum refusal why, const char *message)
+{
+    refuse_head(c, NULL, why, message);
+}
+
+/* ---- requests ---- */
+
+static void send_head(struct http_connection *c, const struct head *h)
+{
+    char text[HEAD_MAX_METHOD + 128], framing[64] = "";
+    if (h->is_chunked) {
+        snprintf(framing, sizeof(framing), "Transfer-Encoding: chunked\r\n");
+    } else if (h->has_length) {
+        snprintf(framing, sizeof(framing), "Content-Length: %llu\r\n", (unsigned long long)h->length);
+    }
+    snprintf(text, sizeof(text), "%.*s / HTTP/1.%d\r\nHost: x\r\n%s%s\r\n", (int)h->method.n, h->method.bytes, h->minor,
+             framing,
+             !h->keeps_alive ? "Connection: close\r\n"
+             : h->minor == 0 ? "Connection: keep-alive\r\n"
+                             : "");
+    http_inner_send(c, text, NULL, 0, NULL);
+}
+
+static void end_body(struct http_connection *c)
+{
+    if (!c->is_over) {
+        http_front_enter(c, HTTP_WORKING);
+    }
+}
+
+/* A whole, correct head. */
+static void begin(struct http_connection *c, const struct head *h)
+{
+    const struct http_handler *handler = &c->http->handler;
+    struct exchange *x = give_exchange(c, h);
+    if (!x) {
+        http_front_end(c);
+        return;
+    }
+    x->began_us = c->since_us;
+    x->was_offered = true;
+    c->minor = h->minor;
+    c->keeps = h->keeps_alive;
+    c->body_left = h->length;
+    chunk_init(&c->chunk);
+    handler->on_headers(handler->user, x);
+    if (c->exchange != x) { /* cut in there */
+        return;
+    }
+    if (x->status) {
+        http_answer_directly(c, h->expects_continue);
+        return;
+    }
+    if (!http_inner_open(c)) {
+        http_request_refuse(c, REFUSAL_RESOURCES, "no descriptor or memory is left for another request");
+        return;
+    }
+    x->phase = PHASE_BODY;
+    c->http->n_begun++;
+    send_head(c, h);
+    if (c->is_over) {
+        return;
+    }
+    if (!h->is_chunked && h->length == 0) {
+        end_body(c);
+        return;
+    }
+    http_front_enter(c, HTTP_BODY);
+    if (h->expects_continue) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        http_answer_send(c, go_on, sizeof(go_on) - 1);
+    }
+}
+
+/* ---- taking bytes ---- */
+
+static bool take_head(struct http_connection *c, const char *bytes, size_t n, size_t *taken)
+{
+    struct head h;
+    enum head_state state = head_scan(&h, &c->scan, bytes, n, c->http->options.max_header_bytes);
+    if (state == HEAD_MORE) {
+        return false;
+    }
+    c->scan = (struct head_scan){0};
+    *taken = state == HEAD_WHOLE ? h.n_bytes : n;
+    if (state == HEAD_REFUSED) {
+        c->minor = h.minor;
+        refuse_head(c, &h, h.why, h.message);
+    } else {
+        begin(c, &h);
+    }
+    return true;
+}
+
+static void take_counted(struct http_connection *c, const char *bytes, size_t n, size_t *taken)
+{
+    *taken = n < c->body_left ? n : (size_t)c->body_left;
+    c->body_left -= *taken;
+    http_front_progress(c, *taken);
+    http_inner_send(c, NULL, bytes, *taken, NULL);
+    if (c->body_left == 0) {
+        end_body(c);
+    }
+}
+
+static void take_chunked(struct http_connection *c, char *bytes, size_t n, size_t *taken)
+{
+    char before[24];
+    size_t n_data;
+    enum chunk_state state = chunk_read(&c->chunk, bytes, n, taken, &n_data);
+    if (state == CHUNK_REFUSED) {
+        http_request_refuse(c, REFUSAL_MALFORMED, c->chunk.message);
+        return;
+    }
+    if (n_data) {
+        http_front_progress(c, n_data);
+        snprintf(before, sizeof(before), "%zx\r\n", n_data);
+        http_inner_send(c, before, bytes, n_data, state == CHUNK_WHOLE ? "\r\n0\r\n\r\n" : "\r\n");
+    } else if (state == CHUNK_WHOLE) {
+        http_inner_send(c, "0\r\n\r\n", NULL, 0, NULL);
+    }
+    if (state == CHUNK_WHOLE) {
+        end_body(c);
+    }
+}
+
+static void throw_away(struct http_connection *c, size_t n, size_t *taken)
+{
+    if (c->phase == HTTP_LINGER) {
+        *taken = n;
+        c->n_bytes += n;
+        if (c->n_bytes > HTTP_LINGER_BYTES) {
+            http_front_end(c);
+        }
+        return;
+    }
+    *taken = n < c->swallow_left ? n : (size_t)c->swallow_left;
+    c->swallow_left -= *taken;
+    if (c->swallow_left == 0) {
+        http_front_enter(c, HTTP_IDLE);
+    }
+}
+
+/* Takes what the phase can use; returns how much. */
+static size_t take(struct http_connection *c, char *bytes, size_t n)
+{
+    size_t at = 0;
+    bool goes_on = true;
+    while (at < n && goes_on && !c->is_over) {
+        size_t taken = 0;
+        switch (c->phase) {
+        case HTTP_IDLE:
+            http_front_enter(c, HTTP_HEAD);
+            break;
+        case HTTP_HEAD:
+            goes_on = take_head(c, bytes + at, n - at, &taken);
+            break;
+        case HTTP_BODY:
+            if (c->exchange->is_chunked) {
+                take_chunked(c, bytes + at, n - at, &taken);
+            } else {
+                take_counted(c, bytes + at, n - at, &taken);
+            }
+            break;
+        case HTTP_SWALLOW:
+        case HTTP_LINGER:
+            throw_away(c, n - at, &taken);
+            break;
+        default:
+            goes_on = false;
+        }
+        at += taken;
+    }
+    return at;
+}
+
+void http_request_take_waiting(struct http_connection *c)
+{
+    struct buf waiting = c->in; /* may end with the connection: not under our hands */
+    http_front_reset_in(c);
+    size_t taken = take(c, waiting.bytes, waiting.n);
+    if (taken == 0 && !c->is_over) {
+        c->in = waiting;
+        return;
+    }
+    if (taken < waiting.n && !c->is_over && c->phase != HTTP_LINGER) {
+        buf_append(&c->in, waiting.bytes + taken, waiting.n - taken);
+        if (c->in.err) {
+            http_front_lose(c);
+        }
+    }
+    buf_release(&waiting);
+}
+
+void http_request_take(struct http_connection *c, char *bytes, size_t n)
+{
+    size_t taken = c->in.n ? 0 : take(c, bytes, n);
+    if (taken < n && !c->is_over && c->phase != HTTP_LINGER) {
+        bool was_empty = c->in.n == 0;
+        buf_append(&c->in, bytes + taken, n - taken);
+        if (c->in.err) {
+            http_front_lose(c);
+        } else if (!was_empty) {
+            http_request_take_waiting(c);
+        }
+    }
+}

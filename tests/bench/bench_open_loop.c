@@ -1,0 +1,310 @@
+/* bench_open_loop - requests at a given rate whether or not earlier ones were answered, with as little work of its own
+ * as possible: one thread, epoll, connections that are kept and used again. For scripts/bench/overload.py.
+ *
+ *     bench_open_loop PORT RATE SECONDS WARM_UP TIMEOUT_MS IMAGES < PICTURE
+ *
+ * Every picture of a run is another one: a number is put behind its bytes. Prints one JSON object: counts of answers by
+ * kind, pictures answered in time within the window after the warm-up, percentiles in milliseconds. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_CONNECTIONS = 20000, MAX_ANSWER = 1 << 20, MAX_SAMPLES = 1 << 20, MAX_PARTS = 64, EVENTS = 256 };
+
+struct connection {
+    int fd;
+    bool is_busy, is_dead, counts;
+    uint64_t began_us;
+    uint32_t number;
+    size_t sent, got, need;
+    char *answer; /* [MAX_ANSWER], made at the first use */
+    struct connection *next;
+};
+
+static struct {
+    int port, epoll, images, n_open;
+    double rate;
+    uint64_t warm_up_us, seconds_us, timeout_us, start_us;
+    unsigned char *message; /* the request; the numbers of its pictures are written before it is sent */
+    size_t n_message, number_at[MAX_PARTS];
+    struct connection *idle;
+    long offered, accepted, in_time, refused, broken, pictures;
+    float *refusal_ms, *lag_ms;
+    long n_refusal, n_lag;
+} b;
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* ---- the request ---- */
+
+static void append(const void *bytes, size_t n)
+{
+    memcpy(b.message + b.n_message, bytes, n);
+    b.n_message += n;
+}
+
+static void append_picture(int i, const unsigned char *picture, size_t n)
+{
+    append(picture, n);
+    b.number_at[i] = b.n_message;
+    append("\0\0\0\0", 4);
+}
+
+static void make_message(const unsigned char *picture, size_t n)
+{
+    static const char part[] = "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\n",
+                      last[] = "--B--\r\n";
+    char head[512];
+    size_t n_body = n + 4;
+    if (b.images > 1) {
+        n_body = (size_t)b.images * (sizeof(part) - 1 + n + 4 + 2) + sizeof(last) - 1;
+    }
+    b.message = malloc(n_body + sizeof(head));
+    int n_head = snprintf(head, sizeof(head),
+                          "POST /caption?num_beams=1 HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: %d\r\nContent-Type: "
+                          "%s\r\nContent-Length: %zu\r\n\r\n",
+                          (int)(b.timeout_us / 1000),
+                          b.images > 1 ? "multipart/form-data; boundary=B" : "application/octet-stream", n_body);
+    append(head, (size_t)n_head);
+    for (int i = 0; i < b.images; i++) {
+        if (b.images > 1) {
+            append(part, sizeof(part) - 1);
+        }
+        append_picture(i, picture, n);
+        if (b.images > 1) {
+            append("\r\n", 2);
+        }
+    }
+    if (b.images > 1) {
+        append(last, sizeof(last) - 1);
+    }
+}
+
+/* ---- connections ---- */
+
+static bool open_connection(struct connection *c)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)b.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int one = 1;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    c->is_dead = false;
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&to, sizeof(to)) && errno != EINPROGRESS)) {
+        return false;
+    }
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {.ptr = c}};
+    return epoll_ctl(b.epoll, EPOLL_CTL_ADD, c->fd, &event) == 0;
+}
+
+static void write_more(struct connection *c)
+{
+    for (int i = 0; i < b.images; i++) { /* the same bytes at every try */
+        uint32_t number = c->number * 64 + (uint32_t)i;
+        memcpy(b.message + b.number_at[i], &number, 4);
+    }
+    while (c->sent < b.n_message) {
+        ssize_t n = send(c->fd, b.message + c->sent, b.n_message - c->sent, MSG_NOSIGNAL);
+        if (n <= 0) {
+            return;
+        }
+        c->sent += (size_t)n;
+    }
+}
+
+static void start(uint64_t now, bool counts, uint32_t number)
+{
+    struct connection *c = b.idle;
+    if (c) {
+        b.idle = c->next;
+        if (c->is_dead) {
+            close(c->fd);
+            if (!open_connection(c)) {
+                b.broken++;
+                return;
+            }
+        }
+    } else if (b.n_open == MAX_CONNECTIONS || !(c = calloc(1, sizeof(*c))) || !(c->answer = malloc(MAX_ANSWER)) ||
+               !open_connection(c)) {
+        b.broken++;
+        return;
+    } else {
+        b.n_open++;
+    }
+    c->is_busy = true;
+    c->counts = counts;
+    c->began_us = now;
+    c->number = number;
+    c->sent = c->got = c->need = 0;
+    write_more(c);
+}
+
+/* ---- answers ---- */
+
+static long count_of(const char *text, const char *what)
+{
+    long n = 0;
+    for (; (text = strstr(text, what)); text++) {
+        n++;
+    }
+    return n;
+}
+
+static void judge(struct connection *c)
+{
+    uint64_t now = now_us();
+    double ms = (double)(now - c->began_us) / 1000;
+    int status = c->got > 12 ? (int)strtol(c->answer + 9, NULL, 10) : 0;
+    c->answer[c->got < MAX_ANSWER ? c->got : MAX_ANSWER - 1] = '\0';
+    bool good = status == 200 && now - c->began_us <= b.timeout_us &&
+                (b.images == 1 || (count_of(c->answer, "\"captions\"") == b.images && !strstr(c->answer, "\"error\"")));
+    uint64_t at = now - b.start_us;
+    b.pictures += good && at >= b.warm_up_us && at < b.warm_up_us + b.seconds_us ? b.images : 0;
+    if (c->counts && (status == 429 || status == 503)) {
+        b.refused++;
+        b.refusal_ms[b.n_refusal++ % MAX_SAMPLES] = (float)ms;
+    } else if (c->counts) {
+        b.accepted++;
+        b.in_time += good;
+        b.broken += status == 0;
+    }
+    c->is_busy = false;
+}
+
+static void finish(struct connection *c, bool is_open)
+{
+    judge(c);
+    bool keeps = is_open && c->sent == b.n_message && !strcasestr(c->answer, "\r\nConnection: close");
+    if (!keeps) {
+        close(c->fd);
+        keeps = open_connection(c);
+    }
+    if (keeps) {
+        c->next = b.idle;
+        b.idle = c;
+    }
+}
+
+static void read_more(struct connection *c)
+{
+    for (;;) {
+        ssize_t n = recv(c->fd, c->answer + c->got, MAX_ANSWER - 1 - c->got, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        if (n <= 0) {
+            if (c->is_busy) {
+                finish(c, false);
+            } else {
+                c->is_dead = true;
+            }
+            return;
+        }
+        c->got += (size_t)n;
+        c->answer[c->got] = '\0';
+        const char *end = c->need ? NULL : strstr(c->answer, "\r\n\r\n");
+        if (end) {
+            const char *length = strcasestr(c->answer, "\r\nContent-Length:");
+            c->need = (size_t)(end - c->answer) + 4 + (length ? strtoul(length + 17, NULL, 10) : 0);
+        }
+        if (c->is_busy && c->need && c->got >= c->need) {
+            finish(c, true);
+            return;
+        }
+    }
+}
+
+/* ---- time ---- */
+
+static int by_size(const void *x, const void *y)
+{
+    float a = *(const float *)x, c = *(const float *)y;
+    return (a > c) - (a < c);
+}
+
+static double percentile(float *values, long n, double p)
+{
+    n = n < MAX_SAMPLES ? n : MAX_SAMPLES;
+    if (n == 0) {
+        return 0;
+    }
+    qsort(values, (size_t)n, sizeof(*values), by_size);
+    long i = (long)((double)n * p / 100);
+    return values[i < n ? i : n - 1];
+}
+
+static void run(void)
+{
+    struct epoll_event events[EVENTS];
+    uint64_t end_us = b.warm_up_us + b.seconds_us;
+    long n = 0;
+    b.start_us = now_us();
+    for (uint64_t at = 0; at < end_us + b.timeout_us + 1000000; at = now_us() - b.start_us) {
+        for (; at < end_us && (double)n < (double)at * b.rate / 1e6; n++) {
+            double due_us = (double)n / b.rate * 1e6;
+            bool counts = due_us >= (double)b.warm_up_us;
+            b.offered += counts;
+            b.lag_ms[b.n_lag++ % MAX_SAMPLES] = (float)(((double)at - due_us) / 1000);
+            start(now_us(), counts, (uint32_t)n + (uint32_t)b.start_us);
+        }
+        if (at >= end_us && b.accepted + b.refused >= b.offered) {
+            break;
+        }
+        int k = epoll_wait(b.epoll, events, EVENTS, 1);
+        for (int i = 0; i < k; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (c->is_busy && (events[i].events & EPOLLOUT) && c->sent < b.n_message) {
+                write_more(c);
+            }
+            if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+                read_more(c);
+            }
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static unsigned char picture[1 << 20];
+    if (argc != 7 || (int)strtol(argv[6], NULL, 10) < 1 || (int)strtol(argv[6], NULL, 10) > MAX_PARTS) {
+        fprintf(stderr, "use: %s PORT RATE SECONDS WARM_UP TIMEOUT_MS IMAGES < PICTURE\n", argv[0]);
+        return 2;
+    }
+    b.port = (int)strtol(argv[1], NULL, 10);
+    b.rate = strtod(argv[2], NULL);
+    b.seconds_us = (uint64_t)(strtod(argv[3], NULL) * 1e6);
+    b.warm_up_us = (uint64_t)(strtod(argv[4], NULL) * 1e6);
+    b.timeout_us = (uint64_t)(int)strtol(argv[5], NULL, 10) * 1000;
+    b.images = (int)strtol(argv[6], NULL, 10);
+    b.epoll = epoll_create1(0);
+    b.refusal_ms = malloc(MAX_SAMPLES * sizeof(float));
+    b.lag_ms = malloc(MAX_SAMPLES * sizeof(float));
+    size_t n = fread(picture, 1, sizeof(picture), stdin);
+    if (b.epoll < 0 || !b.refusal_ms || !b.lag_ms || n == 0) {
+        return 2;
+    }
+    make_message(picture, n);
+    run();
+    printf(
+        "{\"offered\": %ld, \"accepted\": %ld, \"in_time\": %ld, \"refused\": %ld, \"broken\": %ld, \"pictures\": %ld, "
+        "\"refusal_p50\": %.2f, \"refusal_p99\": %.2f, \"lag_p99\": %.2f}\n",
+        b.offered, b.accepted, b.in_time, b.refused, b.broken, b.pictures, percentile(b.refusal_ms, b.n_refusal, 50),
+        percentile(b.refusal_ms, b.n_refusal, 99), percentile(b.lag_ms, b.n_lag, 99));
+    return 0;
+}

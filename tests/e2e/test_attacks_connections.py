@@ -1,0 +1,121 @@
+"""Row A17: more connections or descriptors than allowed are answered or closed at once, counted and said."""
+import contextlib
+import pathlib
+import time
+
+import wire
+from support import PATIENCE, Server, descriptors_limit, picture, run, unittest
+
+
+def address(n):
+    """Clients of many addresses: what one address may have is another limit."""
+    return f"127.0.1.{n % 200 + 1}"
+
+
+class Limits(unittest.TestCase):
+    """A17. Promise: excess never hangs; it is counted; one address does not take all by default."""
+
+    def ends_at_once(self, w, seconds=2):
+        """Answered with 503 and closed, or closed: what does not happen is silence."""
+        began = time.monotonic()
+        w.socket.settimeout(seconds * PATIENCE)
+        try:
+            reply = w.ask(wire.head("GET", "/healthz"))
+        except TimeoutError:
+            self.fail(f"silence for {seconds} s")
+        if reply is not None:
+            self.assertEqual(reply.status, 503, reply)
+            self.assertEqual(reply.headers["content-type"].split(";")[0], "application/json")
+            self.assertTrue(reply.closes)
+        self.assertLess(time.monotonic() - began, seconds * PATIENCE)
+
+    def counted(self, s, **more):
+        names = {}
+        for line in wire.ask(s.port, wire.head("GET", "/metrics"), **more).body.decode().splitlines():
+            if line.startswith("minivlm_") and ("connections" in line.split(" ")[0] or "rejected" in line.split(" ")[0]):
+                name, value = line.rsplit(" ", 1)
+                names[name] = float(value)
+        return names
+
+    def test_more_than_the_limit(self):
+        """A17: the next client hung in the backlog until a time-out of its own."""
+        with Server("--server.max_connections=16") as s:
+            with contextlib.ExitStack() as stack:
+                held = [stack.enter_context(s.wire(source=address(n))) for n in range(16)]
+                for w in held:
+                    self.assertEqual(w.ask(wire.head("GET", "/healthz")).status, 200)
+                for n in range(20):
+                    self.ends_at_once(stack.enter_context(s.wire(source=address(n))))
+                for w in held:  # those who were there first are served on
+                    self.assertEqual(w.ask(wire.head("GET", "/healthz")).status, 200)
+            end, served = time.monotonic() + 5 * PATIENCE, None
+            while served is None and time.monotonic() < end:
+                served = wire.ask(s.port, wire.head("GET", "/healthz"))
+            self.assertEqual(served.status, 200)
+            counts = self.counted(s)
+            self.assertTrue(any(v >= 20 for k, v in counts.items() if k != "minivlm_connections"), counts)
+
+    def test_more_than_one_address_may_have(self):
+        """A17: by default one address may not take all connections; another address is served."""
+        with Server("--server.max_connections=512") as s, contextlib.ExitStack() as stack:
+            for _ in range(560):
+                w = stack.enter_context(s.wire(patience=5))
+                w.push(b"GET /he")
+            reply = wire.ask(s.port, wire.message("POST", "/caption", picture()), source="127.0.0.2", patience=5 * PATIENCE)
+            self.assertIsNotNone(reply, "closed: one address had taken all")
+            self.assertEqual(reply.status, 200)
+            self.ends_at_once(stack.enter_context(s.wire()))
+
+    def test_a_limit_for_each_address(self):
+        """A17: server.max_connections_per_address closes the excess at once, and counts it."""
+        with Server("--server.max_connections_per_address=4") as s, contextlib.ExitStack() as stack:
+            held = [stack.enter_context(s.wire(source="127.0.0.2")) for _ in range(4)]
+            for w in held:
+                self.assertEqual(w.ask(wire.head("GET", "/healthz")).status, 200)
+            for _ in range(10):
+                self.ends_at_once(stack.enter_context(s.wire(source="127.0.0.2")))
+            counts = self.counted(s, source="127.0.0.3")
+            self.assertTrue(any(v >= 10 for k, v in counts.items() if k != "minivlm_connections"), counts)
+
+    def test_the_soft_limit_of_descriptors_is_raised(self):
+        """A17: with 64 descriptors allowed softly and 4096 hard, 300 connections are served."""
+        with Server(preexec_fn=descriptors_limit(64, 4096)) as s, contextlib.ExitStack() as stack:
+            wires = [stack.enter_context(s.wire(patience=10 * PATIENCE, source=address(n))) for n in range(300)]
+            for w in wires:
+                self.assertEqual(w.ask(wire.head("GET", "/healthz")).status, 200)
+
+    def test_no_descriptors_left(self):
+        """A17: at the hard limit the excess ends at once, a line in the log says why, and it is served again later."""
+        with Server(preexec_fn=descriptors_limit(64, 64)) as s:
+            with contextlib.ExitStack() as stack:
+                wires = [stack.enter_context(s.wire(patience=3 * PATIENCE, source=address(n))) for n in range(120)]
+                answered = 0
+                for w in wires:
+                    try:
+                        reply = w.ask(wire.head("GET", "/healthz"))
+                    except TimeoutError:
+                        self.fail(f"silence after {answered} connections")
+                    answered += reply is not None and reply.status == 200
+                self.assertGreater(answered, 8)
+                self.assertLess(answered, 64)
+            text = " ".join(str(line) for line in s.lines if not (isinstance(line, dict) and line["event"] == "request"))
+            self.assertRegex(text, "descriptor|connections|open files")
+            end = time.monotonic() + 5 * PATIENCE
+            while (reply := wire.ask(s.port, wire.head("GET", "/healthz"))) is None and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertEqual(reply.status, 200)
+            self.assertEqual(wire.ask(s.port, wire.message("POST", "/caption", picture())).status, 200)
+
+    def test_the_loop_does_not_spin_without_descriptors(self):
+        """A17: a connection that cannot be accepted is no reason to burn a core."""
+        with Server(preexec_fn=descriptors_limit(64, 64)) as s, contextlib.ExitStack() as stack:
+            for n in range(120):
+                stack.enter_context(s.wire(source=address(n)))
+            time.sleep(1)
+            ticks = lambda: sum(int(n) for n in pathlib.Path(f"/proc/{s.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+            before = ticks()
+            time.sleep(2)
+            self.assertLess(ticks() - before, 50 * PATIENCE)  # hundredths of a second
+
+
+run(__name__)
