@@ -1,6 +1,7 @@
 #include "engine/cli/cli_args.h"
 
 #include "engine/base/mem.h"
+#include "engine/image/image.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -97,8 +98,10 @@ static void print_commands(FILE *to)
     for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
         fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
     }
-    fprintf(to, "\nImages are JPEG, PNG or WebP files; - is standard input. minivlm COMMAND --help tells the options.\n"
-                "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n");
+    fprintf(to,
+            "\nImages are %s files; - is standard input. minivlm COMMAND --help tells the options.\n"
+            "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
+            image_formats_text());
 }
 
 static void print_help(enum cli_command c)

@@ -199,13 +199,72 @@ static uint64_t webp_pixels(const uint8_t *bytes, size_t n)
                : 0;
 }
 
+/* The canvas. */
+static uint64_t gif_pixels(const uint8_t *p, size_t n)
+{
+    return n < 10 ? 0 : (uint64_t)(p[6] | p[7] << 8) * (uint64_t)(p[8] | p[9] << 8);
+}
+
+static uint64_t number(const uint8_t *p, int n, bool is_big)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < n; i++) {
+        value = value << 8 | p[is_big ? i : n - 1 - i];
+    }
+    return value;
+}
+
+/* Width and length of the first directory, which often stands at the end of the file; fields are in order. */
+static uint64_t tiff_pixels(const uint8_t *p, size_t n)
+{
+    enum { WIDTH = 256, LENGTH = 257, SHORT = 3, FIELD_BYTES = 12, MAX_FIELDS = 8 };
+    bool is_big = p[0] == 'M';
+    uint64_t side[2] = {0, 0};
+    size_t at = n >= 8 ? (size_t)number(p + 4, 4, is_big) + 2 : n;
+    for (int i = 0; i < MAX_FIELDS && at < n && n - at >= FIELD_BYTES; i++, at += FIELD_BYTES) {
+        uint64_t tag = number(p + at, 2, is_big);
+        if (tag == WIDTH || tag == LENGTH) {
+            side[tag - WIDTH] = number(p + at + 8, number(p + at + 2, 2, is_big) == SHORT ? 2 : 4, is_big);
+        }
+    }
+    return side[0] * side[1];
+}
+
+/* The largest size that a property names; there is one for tiles and one for the whole. */
+static uint64_t heif_pixels(const uint8_t *bytes, size_t n)
+{
+    enum { FAR = 4096, SIZE_BYTES = 16 };
+    uint64_t most = 0;
+    const uint8_t *end = bytes + (n < FAR ? n : FAR), *p = bytes;
+    while ((p = memmem(p, (size_t)(end - p), "ispe", 4)) && end - p >= SIZE_BYTES) {
+        uint64_t pixels = number(p + 8, 4, true) * number(p + 12, 4, true);
+        most = pixels > most ? pixels : most;
+        p += 4;
+    }
+    return most;
+}
+
 uint64_t sniff_pixels(const uint8_t *bytes, size_t n)
 {
     enum image_format format;
-    if (sniff_format(bytes, n, &format, NULL)) {
+    const char *name = NULL;
+    if (!find_format(bytes, n, &format, &name) || !image_is_readable(format)) {
         return 0;
     }
-    return format == IMAGE_JPEG  ? jpeg_pixels(bytes, n)
-           : format == IMAGE_PNG ? png_pixels(bytes, n)
-                                 : webp_pixels(bytes, n);
+    switch (format) {
+    case IMAGE_JPEG:
+        return jpeg_pixels(bytes, n);
+    case IMAGE_PNG:
+        return png_pixels(bytes, n);
+    case IMAGE_WEBP:
+        return webp_pixels(bytes, n);
+    case IMAGE_GIF:
+        return gif_pixels(bytes, n);
+    case IMAGE_TIFF:
+        return tiff_pixels(bytes, n);
+    case IMAGE_HEIC:
+    case IMAGE_AVIF:
+        return heif_pixels(bytes, n);
+    }
+    return 0;
 }

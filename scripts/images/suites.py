@@ -26,7 +26,7 @@ from images.case import on_white  # noqa: E402
 
 LEVELS = 2
 COLUMNS = ("equal", "both refuse", "only minivlm", "only Pillow", "differ")
-KINDS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "HEIF", "AVIF", "TIFF")
+KINDS = ("JPEG", "PNG", "WEBP", "GIF", "HEIF", "AVIF", "TIFF")
 SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".apng", ".webp", ".gif", ".heic", ".heif", ".avif", ".tif", ".tiff"}
 
 
@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=pathlib.Path)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    Image.init()
     Image.MAX_IMAGE_PIXELS = 60_000_000
     pillow_heif.register_heif_opener()
     print(f"{'suite':24} {'files':>6} " + " ".join(f"{c:>12}" for c in COLUMNS))
