@@ -139,12 +139,12 @@ def open_taps(r: dict, folder, backbone=None):
     return Taps(folder)
 
 
-def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compiled=True) -> None:
-    """The whole cache. `files` None: only the taps, of the pictures already there."""
+def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compiled=True, maps=True) -> None:
+    """The whole cache. `files` None: only the taps, of the pictures already there; `maps` False: only the pictures."""
     config = recipe.model_config(r, answers=1)
     if files is not None:
         build_images(pathlib.Path(root), files, pathlib.Path(out), config.image.size, workers)
-    if is_live(r):
+    if is_live(r) or not maps:
         return
     backbone = frozen_backbone(r).to(memory_format=torch.channels_last)
     for flip in flips:

@@ -1,5 +1,5 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, masked words, fusion, end to end, minimum risk,
-export, evaluation. Under two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, captions by reward, export, evaluation.
+Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from evaluation import metrics, predict
 from minivlm import MiniVLM, weights
-from train import cache, data, export, fuse, risk, scenes, tee, tune
+from train import cache, data, export, run as stages, tee
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}
 SHAPES = ("ball", "box")
@@ -30,16 +30,14 @@ RECIPE = {
         "roi": {"pool": 4, "hidden": 48, "classes": 2, "score_threshold": 0.0, "min_regions": 4, "max_regions": 6},
         "fusion": {"layers": 2, "hidden": 32, "heads": 4, "ffn": 64, "vocab": 0, "positions": 64},
         "text": {"caption_length": 20, "text_length": 20, "tags_length": 8, "tag_threshold": 0.5},
-        "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0}},
+        "context": {"channels": 24, "own_blocks": 2, "pool": 1, "regions": 2},
+        "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0, "decoder": "causal"}},
     "tee": {"lr": 0.003, "regions": 12, "words": 12, "mix": [4, 0, 4], "validate": 4, "validate_every": 1000},
-    "fuse": {"pretrain": {"batch": 8, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
-                          "tasks": {"masked": 0.7, "retrieve": 0.3}, "validate": 8, "validate_every": 1000},
-             "all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
-                     "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}},
-    "risk": {"lr": 0.002, "lr_eyes": 0.0, "vary": False, "alpha": 1.0, "average": 0.9, "blend": 0.5,
-             "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}},
-    "tune": {"frozen": 3, "lr": 0.001, "lr_roi": 0.001, "lr_eyes": 0.001, "drop_regions": 0.05, "average": 0.9, "texts": 2,
-             "tasks": {"caption": 0.5, "vqa": 0.2, "retrieve": 0.2, "sentence": 0.1}}}
+    "visit": {"coco": 0.9}, "ask": True,
+    "fuse": {"all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "average": 0.9, "texts": 2, "made": 0.2, "group": 3,
+                     "tasks": {"caption": 0.5, "vqa": 0.2, "retrieve": 0.2, "sentence": 0.1}, "validate": 8, "validate_every": 1000},
+             "risk": {"batch": 8, "draws": 4, "lr": 0.001, "lr_new": 0.001, "average": 0.9,
+                      "tasks": {"risk": 0.7, "caption": 0.1, "vqa": 0.1, "retrieve": 0.1}, "validate": 8, "validate_every": 1000}}}
 
 
 def draw(rng, file):
@@ -95,7 +93,7 @@ def write_recipe(folder: pathlib.Path) -> dict:
     return r
 
 
-def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_steps=150, tune_steps=60, risk_steps=80) -> dict:
+def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_steps=60) -> dict:
     """All stages -> scores and the losses before and after."""
     torch.manual_seed(1)
     root, cached = folder / "data", folder / "cache"
@@ -105,20 +103,15 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_s
     tee.train(r, root, cached, folder / "tee", steps=tee_steps)
     r["tee"]["frozen"] = 3  # and on, with the backbone's last blocks
     tee.train(r, root, cached, folder / "late", start=folder / "tee/last.pt", steps=tee_steps // 2)
-    seer, images = tee.load(r, folder / "late/tee.pt"), cache.Images(cached)
-    files, mirrored = scenes.wanted_files(root, images)
-    scenes.build(seer, images, cache.open_taps(r, cached, seer.backbone), files, folder / "scenes", 64, 6, mirrored, compiled=False)
-    for stage, steps in (("pretrain", masked_steps), ("all", fuse_steps)):
-        fuse.train(r, stage, root, folder / "scenes", folder / stage, **fuse.start_of(r, stage, folder), steps=steps)
-    tune.train(r, root, cached, folder / "all/final.pt", folder / "tune", steps=tune_steps)
-    speaker = predict.Reference(export.load(r, folder / "tune/final.pt")[0], root)
-    risk.write_candidates(speaker, root, folder / "candidates.jsonl", 3)
-    tune.train(r, root, cached, folder / "tune/final.pt", folder / "risk", folder / "candidates.jsonl", steps=risk_steps)
-    model, config = export.load(r, folder / "risk/final.pt")
+    eyes = folder / "late/tee.pt"
+    stages.make_scenes(r, root, cached, eyes, folder / "scenes", compiled=False)
+    for stage, steps in (("all", fuse_steps), ("risk", risk_steps)):
+        r["fuse"][stage]["steps"] = steps
+    model, config = export.load(r, stages.speak(r, root, folder, eyes))
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
     scores = evaluate(folder / "model", root, folder)
-    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "pretrain", "all", "tune", "risk")}
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "all", "risk")}
     return scores
 
 
@@ -129,7 +122,7 @@ def lines(path) -> list[dict]:
 def fall(log) -> dict:
     """First and last value of every loss in a log."""
     rows = lines(log)
-    names = [k for k in ("loss", "attributes", "masked", "caption", "vqa", "retrieve", "sentence", "risk") if any(k in row for row in rows)]
+    names = [k for k in ("loss", "attributes", "caption", "vqa", "retrieve", "sentence", "risk") if any(k in row for row in rows)]
     out = {}
     for name in names:
         values = [row[name] for row in rows if name in row]
