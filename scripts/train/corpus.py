@@ -13,9 +13,9 @@ LEAST = (3, 10, 20)  # times an answer is given, to be listed: with pictures, by
 
 
 class Corpus:
-    def __init__(self, root, known, tokenizer: Tokenizer, config: cfg.Config, answers=None, sentences=False, least=1, made=()):
-        """`known`: the pictures at hand. `least`: a word that captions of pictures use less often is read, never said. `made`:
-        questions by rule (ask.py), training pictures only."""
+    def __init__(self, root, known, tokenizer: Tokenizer, config: cfg.Config, answers=None, sentences=False, least=1, made=(), keep=()):
+        """`known`: the pictures at hand. `least`: a word that captions of pictures use less often is read, never said, but for those
+        in `keep`. `made`: questions by rule (ask.py), training pictures only."""
         self.tokenizer, self.config = tokenizer, config
         self.rng = random.Random(7 + common.rank())
         self.records = [c for c in data.captions(root) if c.image in known]
@@ -32,7 +32,7 @@ class Corpus:
         spoken = data.sentences(root) if sentences else []
         self.sentences = [ids for text in spoken if 4 <= len(ids := self.words(text)) <= 20]
         use = Counter(w for c in self.captions["train"] for ids, _ in c[1] for w in ids)
-        self.vocabulary = torch.tensor(sorted({w for w, n in use.items() if n >= least} | {tokenizer.sep}))
+        self.vocabulary = torch.tensor(sorted({w for w, n in use.items() if n >= least} | {tokenizer.sep, *keep}))
         self.output_row = torch.full((len(tokenizer.tokens),), -1)
         self.output_row[self.vocabulary] = torch.arange(len(self.vocabulary))
 

@@ -200,12 +200,19 @@ class Alike:
 
 
 @torch.no_grad()
-def validate(fuser: Fuser, count: int) -> dict:
+def validate(fuser: Fuser, count: int, tasks=("caption", "vqa", "retrieve")) -> dict:
     """Losses and accuracies on validation pictures, with whatever weights the model has now."""
-    model, corpus = fuser.model, fuser.corpus
-    model.eval()
-    out = defaultdict(list)
-    by_set = defaultdict(list)
+    fuser.model.eval()
+    out = captions_of(fuser, count) if "caption" in tasks else {}
+    out |= answers_right(fuser, count * 2) if "vqa" in tasks else {}
+    out |= {"retrieve_1of8": matches_right(fuser, count // 8)} if "retrieve" in tasks else {}
+    fuser.model.train()
+    return {k: round(sum(v) / len(v), 4) for k, v in out.items() if v}
+
+
+def captions_of(fuser: Fuser, count: int) -> dict:
+    """Of each set the loss, and CIDEr-D of greedy captions."""
+    model, corpus, out, by_set = fuser.model, fuser.corpus, defaultdict(list), defaultdict(list)
     for item in corpus.captions["val"]:
         by_set[item[0].split("/")[0]].append(item)
     truth = {c.image: c.texts for c in corpus.records}
@@ -218,10 +225,7 @@ def validate(fuser: Fuser, count: int) -> dict:
             said = [ids for n in range(0, len(files), 50) for ids, in fuser.speak(files[n:n + 50], model.config.caption.max_tokens)]
             cider = metrics.Cider([[metrics.tokens(t) for t in truth[f]] for f in files])
             out[f"{name}_cider"].append(100 * cider([metrics.tokens(corpus.tokenizer.decode(ids)) for ids in said]))
-    out |= answers_right(fuser, count * 2)
-    out["retrieve_1of8"] = matches_right(fuser, count // 8)
-    model.train()
-    return {k: round(sum(v) / len(v), 4) for k, v in out.items() if v}
+    return out
 
 
 def answers_right(fuser: Fuser, count: int) -> dict:

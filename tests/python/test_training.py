@@ -10,10 +10,10 @@ import zipfile
 import torch
 from support import DATA, ROOT
 from golden import tiny
-from minivlm import Labels, MiniVLM, weights
+from minivlm import Labels, MiniVLM, image, weights
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import ask, batches, build, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk, smoke
+from train import adapt, ask, batches, build, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk, smoke
 from train.corpus import Corpus
 
 
@@ -320,7 +320,16 @@ class Smoke(unittest.TestCase):
     def test_whole_pipeline(self):
         torch.set_num_threads(2)
         with tempfile.TemporaryDirectory() as folder:
-            scores = smoke.run(pathlib.Path(folder))
+            folder = pathlib.Path(folder)
+            scores = smoke.run(folder)
+            smoke.write_mine(folder / "mine")
+            taught = adapt.adapt(folder / "model", folder / "mine", folder / "ours", minutes=1.0, lr=0.003, compiled=False)
+            again = MiniVLM.from_dir(folder / "ours")
+            said = again.tokenizer.decode(again.caption(again.see(image.load(folder / "mine/images/0.jpg")))[0].tokens)
+            card = (folder / "ours/README.md").read_text()
+        self.assertGreater(taught["after"]["mine_cider"], taught["before"]["mine_cider"] + 20)
+        self.assertTrue(said.startswith("there are the "), said)
+        self.assertIn("mine_cider", card)
         for stage, name in (("tee", "loss"), ("tee", "attributes"), ("all", "caption"), ("all", "vqa"), ("all", "retrieve")):
             first, last = scores["losses"][stage][name]
             self.assertLess(last, 0.9 * first, f"{stage} {name}")
