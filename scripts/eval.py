@@ -28,7 +28,11 @@ PARITY_SENTENCES = 10
 
 
 def caption_truth(args):
-    return [c for c in data.captions(args.data) if c.split == args.split and c.image.startswith(args.set)][:args.limit]
+    """SET/references_SPLIT.jsonl where there is one (train.coco_captions), else what SET/captions*.jsonl say."""
+    whole = pathlib.Path(args.data) / args.set / f"references_{args.split}.jsonl"
+    if whole.exists():
+        return [data.Captions(r["image"], r["captions"], args.split) for r in data.read_jsonl(whole)][:args.limit]
+    return [c for c in data.captions(args.data) if c.split == args.split and c.image.startswith(args.set + "/")][:args.limit]
 
 
 def question_truth(args):

@@ -44,8 +44,8 @@ def with_eyes(r, start, answers=("",)) -> MiniVLM:
 
 @torch.no_grad()
 def speak_like(model: MiniVLM, start) -> None:
-    """Takes fusion and heads from another model: a checkpoint or a model directory. What has no counterpart there stays; of the
-    answers those that both know are taken."""
+    """Takes fusion, heads and the cells' convolution from another model: a checkpoint or a model directory. What has no counterpart
+    there stays; of the answers those that both know are taken."""
     start = pathlib.Path(start)
     if start.is_dir():
         given = MiniVLM.from_dir(start)
@@ -60,7 +60,7 @@ def speak_like(model: MiniVLM, start) -> None:
         if name.startswith("heads.vqa.classifier."):
             for here, there in pairs:
                 value[here] = state[name][there]
-        elif name.startswith(("fusion.", "heads.")) and name in state and state[name].shape == value.shape:
+        elif name.startswith(("fusion.", "heads.", "cells.head.")) and name in state and state[name].shape == value.shape:
             value.copy_(state[name])
     bias = model.heads.caption.bias
     silent = bias <= weights.SILENT
