@@ -66,11 +66,6 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
 
 /* ---- what the model asks for ---- */
 
-static int padded(int n, int divisor)
-{
-    return (n + divisor - 1) / divisor * divisor;
-}
-
 /* How pictures are resized, and how large the network's input can become. */
 static void plan_input(struct engine *e)
 {
@@ -82,14 +77,9 @@ static void plan_input(struct engine *e)
                                     .divisor = c->image.divisor};
     memcpy(p->mean, c->image.mean, sizeof(p->mean));
     memcpy(p->std, c->image.std, sizeof(p->std));
-    int shorter = padded(p->size, p->divisor), longer = shorter;
-    if (p->mode == RESIZE_SHORT_SIDE) {
-        /* Rounding the short side of a narrow picture can push its long side a little over the limit. */
-        longer = padded(p->max_size, p->divisor) + p->divisor;
-        shorter = padded(p->size < p->max_size ? p->size : p->max_size, p->divisor);
-    }
-    e->max_side = longer;
-    e->slot_floats = (size_t)longer * (size_t)shorter * 3;
+    int shorter;
+    model_config_max_input(c, &shorter, &e->max_side);
+    e->slot_floats = (size_t)e->max_side * (size_t)shorter * 3;
 }
 
 static int most(int a, int b)
@@ -101,7 +91,7 @@ static struct batcher_limits plan_steps(struct engine *e)
 {
     const struct engine_options *o = &e->options;
     const struct model_config *c = e->config;
-    int beside = c->text.tags_length + c->roi.max_regions;
+    int beside = model_config_max_context(c);
     e->max_tokens = c->text.caption_length - 1 < JOB_MAX_TOKENS ? c->text.caption_length - 1 : JOB_MAX_TOKENS;
     e->max_item_rows = most(beside + most(c->text.text_length, 2), 2 * JOB_MAX_CAPTIONS);
     struct batcher_limits l = {.max_rows = most(o->max_step_rows, 2 * e->max_item_rows),
@@ -303,6 +293,12 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .memory_bytes = e->memory_bytes,
         .max_regions = c->roi.max_regions,
         .n_answers = c->vqa.answers,
+        .cells = model_config_max_cells(c),
+        .cell_channels = c->context.channels,
+        .own_blocks = c->context.own_blocks,
+        .pool = c->context.pool,
+        .regions_seen = model_config_max_seen(c),
+        .decoder = model_config_decoder_name(c->caption.decoder),
         .num_beams = c->caption.num_beams,
         .max_tokens = c->caption.max_tokens,
         .most_tokens = e->max_tokens,

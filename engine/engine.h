@@ -62,7 +62,10 @@ struct engine_info {
     size_t features_bytes; /* of one image: what the cache and collections keep */
     size_t memory_bytes;   /* planned: weights, sessions, slots, captions; without the cache */
     int max_regions, n_answers;
-    int num_beams, max_tokens; /* the model's defaults */
+    int cells, cell_channels, own_blocks, pool; /* context cells of an image at most, and what they are; 0: none */
+    int regions_seen;                           /* that the fusion sees, at most */
+    const char *decoder;                        /* of captions: "mask", "causal" */
+    int num_beams, max_tokens;                  /* the model's defaults */
     float length_penalty;
     int most_tokens; /* that a caption may have */
 };

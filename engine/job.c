@@ -217,8 +217,8 @@ void job_tokenize(struct job_private *j)
 static int most_rows(const struct job_private *j)
 {
     const struct job_request *r = &j->job->request;
-    if (r->task == JOB_CAPTION) { /* tags, regions, [CLS] and [MASK] */
-        return j->features->n_tags + j->features->n_regions + 2;
+    if (r->task == JOB_CAPTION) {
+        return fusion_caption_rows(j->engine->model, j->features);
     }
     int most = 1, room = j->engine->config->text.text_length;
     for (int i = 0; i < r->n_texts; i++) {

@@ -14,7 +14,7 @@ import sys
 
 import torch
 from golden import lively, margins, pictures, tiny, units
-from golden.record import Recorder
+from golden.record import Recorder, other_decoder
 from minivlm import config as cfg
 from minivlm import image, weights
 from minivlm.conv import fold
@@ -74,7 +74,10 @@ def least_margins(model: MiniVLM, pics: dict) -> dict[str, float]:
     for picture in pics.values():
         with torch.no_grad():
             found = margins.image_margins(model, model.prepare(picture))
-        found["greedy token"] = margins.caption_margin(model, model.see(picture))
+        scene = model.see(picture)
+        found["greedy token"] = margins.caption_margin(model, scene)
+        with other_decoder(model):
+            found["greedy token, other decoder"] = margins.caption_margin(model, scene)
         for what, value in found.items():
             least[what] = min(least.get(what, 9.0), round(value, 7))
     return least

@@ -123,8 +123,12 @@ void cli_text_print_inspect(FILE *to, const struct engine_info *i, const char *d
     fprintf(to, "answers      %d\n", i->n_answers);
     fprintf(to, "regions      at most %d, %.1f kB of features an image\n", i->max_regions,
             (double)i->features_bytes / 1e3);
-    fprintf(to, "captions     %d beams, %d tokens, length penalty %g\n", i->num_beams, i->max_tokens,
-            (double)i->length_penalty);
+    if (i->cells > 0) {
+        fprintf(to, "cells        at most %d of %d channels, %d own blocks, pool %d; beside them at most %d regions\n",
+                i->cells, i->cell_channels, i->own_blocks, i->pool, i->regions_seen);
+    }
+    fprintf(to, "captions     %d beams, %d tokens, length penalty %g, decoder %s\n", i->num_beams, i->max_tokens,
+            (double)i->length_penalty, i->decoder);
     fprintf(to, "runs on      %s, matrices by %s, %d engine threads\n", i->isa, i->gemm, i->engine_threads);
     fprintf(to, "memory       %.1f MB planned\n", (double)i->memory_bytes / 1e6);
 }

@@ -138,7 +138,7 @@ static void run_narrow(const struct plan_step *s, const struct plan_run *r)
 static void plan_block(struct plan *p, const struct bind_block *b, const struct model_config *c, struct plan_map x,
                        struct plan_map y)
 {
-    enum act act = c->backbone.activation == MODEL_SWISH ? ACT_SWISH : ACT_RELU6;
+    enum act act = backbone_act(c);
     size_t mark = p->top;
     struct conv_shape conv = shape_of(c->backbone.padding, x.h, x.w, b->wide, b->kernel, b->stride);
     size_t channel_sum = plan_take(p, 2 * (size_t)b->wide);
@@ -176,56 +176,89 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
     plan_release(p, mark);
 }
 
-/* Two places take turns for what is between blocks; each is as large as the largest that it may hold. */
-static size_t largest_between(const struct bind_tee *weights, int h, int w)
+/* The size of the map after a block. */
+static struct plan_map after_block(const struct bind_block *b, struct plan_map x)
 {
-    size_t most = (size_t)h * (size_t)w * (size_t)weights->stem_channels;
-    for (int i = 0; i < weights->n_blocks; i++) {
-        const struct bind_block *b = &weights->blocks[i];
-        h = b->stride == 2 ? half(h) : h;
-        w = b->stride == 2 ? half(w) : w;
-        size_t n = (size_t)h * (size_t)w * (size_t)b->outputs;
-        most = n > most ? n : most;
+    bool is_halved = b->stride == 2;
+    return (struct plan_map){.h = is_halved ? half(x.h) : x.h, .w = is_halved ? half(x.w) : x.w, .c = b->outputs};
+}
+
+/* Two places take turns for what is between blocks; each is as large as the largest that it may hold. */
+static void take_turns(struct plan *p, const struct bind_block *blocks, int n, struct plan_map x, size_t turns[2])
+{
+    size_t most = plan_floats(x);
+    for (int i = 0; i < n; i++) {
+        x = after_block(&blocks[i], x);
+        most = plan_floats(x) > most ? plan_floats(x) : most;
     }
-    return most;
+    turns[0] = plan_take(p, most);
+    turns[1] = plan_take(p, most);
+}
+
+void backbone_plan_blocks(struct plan *p, const struct bind_block *blocks, int n, const struct model_config *c,
+                          struct plan_map x, struct plan_map y)
+{
+    size_t mark = p->top, turns[2];
+    take_turns(p, blocks, n, x, turns);
+    for (int i = 0; i < n; i++) {
+        struct plan_map next = after_block(&blocks[i], x);
+        next.at = i == n - 1 ? y.at : x.at == turns[0] ? turns[1] : turns[0];
+        plan_block(p, &blocks[i], c, x, next); /* [h/stride, w/stride, out] */
+        x = next;
+    }
+    plan_release(p, mark);
+}
+
+/* The map that enters block `i`; its place is taken here unless it is a tap. */
+static struct plan_map keep_entry(struct plan *p, const struct bind_tee *weights, int i, struct plan_map stem,
+                                  const struct plan_map taps[MODEL_TAPS])
+{
+    struct plan_map x = stem;
+    for (int k = 0; k < i; k++) {
+        x = after_block(&weights->blocks[k], x);
+    }
+    int tap = i > 0 ? weights->blocks[i - 1].tap : -1;
+    x.at = tap >= 0 ? taps[tap].at : plan_take(p, plan_floats(x));
+    return x;
 }
 
 void backbone_plan(struct plan *p, const struct bind_tee *weights, const struct model_config *c, int h, int w,
-                   struct plan_map taps[MODEL_TAPS])
+                   struct plan_map taps[MODEL_TAPS], struct plan_map *entry)
 {
-    for (int i = 0; i < weights->n_blocks; i++) { /* what stays lies lowest */
+    int n = weights->n_blocks, first_own = n - c->context.own_blocks;
+    struct plan_map x = {.h = half(h), .w = half(w), .c = c->backbone.stem}; /* [h/2, w/2, stem] */
+    for (int i = 0; i < n; i++) {                                            /* what stays lies lowest */
         int tap = weights->blocks[i].tap;
         if (tap >= 0) {
             taps[tap] = plan_map(p, h >> (tap + 2), w >> (tap + 2), weights->blocks[i].outputs);
         }
     }
-    size_t mark = p->top;
-    size_t most = largest_between(weights, half(h), half(w));
-    size_t turns[2] = {plan_take(p, most), plan_take(p, most)};
+    *entry = keep_entry(p, weights, first_own, x, taps);
+    size_t mark = p->top, turns[2];
+    take_turns(p, weights->blocks, n, x, turns);
+    x.at = first_own == 0 ? entry->at : turns[0];
 
     struct plan_step *stem = plan_add(p, "stem", run_stem);
     stem->filter = &weights->stem;
     stem->conv = shape_of(c->backbone.padding, h, w, 3, 3, 2);
-    stem->act = c->backbone.activation == MODEL_SWISH ? ACT_SWISH : ACT_RELU6;
-    struct plan_map x = {half(h), half(w), c->backbone.stem, turns[0]}; /* [h/2, w/2, stem] */
+    stem->act = backbone_act(c);
     stem->out = x;
-    for (int i = 0; i < weights->n_blocks; i++) {
+    for (int i = 0; i < n; i++) {
         const struct bind_block *b = &weights->blocks[i];
-        struct plan_map y = {x.h, x.w, b->outputs, x.at == turns[0] ? turns[1] : turns[0]};
-        if (b->stride == 2) {
-            y.h = half(x.h);
-            y.w = half(x.w);
-        }
-        if (b->tap >= 0) {
-            y = taps[b->tap];
-        }
+        struct plan_map y = after_block(b, x);
+        y.at = b->tap >= 0 ? taps[b->tap].at : i + 1 == first_own ? entry->at : x.at == turns[0] ? turns[1] : turns[0];
         plan_block(p, b, c, x, y); /* [h/stride, w/stride, out] */
         x = y;
     }
     plan_release(p, mark);
 }
 
-int backbone_max_steps(const struct bind_tee *weights)
+enum act backbone_act(const struct model_config *c)
 {
-    return 1 + 3 * weights->n_blocks;
+    return c->backbone.activation == MODEL_SWISH ? ACT_SWISH : ACT_RELU6;
+}
+
+int backbone_max_steps(int n_blocks)
+{
+    return 1 + 3 * n_blocks;
 }

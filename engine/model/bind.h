@@ -71,6 +71,14 @@ struct bind_tee {
     struct gemm_weights predict; /* K class logits, then 4 deltas */
 };
 
+/* ---- context cells ---- */
+
+struct bind_cells {
+    int n_blocks;
+    struct bind_block *blocks; /* [n_blocks]: the backbone's last ones with weights of their own */
+    struct gemm_weights head;  /* n = 0: a model without cells */
+};
+
 /* ---- fusion and heads ---- */
 
 struct bind_layer {
@@ -90,8 +98,10 @@ struct bind_words {
 struct bind_fusion {
     struct bind_rows word, position, segment;
     struct bind_norm embeddings_norm;
-    struct gemm_weights regions;
+    struct gemm_weights regions; /* n = 0 where the fusion sees none */
     struct bind_norm regions_norm;
+    struct gemm_weights cells; /* n = 0: a model without cells */
+    struct bind_norm cells_norm;
     int n_layers;
     struct bind_layer *layers; /* [n_layers] */
     struct gemm_weights caption_transform;
@@ -102,6 +112,7 @@ struct bind_fusion {
 
 struct bind {
     struct bind_tee tee;
+    struct bind_cells cells;
     struct bind_fusion fusion;
     size_t block_bytes;  /* memory beside the mapping */
     size_t n_parameters; /* elements of all tensors but scales and rows given twice */

@@ -31,6 +31,16 @@ static void set_blocks(struct bind_tee *tee, const struct model_config *c)
     }
 }
 
+/* The cells' own blocks are made like the backbone's last ones. */
+static void set_own_blocks(struct bind *b)
+{
+    int from = b->tee.n_blocks - b->cells.n_blocks;
+    for (int i = 0; i < b->cells.n_blocks; i++) {
+        b->cells.blocks[i] = b->tee.blocks[from + i];
+        b->cells.blocks[i].tap = -1;
+    }
+}
+
 enum err bind_make_arrays(struct bind *b, const struct model_config *c)
 {
     static const int n_inputs[BIND_NODES] = {2, 2, 2, 2, 3, 3, 3, 2}; /* top-down P5..P2, bottom-up P3..P6 */
@@ -39,18 +49,25 @@ enum err bind_make_arrays(struct bind *b, const struct model_config *c)
         n_blocks += (size_t)c->backbone.stages[s].repeats;
     }
     size_t blocks = n_blocks * sizeof(struct bind_block);
+    size_t own_blocks = (size_t)c->context.own_blocks * sizeof(struct bind_block);
     size_t cells = (size_t)c->bifpn.repeats * sizeof(struct bind_cell);
     size_t layers = (size_t)c->fusion.layers * sizeof(struct bind_layer);
-    enum err rc = mem_alloc(&b->arrays_, blocks + cells + layers);
+    enum err rc = mem_alloc(&b->arrays_, blocks + own_blocks + cells + layers);
     if (rc != OK) {
         return rc;
     }
-    b->tee.blocks = b->arrays_;
+    char *at = b->arrays_;
+    b->tee.blocks = (struct bind_block *)(void *)at;
     b->tee.stem_channels = c->backbone.stem;
     b->tee.n_blocks = (int)n_blocks;
-    b->tee.cells = (struct bind_cell *)((char *)b->arrays_ + blocks);
+    at += blocks;
+    b->cells.blocks = (struct bind_block *)(void *)at;
+    b->cells.n_blocks = c->context.own_blocks;
+    at += own_blocks;
+    b->tee.cells = (struct bind_cell *)(void *)at;
     b->tee.n_cells = c->bifpn.repeats;
-    b->fusion.layers = (struct bind_layer *)((char *)b->arrays_ + blocks + cells);
+    at += cells;
+    b->fusion.layers = (struct bind_layer *)(void *)at;
     b->fusion.n_layers = c->fusion.layers;
     for (int i = 0; i < b->tee.n_cells; i++) {
         for (int j = 0; j < BIND_NODES; j++) {
@@ -58,5 +75,6 @@ enum err bind_make_arrays(struct bind *b, const struct model_config *c)
         }
     }
     set_blocks(&b->tee, c);
+    set_own_blocks(b);
     return OK;
 }

@@ -1,69 +1,17 @@
-/* bind_table - every tensor of a model: name, kind, shape, place. Read by bind.c alone.
- *
- * A linear entry stands for NAME.weight and NAME.bias; entries in a row with the same place are stacked into one GEMM.
- * Sizes are symbols, because those of a block change from block to block; D_1 ends no shape, D_END does. */
+/* bind_table - every tensor of a model: name, kind, shape, place. Read by bind.c alone; what an entry says is explained
+ * in bind_kinds.h. */
 #ifndef ENGINE_MODEL_BIND_TABLE_H
 #define ENGINE_MODEL_BIND_TABLE_H
 
-#include "engine/model/bind.h"
+#include "engine/model/bind_kinds.h"
 
 #include <stddef.h>
-
-enum bind_dim {
-    D_END, /* end of a shape */
-    D_1,
-    D_2,
-    D_3,
-    D_4,
-    D_STEM,
-    /* of the block, level or node at hand */
-    D_IN,
-    D_WIDE,
-    D_NARROW,
-    D_OUT,
-    D_KERNEL,
-    D_FUSE,
-    /* detector */
-    D_C,
-    D_A,  /* anchors of a cell */
-    D_A4, /* their deltas */
-    D_POOLED,
-    D_H,
-    D_K, /* classes with background */
-    /* fusion */
-    D_D,
-    D_F,
-    D_V,
-    D_POSITIONS,
-    D_REGION,
-    D_ANSWERS,
-    D_COUNT
-};
-
-enum bind_kind {
-    B_LINEAR,    /* struct gemm_weights from .weight, .bias; any type */
-    B_FC6,       /* the same with columns from (channel, row, column) to (row, column, channel) */
-    B_TIED,      /* struct gemm_weights from the word embeddings and a bias of this very name */
-    B_STEM,      /* struct bind_filter */
-    B_DEPTHWISE, /* struct bind_filter with .bias */
-    B_PLAIN,     /* struct bind_filter without */
-    B_NORM,      /* struct bind_norm */
-    B_ROWS,      /* struct bind_rows from .weight */
-    B_FUSE       /* float [3] of a struct bind_node */
-};
-
-struct bind_entry {
-    const char *name; /* below the prefix of its table */
-    enum bind_kind kind;
-    enum bind_dim shape[5]; /* of the weight */
-    size_t place;           /* offset in the struct of its table */
-};
 
 static const struct bind_entry bind_stem_table[] = {
     {"stem", B_STEM, {D_STEM, D_3, D_3, D_3}, offsetof(struct bind_tee, stem)},
 };
 
-/* tee.backbone.blocks.N. */
+/* tee.backbone.blocks.N., cells.blocks.N. */
 static const struct bind_entry bind_expand_table[] = {
     {"expand", B_LINEAR, {D_WIDE, D_IN, D_1, D_1}, offsetof(struct bind_block, expand)},
 };
@@ -98,6 +46,11 @@ static const struct bind_entry bind_detector_table[] = {
     {"roi.box", B_LINEAR, {D_4, D_H}, offsetof(struct bind_tee, predict)},
 };
 
+/* cells. */
+static const struct bind_entry bind_cells_table[] = {
+    {"head", B_LINEAR, {D_CELL, D_IN, D_1, D_1}, offsetof(struct bind_cells, head)},
+};
+
 /* fusion.layers.N. */
 static const struct bind_entry bind_layer_table[] = {
     {"attention.query", B_LINEAR, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
@@ -110,13 +63,19 @@ static const struct bind_entry bind_layer_table[] = {
     {"ffn.norm", B_NORM, {D_D}, offsetof(struct bind_layer, ffn_norm)},
 };
 
+static const struct bind_entry bind_fusion_regions_table[] = {
+    {"fusion.regions.project", B_LINEAR, {D_D, D_REGION}, offsetof(struct bind_fusion, regions)},
+    {"fusion.regions.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, regions_norm)},
+};
+static const struct bind_entry bind_fusion_cells_table[] = {
+    {"fusion.cells.project", B_LINEAR, {D_D, D_CELL_INPUT}, offsetof(struct bind_fusion, cells)},
+    {"fusion.cells.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, cells_norm)},
+};
 static const struct bind_entry bind_fusion_table[] = {
     {"fusion.embeddings.word", B_ROWS, {D_V, D_D}, offsetof(struct bind_fusion, word)},
     {"fusion.embeddings.position", B_ROWS, {D_POSITIONS, D_D}, offsetof(struct bind_fusion, position)},
     {"fusion.embeddings.segment", B_ROWS, {D_2, D_D}, offsetof(struct bind_fusion, segment)},
     {"fusion.embeddings.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, embeddings_norm)},
-    {"fusion.regions.project", B_LINEAR, {D_D, D_REGION}, offsetof(struct bind_fusion, regions)},
-    {"fusion.regions.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, regions_norm)},
     {"heads.caption.transform", B_LINEAR, {D_D, D_D}, offsetof(struct bind_fusion, caption_transform)},
     {"heads.caption.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, caption_norm)},
     {"heads.caption.bias", B_TIED, {D_V, D_D}, offsetof(struct bind_fusion, caption_words)},

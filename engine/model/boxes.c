@@ -56,17 +56,36 @@ static float max_of(float a, float b)
     return a > b ? a : b;
 }
 
-static float overlap(struct roi_box a, float area_a, struct roi_box b, float area_b)
+static float common(struct roi_box a, struct roi_box b)
 {
     float w = max_of(min_of(a.x1, b.x1) - max_of(a.x0, b.x0) + 1.0F, 0.0F);
     float h = max_of(min_of(a.y1, b.y1) - max_of(a.y0, b.y0) + 1.0F, 0.0F);
-    float both = w * h;
+    return w * h;
+}
+
+static float overlap(struct roi_box a, float area_a, struct roi_box b, float area_b)
+{
+    float both = common(a, b);
     return both / (area_a + area_b - both);
 }
 
 float boxes_overlap(struct roi_box a, struct roi_box b)
 {
     return overlap(a, boxes_area(a), b, boxes_area(b));
+}
+
+float boxes_inside(struct roi_box a, struct roi_box b)
+{
+    return common(a, b) / boxes_area(a);
+}
+
+void boxes_geometry(const float box[4], float width, float height, float out[BOXES_GEOMETRY])
+{
+    for (int i = 0; i < 4; i++) {
+        out[i] = box[i] / (i % 2 ? height : width);
+    }
+    out[4] = (box[2] - box[0]) / width;
+    out[5] = (box[3] - box[1]) / height;
 }
 
 /* Each box is held against those that stay; the work is bounded by n * max_keep. The kept ones lie as five columns, so

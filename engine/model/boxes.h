@@ -16,6 +16,11 @@ struct roi_box boxes_shift(struct roi_box anchor, int stride, int row, int colum
 struct roi_box boxes_decode(struct roi_box box, const float deltas[4], const float weights[4], int width, int height);
 float boxes_area(struct roi_box b);
 float boxes_overlap(struct roi_box a, struct roi_box b); /* intersection over union */
+float boxes_inside(struct roi_box a, struct roi_box b);  /* how much of a lies in b: 0..1 */
+
+/* x0/W, y0/H, x1/W, y1/H, (x1-x0)/W, (y1-y0)/H of x0, y0, x1, y1 in an image of W x H. */
+enum { BOXES_GEOMETRY = 6 };
+void boxes_geometry(const float box[4], float width, float height, float out[BOXES_GEOMETRY]);
 
 /* Greedy suppression of boxes that stand best first: writes the indices of the first `max_keep` that stay and returns
  * how many. scratch: 5 * max_keep floats. */

@@ -18,8 +18,7 @@ static size_t layer_floats(size_t dim, int max_context, int max_beams, int max_t
 size_t caption_state_bytes(const struct model *m, int max_beams, int max_tokens)
 {
     const struct model_config *c = &m->config;
-    size_t layer =
-        layer_floats((size_t)c->fusion.hidden, c->text.tags_length + c->roi.max_regions, max_beams, max_tokens);
+    size_t layer = layer_floats((size_t)c->fusion.hidden, model_config_max_context(c), max_beams, max_tokens);
     return aligned(sizeof(struct caption_state)) + (size_t)c->fusion.layers * layer * sizeof(float);
 }
 
@@ -36,7 +35,8 @@ enum err caption_state_create(struct caption_state **out, const struct model *m,
     c->n_layers = m->config.fusion.layers;
     c->max_beams = max_beams;
     c->max_tokens = max_tokens;
-    c->max_context = m->config.text.tags_length + m->config.roi.max_regions;
+    c->word_rows = m->config.caption.decoder == MODEL_DECODER_MASK ? 2 : 1;
+    c->max_context = model_config_max_context(&m->config);
     c->kv = (float *)(void *)((char *)c + aligned(sizeof(*c)));
     caption_reset(&c->search, &(struct caption_params){1, 1, max_tokens, 1.0F});
     *out = c;
@@ -66,7 +66,8 @@ int caption_state_rows(const struct caption_state *c, const struct features *f)
     if (c->search.is_done) {
         return 0;
     }
-    return c->n_position == 0 ? f->n_tags + f->n_regions + 2 : 2 * c->search.n_running;
+    int context = c->n_position == 0 ? features_rows(f) : 0;
+    return context + c->word_rows * c->search.n_running;
 }
 
 /* The hypothesis that greedy decoding writes: running until it is closed. */

@@ -1,8 +1,12 @@
 /* caption_state - a caption under way: its search and the keys and values that later steps look back on.
  *
- * For each layer there are keys and values of the context (tags and regions, the same for all beams, [n_context, D])
- * and of the text, one row for each position and beam: [position, beam, D]. Beams share their past: nothing is copied
- * when a beam is continued twice, instead slot[p][i] says which row of position p belongs to running hypothesis i.
+ * A step feeds one row for each running hypothesis, its last token, and with the decoder "mask" a second one, [MASK] at
+ * the next position. The last row of a hypothesis says the next word; the token's keys and values stay.
+ *
+ * For each layer there are keys and values of the context (tags, regions and cells, the same for all beams, [n_context,
+ * D]) and of the text, one row for each position and beam: [position, beam, D]. Beams share their past: nothing is
+ * copied when a beam is continued twice, instead slot[p][i] says which row of position p belongs to running hypothesis
+ * i.
  *
  * Ownership: one block. Threads: one owner at a time. */
 #ifndef ENGINE_MODEL_CAPTION_STATE_H
@@ -14,6 +18,7 @@ struct caption_state {
     const struct caption_rules *rules;
     size_t dim; /* D */
     int n_layers, max_beams, max_tokens, max_context;
+    int word_rows; /* of one hypothesis in a step: 2 with [MASK], else 1 */
     struct caption search;
     int n_context;  /* rows of the context; 0 until the first step */
     int n_position; /* positions of the text that have keys and values; 0: the first step is still to come */

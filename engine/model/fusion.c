@@ -1,5 +1,6 @@
 #include "engine/model/fusion.h"
 
+#include "engine/model/boxes.h"
 #include "engine/model/widen.h"
 
 #include <math.h>
@@ -24,7 +25,7 @@ size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, flo
 {
     const struct model_config *c = &m->config;
     size_t rows = (size_t)max_rows, d = (size_t)c->fusion.hidden, used = 0;
-    size_t positions = rows + (size_t)(c->text.tags_length + c->roi.max_regions + CAPTION_MAX_TOKENS + 2);
+    size_t positions = rows + (size_t)(model_config_max_context(c) + CAPTION_MAX_TOKENS + 2);
     size_t span_floats = (CAPTION_MAX_TOKENS + 2) * (sizeof(struct kv_span) / sizeof(float));
     f->model = m;
     f->max_rows = rows;
@@ -34,6 +35,7 @@ size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, flo
     f->qkv = base + take(&used, rows * 3 * d);
     f->wide = base + take(&used, rows * (size_t)c->fusion.ffn);
     f->scores = base + take(&used, positions * (size_t)c->fusion.heads);
+    f->paid = base + take(&used, (size_t)model_config_max_context(c));
     f->gathered = base + take(&used, rows * d);
     f->pooled = base + take(&used, rows * d);
     f->logits = base + take(&used, FUSION_HEAD_ROWS * max_outputs(c));
@@ -54,7 +56,12 @@ int fusion_item_rows(const struct model *m, const struct fusion_item *item)
     if (item->kind == FUSION_CAPTION) {
         return caption_state_rows(item->caption, item->features);
     }
-    return SPECIAL_TOKENS + text_tokens(&m->config, item) + item->features->n_tags + item->features->n_regions;
+    return SPECIAL_TOKENS + text_tokens(&m->config, item) + features_rows(item->features);
+}
+
+int fusion_caption_rows(const struct model *m, const struct features *f)
+{
+    return features_rows(f) + (m->config.caption.decoder == MODEL_DECODER_MASK ? 2 : 1);
 }
 
 /* ---- embeddings ---- */
@@ -78,7 +85,7 @@ static void embed_token(struct fusion *f, int token, int position, int segment, 
     k->layer_norm(sum, 1, d, w->embeddings_norm.weight, w->embeddings_norm.bias, NORM_EPS, x);
 }
 
-/* Tags at `position`, then regions; returns the rows. */
+/* Tags at `position`, then regions, then cells; returns the rows. */
 static size_t embed_image(struct fusion *f, const struct features *features, int position, float *x)
 {
     const struct bind_fusion *w = &f->model->bound->fusion;
@@ -88,12 +95,15 @@ static size_t embed_image(struct fusion *f, const struct features *features, int
     for (int i = 0; i < features->n_tags; i++, x += d) {
         embed_token(f, tags[i], position + i, SEGMENT_TAGS, x);
     }
-    size_t n = (size_t)features->n_regions;
+    size_t n = (size_t)features_n_seen(features), n_cells = (size_t)features_n_cells(features);
     if (n > 0) {
         k->gemm(&w->regions, features_vectors_const(features), (size_t)features->dim, n, x, d, ACT_NONE, NULL, 0);
         k->layer_norm(x, n, d, w->regions_norm.weight, w->regions_norm.bias, NORM_EPS, x); /* [n, D] */
     }
-    return (size_t)features->n_tags + n;
+    if (n_cells > 0) {
+        memcpy(x + n * d, features_cells_const(features), n_cells * d * sizeof(float)); /* [n_cells, D] */
+    }
+    return (size_t)features->n_tags + n + n_cells;
 }
 
 static size_t embed_pair(struct fusion *f, const struct fusion_item *item, float *x)
@@ -119,10 +129,12 @@ static size_t embed_caption(struct fusion *f, const struct fusion_item *item, fl
         rows = embed_image(f, item->features, m->config.text.caption_length, x);
         c->n_context = (int)rows;
     }
-    for (int i = 0; i < c->search.n_running; i++, rows += 2) {
+    for (int i = 0; i < c->search.n_running; i++, rows += (size_t)c->word_rows) {
         int token = caption_last_token(&c->search, c->rules, i);
         embed_token(f, token, c->n_position, SEGMENT_TEXT, x + rows * d);
-        embed_token(f, m->special.mask, c->n_position + 1, SEGMENT_TEXT, x + (rows + 1) * d);
+        if (c->word_rows == 2) {
+            embed_token(f, m->special.mask, c->n_position + 1, SEGMENT_TEXT, x + (rows + 1) * d);
+        }
     }
     return rows;
 }
@@ -146,14 +158,44 @@ size_t fusion_embed(struct fusion *f, const struct fusion_item *items, int n_ite
 
 /* ---- attention ---- */
 
-/* What one query row has paid to the regions: keys `first` .. of span 0 are the regions. Adds to
+/* Regions and cells, the last rows of a context. */
+static size_t image_rows(const struct features *f)
+{
+    return (size_t)(features_n_seen(f) + features_n_cells(f));
+}
+
+static struct roi_box box_at(const float *b)
+{
+    return (struct roi_box){b[0], b[1], b[2], b[3]};
+}
+
+/* What was paid to regions, to themselves; what was paid to cells, to every region by how much of the cell it covers.
+ */
+static void share_out(const struct features *features, const float *paid, float *attention)
+{
+    const struct region *regions = features_regions_const(features);
+    int n_seen = features_n_seen(features), n_cells = features_n_cells(features);
+    for (int i = 0; i < n_seen; i++) {
+        attention[i] += paid[i];
+    }
+    for (int j = 0; j < n_cells; j++) {
+        struct roi_box cell = box_at(features_cell_boxes_const(features) + 4 * j);
+        for (int i = 0; i < features->n_regions; i++) {
+            attention[i] += paid[n_seen + j] * boxes_inside(cell, box_at(regions[i].box));
+        }
+    }
+}
+
+/* What one query row has paid to the image: keys `first` .. of span 0 are the regions, then come the cells. Adds to
  * item->region_attention. */
 static void add_region_attention(struct fusion *f, const struct fusion_item *item, const float *q, int n_spans,
                                  size_t first)
 {
     const struct model_config *c = &f->model->config;
     size_t head_dim = (size_t)(c->fusion.hidden / c->fusion.heads);
+    size_t n_paid = image_rows(item->features);
     float scale = 1.0F / sqrtf((float)head_dim), share = 1.0F / (float)(c->fusion.heads * c->fusion.layers);
+    memset(f->paid, 0, n_paid * sizeof(float));
     for (int h = 0; h < c->fusion.heads; h++) {
         size_t n = 0, column = (size_t)h * head_dim;
         for (int s = 0; s < n_spans; s++) {
@@ -167,10 +209,11 @@ static void add_region_attention(struct fusion *f, const struct fusion_item *ite
             }
         }
         f->model->kernels->softmax(f->scores, 1, n, n);
-        for (int i = 0; i < item->features->n_regions; i++) {
-            item->region_attention[i] += share * f->scores[first + (size_t)i];
+        for (size_t i = 0; i < n_paid; i++) {
+            f->paid[i] += share * f->scores[first + i];
         }
     }
+    share_out(item->features, f->paid, item->region_attention);
 }
 
 /* One sequence that sees itself. qkv, out: its rows. */
@@ -192,7 +235,7 @@ static void attend_pair(struct fusion *f, const struct fusion_item *item, const 
     attend_sequence(f, qkv, rows, out);
     if (item->region_attention) {
         f->spans[0] = (struct kv_span){qkv + d, qkv + 2 * d, rows, 3 * d};
-        add_region_attention(f, item, qkv, 1, rows - (size_t)item->features->n_regions);
+        add_region_attention(f, item, qkv, 1, rows - image_rows(item->features));
     }
 }
 
@@ -216,7 +259,7 @@ static int past_spans(struct fusion *f, const struct caption_state *c, const str
 }
 
 /* Keeps the context's and the tokens' keys and values of this layer; the context attends to itself, the token to the
- * past and itself, [MASK] to the past, the token and itself. */
+ * past and itself, [MASK], where there is one, to the past, the token and itself. */
 static void attend_caption(struct fusion *f, const struct fusion_item *item, int layer, const float *qkv, float *out)
 {
     const struct model_config *config = &f->model->config;
@@ -235,17 +278,19 @@ static void attend_caption(struct fusion *f, const struct fusion_item *item, int
         qkv += n * ld;
         out += n * d;
     }
-    for (int i = 0; i < c->search.n_running; i++, qkv += 2 * ld, out += 2 * d) {
+    size_t word_rows = (size_t)c->word_rows;
+    for (int i = 0; i < c->search.n_running; i++, qkv += word_rows * ld, out += word_rows * d) {
         size_t row = ((size_t)c->n_position * (size_t)c->max_beams + (size_t)i) * d;
         memcpy(l.text_k + row, qkv + d, d * sizeof(float));
         memcpy(l.text_v + row, qkv + 2 * d, d * sizeof(float));
         int n = past_spans(f, c, &l, i);
-        f->spans[n] = (struct kv_span){qkv + d, qkv + 2 * d, 1, ld};
-        f->model->kernels->attend(qkv, f->spans, n + 1, heads, head_dim, scale, f->scores, out);
-        f->spans[n].n = 2;
-        f->model->kernels->attend(qkv + ld, f->spans, n + 1, heads, head_dim, scale, f->scores, out + d);
+        for (size_t k = 0; k < word_rows; k++) {
+            f->spans[n] = (struct kv_span){qkv + d, qkv + 2 * d, k + 1, ld};
+            f->model->kernels->attend(qkv + k * ld, f->spans, n + 1, heads, head_dim, scale, f->scores, out + k * d);
+        }
         if (item->region_attention && i == 0) {
-            add_region_attention(f, item, qkv + ld, n + 1, (size_t)(c->n_context - item->features->n_regions));
+            add_region_attention(f, item, qkv + (word_rows - 1) * ld, n + 1,
+                                 (size_t)c->n_context - image_rows(item->features));
         }
     }
 }

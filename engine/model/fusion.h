@@ -2,9 +2,10 @@
  * post-norm).
  *
  * Rows of an item, one after another:
- *     vqa, retrieve        [CLS] text [SEP], tags, regions
- *     caption, first step  tags, regions (the context), [CLS], [MASK]
- *     caption, later       for each running hypothesis its last token and [MASK]
+ *     vqa, retrieve        [CLS] text [SEP], tags, regions, cells
+ *     caption, first step  tags, regions, cells (the context), [CLS] and, with the decoder "mask", [MASK]
+ *     caption, later       for each running hypothesis its last token and, with "mask", [MASK]
+ * The last row of a hypothesis decides on its next word.
  * All matrices work on all rows at once; only attention goes item by item.
  *
  * Ownership: a fusion owns no memory but points into the arena of its session. Threads: one owner. */
@@ -21,6 +22,7 @@ struct fusion {
     float *qkv;                  /* [max_rows, 3D] */
     float *wide;                 /* [max_rows, F] */
     float *scores;               /* scratch of attention */
+    float *paid;                 /* [regions and cells seen] of one row in one layer */
     float *gathered, *pooled;    /* [max_rows, D]: rows that a head reads */
     float *logits;               /* [FUSION_HEAD_ROWS, most outputs of a head] */
     struct kv_span *spans;       /* of one query row */

@@ -34,7 +34,7 @@ const char *model_sha256(const struct model *m);                  /* 64 hex digi
 size_t model_memory_bytes(const struct model *m);                 /* repacked weights, not the mapping */
 size_t model_parameters(const struct model *m);
 
-/* ---- region features: the hand-over between the two stages and what the feature cache keeps ---- */
+/* ---- features of an image: the hand-over between the two stages and what the feature cache keeps ---- */
 
 /* One region. */
 struct region {
@@ -51,7 +51,18 @@ struct features {
     int width, height; /* upright image */
     int dim;           /* floats of a vector: roi.hidden + 6 */
     int max_regions, max_tags;
-    _Alignas(8) unsigned char data[]; /* struct region [max_regions], int tags [max_tags], float [max_regions, dim] */
+    int max_cells; /* 0: a model without context cells */
+    /* struct region [max_regions], int tags [max_tags], with cells the context, float vectors [max_seen, dim] */
+    _Alignas(8) unsigned char data[];
+};
+
+/* What a model with context cells has besides, followed by float boxes [max_cells, 4] (pixels of the upright image)
+ * and float rows [max_cells, dim] (as they enter the fusion). The fusion sees the first n_seen regions, which alone
+ * have a vector; a model without cells sees all. */
+struct features_context {
+    int n_seen, max_seen;
+    int n_cells;
+    int dim; /* floats of a row: fusion.hidden */
 };
 size_t features_bytes(const struct model_config *c);
 void features_init(struct features *f, const struct model_config *c);
@@ -61,8 +72,18 @@ struct region *features_regions(struct features *f);
 const struct region *features_regions_const(const struct features *f);
 int *features_tags(struct features *f);
 const int *features_tags_const(const struct features *f);
-float *features_vectors(struct features *f); /* [n_regions, dim] */
+float *features_vectors(struct features *f); /* [features_n_seen, dim] */
 const float *features_vectors_const(const struct features *f);
+int features_n_seen(const struct features *f);
+int features_n_cells(const struct features *f);
+/* Rows in a fusion sequence: tags, regions seen, cells. */
+int features_rows(const struct features *f);
+/* Only with max_cells > 0. */
+struct features_context *features_context(struct features *f);
+float *features_cell_boxes(struct features *f); /* [n_cells, 4] */
+const float *features_cell_boxes_const(const struct features *f);
+float *features_cells(struct features *f); /* [n_cells, D] */
+const float *features_cells_const(const struct features *f);
 
 /* ---- sessions ---- */
 
@@ -88,7 +109,7 @@ MUST_USE enum err session_regions(struct session *s, const struct tee_input *in,
  *
  * One call runs the twelve layers once over the rows of all items together, whatever their task. VQA and retrieval
  * items are finished by one step; a caption advances by one token a step: its first step encodes tags and regions and
- * predicts the first token, every later one feeds two rows per live beam. */
+ * predicts the first token, every later one feeds one or two rows per live beam (config caption.decoder). */
 
 struct caption_params {
     int num_beams;    /* 1..CAPTION_MAX_BEAMS; 1 is greedy */
@@ -123,12 +144,15 @@ struct fusion_item {
     int n_tokens;
     struct caption_state *caption;
     float *out; /* vqa: [answers] sigmoid scores; retrieve: [1] match probability; caption: NULL */
-    /* Optional: mean attention over layers and heads that the deciding row ([CLS], or [MASK] of the best beam) paid to
-     * each region, [max_regions]; NULL when not asked for. */
+    /* Optional: mean attention over layers and heads that the deciding row ([CLS], or the last one of the best beam)
+     * paid to each region, [max_regions]; NULL when not asked for. What it paid to a context cell goes to every region
+     * by how much of the cell lies in the region's box. */
     float *region_attention;
 };
 /* Rows that the item needs in the next step. */
 int fusion_item_rows(const struct model *m, const struct fusion_item *item);
+/* Rows of a caption's first step, which is its largest but for many beams. */
+int fusion_caption_rows(const struct model *m, const struct features *f);
 /* Sum of rows must be <= limits.max_rows. A non-finite result fails that item alone: item_err[i]. */
 void session_fusion_step(struct session *s, struct fusion_item *items, int n_items, enum err *item_err);
 

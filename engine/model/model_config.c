@@ -1,6 +1,6 @@
 /* One table says what may stand in config.json: section, key, kind, range, place in the struct. A key that is not in
- * the table is an error, one that is in it is required. What two keys say together is checked afterwards by the
- * functions check_*; each of their messages names a key too. */
+ * the table is an error, one that is in it is required unless the table says that it may be absent: then it stays zero.
+ * What two keys say together is checked afterwards by the functions check_*; each of their messages names a key too. */
 #include "engine/model/model_config.h"
 
 #include "engine/model/jsonread.h"
@@ -20,10 +20,12 @@ struct field {
     int count;     /* > 1: an array of exactly so many; strings: size of the buffer; choices: how many words */
     double min, max;
     const char *const *words;
+    bool is_optional;
 };
 
 struct section {
     const char *key; /* "": the root itself */
+    bool is_optional;
     int n_fields;
     const struct field *fields;
 };
@@ -31,18 +33,20 @@ struct section {
 static const char *const formats[] = {"minivlm-1"};
 static const char *const resizes[] = {[MODEL_RESIZE_SQUARE] = "square", [MODEL_RESIZE_SHORT_SIDE] = "short_side"};
 static const char *const activations[] = {[MODEL_SWISH] = "swish", [MODEL_RELU6] = "relu6"};
+static const char *const decoders[] = {[MODEL_DECODER_MASK] = "mask", [MODEL_DECODER_CAUSAL] = "causal"};
 static const char *const paddings[] = {[MODEL_PAD_SYMMETRIC] = "symmetric", [MODEL_PAD_SAME] = "same"};
 
 /* What follows the key in a field. */
-#define AT(member)               offsetof(struct model_config, member)
-#define INT(member, min, max)    KIND_INT, AT(member), 1, min, max, NULL
-#define FLOAT(member, min, max)  KIND_FLOAT, AT(member), 1, min, max, NULL
-#define RGB(member, min, max)    KIND_FLOAT, AT(member), 3, min, max, NULL
-#define LEVELS(member, min, max) KIND_INT, AT(member), MODEL_LEVELS, min, max, NULL
-#define BOOL(member)             KIND_BOOL, AT(member), 1, 0, 1, NULL
-#define STRING(member)           KIND_STRING, AT(member), sizeof(((struct model_config *)0)->member), 0, 0, NULL
-#define CHOICE(member, words)    KIND_CHOICE, AT(member), sizeof(words) / sizeof(words[0]), 0, 0, words
-#define STAGES                   KIND_STAGES, 0, 0, 0, 0, NULL
+#define AT(member)                  offsetof(struct model_config, member)
+#define INT(member, min, max)       KIND_INT, AT(member), 1, min, max, NULL, false
+#define FLOAT(member, min, max)     KIND_FLOAT, AT(member), 1, min, max, NULL, false
+#define RGB(member, min, max)       KIND_FLOAT, AT(member), 3, min, max, NULL, false
+#define LEVELS(member, min, max)    KIND_INT, AT(member), MODEL_LEVELS, min, max, NULL, false
+#define BOOL(member)                KIND_BOOL, AT(member), 1, 0, 1, NULL, false
+#define STRING(member)              KIND_STRING, AT(member), sizeof(((struct model_config *)0)->member), 0, 0, NULL, false
+#define CHOICE(member, words)       KIND_CHOICE, AT(member), sizeof(words) / sizeof(words[0]), 0, 0, words, false
+#define MAYBE_CHOICE(member, words) KIND_CHOICE, AT(member), sizeof(words) / sizeof(words[0]), 0, 0, words, true
+#define STAGES                      KIND_STAGES, 0, 0, 0, 0, NULL, false
 
 static const struct field image_fields[] = {
     {"resize", CHOICE(image.resize, resizes)},  {"size", INT(image.size, 32, 2048)},
@@ -76,6 +80,12 @@ static const struct field roi_fields[] = {
     {"min_regions", INT(roi.min_regions, 0, 1000)},
     {"max_regions", INT(roi.max_regions, 1, 1000)},
 };
+static const struct field context_fields[] = {
+    {"channels", INT(context.channels, 1, 8192)},
+    {"own_blocks", INT(context.own_blocks, 0, 1024)},
+    {"pool", INT(context.pool, 1, 64)},
+    {"regions", INT(context.regions, 0, 1000)},
+};
 static const struct field fusion_fields[] = {
     {"layers", INT(fusion.layers, 1, 96)},    {"hidden", INT(fusion.hidden, 1, 8192)},
     {"heads", INT(fusion.heads, 1, 128)},     {"ffn", INT(fusion.ffn, 1, 32768)},
@@ -91,6 +101,7 @@ static const struct field caption_fields[] = {
     {"num_beams", INT(caption.num_beams, 1, MODEL_MAX_BEAMS)},
     {"max_tokens", INT(caption.max_tokens, 1, MODEL_MAX_TOKENS)},
     {"length_penalty", FLOAT(caption.length_penalty, -10.0, 10.0)},
+    {"decoder", MAYBE_CHOICE(caption.decoder, decoders)},
 };
 static const struct field vqa_fields[] = {
     {"answers", INT(vqa.answers, 1, 100000)},
@@ -100,12 +111,13 @@ static const struct field weights_fields[] = {
     {"sha256", STRING(weights.sha256)},
 };
 
-#define FIELDS(fields) sizeof(fields) / sizeof(fields[0]), fields
+#define FIELDS(fields)       false, sizeof(fields) / sizeof(fields[0]), fields
+#define MAYBE_FIELDS(fields) true, sizeof(fields) / sizeof(fields[0]), fields
 static const struct section sections[] = {
-    {"image", FIELDS(image_fields)},     {"backbone", FIELDS(backbone_fields)}, {"bifpn", FIELDS(bifpn_fields)},
-    {"rpn", FIELDS(rpn_fields)},         {"roi", FIELDS(roi_fields)},           {"fusion", FIELDS(fusion_fields)},
-    {"text", FIELDS(text_fields)},       {"caption", FIELDS(caption_fields)},   {"vqa", FIELDS(vqa_fields)},
-    {"weights", FIELDS(weights_fields)},
+    {"image", FIELDS(image_fields)},   {"backbone", FIELDS(backbone_fields)}, {"bifpn", FIELDS(bifpn_fields)},
+    {"rpn", FIELDS(rpn_fields)},       {"roi", FIELDS(roi_fields)},           {"context", MAYBE_FIELDS(context_fields)},
+    {"fusion", FIELDS(fusion_fields)}, {"text", FIELDS(text_fields)},         {"caption", FIELDS(caption_fields)},
+    {"vqa", FIELDS(vqa_fields)},       {"weights", FIELDS(weights_fields)},
 };
 enum { N_SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 
@@ -123,6 +135,47 @@ static struct full_key full_key(const char *fmt, ...)
     vsnprintf(full.text, sizeof(full.text), fmt, args);
     va_end(args);
     return full;
+}
+
+/* ---- what follows from it ---- */
+
+static int padded(int side, int divisor)
+{
+    return (side + divisor - 1) / divisor * divisor;
+}
+
+const char *model_config_decoder_name(enum model_decoder decoder)
+{
+    return decoders[decoder];
+}
+
+void model_config_max_input(const struct model_config *c, int *shorter, int *longer)
+{
+    *shorter = *longer = padded(c->image.size, c->image.divisor);
+    if (c->image.resize == MODEL_RESIZE_SHORT_SIDE) {
+        /* Rounding the short side of a narrow picture can push its long side a little over the limit. */
+        *longer = padded(c->image.max_size, c->image.divisor) + c->image.divisor;
+    }
+}
+
+int model_config_max_cells(const struct model_config *c)
+{
+    if (c->context.channels == 0) {
+        return 0;
+    }
+    int shorter, longer, side = MODEL_LAST_STRIDE * c->context.pool;
+    model_config_max_input(c, &shorter, &longer);
+    return ((shorter + side - 1) / side) * ((longer + side - 1) / side);
+}
+
+int model_config_max_seen(const struct model_config *c)
+{
+    return c->context.channels == 0 ? c->roi.max_regions : c->context.regions;
+}
+
+int model_config_max_context(const struct model_config *c)
+{
+    return c->text.tags_length + model_config_max_seen(c) + model_config_max_cells(c);
 }
 
 /* ---- reading ---- */
@@ -198,13 +251,18 @@ static enum err read_section(const struct jsonread *r, const struct section *s, 
 {
     const json_t *object = json_object_get(root, s->key);
     const char *known[MAX_KEYS];
+    if (!object && s->is_optional) {
+        return OK;
+    }
     for (int i = 0; i < s->n_fields; i++) {
         known[i] = s->fields[i].key;
     }
     enum err rc = jsonread_object(r, s->key, object, known, s->n_fields);
     for (int i = 0; !rc && i < s->n_fields; i++) {
-        rc = read_field(r, &s->fields[i], full_key("%s.%s", s->key, known[i]).text, json_object_get(object, known[i]),
-                        out);
+        const json_t *value = json_object_get(object, known[i]);
+        if (value || !s->fields[i].is_optional) {
+            rc = read_field(r, &s->fields[i], full_key("%s.%s", s->key, known[i]).text, value, out);
+        }
     }
     return rc;
 }
@@ -273,6 +331,21 @@ static enum err check_vision(const struct jsonread *r, const struct model_config
     return check_stages(r, c);
 }
 
+static enum err check_context(const struct jsonread *r, const struct model_config *c)
+{
+    int n_blocks = 0;
+    for (int i = 0; i < c->backbone.n_stages; i++) {
+        n_blocks += c->backbone.stages[i].repeats;
+    }
+    if (c->context.own_blocks > n_blocks) {
+        return fault(r, "context.own_blocks", "is more than backbone.stages has blocks");
+    }
+    if (c->context.regions > c->roi.max_regions) {
+        return fault(r, "context.regions", "is above roi.max_regions");
+    }
+    return OK;
+}
+
 static enum err check_text(const struct jsonread *r, const struct model_config *c)
 {
     if (c->fusion.hidden % c->fusion.heads != 0) {
@@ -312,6 +385,9 @@ enum err model_config_parse(struct model_config *out, const char *json, size_t n
     }
     if (!rc) {
         rc = check_vision(&r, out);
+    }
+    if (!rc) {
+        rc = check_context(&r, out);
     }
     if (!rc) {
         rc = check_text(&r, out);

@@ -13,6 +13,8 @@ enum { MODEL_MAX_STAGES = 12, MODEL_LEVELS = 5, MODEL_TAPS = 4, MODEL_ANCHOR_RAT
 enum model_resize { MODEL_RESIZE_SQUARE, MODEL_RESIZE_SHORT_SIDE };
 enum model_activation { MODEL_SWISH, MODEL_RELU6 };
 enum model_padding { MODEL_PAD_SYMMETRIC, MODEL_PAD_SAME };
+/* Which row says the next word of a caption: a [MASK] behind the text, or the row of the last word itself. */
+enum model_decoder { MODEL_DECODER_MASK, MODEL_DECODER_CAUSAL };
 
 struct model_stage {
     int expand, kernel, stride, channels, repeats;
@@ -48,6 +50,12 @@ struct model_config {
         int min_regions, max_regions;
     } roi;
     struct {
+        int channels;   /* of a cell; 0: no section "context", a model without cells */
+        int own_blocks; /* last blocks of the backbone that the cells have of their own */
+        int pool;       /* a cell is the mean of pool x pool places of the map */
+        int regions;    /* kept regions, best first, that the fusion sees beside them; without cells it sees all */
+    } context;
+    struct {
         int layers, hidden, heads, ffn, vocab, positions;
     } fusion;
     struct {
@@ -57,6 +65,7 @@ struct model_config {
     struct {
         int num_beams, max_tokens;
         float length_penalty;
+        enum model_decoder decoder; /* absent: mask */
     } caption;
     struct {
         int answers;
@@ -66,6 +75,19 @@ struct model_config {
         char sha256[65];
     } weights;
 };
+
+/* Pixels of the input along one side of a place of the backbone's last map. */
+enum { MODEL_LAST_STRIDE = 32 };
+
+const char *model_config_decoder_name(enum model_decoder decoder); /* as in config.json */
+/* The largest padded input: *longer >= *shorter. */
+void model_config_max_input(const struct model_config *c, int *shorter, int *longer);
+/* Cells that a picture may have; 0 without "context". */
+int model_config_max_cells(const struct model_config *c);
+/* Regions that the fusion sees, at most. */
+int model_config_max_seen(const struct model_config *c);
+/* Rows of an image in a fusion sequence, at most: tags, regions, cells. */
+int model_config_max_context(const struct model_config *c);
 
 /* Parses and validates; `path` is only for messages. */
 MUST_USE enum err model_config_parse(struct model_config *out, const char *json, size_t n, const char *path,

@@ -1,11 +1,11 @@
 #include "engine/model/regions.h"
 
+#include "engine/model/finite.h"
 #include "engine/model/topk.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { GEOMETRY = 6 };
 static const float head_weights[4] = {10.0F, 10.0F, 5.0F, 5.0F};
 
 static void *take(float **at, size_t floats)
@@ -68,15 +68,6 @@ void regions_head(struct regions *r, const struct kernels *k, const struct bind_
     k->gemm(predict, r->features, predict->k, n, r->predictions, predict->n, ACT_NONE, NULL, 0); /* [n, K + 4] */
 }
 
-static bool is_finite(const float *x, size_t n)
-{
-    float sum = 0.0F;
-    for (size_t i = 0; i < n; i++) {
-        sum += x[i] * 0.0F; /* NaN unless x is finite */
-    }
-    return sum == 0.0F;
-}
-
 /* Class with the best probability, never background; ties: lower class. */
 static int best_class(const float *probabilities, int n_classes)
 {
@@ -93,7 +84,7 @@ bool regions_select(struct regions *r, const struct kernels *k, const struct mod
 {
     int n_classes = c->roi.classes + 1;
     size_t ld = (size_t)n_classes + 4, n = (size_t)r->n;
-    if (!is_finite(r->predictions, n * ld) || !is_finite(r->features, n * (size_t)c->roi.hidden)) {
+    if (!finite_floats(r->predictions, n * ld) || !finite_floats(r->features, n * (size_t)c->roi.hidden)) {
         return false;
     }
     k->softmax(r->predictions, n, (size_t)n_classes, ld);
@@ -116,16 +107,6 @@ bool regions_select(struct regions *r, const struct kernels *k, const struct mod
         }
     }
     return true;
-}
-
-/* x0/W, y0/H, x1/W, y1/H, (x1-x0)/W, (y1-y0)/H */
-static void write_geometry(const float box[4], float width, float height, float *out)
-{
-    for (int i = 0; i < 4; i++) {
-        out[i] = box[i] / (i % 2 ? height : width);
-    }
-    out[4] = (box[2] - box[0]) / width;
-    out[5] = (box[3] - box[1]) / height;
 }
 
 static bool is_new_label(const struct model *m, const struct region *regions, int i)
@@ -159,24 +140,79 @@ static void write_tags(const struct model *m, struct features *out)
     out->n_tags = n;
 }
 
+/* How many of `n` kept regions the fusion sees. */
+static int see_first(struct features *f, int n)
+{
+    if (f->max_cells > 0) {
+        struct features_context *x = features_context(f);
+        x->n_seen = n < x->max_seen ? n : x->max_seen;
+    }
+    return features_n_seen(f);
+}
+
 void regions_write(const struct regions *r, const struct model *m, const struct tee_input *in, struct features *out)
 {
-    size_t hidden = (size_t)model_config(m)->roi.hidden, dim = hidden + GEOMETRY;
+    size_t hidden = (size_t)model_config(m)->roi.hidden, dim = hidden + BOXES_GEOMETRY;
     float x = (float)((double)in->width / in->resized_width), y = (float)((double)in->height / in->resized_height);
     struct region *regions = features_regions(out);
     float *vectors = features_vectors(out);
     out->width = in->width;
     out->height = in->height;
     out->n_regions = r->n_kept;
+    int n_seen = see_first(out, r->n_kept);
     for (int i = 0; i < r->n_kept; i++) {
         int p = r->kept[i];
         struct roi_box b = r->refined[p];
         regions[i] = (struct region){{b.x0 * x, b.y0 * y, b.x1 * x, b.y1 * y}, r->scores[p], r->labels[p]};
-        float *vector = vectors + (size_t)i * dim; /* [H + 6] */
-        memcpy(vector, r->features + (size_t)p * hidden, hidden * sizeof(float));
-        write_geometry(regions[i].box, (float)in->width, (float)in->height, vector + hidden);
+        if (i < n_seen) {
+            float *vector = vectors + (size_t)i * dim; /* [H + 6] */
+            memcpy(vector, r->features + (size_t)p * hidden, hidden * sizeof(float));
+            boxes_geometry(regions[i].box, (float)in->width, (float)in->height, vector + hidden);
+        }
     }
     write_tags(m, out);
+}
+
+static struct roi_box box_of(const struct region *r)
+{
+    return (struct roi_box){r->box[0], r->box[1], r->box[2], r->box[3]};
+}
+
+static struct roi_box cell_box(const float *box)
+{
+    return (struct roi_box){box[0], box[1], box[2], box[3]};
+}
+
+/* The cell of which the region covers the largest part; ties: the first. */
+static int most_covered(const float *boxes, int n, struct roi_box region)
+{
+    int best = 0;
+    float most = 0.0F;
+    for (int i = 0; i < n; i++) {
+        float part = boxes_inside(cell_box(boxes + 4 * i), region);
+        if (part > most) {
+            most = part;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static void leave_out_cells(struct roi_box region, struct features *f)
+{
+    struct features_context *x = features_context(f);
+    float *boxes = features_cell_boxes(f), *cells = features_cells(f);
+    int most = most_covered(boxes, x->n_cells, region), n_left = 0;
+    size_t dim = (size_t)x->dim;
+    for (int i = 0; i < x->n_cells; i++) {
+        if (i == most || boxes_inside(cell_box(boxes + 4 * i), region) > 0.5F) {
+            continue;
+        }
+        memmove(boxes + 4 * n_left, boxes + 4 * i, 4 * sizeof(*boxes));
+        memmove(cells + (size_t)n_left * dim, cells + (size_t)i * dim, dim * sizeof(*cells));
+        n_left++;
+    }
+    x->n_cells = n_left;
 }
 
 void regions_leave_out(const struct model *m, const struct features *from, int index, struct features *out)
@@ -185,9 +221,19 @@ void regions_leave_out(const struct model *m, const struct features *from, int i
     memcpy(out, from, features_bytes(model_config(m)));
     size_t after = (size_t)(from->n_regions - 1 - index), dim = (size_t)from->dim;
     struct region *regions = features_regions(out);
-    float *vectors = features_vectors(out);
+    int n_seen = features_n_seen(from);
+    if (from->max_cells > 0) {
+        leave_out_cells(box_of(&regions[index]), out);
+    }
+    if (index < n_seen) {
+        size_t seen_after = (size_t)(n_seen - 1 - index);
+        float *vector = features_vectors(out) + (size_t)index * dim;
+        memmove(vector, vector + dim, seen_after * dim * sizeof(*vector));
+    }
     memmove(regions + index, regions + index + 1, after * sizeof(*regions));
-    memmove(vectors + (size_t)index * dim, vectors + (size_t)(index + 1) * dim, after * dim * sizeof(*vectors));
     out->n_regions--;
+    if (from->max_cells > 0 && index < n_seen) {
+        features_context(out)->n_seen--;
+    }
     write_tags(m, out);
 }

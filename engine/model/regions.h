@@ -52,7 +52,8 @@ void regions_head(struct regions *r, const struct kernels *k, const struct bind_
 bool regions_select(struct regions *r, const struct kernels *k, const struct model_config *c, int width, int height);
 /* kept -> boxes in pixels of the upright image, vectors with geometry, labels, scores, tags. */
 void regions_write(const struct regions *r, const struct model *m, const struct tee_input *in, struct features *out);
-/* `from` without its region `index`, as if it had not been found; tags follow. */
+/* `from` without its region `index`, as if it had not been found; tags follow. No other region comes into sight for it,
+ * and with it go the context cells of which more than half lies in its box and the one of which most does. */
 void regions_leave_out(const struct model *m, const struct features *from, int index, struct features *out);
 
 #endif

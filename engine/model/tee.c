@@ -3,13 +3,15 @@
 #include "engine/base/mem.h"
 #include "engine/model/backbone.h"
 #include "engine/model/bifpn.h"
+#include "engine/model/cells.h"
 #include "engine/model/model_private.h"
 #include "engine/model/proposals.h"
 
 enum err tee_init(struct tee *t, const struct model *m)
 {
     const struct bind_tee *weights = &m->bound->tee;
-    int max_steps = backbone_max_steps(weights) + bifpn_max_steps(weights);
+    int max_steps =
+        backbone_max_steps(weights->n_blocks) + cells_max_steps(&m->bound->cells) + bifpn_max_steps(weights);
     *t = (struct tee){.model = m, .weights = weights};
     enum err rc = mem_array(&t->steps_, (size_t)max_steps, sizeof(*t->steps_));
     if (rc == OK) {
@@ -34,12 +36,17 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
     plan_init(p, t->steps_, p->max_steps);
     t->h = padded_height;
     t->w = padded_width;
-    backbone_plan(p, t->weights, c, t->h, t->w, t->taps);
-    t->after_backbone = p->n_steps;
+    struct plan_map entry;
+    backbone_plan(p, t->weights, c, t->h, t->w, t->taps, &entry);
+    if (c->context.channels > 0) {
+        t->cells = cells_plan(p, &t->model->bound->cells, c, entry);
+    }
     bifpn_plan(p, t->weights, t->taps, t->pyramid);
-    t->after_bifpn = p->n_steps;
     bifpn_plan_rpn(p, t->weights, t->pyramid, t->rpn);
     size_t cells = (size_t)t->rpn[0].h * (size_t)t->rpn[0].w;
+    if (c->context.channels > 0) {
+        t->cells_at = plan_take(p, (size_t)t->cells.h * (size_t)t->cells.w * t->model->bound->fusion.cells.k);
+    }
     t->regions_at = plan_take(p, regions_lay_out(&measured, c, none));
     t->proposals_at = plan_take(p, proposals_scratch_floats(c, cells));
     return p->peak;
@@ -70,6 +77,14 @@ bool tee_head(const struct tee *t, float *arena, const struct tee_input *in, str
     return regions_select(r, k, c, in->resized_width, in->resized_height);
 }
 
+bool tee_cells(const struct tee *t, float *arena, const struct tee_input *in, struct features *out)
+{
+    float *inputs = arena + t->cells_at;
+    int n = cells_inputs(model_config(t->model), t->cells, arena + t->cells.at, in, inputs, features_cell_boxes(out));
+    features_context(out)->n_cells = n;
+    return cells_embed(model_kernels(t->model), &t->model->bound->fusion, inputs, n, features_cells(out)); /* [n, D] */
+}
+
 enum err tee_run(struct tee *t, float *arena, const struct tee_input *in, struct features *out)
 {
     struct regions r;
@@ -80,5 +95,8 @@ enum err tee_run(struct tee *t, float *arena, const struct tee_input *in, struct
         return ERR_INTERNAL;
     }
     regions_write(&r, t->model, in, out);
+    if (out->max_cells > 0 && !tee_cells(t, arena, in, out)) {
+        return ERR_INTERNAL;
+    }
     return OK;
 }

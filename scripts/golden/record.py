@@ -29,7 +29,9 @@ All tensors are stored as fp32, ids too, so that a reader needs one type only. F
     NAME.caption.logitsT         [S]            in greedy step T = 1, 2, 3, of the words that can be said
     NAME.caption.greedy          [n]            token ids, with [SEP] where it ended by itself
     NAME.caption.beamI           [n]            I-th best
+    NAME.other.greedy, .beamI, .logitsT            the same with the other decoder (mask or causal) on the same weights
     NAME.notags.caption.greedy   [n]            the same with the tags left out; and .notags.vqa0.logits"""
+import contextlib
 import dataclasses
 
 import torch
@@ -37,6 +39,18 @@ from minivlm import decode, weights
 from minivlm.model import MiniVLM, Scene
 
 LOGIT_STEPS = 3
+
+
+@contextlib.contextmanager
+def other_decoder(model: MiniVLM):
+    """No weight belongs to a decoder, so each model can be run with both."""
+    config = model.config
+    own, other = config.caption, "mask" if config.caption.decoder == "causal" else "causal"
+    config.caption = dataclasses.replace(own, decoder=other)
+    try:
+        yield
+    finally:
+        config.caption = own
 
 
 class Recorder:
@@ -56,7 +70,10 @@ class Recorder:
                 "scores": _rounded(scene.regions.scores.tolist()), "tags": self.model.tokenizer.decode(scene.tags)}
         page["vqa"] = [self._vqa(f"{name}.vqa{i}", scene, text, i == 0) for i, text in enumerate(self.questions)]
         page["retrieve"] = [self._retrieve(f"{name}.retrieve{i}", scene, t) for i, t in enumerate(self.sentences)]
+        self.add(f"{name}.caption.context", self.model.embed_context(scene)[0])
         page["caption"] = self._caption(f"{name}.caption", scene)
+        with other_decoder(self.model):
+            page["other"] = self._caption(f"{name}.other", scene)
         bare = dataclasses.replace(scene, tags=[])
         self.add(f"{name}.notags.caption.greedy", self.model.caption(bare, num_beams=1)[0].tokens)
         self.add(f"{name}.notags.vqa0.logits", self.model.vqa(bare, self.questions[0]))
@@ -111,7 +128,6 @@ class Recorder:
         return {"text": sentence, "score": _rounded([float(logits.softmax(-1)[1])])[0]}
 
     def _caption(self, name: str, scene: Scene) -> dict:
-        self.add(f"{name}.context", self.model.embed_context(scene)[0])
         best = self.model.caption(scene, num_beams=1)[0]
         beams = self.model.caption(scene)
         self.add(f"{name}.greedy", best.tokens)

@@ -20,6 +20,9 @@ static void check(const struct model_config *c)
     BUG_ON(stride != 32 || c->fusion.hidden % c->fusion.heads != 0);
     BUG_ON(c->text.caption_length + c->text.tags_length > c->fusion.positions);
     BUG_ON(c->caption.max_tokens >= c->text.caption_length || c->caption.num_beams < 1);
+    BUG_ON(c->context.channels < 0 || c->context.own_blocks < 0 || c->context.regions > c->roi.max_regions);
+    BUG_ON((c->context.channels > 0) != (model_config_max_cells(c) > 0) || model_config_max_context(c) < 2);
+    BUG_ON(!model_config_decoder_name(c->caption.decoder));
     BUG_ON(!(c->rpn.nms >= 0.0f && c->rpn.nms <= 1.0f) || !(c->image.std[2] > 0.0f));
 }
 

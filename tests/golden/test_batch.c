@@ -1,9 +1,9 @@
 /* An answer does not depend on its batch mates, bit for bit; and a step allocates nothing.
  *
  * Every item is first run alone. Then all of them run many times in batches of random items in random order, captions
- * of different ages side by side, and must leave the same bytes. For our own kernels of every instruction set; OpenBLAS
- * makes no such promise. With MINIVLM_GOLDEN_DIR (golden.h) for another model instead, with the best instruction set
- * only. */
+ * of different ages side by side, and must leave the same bytes. For our own kernels of every instruction set, with
+ * both decoders of captions; OpenBLAS makes no such promise. With MINIVLM_GOLDEN_DIR (golden.h) for another model
+ * instead, with the best instruction set only. */
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 
@@ -68,7 +68,7 @@ static void add_caption(struct bench *b, const struct features *f, int num_beams
 }
 
 /* More answers, matches and running beams than FUSION_HEAD_ROWS, so that the heads take several goes. */
-static bool make(struct bench *b, const struct golden_place *place, enum isa isa)
+static bool make(struct bench *b, const struct golden_place *place, enum isa isa, enum model_decoder decoder)
 {
     static const int beams[] = {1, 2, 3, 5, 10};
     struct golden *g = &b->golden;
@@ -78,6 +78,7 @@ static bool make(struct bench *b, const struct golden_place *place, enum isa isa
         mem_array(&b->subjects, MAX_ITEMS, sizeof(struct subject)) != OK) {
         return false;
     }
+    g->model->config.caption.decoder = decoder;
     size_t bytes = features_bytes(model_config(g->model));
     json_object_foreach(g->pictures, picture, about)
     {
@@ -233,10 +234,10 @@ static bool is_alive(const struct subject *s)
     return sum > 0.0F && (s->item.caption ? s->alone.n_kept > 0 : s->alone.out[0] > 0.0F);
 }
 
-static void test(const struct golden_place *place, enum isa isa, int rounds)
+static void test(const struct golden_place *place, enum isa isa, enum model_decoder decoder, int rounds)
 {
     struct bench b = {.n_subjects = 0};
-    bool is_made = make(&b, place, isa);
+    bool is_made = make(&b, place, isa, decoder);
     CHECK(is_made);
     if (is_made) {
         run_alone(&b);
@@ -255,12 +256,14 @@ int main(void)
 {
     struct golden_given given;
     if (golden_is_given(&given)) {
-        test(&given.place, kernels_detect_isa(), 2);
+        test(&given.place, kernels_detect_isa(), MODEL_DECODER_MASK, 2);
+        test(&given.place, kernels_detect_isa(), MODEL_DECODER_CAUSAL, 2);
         return check_result();
     }
     for (int place = 0; place < GOLDEN_PLACES; place++) {
         for (int isa = 0; isa <= (int)kernels_detect_isa(); isa++) {
-            test(&golden_places[place], (enum isa)isa, ROUNDS);
+            test(&golden_places[place], (enum isa)isa, MODEL_DECODER_MASK, ROUNDS);
+            test(&golden_places[place], (enum isa)isa, MODEL_DECODER_CAUSAL, ROUNDS);
         }
     }
     return check_result();

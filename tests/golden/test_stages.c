@@ -1,4 +1,4 @@
-/* Every stage of the engine against the reference: both small models, all pictures, all instruction sets of this CPU,
+/* Every stage of the engine against the reference: the small models, all pictures, all instruction sets of this CPU,
  * both GEMM back ends.
  *
  * With MINIVLM_GOLDEN_DIR (golden.h) another model instead: loose, and only with the best instruction set and our own

@@ -341,7 +341,7 @@ bool caption_state_is_done(const struct caption_state *c)
 
 int caption_state_rows(const struct caption_state *c, const struct features *f)
 {
-    return c->steps == 0 ? f->n_tags + f->n_regions + 2 : 2 * c->params.num_beams;
+    return c->steps == 0 ? fusion_caption_rows(NULL, f) : 2 * c->params.num_beams;
 }
 
 int caption_state_n_tokens(const struct caption_state *c)
@@ -364,6 +364,12 @@ const int *caption_state_result(const struct caption_state *c, int i, int *n_tok
     *n_tokens = c->steps;
     *score = -1.0f - (float)i;
     return c->tokens;
+}
+
+int fusion_caption_rows(const struct model *m, const struct features *f)
+{
+    (void)m;
+    return f->n_tags + f->n_regions + 2;
 }
 
 int fusion_item_rows(const struct model *m, const struct fusion_item *item)

@@ -332,9 +332,11 @@ static inline bool golden_is_given(struct golden_given *given)
 }
 
 /* The folders of the small models. */
-enum { GOLDEN_TINY, GOLDEN_TINY_LITE, GOLDEN_PLACES };
+enum { GOLDEN_TINY, GOLDEN_TINY_LITE, GOLDEN_TINY_CELLS, GOLDEN_TINY_BOTH, GOLDEN_PLACES };
 static const struct golden_place golden_places[GOLDEN_PLACES] = {
     {"tests/data/tiny", "tests/golden", "tests/data/images", false},
-    {"tests/data/tiny-lite", "tests/golden", "tests/data/images", false}};
+    {"tests/data/tiny-lite", "tests/golden", "tests/data/images", false},
+    {"tests/data/tiny-cells", "tests/golden", "tests/data/images", false},
+    {"tests/data/tiny-both", "tests/golden", "tests/data/images", false}};
 
 #endif

@@ -140,13 +140,13 @@ static inline void golden_retrieve(struct golden *g)
     }
 }
 
-/* Log-softmax of caption.logitsT against the row the head left. */
-static inline void golden_words(struct golden *g, int step)
+/* Log-softmax of NAME.logitsT against the row the head left. */
+static inline void golden_words(struct golden *g, const char *name, int step)
 {
     char part[32];
     size_t n, said = (size_t)g->model->caption_rules.n_words;
     double most = -INFINITY, sum = 0.0;
-    snprintf(part, sizeof(part), "caption.logits%d", step);
+    snprintf(part, sizeof(part), "%s.logits%d", name, step);
     const float *logits = golden_expected(g, part, &n);
     float *expected = calloc(said, sizeof(float));
     if (n != said || !expected) {
@@ -169,18 +169,19 @@ static inline void golden_words(struct golden *g, int step)
 }
 
 /* The recorder wrote down the first three steps. */
-static inline bool golden_decode(struct golden *g, struct caption_state *state, int num_beams, bool every_step)
+static inline bool golden_decode(struct golden *g, const char *name, struct caption_state *state, int num_beams,
+                                 bool every_step)
 {
     const struct model_config *c = &g->model->config;
     struct caption_params params = {num_beams, num_beams, c->caption.max_tokens, c->caption.length_penalty};
     struct fusion_item item = {.kind = FUSION_CAPTION, .features = g->features, .caption = state};
     caption_state_reset(state, &params);
     for (int step = 1; !caption_state_is_done(state); step++) {
-        if (!golden_step(g, "caption", &item, false)) {
+        if (!golden_step(g, name, &item, false)) {
             return false;
         }
         if (every_step && step <= 3) {
-            golden_words(g, step);
+            golden_words(g, name, step);
         }
     }
     return true;
@@ -223,9 +224,42 @@ static inline void golden_hypothesis(struct golden *g, const char *part, const s
     }
 }
 
+/* Greedy with its logits, then beams. name: "caption" or "other" */
+static inline void golden_search(struct golden *g, const char *name, struct caption_state *state)
+{
+    const json_t *about = json_object_get(g->about, name), *beams = json_object_get(about, "beams");
+    char part[32];
+    if (golden_decode(g, name, state, 1, true)) {
+        snprintf(part, sizeof(part), "%s.greedy", name);
+        golden_hypothesis(g, part, state, 0, json_object_get(about, "greedy"));
+    }
+    if (golden_decode(g, name, state, g->model->config.caption.num_beams, false)) {
+        snprintf(part, sizeof(part), "%s.beams", name);
+        golden_note(g, part, json_array_size(beams) == (size_t)caption_state_n_results(state), 0.0);
+        for (int i = 0; i < caption_state_n_results(state); i++) {
+            snprintf(part, sizeof(part), "%s.beam%d", name, i);
+            golden_hypothesis(g, part, state, i, json_array_get(beams, (size_t)i));
+        }
+    }
+}
+
+/* The other decoder on the same weights. */
+static inline void golden_other_decoder(struct golden *g)
+{
+    struct model_config *c = &g->model->config;
+    enum model_decoder own = c->caption.decoder;
+    struct caption_state *state = NULL;
+    c->caption.decoder = own == MODEL_DECODER_MASK ? MODEL_DECODER_CAUSAL : MODEL_DECODER_MASK;
+    if (golden_note(g, "other",
+                    caption_state_create(&state, g->model, c->caption.num_beams, c->caption.max_tokens) == OK, 0.0)) {
+        golden_search(g, "other", state);
+    }
+    caption_state_destroy(state);
+    c->caption.decoder = own;
+}
+
 static inline void golden_caption(struct golden *g)
 {
-    const json_t *about = json_object_get(g->about, "caption"), *beams = json_object_get(about, "beams");
     const struct model_config *c = &g->model->config;
     struct caption_state *state;
     size_t d = (size_t)c->fusion.hidden;
@@ -236,24 +270,15 @@ static inline void golden_caption(struct golden *g)
     struct fusion_item item = {.kind = FUSION_CAPTION, .features = g->features, .caption = state};
     fusion_embed(&g->session->fusion, &item, 1);
     golden_floats(g, "caption.context", g->session->fusion.x, (size_t)state->n_context * d);
-    if (golden_decode(g, state, 1, true)) {
-        golden_hypothesis(g, "caption.greedy", state, 0, json_object_get(about, "greedy"));
-    }
-    if (golden_decode(g, state, c->caption.num_beams, false)) {
-        golden_note(g, "caption.beams", json_array_size(beams) == (size_t)caption_state_n_results(state), 0.0);
-        for (int i = 0; i < caption_state_n_results(state); i++) {
-            char part[32];
-            snprintf(part, sizeof(part), "caption.beam%d", i);
-            golden_hypothesis(g, part, state, i, json_array_get(beams, (size_t)i));
-        }
-    }
+    golden_search(g, "caption", state);
     int n_tags = g->features->n_tags;
     g->features->n_tags = 0;
-    if (golden_decode(g, state, 1, false)) {
+    if (golden_decode(g, "notags.caption", state, 1, false)) {
         golden_ints(g, "notags.caption.greedy", state->search.kept[0].tokens, (size_t)state->search.kept[0].n);
     }
     g->features->n_tags = n_tags;
     caption_state_destroy(state);
+    golden_other_decoder(g);
 }
 
 #endif

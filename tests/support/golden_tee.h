@@ -18,6 +18,10 @@ static inline void golden_convolutions(struct golden *g)
         snprintf(part, sizeof(part), "tap%d", i + 2);
         golden_maps(g, part, plan_at(&run, m), 1, (size_t)m.h * (size_t)m.w, (size_t)m.c);
     }
+    if (model_config(g->model)->context.channels > 0) {
+        struct plan_map m = t->cells;
+        golden_maps(g, "cells.map", plan_at(&run, m), 1, (size_t)m.h * (size_t)m.w, (size_t)m.c);
+    }
     for (int i = 0; i < MODEL_LEVELS; i++) {
         struct plan_map m = t->pyramid[i];
         snprintf(part, sizeof(part), "pyramid%d", i + 2);
@@ -127,7 +131,7 @@ static inline void golden_regions_strict(struct golden *g, const struct regions 
     golden_floats(g, "regions.boxes", boxes, 4 * n);
     golden_ints(g, "regions.classes", labels, n);
     golden_floats(g, "regions.scores", scores, n);
-    golden_floats(g, "regions.inputs", features_vectors_const(f), n * (size_t)f->dim);
+    golden_floats(g, "regions.inputs", features_vectors_const(f), (size_t)features_n_seen(f) * (size_t)f->dim);
     golden_ints(g, "tags", features_tags_const(f), (size_t)f->n_tags);
     golden_labels(g);
 }
@@ -150,7 +154,8 @@ static inline void golden_regions_loose(struct golden *g)
     const float *tags = golden_expected(g, "tags", &n_tags);
     const float *classes = golden_expected(g, "regions.classes", &n_ids);
     float actual[256], places[5 * 256], expected_places[5 * 256];
-    if (!golden_note(g, "regions", n > 0 && n == n_scores && n <= 256 && n_inputs == n * (size_t)f->dim, 0.0)) {
+    size_t n_seen = (size_t)features_n_seen(f);
+    if (!golden_note(g, "regions", n > 0 && n == n_scores && n <= 256 && n_inputs == n_seen * (size_t)f->dim, 0.0)) {
         return;
     }
     double scale = 1e-30, side = fmax(f->width, f->height);
@@ -167,9 +172,11 @@ static inline void golden_regions_loose(struct golden *g)
     }
     bool is_same = golden_same_set(places, actual, expected_places, scores, n, 5, side);
     golden_note(g, "regions.boxes", is_same, 0.0);
-    is_same = golden_same_set(features_vectors(f), actual, inputs, scores, n, (size_t)f->dim, scale);
-    golden_note(g, "regions.inputs", is_same, 0.0);
-    memcpy(features_vectors(f), inputs, n_inputs * sizeof(float));
+    if (n_seen > 0) {
+        is_same = golden_same_set(features_vectors(f), actual, inputs, scores, n_seen, (size_t)f->dim, scale);
+        golden_note(g, "regions.inputs", is_same, 0.0);
+        memcpy(features_vectors(f), inputs, n_inputs * sizeof(float));
+    }
     f->n_tags = (int)n_tags;
     for (size_t i = 0; i < n_tags; i++) {
         features_tags(f)[i] = (int)tags[i];
@@ -177,6 +184,19 @@ static inline void golden_regions_loose(struct golden *g)
     size_t n_proposals;
     golden_expected(g, "regions.proposals", &n_proposals);
     golden_labels(g);
+}
+
+/* What the cells are made from; the rows made of them stand in the embeddings of the first question. */
+static inline void golden_cells(struct golden *g)
+{
+    const struct tee *t = &g->session->tee;
+    if (g->features->max_cells > 0) {
+        size_t width = g->model->bound->fusion.cells.k;
+        bool is_finite = tee_cells(t, g->session->arena, &g->input, g->features);
+        size_t n = (size_t)features_n_cells(g->features);
+        golden_note(g, "cells", is_finite && n > 0, 0.0);
+        golden_floats(g, "cells.inputs", g->session->arena + t->cells_at, n * width);
+    }
 }
 
 /* The whole image half; g->features holds its result afterwards. */
@@ -199,6 +219,7 @@ static inline bool golden_tee(struct golden *g, const char *picture)
         return false;
     }
     regions_write(&r, g->model, &g->input, g->features);
+    golden_cells(g);
     if (g->place->is_loose) {
         golden_regions_loose(g);
     } else {

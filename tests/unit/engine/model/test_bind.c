@@ -1,4 +1,4 @@
-/* Every fault of a weights file is named: each tensor of both small models taken away or spoilt in turn; and no memory
+/* Every fault of a weights file is named: each tensor of the small models taken away or spoilt in turn; and no memory
  * is lost, whichever allocation fails. */
 #include "engine/model/bind.h"
 
@@ -142,6 +142,33 @@ static void test_said(const struct copy *c)
     test_header(c, said, "\"F16\",\"shape\":[167,48]", "\"I8\", \"shape\":[167,96]", "belongs in F16");
 }
 
+/* The cells' tensors follow from config.json's context, and the regions' are absent where the fusion sees none. */
+static void test_context(struct copy *cells, struct copy *both)
+{
+    test_header(cells, "cells.head.weight", "[21,22,1,1]", "[22,21,1,1]", "expected [21, 22, 1, 1]");
+    test_header(cells, "cells.blocks.2.project.weight", "[22,54,1,1]", "[54,22,1,1]", "expected [22, 54, 1, 1]");
+    test_header(cells, "fusion.cells.project.weight", "[48,27]", "[27,48]", "expected [48, 27]");
+    cells->config.context.regions = 1;
+    check_fault(cells, "fusion.regions.project.weight", "missing");
+    cells->config.context.regions = 0;
+    cells->config.context.own_blocks = 2;
+    check_fault(cells, "cells.blocks.0.", "expected");
+    cells->config.context.own_blocks = 0;
+    check_fault(cells, "cells.blocks.", "unknown");
+    cells->config.context.own_blocks = 3;
+    cells->config.context.channels = 20;
+    check_fault(cells, "cells.head.weight", "shape [21, 22, 1, 1], expected [20, 22, 1, 1]");
+    cells->config.context.channels = 0;
+    check_fault(cells, "fusion.regions.project.weight", "missing");
+    both->config.context.regions = 0;
+    check_fault(both, "fusion.regions.", "unknown");
+    both->config.context.own_blocks = 1;
+    check_fault(both, "cells.blocks.0.expand.weight", "missing");
+    both->config.context.channels = 0;
+    both->config.context.own_blocks = 0;
+    check_fault(both, "cells.", "unknown");
+}
+
 /* A network without squeeze-excite has no use for its tensors. */
 static void test_unknown(struct copy *c)
 {
@@ -168,16 +195,24 @@ static void test_no_memory(const struct copy *c)
 
 int main(void)
 {
-    struct copy tiny, lite;
+    struct copy tiny, lite, cells, both;
     CHECK(load(&tiny, "tests/data/tiny"));
     CHECK(load(&lite, "tests/data/tiny-lite"));
+    CHECK(load(&cells, "tests/data/tiny-cells"));
+    CHECK(load(&both, "tests/data/tiny-both"));
     test_each(&tiny);
     test_each(&lite); /* int8 and its scales */
+    test_each(&cells);
+    test_each(&both);
     test_shapes(&tiny);
     test_said(&lite);
     test_unknown(&tiny);
     test_no_memory(&tiny);
+    test_no_memory(&cells);
+    test_context(&cells, &both);
     free(tiny.bytes);
     free(lite.bytes);
+    free(cells.bytes);
+    free(both.bytes);
     return check_result();
 }

@@ -93,8 +93,31 @@ static void test_many(void)
     CHECK_INT(n, n_kept);
 }
 
+static void test_inside(void)
+{
+    const struct roi_box cell = {32, 64, 63, 95}; /* 32 x 32 */
+    CHECK_NEAR(boxes_inside(cell, cell), 1.0, 0.0);
+    CHECK_NEAR(boxes_inside(cell, (struct roi_box){0, 0, 500, 500}), 1.0, 0.0);
+    CHECK_NEAR(boxes_inside(cell, (struct roi_box){48, 64, 200, 95}), 0.5, 1e-6);
+    CHECK_NEAR(boxes_inside(cell, (struct roi_box){40, 70, 47, 73}), 32.0 / 1024.0, 1e-6);
+    CHECK_NEAR(boxes_inside(cell, (struct roi_box){64, 64, 200, 95}), 0.0, 0.0);
+    CHECK_NEAR(boxes_inside(cell, (struct roi_box){0, 0, 31, 63}), 0.0, 0.0);
+}
+
+static void test_geometry(void)
+{
+    static const float box[4] = {20, 30, 120, 90}, expected[BOXES_GEOMETRY] = {0.1F, 0.1F, 0.6F, 0.3F, 0.5F, 0.2F};
+    float geometry[BOXES_GEOMETRY];
+    boxes_geometry(box, 200.0F, 300.0F, geometry);
+    for (int i = 0; i < BOXES_GEOMETRY; i++) {
+        CHECK_NEAR(geometry[i], expected[i], 1e-6);
+    }
+}
+
 int main(void)
 {
+    test_inside();
+    test_geometry();
     test_overlap();
     test_anchors();
     test_decode();

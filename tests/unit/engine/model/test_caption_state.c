@@ -1,5 +1,5 @@
 /* The places of keys and values: a running hypothesis must find the rows that its own past wrote, however beams are
- * continued twice or dropped. And life of a state: rows, tokens so far, results, use again. */
+ * continued twice or dropped. And life of a state: rows, tokens so far, results, use again. With both decoders. */
 #include "engine/model/caption_state.h"
 
 #include "engine/model/model_private.h"
@@ -78,7 +78,8 @@ static void test_past(struct caption_state *c, int beams)
     free(log_probs);
 }
 
-static void test_life(struct caption_state *c, struct features *f)
+/* word_rows: of a hypothesis in a step. */
+static void test_life(struct caption_state *c, struct features *f, int word_rows)
 {
     struct caption_params params = {1, 1, 2, 1.0F};
     size_t vocab = (size_t)model->config.fusion.vocab;
@@ -88,7 +89,7 @@ static void test_life(struct caption_state *c, struct features *f)
     f->n_tags = 3;
     f->n_regions = 4;
     caption_state_reset(c, &params);
-    CHECK_INT(caption_state_rows(c, f), 3 + 4 + 2);
+    CHECK_INT(caption_state_rows(c, f), 3 + 4 + word_rows);
     CHECK_INT(caption_state_n_tokens(c), 0);
     CHECK_INT(caption_state_n_results(c), 0);
     for (int step = 0; log_probs && step < 2; step++) {
@@ -100,7 +101,7 @@ static void test_life(struct caption_state *c, struct features *f)
         caption_state_advance(c, log_probs, vocab);
         CHECK_INT(caption_state_n_tokens(c), step + 1);
         CHECK_INT(caption_state_token(c, step), 100 + step);
-        CHECK_INT(caption_state_rows(c, f), step == 0 ? 2 : 0);
+        CHECK_INT(caption_state_rows(c, f), step == 0 ? word_rows : 0);
     }
     CHECK(caption_state_is_done(c));
     CHECK_INT(caption_state_n_results(c), 1);
@@ -109,15 +110,30 @@ static void test_life(struct caption_state *c, struct features *f)
     CHECK_NEAR(score, -2.0, 1e-6); /* mean of -1.5 and -2.5 */
     caption_state_reset(c, &params);
     CHECK(!caption_state_is_done(c));
-    CHECK_INT(caption_state_rows(c, f), 3 + 4 + 2);
+    CHECK_INT(caption_state_rows(c, f), 3 + 4 + word_rows);
     free(log_probs);
+}
+
+static void test_decoder(enum model_decoder decoder, struct features *f)
+{
+    struct caption_state *c = NULL;
+    model->config.caption.decoder = decoder;
+    CHECK_INT(caption_state_create(&c, model, BEAMS, TOKENS), OK);
+    for (int beams = 1; c && beams <= BEAMS; beams++) {
+        for (int round = 0; round < 10; round++) {
+            test_past(c, beams);
+        }
+    }
+    if (c) {
+        test_life(c, f, decoder == MODEL_DECODER_MASK ? 2 : 1);
+    }
+    caption_state_destroy(c);
 }
 
 int main(void)
 {
     struct model_options options = {ISA_REF, GEMM_NATIVE, true};
     struct errbuf e;
-    struct caption_state *c = NULL;
     errbuf_clear(&e);
     srand(2);
     if (model_open(&model, "tests/data/tiny", &options, &e) != OK) {
@@ -125,18 +141,13 @@ int main(void)
         return 1;
     }
     struct features *f = calloc(1, features_bytes(model_config(model)));
-    CHECK_INT(caption_state_create(&c, model, BEAMS, TOKENS), OK);
-    if (c && f) {
+    CHECK(f != NULL);
+    if (f) {
         features_init(f, model_config(model));
-        for (int beams = 1; beams <= BEAMS; beams++) {
-            for (int round = 0; round < 10; round++) {
-                test_past(c, beams);
-            }
-        }
-        test_life(c, f);
+        test_decoder(MODEL_DECODER_MASK, f);
+        test_decoder(MODEL_DECODER_CAUSAL, f);
     }
     free(f);
-    caption_state_destroy(c);
     model_close(model);
     return check_result();
 }

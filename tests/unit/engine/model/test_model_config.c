@@ -53,6 +53,9 @@ static void test_every_key(void)
     CHECK(c.text.caption_length == 13 && c.text.text_length == 14 && c.text.tags_length == 11);
     CHECK(c.text.tag_threshold == 0.75f && c.caption.num_beams == 3 && c.caption.max_tokens == 10);
     CHECK(c.caption.length_penalty == -1.0f && c.vqa.answers == 15);
+    CHECK(c.caption.decoder == MODEL_DECODER_MASK && c.context.channels == 0); /* where they are absent */
+    CHECK(model_config_max_cells(&c) == 0 && model_config_max_seen(&c) == 11);
+    CHECK_INT(model_config_max_context(&c), 11 + 11);
     CHECK_STR(c.weights.file, "w.safetensors");
     CHECK_STR(c.weights.sha256, HEX16 HEX16 HEX16 HEX16);
     CHECK_INT(MODEL_MAX_BEAMS, CAPTION_MAX_BEAMS);
@@ -67,6 +70,48 @@ static const char *spoiled(const char *from, const char *to)
     CHECK(at != NULL);
     snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
     return text;
+}
+
+static void test_decoders(void)
+{
+    static const char *const words[] = {[MODEL_DECODER_MASK] = "mask", [MODEL_DECODER_CAUSAL] = "causal"};
+    for (int i = 0; i < 2; i++) {
+        char to[64];
+        struct model_config c;
+        struct errbuf e;
+        snprintf(to, sizeof(to), "\"length_penalty\": 1, \"decoder\": \"%s\"", words[i]);
+        CHECK_INT(parse(spoiled("\"length_penalty\": -1", to), &c, &e), OK);
+        CHECK_INT(c.caption.decoder, i);
+    }
+}
+
+#define CONTEXT(channels, own_blocks, pool, regions)                                                                   \
+    "\"context\": {\"channels\": " #channels ", \"own_blocks\": " #own_blocks ", \"pool\": " #pool                     \
+    ", \"regions\": " #regions "}, \"fusion\""
+
+/* Sides of 256 to 512 + 32 pixels, 32 x pool for a cell. */
+static void test_context(void)
+{
+    static const struct {
+        int pool, cells;
+    } pools[] = {{1, 8 * 17}, {2, 4 * 9}, {3, 3 * 6}, {7, 2 * 3}, {64, 1}};
+    for (int i = 0; i < 5; i++) {
+        char to[128];
+        struct model_config c;
+        struct errbuf e;
+        snprintf(to, sizeof(to),
+                 "\"context\": {\"channels\": 21, \"own_blocks\": 8, \"pool\": %d, \"regions\": %d}, \"fusion\"",
+                 pools[i].pool, i);
+        CHECK_INT(parse(spoiled("\"fusion\"", to), &c, &e), OK);
+        CHECK(c.context.channels == 21 && c.context.own_blocks == 8 && c.context.pool == pools[i].pool);
+        CHECK_INT(c.context.regions, i);
+        CHECK_INT(model_config_max_cells(&c), pools[i].cells);
+        CHECK_INT(model_config_max_seen(&c), i);
+        CHECK_INT(model_config_max_context(&c), 11 + i + pools[i].cells);
+        c.image.resize = MODEL_RESIZE_SQUARE;
+        c.context.pool = 3;
+        CHECK_INT(model_config_max_cells(&c), 3 * 3);
+    }
 }
 
 static const struct {
@@ -124,6 +169,27 @@ static const struct {
     {"\"max_tokens\": 10", "\"max_tokens\": 12", NULL},
     {"\"max_tokens\": 10", "\"max_tokens\": 13", "key 'caption.max_tokens' must be below text.caption_length"},
     {"\"max_tokens\": 10", "\"max_tokens\": 65", "key 'caption.max_tokens'"},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoder\": \"mask\"", NULL},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoder\": \"Causal\"",
+     "key 'caption.decoder' must be 'mask' or 'causal'"},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoder\": null", "key 'caption.decoder'"},
+    {"\"max_tokens\": 10", "\"max_tokens\": 10, \"decoders\": \"mask\"", "unknown key 'caption.decoders'"},
+    {"\"fusion\"", CONTEXT(1, 0, 1, 0), NULL},
+    {"\"fusion\"", CONTEXT(1, 8, 1, 11), NULL},
+    {"\"fusion\"", CONTEXT(0, 0, 1, 0), "key 'context.channels' must be a whole number from 1"},
+    {"\"fusion\"", CONTEXT(1, 9, 1, 0), "key 'context.own_blocks' is more than backbone.stages has blocks"},
+    {"\"fusion\"", CONTEXT(1, -1, 1, 0), "key 'context.own_blocks'"},
+    {"\"fusion\"", CONTEXT(1, 0, 0, 0), "key 'context.pool' must be a whole number from 1"},
+    {"\"fusion\"", CONTEXT(1, 0, 1.5, 0), "key 'context.pool'"},
+    {"\"fusion\"", CONTEXT(1, 0, 1, 12), "key 'context.regions' is above roi.max_regions"},
+    {"\"fusion\"", CONTEXT(1, 0, 1, -1), "key 'context.regions'"},
+    {"\"fusion\"", CONTEXT("7", 0, 1, 0), "key 'context.channels'"},
+    {"\"fusion\"", "\"context\": {\"channels\": 1, \"own_blocks\": 0, \"pool\": 1}, \"fusion\"",
+     "key 'context.regions' is missing"},
+    {"\"fusion\"", "\"context\": {\"cells\": 1}, \"fusion\"", "unknown key 'context.cells'"},
+    {"\"fusion\"", "\"context\": {}, \"fusion\"", "key 'context.channels' is missing"},
+    {"\"fusion\"", "\"context\": null, \"fusion\"", "key 'context' must be an object"},
+    {"\"fusion\"", "\"contexts\": {}, \"fusion\"", "unknown key 'contexts'"},
     {"w.safetensors", "../w.safetensors", "key 'weights.file' must be the name of a file"},
     {"w.safetensors", "..", "key 'weights.file'"},
     {"w.safetensors", "a/b", "key 'weights.file'"},
@@ -170,8 +236,9 @@ static void test_every_byte_flipped(void)
 
 static void test_tiny_models(void)
 {
-    static const char *const paths[] = {"tests/data/tiny/config.json", "tests/data/tiny-lite/config.json"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const paths[] = {"tests/data/tiny/config.json", "tests/data/tiny-lite/config.json",
+                                        "tests/data/tiny-cells/config.json", "tests/data/tiny-both/config.json"};
+    for (int i = 0; i < 4; i++) {
         size_t n;
         char *json = slurp(paths[i], &n);
         struct model_config c;
@@ -185,6 +252,8 @@ static void test_tiny_models(void)
 int main(void)
 {
     test_every_key();
+    test_decoders();
+    test_context();
     test_spoiled();
     test_every_byte_flipped();
     test_tiny_models();

@@ -212,6 +212,74 @@ static void test_leaving_out(const struct model *m, struct features *f)
     free(out);
 }
 
+/* The cell grid of the picture of 180 x 240 that write_regions makes: 2 x 2. */
+static void put_cells(struct features *f)
+{
+    struct features_context *x = features_context(f);
+    x->n_cells = 4;
+    for (int i = 0; i < 4; i++) {
+        float left = (float)(i % 2 * 90), top = (float)(i / 2 * 120);
+        float box[4] = {left, top, left + 89, top + 119};
+        memcpy(features_cell_boxes(f) + 4 * i, box, sizeof(box));
+        features_cells(f)[i * x->dim] = (float)i;
+        features_cells(f)[i * x->dim + x->dim - 1] = (float)-i;
+    }
+}
+
+static void check_cells(const struct features *f, const char *expected)
+{
+    int n = (int)strlen(expected), dim = features_context((struct features *)f)->dim;
+    CHECK_INT(features_n_cells(f), n);
+    for (int i = 0; i < n && i < features_n_cells(f); i++) {
+        int from = expected[i] - '0';
+        CHECK(features_cells_const(f)[i * dim] == (float)from &&
+              features_cells_const(f)[(i + 1) * dim - 1] == (float)-from);
+        CHECK(features_cell_boxes_const(f)[4 * i] == (float)(from % 2 * 90));
+    }
+}
+
+/* A model that sees three regions beside its cells: only these have vectors, and no other takes a place that is left.
+ */
+static void test_with_cells(void)
+{
+    static const int labels[] = {2, 7, 2, 12, 4};
+    static const float boxes[5][4] = {
+        {0, 0, 89, 119}, {0, 0, 179, 119}, {100, 130, 120, 150}, {0, 0, 179, 239}, {85, 110, 95, 125}};
+    static const char *const cells[] = {"123", "23", "012", "", "023"}; /* left when each region goes */
+    const float scores[] = {0.9F, 0.85F, 0.8F, 0.75F, 0.74F};
+    struct model_options options = {ISA_REF, GEMM_NATIVE, true};
+    struct model *m = NULL;
+    CHECK_INT(model_open(&m, "tests/data/tiny-both", &options, NULL), OK);
+    size_t n_bytes = m ? features_bytes(model_config(m)) : 0;
+    struct features *f = calloc(1, n_bytes + 1), *out = calloc(1, n_bytes + 1);
+    if (m && f && out) {
+        write_regions(m, f, labels, scores, 2);
+        CHECK_INT(features_n_seen(f), 2);
+        write_regions(m, f, labels, scores, 5);
+        put_cells(f);
+        CHECK(f->n_regions == 5 && features_n_seen(f) == 3);
+        check_tags(m, f, "dog traffic light café table"); /* of all, not only of those seen */
+        for (int i = 0; i < 5; i++) {
+            memcpy(features_regions(f)[i].box, boxes[i], sizeof(boxes[i]));
+        }
+        for (int index = 0; index < 5; index++) {
+            regions_leave_out(m, f, index, out);
+            CHECK(features_valid(out, n_bytes, model_config(m)));
+            CHECK(out->n_regions == 4 && features_n_seen(out) == (index < 3 ? 2 : 3));
+            for (int i = 0; i < features_n_seen(out); i++) {
+                CHECK_NEAR(features_vectors_const(out)[(size_t)i * (size_t)f->dim], i + (i >= index), 0.0);
+            }
+            check_cells(out, cells[index]);
+        }
+        CHECK_INT(features_n_cells(f), 4);
+    } else {
+        CHECK(!"model and memory are there");
+    }
+    free(f);
+    free(out);
+    model_close(m);
+}
+
 /* All labels together have more tokens than tags_length - 1 takes. */
 static void test_cut(const struct model *m, struct features *f)
 {
@@ -251,6 +319,7 @@ int main(void)
         test_writing(m, f);
         test_leaving_out(m, f);
         test_cut(m, f);
+        test_with_cells();
     } else {
         CHECK(!"memory and model are there");
     }

@@ -1,8 +1,10 @@
 /* A session allocates nothing after its creation, comes back from pixels and features that are not finite, and fails
- * only the item they belong to. */
+ * only the item they belong to; with both decoders of captions, with regions and
+ * with context cells. */
 #include "engine/model/session.h"
 
 #include "engine/base/mem.h"
+#include "engine/model/model_private.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -25,19 +27,18 @@ static struct tee_input make_input(int width, int height)
     return (struct tee_input){pixels, width, height, width - 3, height - 1, 2 * width, 3 * height};
 }
 
-static bool make(void)
+static bool make(const char *dir)
 {
     struct model_options options = {ISA_AVX512, GEMM_NATIVE, true};
     struct session_limits limits = {SIDE, SIDE, ROWS};
     struct errbuf e;
-    if (model_open(&model, "tests/data/tiny", &options, &e) != OK) {
+    if (model_open(&model, dir, &options, &e) != OK) {
         fprintf(stderr, "%s\n", e.text);
         return false;
     }
     size_t bytes = features_bytes(model_config(model));
     CHECK_INT(model_config(model)->vqa.answers, ANSWERS);
     CHECK_INT(session_create(&session, model, &limits), OK);
-    CHECK_INT(caption_state_create(&caption, model, 3, TOKENS), OK);
     CHECK(session_memory_bytes(session) > sizeof(pixels));
     features = malloc(bytes);
     other = malloc(bytes);
@@ -45,14 +46,13 @@ static bool make(void)
         features_init(features, model_config(model));
         features_init(other, model_config(model));
     }
-    return session && caption && features && other;
+    return session && features && other;
 }
 
 static void release(void)
 {
     free(features);
     free(other);
-    caption_state_destroy(caption);
     session_destroy(session);
     model_close(model);
 }
@@ -66,6 +66,7 @@ static void test_sizes(void)
         CHECK_INT(session_regions(session, &in, features), OK);
         CHECK_INT(mem_count() - before, 0);
         CHECK(features->n_regions > 0 && features->width == in.width && features->height == in.height);
+        CHECK_INT(features_n_cells(features) > 0, model->config.context.channels > 0);
         CHECK(features_valid(features, features_bytes(model_config(model)), model_config(model)));
     }
 }
@@ -102,6 +103,13 @@ static void make_items(struct fusion_item items[ITEMS], const struct features *o
     }
 }
 
+/* All that one row pays is 1; what it pays to a cell counts for each region that covers the cell. */
+static void check_attention(float sum)
+{
+    float most = features->max_cells > 0 ? (float)features->n_regions : 1.0F;
+    CHECK(sum > 0.0F && sum < most);
+}
+
 static void test_steps(void)
 {
     struct fusion_item items[ITEMS];
@@ -116,7 +124,7 @@ static void test_steps(void)
             sum += attention[i][k];
         }
         CHECK_INT(errors[i], OK);
-        CHECK(sum > 0.0F && sum < 1.0F); /* the rest went to words and tags */
+        check_attention(sum); /* the rest went to words and tags */
     }
     for (; !caption_state_is_done(caption); steps++) {
         session_fusion_step(session, items, 1, errors);
@@ -125,7 +133,7 @@ static void test_steps(void)
         for (int k = 0; k < features->n_regions; k++) {
             sum += attention[0][k];
         }
-        CHECK(sum > 0.0F && sum < 1.0F); /* of the best beam, not of all */
+        check_attention(sum); /* of the best beam, not of all */
     }
     CHECK_INT(mem_count() - before, 0);
     CHECK(steps < TOKENS);
@@ -139,7 +147,7 @@ static void test_bad_features(void)
     enum err errors[ITEMS];
     float before_answers[ANSWERS], before = match;
     memcpy(other, features, features_bytes(model_config(model)));
-    features_vectors(other)[1] = NAN;
+    *(other->max_cells > 0 ? features_cells(other) + 1 : features_vectors(other) + 1) = NAN;
     memcpy(before_answers, answers, sizeof(answers));
     match = 0.0F;
     make_items(items, other);
@@ -167,7 +175,7 @@ static void test_nothing(void)
     make_items(items, other);
     items[0].features = items[2].features = other;
     items[1].n_tokens = items[2].n_tokens = 0;
-    CHECK_INT(fusion_item_rows(model, &items[0]), 2);
+    CHECK_INT(fusion_item_rows(model, &items[0]), model->config.caption.decoder == MODEL_DECODER_MASK ? 2 : 1);
     CHECK_INT(fusion_item_rows(model, &items[1]), 2);
     session_fusion_step(session, items, 3, errors);
     for (int i = 0; i < 3; i++) {
@@ -190,19 +198,40 @@ static void test_no_memory(void)
     }
 }
 
-int main(void)
+/* The weights are the same, only who predicts differs. */
+static void test_decoder(enum model_decoder decoder)
 {
-    srand(3);
-    if (make()) {
+    struct tee_input in = make_input(96, 96);
+    model->config.caption.decoder = decoder;
+    CHECK_INT(session_regions(session, &in, features), OK);
+    CHECK_INT(caption_state_create(&caption, model, 3, TOKENS), OK);
+    test_steps();
+    test_bad_features();
+    test_nothing();
+    caption_state_destroy(caption);
+}
+
+static void test_model(const char *dir)
+{
+    if (make(dir)) {
         test_sizes();
-        test_bad_pixels();
-        test_steps();
-        test_bad_features();
-        test_nothing();
+        if (model->config.backbone.activation == MODEL_SWISH) { /* relu6 puts bounds to what is infinite */
+            test_bad_pixels();
+        }
+        test_decoder(MODEL_DECODER_MASK);
+        test_decoder(MODEL_DECODER_CAUSAL);
         test_no_memory();
     } else {
         CHECK(!"the model opens");
     }
     release();
+}
+
+int main(void)
+{
+    srand(3);
+    test_model("tests/data/tiny");
+    test_model("tests/data/tiny-cells");
+    test_model("tests/data/tiny-both");
     return check_result();
 }
