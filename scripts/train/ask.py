@@ -10,7 +10,10 @@ from collections import Counter, defaultdict
 from train import data
 
 COLOURS = ("red blue green yellow white black brown orange pink purple gray tan silver").split()
+ANY_COLOUR = "|".join(COLOURS)
 NUMBERS = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7"}
+PLURAL = "[a-z]+s|people|men|women|children"
+MANY = {"man": "men", "woman": "women", "sheep": "sheep"}
 PERSONS = ("man woman boy girl child person lady guy kid baby toddler skateboarder surfer skier snowboarder batter player "
            "skater cyclist biker climber").split()
 # Names of one thing; the first is the answer. A name that covers another (people: man) stands in its row too.
@@ -28,8 +31,7 @@ ACTIVITIES = ("running jumping sitting standing walking swimming sleeping eating
               "climbing playing flying laying lying swinging sliding talking cooking reading smiling drinking dancing "
               "crawling kneeling grazing driving").split()
 APART = ("running", "sitting", "standing", "swimming", "sleeping", "flying", "skiing", "surfing", "skateboarding", "climbing")
-OBJECTS = {"riding": "riding", "holding": "holding", "eating": "eating", "throwing": "throwing", "catching": "catching",
-           "carrying": "carrying", "wearing": "wearing", "chasing": "chasing", "pulling": "pulling", "kicking": "kicking", "hitting": "hitting"}
+OBJECTS = "riding|holding|eating|throwing|catching|carrying|wearing|chasing|pulling|kicking|hitting"
 PLACES = ("beach snow grass water field street kitchen bathroom bedroom park pool ocean bench couch bed table sidewalk road tree "
           "river lake sand mountain hill forest woods desk chair boat fence counter swing slide playground yard track").split()
 ROOMS = {"kitchen": "kitchen", "bathroom": "bathroom", "bedroom": "bedroom", "living room": "living room", "restaurant": "restaurant",
@@ -39,6 +41,7 @@ SPORTS = {"tennis": "tennis", "baseball": "baseball", "soccer": "soccer", "baske
           "skiing": "skiing", "skier": "skiing", "snowboard": "snowboarding", "snowboarder": "snowboarding", "frisbee": "frisbee",
           "volleyball": "volleyball", "hockey": "hockey", "lacrosse": "lacrosse", "rugby": "rugby"}
 ANIMALS = [row[0] for row in SALIENT[:10]]
+WHO = "|".join(PERSONS + ANIMALS)
 ADJECTIVES = set(COLOURS) | set("grey small large big young old little tall brown-haired furry wet long short two three".split())
 VERBS = r"(?:is|are|sits|stands|runs|walks|rides|jumps|plays|lies|lays|flies|holds|eats|looks|swims|climbs|parked|sitting|standing|" \
         r"running|walking|riding|jumping|playing|laying|lying|flying|holding|eating|looking|swimming|climbing|sleeping|filled|covered|topped|" \
@@ -78,13 +81,13 @@ class Picture:
         absent = [row for row in SALIENT if row not in there]
         for row, answer in [(self.rng.choice(there), "yes"), (self.rng.choice(absent), "no")]:
             x = article(row[0]) if row[0] not in ("snow", "sheep") else row[0]
-            self.ask("exists", answer, f"is there {x} in the picture?", f"is there {x}?", f"do you see {x}?", f"does the picture show {x}?",
-                     f"is this a picture of {x}?", f"can you see {x}?")
+            self.ask("exists", answer, *(f"{words} {x}?" for words in ("is there", "do you see", "does the picture show", "can you see",
+                                                                       "is this a picture of")), f"is there {x} in the picture?")
 
     def counts(self):
         found = defaultdict(Counter)
         for t in self.texts:
-            for number, noun in re.findall(r"\b(two|three|four|five|six|seven)\s+(?:[a-z]+\s+){0,1}?([a-z]+s|people|men|women|children)\b", t):
+            for number, noun in re.findall(rf"\b({'|'.join(NUMBERS)})\s+(?:[a-z]+\s+)??({PLURAL})\b", t):
                 found[noun][number] += 1
         for noun, numbers in found.items():
             number, times = numbers.most_common(1)[0]
@@ -93,16 +96,16 @@ class Picture:
         for noun in PERSONS[:4] + ANIMALS:
             if self.words[noun] >= 4 and not not found and self.rng.random() < 0.3 \
                     and not any(w.startswith(noun) and w != noun for w in self.words):
-                self.ask("number", "1", f"how many {noun}s are there?".replace("mans", "men").replace("womans", "women").replace("sheeps", "sheep"))
+                self.ask("number", "1", f"how many {MANY.get(noun, noun + 's')} are there?")
         for t in self.texts:
-            m = re.match(r"^(two|three|four|five|six)\s+(?:[a-z]+\s+)?([a-z]+s|people|men|women|children)\s+(?:are\s+)?([a-z]+ing)\s+(.+)$", t)
+            m = re.match(rf"^({'|'.join(NUMBERS)})\s+(?:[a-z]+\s+)?({PLURAL})\s+(?:are\s+)?([a-z]+ing)\s+(.+)$", t)
             if m:
                 self.ask("subject", m[1], f"how many {m[2]} are {m[3]} {m[4]} ?")
 
     def colours(self):
         found = defaultdict(Counter)
         for t in self.texts:
-            for colour, second, noun in re.findall(r"\b(%s)(?: and (%s))?\s+(?:[a-z]+\s+)??([a-z]+)%s" % (*("|".join(COLOURS),) * 2, END), t):
+            for colour, second, noun in re.findall(rf"\b({ANY_COLOUR})(?: and ({ANY_COLOUR}))?\s+(?:[a-z]+\s+)??([a-z]+){END}", t):
                 if noun not in NO_NOUN and not noun.endswith("ing"):
                     found[noun][f"{colour} and {second}" if second else colour] += 1
         for noun, names in list(found.items())[:3]:
@@ -116,7 +119,7 @@ class Picture:
     def doing(self):
         found = defaultdict(Counter)
         for t in self.texts:
-            for who, what in re.findall(r"\b(%s|%s|people)\s+(?:[a-z]+\s+)?(?:is\s+|are\s+)?([a-z]+ing)\b" % ("|".join(PERSONS), "|".join(ANIMALS)), t):
+            for who, what in re.findall(rf"\b({WHO}|people)\s+(?:[a-z]+\s+)?(?:is\s+|are\s+)?([a-z]+ing)\b", t):
                 if what in ACTIVITIES:
                     found[who][what] += 1
         for who, whats in list(found.items())[:2]:
@@ -131,7 +134,7 @@ class Picture:
     def objects(self):
         found = defaultdict(Counter)
         for t in self.texts:
-            for who, verb, what in re.findall(r"\b(%s|%s)\s+(?:is\s+|are\s+)?(%s)\s+%s" % ("|".join(PERSONS), "|".join(ANIMALS), "|".join(OBJECTS), NOUN), t):
+            for who, verb, what in re.findall(rf"\b({WHO})\s+(?:is\s+|are\s+)?({OBJECTS})\s+{NOUN}", t):
                 found[who, verb][what] += 1
         for (who, verb), whats in list(found.items())[:3]:
             self.ask("object", list(dict.fromkeys(w for w, _ in whats.most_common(2))), f"what is the {who} {verb} ?")
@@ -139,8 +142,8 @@ class Picture:
     def where(self):
         found = defaultdict(Counter)
         for t in self.texts:
-            m = re.search(r"\b(?:in|on|at|through|along)\s+(?:top of\s+)?(?:a|an|the)?\s*(?:[a-z]+\s+){0,1}?(%s)\b" % "|".join(PLACES), t)
-            who = re.search(r"\b(%s|%s)\b" % ("|".join(PERSONS), "|".join(ANIMALS)), t)
+            m = re.search(rf"\b(?:in|on|at|through|along)\s+(?:top of\s+)?(?:a|an|the)?\s*(?:[a-z]+\s+)??({'|'.join(PLACES)})\b", t)
+            who = re.search(rf"\b({WHO})\b", t)
             if m and who:
                 found[who[1]][m[1]] += 1
         for who, places in list(found.items())[:1]:
@@ -148,14 +151,16 @@ class Picture:
 
     def whole(self):
         together = " ".join(self.texts)
-        for table, texts in ((ROOMS, ("what room is this?", "what room is it?", "where was this picture taken?")),
-                             (SPORTS, ("what sport is this?", "what sport is being played?", "what game is being played?", "what are they playing?"))):
+        rooms = ("what room is this?", "what room is it?", "where was this picture taken?")
+        sports = ("what sport is this?", "what sport is being played?", "what game is being played?", "what are they playing?")
+        for table, texts in ((ROOMS, rooms), (SPORTS, sports)):
             named = Counter(table[w] for w in table if re.search(rf"\b{w}\b", together))
             if len(named) == 1:
                 self.ask("whole", next(iter(named)), *texts)
         animals = [row[0] for row in SALIENT[:10] if sum(self.words[w] for w in row) >= 3]
         if len(animals) == 1:
-            self.ask("whole", animals[0], "what animal is this?", "what kind of animal is shown?", "what animal is in the picture?", "what type of animal is this?")
+            self.ask("whole", animals[0], "what animal is this?", "what kind of animal is shown?", "what animal is in the picture?",
+                     "what type of animal is this?")
         persons = [p for p in PERSONS[:5] if self.words[p] >= 3]
         if len(persons) == 1 and not animals:
             self.ask("whole", persons[0], "who is in the picture?", "who is this?", "who is shown?")

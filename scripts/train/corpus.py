@@ -22,7 +22,8 @@ class Corpus:
         asked = [q for q in data.questions(root) if q.image in known]
         train, made = [q for q in asked if q.split == "train"], [q for q in made if q.image in known]
         texts = list(text_questions(root))
-        self.answers = answers or list(dict.fromkeys(a for asked, least in zip((train, made, texts), LEAST) for a in data.answer_list(asked, least)))
+        lists = [data.answer_list(asked, least) for asked, least in zip((train, made, texts), LEAST)]
+        self.answers = answers or list(dict.fromkeys(a for part in lists for a in part))
         index = {a: n for n, a in enumerate(self.answers)}
         self.captions = {split: self._captions(split) for split in ("train", "val")}
         self.questions = {"train": self._questions(train, index),
