@@ -184,15 +184,14 @@ class Alike:
 
     def __init__(self, items, scenes: Scenes, generator):
         self.queue, self.items = common.Shuffle(range(len(items)), generator), items
-        means = [torch.from_numpy(scenes.sides[0]["cells"][scenes.row[i[0]]].astype("float32")).mean(0) for i in items]
-        self.means = F.normalize(torch.stack(means), dim=1)  # [N, channels]
+        self.means = scenes.means([i[0] for i in items])  # [N, c]
 
     def take(self, count: int, size: int, among=150):
         groups = []
         for first in self.queue.take(count):
-            pool = torch.tensor([n for n in self.queue.take(among) if n != first])
-            near = pool[(self.means[pool] @ self.means[first]).topk(min(size - 1, len(pool))).indices]
-            groups.append([self.items[n] for n in [first, *near.tolist()]])
+            pool = [n for n in self.queue.take(among) if n != first]
+            near = (self.means[pool] @ self.means[first]).topk(min(size - 1, len(pool))).indices.tolist()
+            groups.append([self.items[n] for n in [first, *(pool[i] for i in near)]])
         return groups
 
 

@@ -85,7 +85,7 @@ def build(model: MiniVLM, images: Images, files, out, mirrored=None, batch=16, c
 
 
 class Scenes:
-    """Batches of what the fusion sees, by the model's `context`."""
+    """Batches of what the fusion sees, by the model's `context`. With a GPU all of it lies in its memory."""
 
     def __init__(self, folder, model_config, tag_ids):
         """`tag_ids`: labels -> token ids (MiniVLM.tag_ids)."""
@@ -94,7 +94,7 @@ class Scenes:
         self.files, self.size, self.mirrored = index["files"], index["size"], set(index["mirrored"])
         self.row = {f: n for n, f in enumerate(self.files)}
         names = ["cells"] + ["features", "boxes"] * bool(self.c.context.regions)
-        self.sides = [{n: np.load(folder / f"{side}{n}.npy", mmap_mode="r") for n in names} for side in ("", "flip_")
+        self.sides = [{n: self._open(folder / f"{side}{n}.npy") for n in names} for side in ("", "flip_")
                       if (folder / f"{side}cells.npy").exists()]
         self.scores, self.classes, self.counts = (np.load(folder / f"{n}.npy") for n in ("scores", "classes", "counts"))
         place = grid((self.size, self.size), STRIDE * self.c.context.pool).flatten(0, 1)
@@ -129,9 +129,21 @@ class Scenes:
             self.tags[row] = self.tag_ids([names[k - 1] for k in self.classes[row, :self.counts[row]][sure].tolist()])
         return self.tags[row]
 
+    @staticmethod
+    def _open(file):
+        device = torch.get_default_device()
+        return np.load(file, mmap_mode="r") if device.type == "cpu" else torch.from_numpy(np.load(file)).to(device)
+
     def _pick(self, name, files, flips):
-        values = np.stack([self.sides[flip][name][self.row[f]] for f, flip in zip(files, flips)])
-        return torch.from_numpy(values).to(torch.get_default_device()).float()
+        rows = [self.sides[flip][name][self.row[f]] for f, flip in zip(files, flips)]
+        return torch.from_numpy(np.stack(rows)).float() if isinstance(rows[0], np.ndarray) else torch.stack(rows).float()
+
+    def means(self, files):
+        """The map of each picture, averaged over its places and scaled to length 1, on the CPU -> [N, c]"""
+        maps = self.sides[0]["cells"]
+        rows = [torch.as_tensor(np.array(m) if isinstance(m, np.ndarray) else m, device="cpu").float().mean(0)
+                for m in (maps[self.row[f]] for f in files)]
+        return torch.nn.functional.normalize(torch.stack(rows), dim=1)
 
 
 def main():

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from evaluation import metrics, predict
 from minivlm import MiniVLM, weights
-from train import cache, data, export, run as stages, tee
+from train import cache, data, export, run as stages, sprint, tee
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}
 SHAPES = ("ball", "box")
@@ -110,6 +110,10 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
     model, config = export.load(r, stages.speak(r, root, folder, eyes))
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
+    for settings in r["fuse"].values():
+        settings.update(minutes=0.1, steps=4)
+    sprint.pack(root, folder / "model", folder / "shards", most=600_000)
+    sprint.train(r, folder / "shards", folder / "sprint", minutes=1.0, compiled=False)
     scores = evaluate(folder / "model", root, folder)
     scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "all", "risk")}
     return scores

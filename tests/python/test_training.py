@@ -322,6 +322,8 @@ class Smoke(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             scores = smoke.run(folder)
+            self.assertGreater(len(list((folder / "shards").iterdir())), 1)
+            self.assertEqual(MiniVLM.from_dir(folder / "sprint").config.name, "smoke")
             smoke.write_mine(folder / "mine")
             taught = adapt.adapt(folder / "model", folder / "mine", folder / "ours", minutes=1.0, lr=0.003, compiled=False)
             again = MiniVLM.from_dir(folder / "ours")
