@@ -81,8 +81,8 @@ class Picture:
         absent = [row for row in SALIENT if row not in there]
         for row, answer in [(self.rng.choice(there), "yes"), (self.rng.choice(absent), "no")]:
             x = article(row[0]) if row[0] not in ("snow", "sheep") else row[0]
-            self.ask("exists", answer, *(f"{words} {x}?" for words in ("is there", "do you see", "does the picture show", "can you see",
-                                                                       "is this a picture of")), f"is there {x} in the picture?")
+            ways = ("is there", "do you see", "does the picture show", "can you see", "is this a picture of")
+            self.ask("exists", answer, f"is there {x} in the picture?", *(f"{words} {x}?" for words in ways))
 
     def counts(self):
         found = defaultdict(Counter)

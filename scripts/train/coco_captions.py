@@ -43,9 +43,10 @@ def rows(root, name: str, said: dict[int, list[str]]) -> list[dict]:
 
 def references(root, name: str, said: dict[int, list[str]], split: str) -> list[dict]:
     """All pictures of a split, with the same number of sentences each."""
-    files = {data.picture(name, r) for file in ("images.jsonl", "captions.jsonl", "vqa.jsonl") for r in data.read_jsonl(pathlib.Path(root) / name / file)
-             if r.get("split") == split}
-    return [{"image": f, "captions": said[number(f)][:AT_MOST], "split": split} for f in sorted(files) if len(said.get(number(f), ())) >= AT_MOST]
+    tables = [data.read_jsonl(pathlib.Path(root) / name / file) for file in ("images.jsonl", "captions.jsonl", "vqa.jsonl")]
+    files = {data.picture(name, r) for table in tables for r in table if r.get("split") == split}
+    return [{"image": f, "captions": said[number(f)][:AT_MOST], "split": split} for f in sorted(files)
+            if len(said.get(number(f), ())) >= AT_MOST]
 
 
 def main():

@@ -120,7 +120,7 @@ def optimiser(groups, weight_decay=0.05):
 
 def cast(half: bool):
     """bf16 where the machine multiplies it faster. Without autocast's cache: it holds the weights of its first use until
-    the outermost autocast ends."""
+    the outermost autocast ends, and that may be a whole run."""
     return torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=half, cache_enabled=False)
 
 

@@ -130,7 +130,8 @@ class Fuser:
         return F.binary_cross_entropy_with_logits(self.model.heads.vqa(vectors), targets, reduction="sum") / targets.sum()
 
     def vqa_logits(self, items, flips):
-        return self.model.heads.vqa(self.beside([i[0] for i in items], flips, [i[2] if f else i[1] for i, f in zip(items, flips)]))
+        texts = [i[2] if f else i[1] for i, f in zip(items, flips)]
+        return self.model.heads.vqa(self.beside([i[0] for i in items], flips, texts))
 
     def vqa(self, items, text_items=()):
         files = [i[0] for i in items]
@@ -221,7 +222,8 @@ def captions_of(fuser: Fuser, count: int) -> dict:
             out[f"{name}_loss"].append(float(fuser.caption(items[n:n + 24], train=False)))
         if fuser.causal:
             files = [i[0] for i in items]
-            said = [ids for n in range(0, len(files), 50) for ids, in fuser.speak(files[n:n + 50], model.config.caption.max_tokens)]
+            parts = (files[n:n + 50] for n in range(0, len(files), 50))
+            said = [ids for part in parts for ids, in fuser.speak(part, model.config.caption.max_tokens)]
             cider = metrics.Cider([[metrics.tokens(t) for t in truth[f]] for f in files])
             out[f"{name}_cider"].append(100 * cider([metrics.tokens(corpus.tokenizer.decode(ids)) for ids in said]))
     return out
@@ -272,7 +274,8 @@ class Tasks:
         if task == "caption":
             return self.fuser.caption(self.captions.take(batch))
         if task == "risk":
-            return risk.loss(self.fuser, self.critic, self.captions.take(batch), s.get("draws", 5), self.fuser.model.config.caption.max_tokens)
+            most = self.fuser.model.config.caption.max_tokens
+            return risk.loss(self.fuser, self.critic, self.captions.take(batch), s.get("draws", 5), most)
         if task == "sentence":
             chosen = self.sentences.take(batch * 5)
             return self.fuser.sentence([chosen[i::batch] for i in range(batch)])

@@ -6,6 +6,7 @@ import re
 import tempfile
 import unittest
 import zipfile
+from unittest import mock
 
 import torch
 from support import DATA, ROOT
@@ -190,6 +191,9 @@ class CocoCaptions(unittest.TestCase):
             read = {c.image[-5]: (c.texts, c.split) for c in data.captions(root)}
             self.assertEqual(read, {"1": (["a dog", "dog 1"], "train"), "2": (["a cat"], "val"), "4": (["dog 4"], "train")})
             self.assertEqual({f[-5] for f in data.held(root)}, {"2", "3"})
+            with mock.patch.object(coco_captions, "AT_MOST", 1):
+                kept = coco_captions.references(root, "coco", {2: ["a", "b"], 4: ["c"], 3: []}, "val")
+            self.assertEqual(kept, [{"image": "coco/images/000000000002.jpg", "captions": ["a"], "split": "val"}])
 
 
 class Runs(unittest.TestCase):
