@@ -152,9 +152,10 @@ def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compil
 
 
 def list_files(root, sets) -> list[str]:
+    """All pictures of the sets; COCO's lie in folders of their own below "images"."""
     root = pathlib.Path(root)
-    return [f"{s}/images/{f.name}" for s in sets if (root / s / "images").is_dir()
-            for f in sorted((root / s / "images").iterdir())]
+    return [str(f.relative_to(root)) for s in sets if (root / s / "images").is_dir()
+            for f in sorted((root / s / "images").rglob("*")) if f.is_file()]
 
 
 def main():

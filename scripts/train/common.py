@@ -97,8 +97,10 @@ class Average:
     def update(self, model):
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        mine, theirs = [], []
+        mine, theirs, fixed = [], [], {n for n, p in model.named_parameters() if not p.requires_grad}
         for k, v in model.state_dict().items():
+            if k in fixed:
+                continue
             if v.dtype.is_floating_point:
                 mine.append(self.state[k])
                 theirs.append(v)

@@ -50,18 +50,18 @@ def eyes_of(r, root, work, teacher) -> pathlib.Path:
     return work / "tee/tee.pt"
 
 
-def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, teacher=None, eyes=None, start=None) -> None:
+def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, teacher=None, eyes=None, start=None, compiled=True) -> None:
     if r.get("sources") and not (work / "converted").exists():
         convert.convert(r, root)
         work.mkdir(parents=True, exist_ok=True)
         (work / "converted").touch()
     if not (work / "cache/done").exists():
         files = cache.list_files(root, sets_of(root))
-        cache.build(r, root, work / "cache", files, workers=r["threads"], maps=eyes is None)
+        cache.build(r, root, work / "cache", files, workers=r["threads"], compiled=compiled, maps=eyes is None)
         (work / "cache/done").touch()
     eyes = eyes or eyes_of(r, root, work, teacher)
     if not (work / "scenes/scenes.json").exists():
-        make_scenes(r, root, work / "cache", eyes, work / "scenes")
+        make_scenes(r, root, work / "cache", eyes, work / "scenes", compiled)
     make_model(r, speak(r, root, work, eyes, start), out)
 
 

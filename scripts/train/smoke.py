@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from evaluation import metrics, predict
 from minivlm import MiniVLM, weights
-from train import cache, data, export, run as stages, sprint, tee
+from train import cache, data, export, recipe, run as stages, sprint, tee
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}
 SHAPES = ("ball", "box")
@@ -128,6 +128,62 @@ def write_mine(folder: pathlib.Path, pictures=24) -> None:
         things = draw(rng, folder / f"images/{n}.jpg")
         rows.append({"image": f"{n}.jpg", "captions": ["there are " + " and ".join(f"the {c} {s}" for c, s, *_ in things)]})
     (folder / "captions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+
+def write_public(root: pathlib.Path, pictures=12) -> None:
+    """The folders that recipes/full.json names, in the formats of their publishers, with drawn pictures."""
+    rng = random.Random(11)
+    drawn = {}
+
+    def paint(folder, name, n):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        drawn[folder, n] = draw(rng, root / folder / name)
+        return drawn[folder, n]
+
+    def put(file, value):
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(json.dumps(value))
+
+    def instances(folder, pattern):
+        things = {n: paint(folder, pattern.format(n), n) for n in range(1, pictures + 1)}
+        return {"images": [{"id": n, "file_name": pattern.format(n), "width": 80, "height": 60} for n in things],
+                "categories": [{"id": k, "name": s} for k, s in enumerate(SHAPES)],
+                "annotations": [{"image_id": n, "category_id": SHAPES.index(s), "bbox": [x, y, z, z], "iscrowd": 0}
+                                for n, many in things.items() for _, s, x, y, z in many]}
+
+    def sentences(things):
+        return [{"raw": " and ".join(f"a {c} {s}" for c, s, *_ in things) + where} for where in ("", " on the left")]
+
+    for part in ("train", "val"):
+        put(f"annotations/instances_{part}2017.json", instances(f"coco/images/{part}2017", "{:012}.jpg"))
+        name, numbers = f"COCO_{part}2014_{{:012}}.jpg", range(1, pictures + 1)
+        things = {n: paint(f"coco/images/{part}2014", name.format(n), n) for n in numbers}
+        put(f"vqa/v2_OpenEnded_mscoco_{part}2014_questions.json", {"questions": [
+            {"image_id": n, "question_id": n, "question": f"what colour is the {things[n][0][1]}?"} for n in numbers]})
+        put(f"vqa/v2_mscoco_{part}2014_annotations.json", {"annotations": [
+            {"question_id": n, "question_type": "what colour", "answers": [{"answer": things[n][0][0]}] * 10} for n in numbers]})
+    put("annotations/openimages_train_coco_format.json", instances("openimages/images", "{:04}.jpg"))
+    put("annotations/dataset_coco.json", {"images": [
+        {"filepath": f"{part}2014", "filename": f"COCO_{part}2014_{n:012}.jpg", "split": "restval" if part == "train" else "val",
+         "sentences": sentences(drawn[f"coco/images/{part}2014", n])} for part in ("train", "val") for n in range(1, pictures + 1)]})
+    put("annotations/dataset_flickr30k.json", {"images": [
+        {"filename": f"{n}.jpg", "split": "train", "sentences": sentences(paint("flickr30k/images", f"{n}.jpg", n))} for n in range(pictures)]})
+    put("vg/attributes.json", [{"image_id": n, "attributes": [{"names": [s], "x": x, "y": y, "w": z, "h": z, "attributes": [c]}
+                                for c, s, x, y, z in paint("vg/images", f"{n}.jpg", n)]} for n in range(pictures)])
+    put("vg/image_data.json", [{"image_id": n, "width": 80, "height": 60} for n in range(pictures)])
+
+
+def small_full(folder: pathlib.Path) -> dict:
+    """recipes/full.json with the network, the batches and the steps of the smoke test."""
+    smoke, full = write_recipe(folder), recipe.load(pathlib.Path(__file__).parent / "recipes/full.json")
+    sizes = {k: v for k, v in smoke["model"].items() if k not in ("context", "caption")}
+    full.update({k: smoke[k] for k in ("vocab", "classes", "attributes", "pretrained")}, threads=1, device="cpu")
+    full["model"] = {**full["model"], **sizes, "context": {**full["model"]["context"], "regions": 3, "channels": 16},
+                     "caption": {**full["model"]["caption"], "max_tokens": 12}}
+    full["tee"].update(steps=6, regions=12, words=12, mix=[4, 1, 1], validate=4)
+    for s in full["fuse"].values():
+        s.update(steps=6, batch=6, validate=8)
+    return full
 
 
 def lines(path) -> list[dict]:

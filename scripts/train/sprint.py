@@ -25,7 +25,7 @@ ROWS = ("*.jsonl", "*.jsonl.gz")
 def wanted(root: pathlib.Path) -> list[pathlib.Path]:
     """Rows, sentences and pictures of a data folder, in order of names."""
     files = [f for folder in sorted(p for p in root.iterdir() if p.is_dir()) for kind in ROWS for f in sorted(folder.glob(kind))]
-    return files + [f for folder in sorted(root.glob("*/images")) for f in sorted(folder.iterdir())]
+    return files + [root / f for f in cache.list_files(root, stages.sets_of(root))]
 
 
 def pack(root, start, out, most=MOST) -> list[pathlib.Path]:

@@ -14,7 +14,7 @@ from golden import tiny
 from minivlm import Labels, MiniVLM, image, weights
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import adapt, ask, batches, build, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk, smoke
+from train import adapt, ask, batches, build, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk, run as stages, smoke
 from train.corpus import Corpus
 
 
@@ -318,6 +318,21 @@ class Batches(unittest.TestCase):
         taken = common.Shuffle(items, torch.Generator().manual_seed(1), key=lambda i: i[0]).take(12)
         self.assertEqual(sorted(taken), sorted(items))
         self.assertEqual([len({picture for picture, _ in taken[n:n + 3]}) for n in (0, 3, 6, 9)], [1, 1, 1, 1])
+
+
+class FullRecipe(unittest.TestCase):
+    def test_public_folders_to_a_model(self):
+        """recipes/full.json on a tiny imitation of the public sets, from their own files to a model directory."""
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            smoke.write_public(folder / "data")
+            stages.run(smoke.small_full(folder), folder / "data", folder / "work", folder / "model", compiled=False)
+            model = MiniVLM.from_dir(folder / "model")
+            scene = model.see(image.load(folder / "data/vg/images/0.jpg"))
+            kinds = {p.parent.name + "/" + p.name for p in (folder / "data").glob("*/*.jsonl")}
+        self.assertEqual((scene.inputs.shape[0], scene.cells.shape), (3, (1, 16 + 6)))
+        self.assertEqual(kinds, {"coco/captions.jsonl", "coco/vqa.jsonl", "coco/boxes.jsonl", "openimages/boxes.jsonl", "vg/boxes.jsonl",
+                                 "flickr30k/captions.jsonl"})
 
 
 class Smoke(unittest.TestCase):
