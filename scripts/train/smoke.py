@@ -112,7 +112,7 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
     weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
     for settings in r["fuse"].values():
         settings.update(minutes=0.1, steps=4)
-    sprint.pack(root, folder / "model", folder / "shards", most=600_000)
+    sprint.pack(root, folder / "model", folder / "shards", most=200_000)
     sprint.train(r, folder / "shards", folder / "sprint", minutes=1.0, compiled=False)
     scores = evaluate(folder / "model", root, folder)
     scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "all", "risk")}
