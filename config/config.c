@@ -192,7 +192,7 @@ static void read_flags(struct config *c, struct config_request *request, int arg
 
 static void check_together(const struct config *c, struct buf *faults)
 {
-    if (c->limits.body_bytes > c->limits.body_memory_bytes) {
+    if (c->limits.body_memory_bytes > 0 && c->limits.body_bytes > c->limits.body_memory_bytes) {
         buf_printf(faults, "limits.body_bytes: expected at most limits.body_memory_bytes, %llu, found \"%llu\"\n",
                    (unsigned long long)c->limits.body_memory_bytes, (unsigned long long)c->limits.body_bytes);
     }

@@ -42,17 +42,21 @@
     X(server, tls_key, TEXT, "", 0, 1023, NULL, START, \
       "PEM file of the certificate's private key.") \
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
-      "Open connections; more are closed at once.") \
+      "Open connections, at most a third of the descriptors the process may have; a newcomer takes the place of one that is idle or has stalled, else it is answered 503 and closed.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
-      "Open connections of one address; 0: as many as there are.") \
+      "Open connections of one address (IPv6: of one /64); 0: a quarter of server.max_connections, at least 64, once seven eighths of all are taken.") \
     X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
       "A connection without a request for so long is closed.") \
     X(server, upload_timeout_ms, INT, 30000, 100, 3600000, NULL, RELOAD, \
       "A request must have arrived whole within this time, else 408.") \
+    X(server, min_upload_rate, BYTES, 1024, 0, 1073741824, NULL, RELOAD, \
+      "Bytes a second that a body must average after its first 5 seconds, else 408; 0: no such limit.") \
     X(server, send_timeout_ms, INT, 30000, 1000, 3600000, NULL, START, \
       "A reader that takes nothing for so long is cut off.") \
+    X(server, min_send_rate, BYTES, 1024, 0, 1073741824, NULL, RELOAD, \
+      "Bytes a second that a reader must take after keeping an answer waiting for 5 seconds, else it is cut off; 0: no such limit.") \
     X(server, max_header_bytes, BYTES, 16384, 4096, 1048576, NULL, START, \
-      "Memory of one connection for request line and headers.") \
+      "Request line and headers of one request with their line ends, else 431.") \
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
@@ -61,8 +65,10 @@
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
       "Body of one request.") \
-    X(limits, body_memory_bytes, BYTES, 268435456, 1048576, 1099511627776, NULL, RELOAD, \
-      "Bodies of all requests together.") \
+    X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
+      "Bodies of all requests together; 0: 256 MiB, or less where memory is short.") \
+    X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
+      "Pictures being decoded, all together: 3 to 12 bytes a pixel; 0: enough for the largest that limits.pixels allows, or less where memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Requests accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \
@@ -75,8 +81,8 @@
       "One question or sentence.") \
     X(limits, pixels, INT, 50000000, 1, 1000000000, NULL, START, \
       "Pixels of one image.") \
-    X(limits, progressive_pixels, INT, 12000000, 1, 1000000000, NULL, START, \
-      "Pixels of one progressive JPEG, which costs far more memory.") \
+    X(limits, progressive_pixels, INT, 25000000, 1, 1000000000, NULL, START, \
+      "Pixels of one progressive JPEG, which takes up to four times the memory.") \
     X(limits, timeout_ms, INT, 30000, 10, 3600000, NULL, RELOAD, \
       "Longest deadline of a request, and the deadline of one that names none.") \
     X(limits, memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
@@ -106,7 +112,7 @@
 
 #define CONFIG_KEYS_cache(X) \
     X(cache, bytes, BYTES, 268435456, 0, 1099511627776, NULL, START, \
-      "Region features kept in memory, least recently used out first; 0: none.")
+      "Most memory for region features, least recently used out first; less where memory is short; 0: none.")
 
 #define CONFIG_KEYS_collections(X) \
     X(collections, path, TEXT, "", 0, 1023, NULL, START, \
@@ -124,7 +130,9 @@
     X(log, level, CHOICE, "info", 0, 0, "debug|info|warn|error|off", RELOAD, \
       "Least severe lines to log.") \
     X(log, format, CHOICE, "auto", 0, 0, "auto|json|text", START, \
-      "auto: text on a terminal, else JSON.")
+      "auto: text on a terminal, else JSON.") \
+    X(log, requests_per_second, INT, 1000, 0, 1000000, NULL, RELOAD, \
+      "Lines of requests in a second; the next line tells how many were left out; 0: all.")
 
 #define CONFIG_KEYS_drain(X) \
     X(drain, delay_ms, INT, 0, 0, 600000, NULL, RELOAD, \

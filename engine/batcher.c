@@ -5,14 +5,22 @@ enum {
     SPLIT_ROWS = 32, /* below this a step's time is that of reading the weights, and sharing it helps nobody */
 };
 
-uint64_t batcher_line_us(uint64_t now_us, uint64_t client_due_us, uint64_t spacing_us)
+uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us)
 {
-    return client_due_us > 0 && client_due_us + spacing_us > now_us ? client_due_us + spacing_us : now_us;
+    return client_end_us > reached_us ? client_end_us : reached_us;
 }
 
 uint64_t batcher_due_us(uint64_t line_us, int priority)
 {
     return line_us + (uint64_t)priority * BATCHER_LEVEL_US;
+}
+
+uint64_t batcher_hurry_us(uint64_t now_us, uint64_t deadline_us)
+{
+    if (deadline_us == 0) {
+        return UINT64_MAX;
+    }
+    return deadline_us > now_us ? now_us + (deadline_us - now_us) / 2 : now_us;
 }
 
 static int least(int a, int b)

@@ -10,7 +10,8 @@
  *     more urgent work.
  *   - In a step, captions under way come first, but leave room for new work. New work joins item by item, one of every
  *     job in turn, so a job with many texts only fills what others leave.
- *   - Order among jobs is by their due time, which contains priority, age and fairness between clients. */
+ *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
+ *     a job was given is over. */
 #ifndef ENGINE_BATCHER_H
 #define ENGINE_BATCHER_H
 
@@ -19,13 +20,20 @@
 
 /* ---- order ---- */
 
-enum { BATCHER_LEVEL_US = 1000000 }; /* a level of priority is worth this much waiting */
+enum { BATCHER_LEVEL_US = 1000000 }; /* a level of priority is worth this much of the line */
 
-/* The due time of a new job: least is served first, everywhere. A client whose jobs already wait gets a place behind
- * the latest due of them, `spacing_us` apart (what a job costs); so its hundredth job does not stand before another
- * client's first. client_due_us: 0 when the client has none; without `priority`'s part. Returns the same part. */
-uint64_t batcher_line_us(uint64_t now_us, uint64_t client_due_us, uint64_t spacing_us);
+/* Clients are served in turn (start-time fair queueing). The line is measured in microseconds of work: a job stands at
+ * the least place that anybody still has (`reached_us`) or, if its client has others here, where the last of them ends
+ * (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another
+ * client's first, whatever the first one did before and however wrong costs are. */
+enum { BATCHER_ORIGIN_SHIFT = 62 };
+#define BATCHER_ORIGIN_US ((uint64_t)1 << BATCHER_ORIGIN_SHIFT) /* where the line begins */
+uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us);
+/* The due time of a job: the least is served first, everywhere. */
 uint64_t batcher_due_us(uint64_t line_us, int priority);
+/* When a job stops waiting its turn: from then on its deadline is its due time, which comes before every place in the
+ * line. deadline_us 0: never. */
+uint64_t batcher_hurry_us(uint64_t now_us, uint64_t deadline_us);
 
 /* ---- next step ---- */
 

@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+/* Memory that a decoder keeps between pictures: enough for a photograph of ordinary size. */
+enum { KEPT_BYTES = 8 << 20 };
+
 struct worker {
     struct engine *engine;
     pthread_t thread;
@@ -77,19 +80,61 @@ static void route_id(struct scheduler *s, struct job_private *j, uint64_t now_us
     scheduler_finish(s, j, now_us, leaving);
 }
 
+static struct image_limits limits_of(const struct engine *e, const struct job_request *r)
+{
+    return (struct image_limits){.max_pixels = e->options.max_pixels,
+                                 .max_progressive_pixels = e->options.max_progressive_pixels,
+                                 .tolerate_truncated = r->tolerate_truncated};
+}
+
+/* Without the lock. The header alone: what decoding will take, and whether it can ever be had. */
+static enum err look_at_header(struct job_private *j)
+{
+    const struct engine *e = j->engine;
+    const struct job_request *r = &j->job->request;
+    struct errbuf *error = &j->job->result.error;
+    struct image_limits limits = limits_of(e, r);
+    struct image_info info;
+    enum err rc = image_probe(r->image, r->image_bytes, &limits, &info, error);
+    size_t budget = e->scheduler.decode_budget;
+    if (!rc && info.decode_bytes > budget) {
+        rc = err_set(error, ERR_IMAGE_TOO_LARGE,
+                     "decoding this picture of %dx%d pixels takes %llu MB and limits.decode_memory_bytes allows %zu; "
+                     "send a smaller copy, or raise that limit",
+                     info.width, info.height, (unsigned long long)(info.decode_bytes >> 20) + 1, budget >> 20);
+    }
+    j->decode_bytes = rc ? 0 : (size_t)info.decode_bytes;
+    return rc;
+}
+
+/* With the lock: the job has bytes whose features nobody has. */
+static void route_bytes(struct scheduler *s, struct job_private *j, enum err rc, uint64_t now_us,
+                        struct job_list *leaving)
+{
+    if (rc) {
+        scheduler_fail(j, rc, "decode");
+        scheduler_finish(s, j, now_us, leaving);
+        return;
+    }
+    /* Known, but truncated: this job wants to see the error, which must not be mixed up with what is known. */
+    bool may_share = j->job->request.task != JOB_CHECK && !feature_cache_has(s->cache, &j->job->result.id);
+    scheduler_route(s, j, may_share);
+}
+
 /* With the lock, given up for the work. */
 static void prepare(struct scheduler *s, struct job_private *j, struct job_list *leaving)
 {
+    const struct job_request *r = &j->job->request;
     pthread_mutex_unlock(&s->lock);
     uint64_t from_us = clock_us();
     job_tokenize(j);
     name_image(j->job);
-    j->features = j->job->request.features;
+    j->features = r->features;
     pthread_mutex_lock(&s->lock);
     if (j->features) {
         j->job->result.cache = JOB_CACHE_HIT;
     }
-    if (j->features || copy_from_cache(s, j)) {
+    if (j->features || (r->task != JOB_CHECK && copy_from_cache(s, j))) {
         pthread_mutex_unlock(&s->lock);
         job_present(j);
         uint64_t now_us = clock_us();
@@ -98,11 +143,16 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
         scheduler_enter_fusion(s, j, now_us, leaving);
         return;
     }
+    enum err rc = OK;
+    if (r->image) {
+        pthread_mutex_unlock(&s->lock);
+        rc = look_at_header(j);
+        pthread_mutex_lock(&s->lock);
+    }
     uint64_t now_us = clock_us();
     j->job->result.decode_us = now_us - from_us;
-    if (j->job->request.image) {
-        /* Known, but truncated: this job wants to see the error, which must not be mixed up with what is known. */
-        scheduler_route(s, j, !feature_cache_has(s->cache, &j->job->result.id));
+    if (r->image) {
+        route_bytes(s, j, rc, now_us, leaving);
     } else {
         route_id(s, j, now_us, leaving);
     }
@@ -111,13 +161,11 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
 /* ---- decoding ---- */
 
 /* Without the lock. */
-static enum err decode_picture(struct worker *w, const struct job_request *r, bool tolerates_truncated,
-                               struct image *image, struct preprocess_shape *shape, struct errbuf *error)
+static enum err decode_picture(struct worker *w, const struct job_request *r, struct image *image,
+                               struct preprocess_shape *shape, struct errbuf *error)
 {
     const struct engine *e = w->engine;
-    struct image_limits limits = {.max_pixels = e->options.max_pixels,
-                                  .max_progressive_pixels = e->options.max_progressive_pixels,
-                                  .tolerate_truncated = tolerates_truncated};
+    struct image_limits limits = limits_of(e, r);
     enum err rc = image_decode(w->decoder, r->image, r->image_bytes, &limits, image, error);
     if (rc) {
         return rc;
@@ -135,7 +183,7 @@ static enum err decode_picture(struct worker *w, const struct job_request *r, bo
 static enum err decode_into_slot(struct worker *w, struct flight *f, struct errbuf *error)
 {
     struct image image;
-    enum err rc = decode_picture(w, &f->leader->job->request, f->tolerates_truncated, &image, &f->shape, error);
+    enum err rc = decode_picture(w, &f->leader->job->request, &image, &f->shape, error);
     if (rc) {
         return rc;
     }
@@ -145,18 +193,13 @@ static enum err decode_into_slot(struct worker *w, struct flight *f, struct errb
     return preprocessor_run(w->preprocessor, &image, &f->shape, engine_slot(w->engine, f->slot));
 }
 
-/* With the lock, given up for the work: the whole of a JOB_CHECK. */
-static void check(struct worker *w, struct job_private *j, struct job_list *leaving)
+/* Without the lock: decodes to see that it can be done. */
+static enum err check(struct worker *w, struct job *job)
 {
-    struct scheduler *s = &w->engine->scheduler;
-    struct job_result *r = &j->job->result;
+    struct job_result *r = &job->result;
     struct image image;
     struct preprocess_shape shape;
-    uint64_t from_us = clock_us();
-    figures_begin(s, ENGINE_DECODE, from_us);
-    pthread_mutex_unlock(&s->lock);
-    name_image(j->job);
-    enum err rc = decode_picture(w, &j->job->request, j->job->request.tolerate_truncated, &image, &shape, &r->error);
+    enum err rc = decode_picture(w, &job->request, &image, &shape, &r->error);
     if (!rc) {
         r->width = image.info.width;
         r->height = image.info.height;
@@ -165,10 +208,18 @@ static void check(struct worker *w, struct job_private *j, struct job_list *leav
         r->orientation = image.info.orientation;
         r->is_progressive = image.info.progressive;
     }
-    uint64_t now_us = clock_us();
-    r->decode_us = now_us - from_us;
-    pthread_mutex_lock(&s->lock);
-    figures_end(s, ENGINE_DECODE, 1, from_us, now_us);
+    return rc;
+}
+
+/* With the lock: its one member goes home. */
+static void end_check(struct scheduler *s, struct flight *f, enum err rc, uint64_t took_us, uint64_t now_us,
+                      struct job_list *leaving)
+{
+    struct job_list members = TAILQ_HEAD_INITIALIZER(members);
+    scheduler_land(s, f, &members);
+    struct job_private *j = TAILQ_FIRST(&members);
+    TAILQ_REMOVE(&members, j, queue);
+    j->job->result.decode_us += took_us;
     if (rc) {
         scheduler_fail(j, rc, "decode");
     }
@@ -198,16 +249,22 @@ static void decode(struct worker *w, struct flight *f, struct job_list *leaving)
     uint64_t from_us = clock_us();
     figures_begin(s, ENGINE_DECODE, from_us);
     pthread_mutex_unlock(&s->lock);
-    enum err rc = decode_into_slot(w, f, &error);
+    enum err rc = f->is_check ? check(w, f->leader->job) : decode_into_slot(w, f, &error);
+    image_decoder_trim(w->decoder, KEPT_BYTES);
     uint64_t now_us = clock_us();
     pthread_mutex_lock(&s->lock);
     figures_end(s, ENGINE_DECODE, 1, from_us, now_us);
+    if (f->is_check) {
+        end_check(s, f, rc, now_us - from_us, now_us, leaving);
+        return;
+    }
     if (rc) {
         fail_flight(s, f, rc, &error, now_us, leaving);
         return;
     }
     f->decode_us = now_us - from_us;
     forecast_add(&s->forecast.decode, 1, (double)f->decode_us);
+    s->totals.decoded_pixels += (uint64_t)f->width * (uint64_t)f->height;
     scheduler_decoded(s, f, now_us);
 }
 
@@ -228,9 +285,7 @@ static void *run_thread(void *arg)
             scheduler_deliver(s, &leaving);
             continue;
         }
-        if ((j = scheduler_take_prepare(s)) && j->job->request.task == JOB_CHECK) {
-            check(w, j, &leaving);
-        } else if (j) {
+        if ((j = scheduler_take_prepare(s))) {
             prepare(s, j, &leaving);
         } else if ((f = scheduler_take_decode(s))) {
             decode(w, f, &leaving);
@@ -259,6 +314,7 @@ enum err decode_pool_open(struct decode_pool **out, struct engine *e, int n_thre
 {
     struct decode_pool *p = NULL;
     *out = NULL;
+    n_threads = n_threads > 1 ? n_threads : 2; /* one lane stays free of large pictures: scheduler.c */
     enum err rc = mem_alloc(&p, sizeof(*p) + (size_t)n_threads * sizeof(p->workers[0]));
     if (rc) {
         return rc;

@@ -138,6 +138,14 @@ static enum err make_captions(struct engine *e)
     return rc;
 }
 
+void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes)
+{
+    pthread_mutex_lock(&e->scheduler.lock);
+    feature_cache_limit(e->cache, cache_bytes);
+    e->scheduler.decode_budget = decode_bytes > 0 ? decode_bytes : SIZE_MAX;
+    pthread_mutex_unlock(&e->scheduler.lock);
+}
+
 static enum err make_rooms(struct engine *e)
 {
     const struct engine_options *o = &e->options;
@@ -145,13 +153,14 @@ static enum err make_rooms(struct engine *e)
                                       .max_jobs = o->max_jobs,
                                       .n_slots = o->input_slots,
                                       .n_engine_threads = o->engine_threads,
-                                      .n_decode_threads = o->decode_threads};
+                                      .n_decode_threads = o->decode_threads,
+                                      .decode_bytes = o->decode_bytes};
     size_t slot_bytes = e->slot_floats * sizeof(float);
     enum err rc = feature_cache_create(&e->cache, o->cache_bytes, features_bytes(e->config));
     rc = rc ? rc : scheduler_init(&e->scheduler, &limits, e->cache);
     rc = rc ? rc : pages_init(&e->slots, (size_t)o->input_slots, slot_bytes);
-    e->memory_bytes = model_memory_bytes(e->model) + (size_t)o->input_slots * slot_bytes +
-                      (size_t)o->max_jobs * features_bytes(e->config);
+    e->memory_bytes =
+        model_memory_bytes(e->model) + (size_t)o->input_slots * slot_bytes + (size_t)o->max_jobs * job_bytes(e);
     return rc ? rc : make_captions(e);
 }
 
@@ -177,6 +186,7 @@ enum err engine_open(struct engine **out, const struct engine_options *options, 
     if (rc) {
         return rc;
     }
+    mem_tune();
     e->options = *options;
     e->options.model_dir = NULL; /* borrowed for this call only */
     rc = check_options(&e->options, why);

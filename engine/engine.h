@@ -39,12 +39,16 @@ struct engine_options {
     uint64_t batch_wait_us; /* longest an image may wait for batch mates while others are being decoded */
     bool continuous;        /* false: a fusion batch runs to its end before new work joins (for comparison) */
     size_t cache_bytes;     /* 0: no cache */
+    size_t decode_bytes;    /* of all pictures being decoded, pixels and decoders' memory; 0: no limit */
     uint64_t max_pixels, max_progressive_pixels;
 };
 /* Sensible values for this machine; model_dir must still be set. */
 void engine_default_options(struct engine_options *o);
 
 MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
+/* Less memory than the options said: between engine_open and the first job of the service, while nothing runs. What
+ * the cache has (from a self-test) is forgotten. */
+void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes);
 /* Takes the job, or refuses it with text: ERR_OVERLOADED, ERR_DRAINING, ERR_BAD_REQUEST, ERR_TOO_MANY_INPUTS or
  * ERR_TEXT_TOO_LONG; then on_done is not called. */
 MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
@@ -88,9 +92,16 @@ struct engine_stats {
     uint64_t batch_count[ENGINE_STAGE_COUNT][ENGINE_BATCH_BUCKETS];
     uint64_t cancelled[ENGINE_STAGE_COUNT];
     uint64_t fusion_rows, fusion_tokens;
+    /* what requests are made of, for those who weigh them */
+    uint64_t decoded_pixels;
+    uint64_t captions, caption_first_rows; /* begun, and the rows of their first steps */
+    uint64_t caption_steps, caption_rows;  /* later steps, a step of b beams counted b times, and their rows */
+    uint64_t caption_ends, caption_tokens; /* finished, and their steps */
+    uint64_t pairs, pair_rows;             /* questions and sentences done */
     uint64_t cache_hits, cache_misses, cache_coalesced, cache_evictions;
     size_t cache_bytes;
     int cache_entries;
+    size_t decode_bytes, decode_peak_bytes; /* reserved for pictures being decoded, now and at most so far */
     uint64_t heartbeat_us; /* clock_us() of the last step any engine thread began or ended, or of now when all idle */
     double load_ratio;     /* 0..1: busy threads and predicted backlog over capacity */
 };

@@ -79,6 +79,23 @@ void feature_cache_destroy(struct feature_cache *c)
     mem_free(c);
 }
 
+void feature_cache_limit(struct feature_cache *c, size_t max_bytes)
+{
+    size_t n = max_bytes / (c->block_bytes + sizeof(*c->entries) + sizeof(*c->buckets));
+    struct feature_cache_entry *e;
+    while ((e = TAILQ_FIRST(&c->used))) {
+        BUG_ON(e->pins != 0);
+        TAILQ_REMOVE(&c->used, e, used);
+        LIST_REMOVE(e, in_chain);
+        TAILQ_INSERT_TAIL(&c->unused, e, used);
+        c->counts.entries--;
+    }
+    for (; c->n_entries > n; c->n_entries--) {
+        struct feature_cache_entry *last = &c->entries[c->n_entries - 1];
+        TAILQ_REMOVE(&c->unused, last, used);
+    }
+}
+
 static struct entry_chain *chain_of(const struct feature_cache *c, const struct image_id *id)
 {
     uint64_t hash;

@@ -24,6 +24,9 @@ struct feature_cache_entry;
 MUST_USE enum err feature_cache_create(struct feature_cache **out, size_t max_bytes, size_t block_bytes);
 void feature_cache_destroy(struct feature_cache *c); /* NULL is fine; nothing may be pinned */
 
+/* Forgets what it has and keeps no more than this from now on; nothing may be pinned. */
+void feature_cache_limit(struct feature_cache *c, size_t max_bytes);
+
 bool feature_cache_has(const struct feature_cache *c, const struct image_id *id);
 /* Pins it and makes it the most recent; NULL when it is not there. */
 struct feature_cache_entry *feature_cache_get(struct feature_cache *c, const struct image_id *id);

@@ -84,6 +84,7 @@ void figures_stats(struct scheduler *s, uint64_t now_us, struct engine_stats *ou
     forecast_usage_note(&s->usage, busy_engines(s), s->n_engine_threads, now_us);
     *out = s->totals;
     out->jobs = s->n_live;
+    out->decode_bytes = s->decode_bytes;
     out->queued[ENGINE_DECODE] = t.before_image;
     out->queued[ENGINE_REGIONS] = t.images;
     out->queued[ENGINE_FUSION] = t.items + t.captions_between;

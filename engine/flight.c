@@ -22,7 +22,7 @@ void flight_pool_release(struct flight_pool *p)
 }
 
 /* The most urgent of its members speaks for it. */
-static void look_at_members(struct flight *f)
+void flight_look(struct flight *f)
 {
     const struct job_private *j;
     f->due_us = UINT64_MAX;
@@ -44,6 +44,8 @@ struct flight *flight_begin(struct flight_pool *p, struct job_private *j, bool i
                          .is_open = is_open,
                          .id = j->job->result.id,
                          .tolerates_truncated = j->job->request.tolerate_truncated,
+                         .is_check = j->job->request.task == JOB_CHECK,
+                         .decode_bytes = j->decode_bytes,
                          .slot = -1};
     TAILQ_INIT(&f->members);
     flight_join(f, j);
@@ -67,7 +69,7 @@ void flight_join(struct flight *f, struct job_private *j)
     TAILQ_INSERT_TAIL(&f->members, j, member);
     j->flight = f;
     j->state = JOB_IN_FLIGHT;
-    look_at_members(f);
+    flight_look(f);
 }
 
 void flight_leave(struct flight *f, struct job_private *j)
@@ -76,7 +78,7 @@ void flight_leave(struct flight *f, struct job_private *j)
     TAILQ_REMOVE(&f->members, j, member);
     j->flight = NULL;
     j->state = JOB_HELD;
-    look_at_members(f);
+    flight_look(f);
 }
 
 void flight_end(struct flight_pool *p, struct flight *f)

@@ -21,6 +21,8 @@ struct flight {
     bool is_open; /* others may join */
     struct image_id id;
     bool tolerates_truncated;
+    bool is_check;       /* of a JOB_CHECK: decoded and done */
+    size_t decode_bytes; /* that decoding takes */
     struct job_list members;
     struct job_private *leader; /* while busy */
     uint64_t due_us;            /* the least of its members' */
@@ -49,6 +51,8 @@ struct flight *flight_find(struct flight_pool *p, const struct image_id *id, boo
 void flight_join(struct flight *f, struct job_private *j);
 /* Not the leader of a busy flight. */
 void flight_leave(struct flight *f, struct job_private *j);
+/* The order of its members has changed: takes due time and priority from the most urgent. */
+void flight_look(struct flight *f);
 /* Back to the pool; no members, no slot. */
 void flight_end(struct flight_pool *p, struct flight *f);
 /* The first member with bytes; NULL when none has. */

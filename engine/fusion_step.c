@@ -363,16 +363,26 @@ static void put_back(struct fusion_step *f, struct member *m, enum err rc)
     }
     if (!rc) {
         forecast_mean_add(&s->forecast.caption_steps, m->slot->steps);
+        s->totals.caption_ends++;
+        s->totals.caption_tokens += (uint64_t)m->slot->steps;
     }
     scheduler_free_caption(s, m->slot);
 }
 
-static void learn(struct forecast *f, const struct member *m)
+static void learn(struct scheduler *s, const struct member *m)
 {
+    uint64_t rows = (uint64_t)m->rows;
     if (!m->slot) {
-        forecast_mean_add(&f->pair_rows, m->rows);
+        forecast_mean_add(&s->forecast.pair_rows, m->rows);
+        s->totals.pairs++;
+        s->totals.pair_rows += rows;
     } else if (m->slot->steps > 1) { /* the first one has many more */
-        forecast_mean_add(&f->caption_rows, m->rows);
+        forecast_mean_add(&s->forecast.caption_rows, m->rows);
+        s->totals.caption_steps += (uint64_t)m->job->caption.num_beams;
+        s->totals.caption_rows += rows;
+    } else {
+        s->totals.captions++;
+        s->totals.caption_first_rows += rows;
     }
 }
 
@@ -385,7 +395,7 @@ void fusion_step_end(struct fusion_step *f, uint64_t from_us, uint64_t now_us, s
         struct member *m = &f->members[i];
         struct job_result *r = &m->job->job->result;
         r->fusion_batch = f->n > r->fusion_batch ? f->n : r->fusion_batch;
-        learn(&s->forecast, m);
+        learn(s, m);
         if (f->errs[i]) {
             scheduler_fail(m->job, f->errs[i], "fusion");
         }

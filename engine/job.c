@@ -33,6 +33,14 @@ static struct job *place(struct arena *a, const struct engine *e)
     return job;
 }
 
+size_t job_bytes(const struct engine *e)
+{
+    struct arena a;
+    arena_init(&a, NULL, 0);
+    place(&a, e);
+    return arena_needed(&a);
+}
+
 enum err job_create(struct job **out, struct engine *e)
 {
     struct arena a;

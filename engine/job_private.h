@@ -33,7 +33,8 @@ struct job_private {
     TAILQ_ENTRY(job_private) member; /* of its flight */
     struct flight *flight;
     /* order */
-    uint64_t line_us, due_us; /* batcher.h; least first */
+    uint64_t line_us, end_us, due_us; /* batcher.h; the least due goes first */
+    uint64_t hurry_us;                /* UINT64_MAX: never, or already in a hurry */
     /* memory of the job */
     struct pages pages;   /* all of it */
     struct features *own; /* features_bytes, for everything but given features */
@@ -44,6 +45,7 @@ struct job_private {
     float *scores, *weights;
     int *tokens, *n_tokens; /* [max_texts, text_length], [max_texts] */
     /* work */
+    size_t decode_bytes;             /* that its picture takes */
     const struct features *features; /* own, or the caller's */
     struct caption_params caption;
     int n_items, n_taken, n_running, n_finished;
@@ -56,6 +58,8 @@ struct job_private {
 };
 TAILQ_HEAD(job_list, job_private);
 
+/* Of one job, all that is made for it. */
+size_t job_bytes(const struct engine *e);
 /* Checks the request against the engine's limits and fills in defaults. */
 MUST_USE enum err job_check(struct job *job, struct errbuf *why);
 /* The job's own thread: ids of the texts' tokens. */

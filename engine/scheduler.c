@@ -1,11 +1,8 @@
 #include "engine/scheduler.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/figures.h"
-
-/* Clients are kept apart by twice what a job costs: a newcomer that meets a long line of another gets its jobs done in
- * turn with it, a little earlier rather than later. */
-enum { SPACING = 2 };
 
 static void cond_init(pthread_cond_t *c)
 {
@@ -22,6 +19,8 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
                             .max_jobs = l->max_jobs,
                             .n_engine_threads = l->n_engine_threads,
                             .n_decode_threads = l->n_decode_threads,
+                            .reached_us = BATCHER_ORIGIN_US,
+                            .decode_budget = l->decode_bytes > 0 ? l->decode_bytes : SIZE_MAX,
                             .cache = cache};
     TAILQ_INIT(&s->live);
     TAILQ_INIT(&s->prepare);
@@ -88,16 +87,22 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
     }
     const struct job_request *r = &j->job->request;
-    uint64_t client_line_us = 0;
+    uint64_t client_end_us = 0, least_us = UINT64_MAX;
     const struct job_private *other;
     TAILQ_FOREACH(other, &s->live, live)
     {
-        if (other->job->request.client == r->client && other->line_us > client_line_us) {
-            client_line_us = other->line_us;
+        least_us = other->line_us < least_us ? other->line_us : least_us;
+        if (other->job->request.client == r->client && other->end_us > client_end_us) {
+            client_end_us = other->end_us;
         }
     }
-    j->line_us = batcher_line_us(now_us, client_line_us, SPACING * figures_job_cost_us(s, r));
+    if (least_us != UINT64_MAX && least_us > s->reached_us) {
+        s->reached_us = least_us;
+    }
+    j->line_us = batcher_line_us(s->reached_us, client_end_us);
+    j->end_us = j->line_us + figures_job_cost_us(s, r);
     j->due_us = batcher_due_us(j->line_us, r->priority);
+    j->hurry_us = batcher_hurry_us(now_us, r->deadline_us);
     j->submitted_us = now_us;
     j->state = JOB_PREPARE_WAIT;
     TAILQ_INSERT_TAIL(&s->live, j, live);
@@ -120,7 +125,7 @@ void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_u
     struct job_result *r = &j->job->result;
     r->err = j->failure;
     r->stage = j->failure_stage;
-    r->total_us = now_us - j->submitted_us;
+    r->total_us = clock_since(now_us, j->submitted_us); /* it may have joined others after now_us was read */
     uint64_t busy_us = r->decode_us + r->regions_us + r->fusion_us;
     r->queue_us = busy_us < r->total_us ? r->total_us - busy_us : 0;
     j->state = JOB_LEAVING;
@@ -212,6 +217,30 @@ static void drop(struct scheduler *s, struct job_private *j, enum err why, uint6
     }
 }
 
+static struct flight_list *list_of(struct scheduler *s, const struct flight *f)
+{
+    return f->stage == FLIGHT_DECODE ? &s->decode : &s->images;
+}
+
+/* To its new place in the queue that it stands in. */
+static void move_in_queue(struct scheduler *s, struct job_private *j)
+{
+    struct flight *f = j->flight;
+    if (j->state == JOB_PREPARE_WAIT) {
+        TAILQ_REMOVE(&s->prepare, j, queue);
+        insert_job(&s->prepare, j);
+    } else if (j->state == JOB_FUSION && j->n_taken < j->n_items) {
+        TAILQ_REMOVE(&s->fusion, j, queue);
+        insert_job(&s->fusion, j);
+    } else if (j->state == JOB_IN_FLIGHT && f->is_busy) {
+        flight_look(f);
+    } else if (j->state == JOB_IN_FLIGHT) {
+        TAILQ_REMOVE(list_of(s, f), f, link);
+        flight_look(f);
+        flight_insert(list_of(s, f), f);
+    }
+}
+
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
 {
     struct job_private *j, *next;
@@ -221,6 +250,10 @@ void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leav
             drop(s, j, ERR_CANCELLED, now_us, leaving);
         } else if (j->job->request.deadline_us > 0 && now_us >= j->job->request.deadline_us) {
             drop(s, j, ERR_DEADLINE, now_us, leaving);
+        } else if (now_us >= j->hurry_us) {
+            j->hurry_us = UINT64_MAX;
+            j->due_us = j->job->request.deadline_us;
+            move_in_queue(s, j);
         }
     }
 }
@@ -237,24 +270,56 @@ struct job_private *scheduler_take_prepare(struct scheduler *s)
     return j;
 }
 
+/* Large pictures never keep all workers: with one decode thread there is a second worker for this. Small ones use as
+ * many as there are decode threads. */
+static bool has_lane(const struct scheduler *s, const struct flight *f)
+{
+    int n = s->n_decode_threads;
+    if (f->decode_bytes > SCHEDULER_LARGE_BYTES) {
+        return s->n_large_decoding < (n > 1 ? n - 1 : 1);
+    }
+    return s->n_decoding - (n > 1 ? 0 : s->n_large_decoding) < n;
+}
+
+/* The most urgent one that has a lane and a slot. When there is no memory for it, it waits and nobody passes it. */
+static struct flight *choose_decode(const struct scheduler *s)
+{
+    struct flight *f;
+    TAILQ_FOREACH(f, &s->decode, link)
+    {
+        if (has_lane(s, f) && (f->is_check || s->n_free_slots > 0)) {
+            return s->decode_bytes + f->decode_bytes <= s->decode_budget ? f : NULL;
+        }
+    }
+    return NULL;
+}
+
 struct flight *scheduler_take_decode(struct scheduler *s)
 {
-    struct flight *f = TAILQ_FIRST(&s->decode);
-    if (!f || s->n_free_slots == 0) {
+    struct flight *f = choose_decode(s);
+    if (!f) {
         return NULL;
     }
     TAILQ_REMOVE(&s->decode, f, link);
-    f->slot = s->free_slots[--s->n_free_slots];
+    f->slot = f->is_check ? -1 : s->free_slots[--s->n_free_slots];
     f->leader = flight_with_bytes(f);
     BUG_ON(!f->leader);
     f->is_busy = true;
     s->n_decoding++;
+    s->n_large_decoding += f->decode_bytes > SCHEDULER_LARGE_BYTES;
+    s->decode_bytes += f->decode_bytes;
+    if (s->decode_bytes > s->totals.decode_peak_bytes) {
+        s->totals.decode_peak_bytes = s->decode_bytes;
+    }
     return f;
 }
 
-static struct flight_list *list_of(struct scheduler *s, const struct flight *f)
+void scheduler_end_decode(struct scheduler *s, const struct flight *f)
 {
-    return f->stage == FLIGHT_DECODE ? &s->decode : &s->images;
+    s->n_decoding--;
+    s->n_large_decoding -= f->decode_bytes > SCHEDULER_LARGE_BYTES;
+    s->decode_bytes -= f->decode_bytes;
+    pthread_cond_broadcast(&s->decode_work); /* what has a lane now need not be what a single sleeper would take */
 }
 
 void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
@@ -271,17 +336,17 @@ void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
         }
         return;
     }
-    s->totals.cache_misses++;
+    s->totals.cache_misses += r->task != JOB_CHECK;
     flight_insert(&s->decode, flight_begin(&s->flights, j, may_share));
     pthread_cond_signal(&s->decode_work);
 }
 
 void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
 {
+    scheduler_end_decode(s, f);
     f->stage = FLIGHT_IMAGE;
     f->is_busy = false;
     f->ready_us = now_us;
-    s->n_decoding--;
     flight_insert(&s->images, f);
     pthread_cond_signal(&s->engine_work);
 }
@@ -308,11 +373,13 @@ void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *memb
         TAILQ_INSERT_TAIL(members, j, queue);
     }
     if (f->stage == FLIGHT_DECODE) {
-        s->n_decoding--;
+        scheduler_end_decode(s, f);
     }
-    s->free_slots[s->n_free_slots++] = f->slot;
-    f->slot = -1;
-    pthread_cond_signal(&s->decode_work);
+    if (f->slot >= 0) {
+        s->free_slots[s->n_free_slots++] = f->slot;
+        f->slot = -1;
+        pthread_cond_signal(&s->decode_work);
+    }
     flight_end(&s->flights, f);
 }
 
@@ -332,7 +399,9 @@ void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
     TAILQ_REMOVE(&s->fusion, j, queue);
     j->n_taken += n;
     if (j->n_taken < j->n_items) {
-        j->due_us += (uint64_t)n * SPACING * figures_item_cost_us(s);
+        uint64_t done_us = (uint64_t)n * figures_item_cost_us(s);
+        j->line_us += done_us;
+        j->due_us += j->due_us >= BATCHER_ORIGIN_US ? done_us : 0; /* who hurries stays where he is */
         insert_job(&s->fusion, j);
     }
 }
@@ -353,7 +422,7 @@ void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int 
     j->n_finished += finished;
     s->running_items -= n;
     if (j->n_running == 0) {
-        j->job->result.fusion_us += now_us - j->fusion_from_us;
+        j->job->result.fusion_us += clock_since(now_us, j->fusion_from_us);
     }
     if (j->n_finished == j->n_items) {
         scheduler_finish(s, j, now_us, leaving);

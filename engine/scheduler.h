@@ -22,6 +22,9 @@
 
 #include <pthread.h>
 
+/* A picture that takes more than this to decode is a large one: about eight megapixels, a tenth of a second. */
+enum { SCHEDULER_LARGE_BYTES = 24 << 20 };
+
 /* The memory of one caption under way. */
 struct caption_slot {
     TAILQ_ENTRY(caption_slot) link; /* free, or between two steps */
@@ -45,6 +48,7 @@ struct scheduler {
     /* jobs */
     struct job_list live; /* submitted, not on the way out */
     int n_live, n_leaving;
+    uint64_t reached_us;             /* the place in the line that work has reached: batcher.h */
     struct job_list prepare, fusion; /* fusion: with items that nobody took */
     struct flight_pool flights;
     struct flight_list decode, images;
@@ -53,6 +57,8 @@ struct scheduler {
     struct feature_cache *cache;
     /* threads */
     int n_decoding, n_idle_engines;
+    int n_large_decoding;
+    size_t decode_budget, decode_bytes; /* of pictures being decoded */
     int running_items;
     /* figures */
     struct forecast forecast;
@@ -64,6 +70,7 @@ struct scheduler {
 struct scheduler_limits {
     struct batcher_limits batcher;
     int max_jobs, n_slots, n_engine_threads, n_decode_threads;
+    size_t decode_bytes; /* 0: no limit */
 };
 /* Without the lock. cache is borrowed. */
 MUST_USE enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, struct feature_cache *cache);
@@ -71,7 +78,7 @@ void scheduler_release(struct scheduler *s); /* no jobs left; also fine on a zer
 
 /* ---- coming and going ---- */
 MUST_USE enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why);
-/* Takes all waiting jobs out that were cancelled or are too late. */
+/* Takes all waiting jobs out that were cancelled or are too late, and lets those hurry whose time gets short. */
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving);
 /* The job's work is over, with its failure or with success. It is in no queue and no flight. */
 void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving);
@@ -82,8 +89,10 @@ void scheduler_fail(struct job_private *j, enum err why, const char *stage);
 
 /* ---- decode workers ---- */
 struct job_private *scheduler_take_prepare(struct scheduler *s); /* NULL: none */
-/* A flight that is now busy, with a slot and a leader; NULL: none, or no slot is free. */
+/* A flight that is now busy, with a leader, its memory and (but for a check) a slot; NULL: none may go now. */
 struct flight *scheduler_take_decode(struct scheduler *s);
+/* Its decoding is over, one way or the other. */
+void scheduler_end_decode(struct scheduler *s, const struct flight *f);
 /* A prepared job whose image is not known: it joins a flight or begins one. */
 void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share);
 /* The picture lies in the flight's slot. */

@@ -3,7 +3,7 @@
 # Needs root (or sudo) only when something is missing.
 set -euo pipefail
 
-build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libuv1-dev libjansson-dev
+build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev libuv1-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev libwebp-dev libopenblas-dev nettle-dev libsqlite3-dev
     ca-certificates curl)
 test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl)

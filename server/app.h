@@ -1,81 +1,66 @@
-/* app - the service: configuration, loop, listeners, the engine, and what is under way.
+/* app - the service as a whole: configuration, loop, listeners, and the parts that handlers use (api.h).
  *
- *     LOADING --(model open, warm)--> READY --SIGTERM--> LEAVING --drain.delay_ms--> DRAINING --> stopped
+ *     LOADING --(model open, warm)--> OPEN --SIGTERM--> leaving --drain.delay_ms--> DRAINING --> stopped
  *        \--(model bad)--> exit 1
  *
- * LOADING answers health and metrics only. LEAVING serves on while readiness says no. DRAINING takes nothing new,
- * finishes what is in flight up to drain.timeout_ms, then cuts off. A second SIGTERM or SIGINT exits at once.
+ * LOADING answers health and metrics only. A leaving service serves on while readiness says no and connections are
+ * closed after their answers. DRAINING takes nothing new, finishes what is in flight up to drain.timeout_ms, then cuts
+ * off; a second later it is gone whatever clients do. A second SIGTERM or SIGINT exits at once.
  *
- * Threads: the loop thread owns all of it; the loader thread opens an engine and hands it over. */
+ * Threads: the loop thread owns all of it. */
 #ifndef SERVER_APP_H
 #define SERVER_APP_H
 
-#include "config/config.h"
-#include "server/auth.h"
-#include "server/exchange.h"
-#include "server/http.h"
-#include "server/loop.h"
-#include "server/metrics.h"
-#include "server/service.h"
-#include "server/tls.h"
-
-enum app_state { APP_LOADING, APP_READY, APP_LEAVING, APP_DRAINING };
-
-struct loader;
-struct history;
-struct archive;
+#include "server/api/api.h"
+#include "server/http/tls.h"
 
 struct app {
     struct config config;
     char **argv, **environ; /* for SIGHUP */
     int argc;
-    enum app_state state;
     int exit_code;
-    const char *loading_step;
     struct loop *loop;
     struct loop_timer *tick, *drain;
-    uint64_t tick_at_us;       /* when the sweep runs next */
+    uint64_t tick_at_us;     /* when the sweep runs next */
+    uint64_t learned_us;     /* when the gate last saw the engine's figures */
+    uint64_t drain_until_us; /* while DRAINING: then what is left is cut off */
+    bool is_cut;
     struct http *http, *admin; /* admin: NULL when it has no port of its own */
-    struct service *service;   /* NULL until loaded */
-    struct service *retired;   /* replaced, with jobs still out */
-    struct loader *loader;     /* NULL: nothing is being loaded */
+    struct api api;
+    struct ledger ledger;
+    struct plan plan;
     struct auth auth;
     struct tls tls;
-    struct archive *archive; /* collections; NULL: none */
-    struct history *history;
-    struct metrics metrics;
-    uint64_t started_us, reloads;
-    /* admission */
-    struct exchange *live;
-    int n_live, n_counted;
-    uint64_t body_bytes;
+    int n_live; /* exchanges */
 };
 
 /* Runs until a signal ends it; the exit code. */
 int app_run(struct app *a);
-/* Some work came home or an answer is ready: lets everything that waits go on. */
-void app_pump(struct app *a);
+
+/* ---- app_model.c: which model, with what memory ---- */
+
+MUST_USE enum err app_model_open(struct app *a, struct errbuf *e);
+/* Begins to load the configured model. */
+MUST_USE enum err app_model_load(struct app *a, struct errbuf *e);
+
+/* ---- app_exchange.c: what happens to an exchange on its way ---- */
+
+extern const struct http_handler app_exchange_handler; /* `user` to be set */
+
+/* ---- app_drain.c: signals and the end ---- */
+
+void app_drain_on_stop(void *user, int signal_number);
+void app_drain_on_timer(void *user);
+void app_drain_on_hangup(void *user, int signal_number);
+struct http_rates app_drain_rates(const struct config *c);
+
+/* ---- app.c ---- */
+
 /* The sweep runs no later than this. */
 void app_tick_by(struct app *a, uint64_t at_us);
-/* Loads the configured model again and swaps. False: one is being loaded already. */
-bool app_reload(struct app *a);
-
-/* ---- admission.c ---- */
-
-/* The gate, at the headers: route, key, limits, load. Answers what it refuses. */
-void admission_headers(struct app *a, struct exchange *x);
-void admission_body(struct app *a, struct exchange *x, const char *bytes, size_t n);
-void admission_release(struct app *a, struct exchange *x);
-/* Deadlines, slow uploads, vanished clients. Returns microseconds until it wants to run again. */
-uint64_t admission_sweep(struct app *a);
-/* Answers everything that still waits with `draining`. */
-void admission_cut_all(struct app *a);
-
-/* ---- app_load.c ---- */
-
-void app_engine_options(const struct app *a, struct engine_options *o);
-bool app_load_begin(struct app *a);
-void app_load_reap(struct app *a); /* takes what it has loaded, if it is done */
-void app_load_join(struct app *a);
+/* Tells the gate what the engine has measured. */
+void app_learn(struct app *a, uint64_t now_us);
+/* Some work came home or an answer is ready: lets everything that waits go on. */
+void app_pump(struct app *a);
 
 #endif

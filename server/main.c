@@ -1,8 +1,8 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "server/app.h"
-#include "server/health_client.h"
 #include "server/version.h"
+#include "server/watch/health_client.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 extern char **environ;
+
+enum { LAST_LINES_MS = 300 }; /* for a reader of the log that stalls */
 
 static int print(void (*write)(struct buf *), const char *what)
 {
@@ -42,12 +44,18 @@ static void set_up_log(const struct config *c)
         level = LOG_INFO;
     }
     log_setup(level, is_json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
+    log_set_request_rate((unsigned)c->log.requests_per_second);
+    if (log_start()) {
+        log_warn("no thread for the log: a reader that stalls holds the service up");
+    }
 }
 
 static int serve(struct app *a)
 {
     set_up_log(&a->config);
-    return app_run(a);
+    int exit_code = app_run(a);
+    (void)log_stop(LAST_LINES_MS);
+    return exit_code;
 }
 
 /* Started without standard streams (docker run without a terminal, cron, a careless parent) the first sockets would

@@ -1,6 +1,7 @@
 #include "engine/base/base64.h"
 
 #include <stdint.h>
+#include <string.h>
 
 static const char alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -10,15 +11,15 @@ enum { BAD = 0x80, SPACE = 0x40, PAD = 0x41 };
 /* Values are stored plus one, so that every character not named here is BAD. */
 #define V(c, value) [(unsigned char)(c)] = (value) + 1
 static const uint8_t table[256] = {
-    V('A', 0),   V('B', 1),     V('C', 2),      V('D', 3),      V('E', 4),     V('F', 5),  V('G', 6),  V('H', 7),
-    V('I', 8),   V('J', 9),     V('K', 10),     V('L', 11),     V('M', 12),    V('N', 13), V('O', 14), V('P', 15),
-    V('Q', 16),  V('R', 17),    V('S', 18),     V('T', 19),     V('U', 20),    V('V', 21), V('W', 22), V('X', 23),
-    V('Y', 24),  V('Z', 25),    V('a', 26),     V('b', 27),     V('c', 28),    V('d', 29), V('e', 30), V('f', 31),
-    V('g', 32),  V('h', 33),    V('i', 34),     V('j', 35),     V('k', 36),    V('l', 37), V('m', 38), V('n', 39),
-    V('o', 40),  V('p', 41),    V('q', 42),     V('r', 43),     V('s', 44),    V('t', 45), V('u', 46), V('v', 47),
-    V('w', 48),  V('x', 49),    V('y', 50),     V('z', 51),     V('0', 52),    V('1', 53), V('2', 54), V('3', 55),
-    V('4', 56),  V('5', 57),    V('6', 58),     V('7', 59),     V('8', 60),    V('9', 61), V('+', 62), V('/', 63),
-    V('=', PAD), V(' ', SPACE), V('\t', SPACE), V('\r', SPACE), V('\n', SPACE)};
+    V('A', 0),  V('B', 1),  V('C', 2),   V('D', 3),     V('E', 4),      V('F', 5),      V('G', 6),     V('H', 7),
+    V('I', 8),  V('J', 9),  V('K', 10),  V('L', 11),    V('M', 12),     V('N', 13),     V('O', 14),    V('P', 15),
+    V('Q', 16), V('R', 17), V('S', 18),  V('T', 19),    V('U', 20),     V('V', 21),     V('W', 22),    V('X', 23),
+    V('Y', 24), V('Z', 25), V('a', 26),  V('b', 27),    V('c', 28),     V('d', 29),     V('e', 30),    V('f', 31),
+    V('g', 32), V('h', 33), V('i', 34),  V('j', 35),    V('k', 36),     V('l', 37),     V('m', 38),    V('n', 39),
+    V('o', 40), V('p', 41), V('q', 42),  V('r', 43),    V('s', 44),     V('t', 45),     V('u', 46),    V('v', 47),
+    V('w', 48), V('x', 49), V('y', 50),  V('z', 51),    V('0', 52),     V('1', 53),     V('2', 54),    V('3', 55),
+    V('4', 56), V('5', 57), V('6', 58),  V('7', 59),    V('8', 60),     V('9', 61),     V('+', 62),    V('/', 63),
+    V('-', 62), V('_', 63), V('=', PAD), V(' ', SPACE), V('\t', SPACE), V('\r', SPACE), V('\n', SPACE)};
 #undef V
 
 static unsigned value_of(char c)
@@ -29,7 +30,7 @@ static unsigned value_of(char c)
 
 size_t base64_decoded_max(size_t n)
 {
-    return n / 4 * 3;
+    return n / 4 * 3 + (n % 4 > 1 ? n % 4 - 1 : 0);
 }
 
 size_t base64_encoded_size(size_t n)
@@ -54,7 +55,7 @@ static const char *take(struct group *g, unsigned value)
         return g->n_values + g->n_pads > 4 ? "an '=' too many" : NULL;
     }
     if (value == BAD) {
-        return "not a character of base64 (the standard alphabet with '+' and '/')";
+        return "not a character of base64";
     }
     if (g->n_pads) {
         return "a character after '='";
@@ -73,7 +74,7 @@ static const char *finish(struct group *g, uint8_t **to)
     uint32_t bits = g->bits << 6 * g->n_pads;
     uint32_t unused = g->n_pads == 2 ? bits & 0xffff : g->n_pads == 1 ? bits & 0xff : 0;
     if (unused) {
-        return "bits left over before '='";
+        return "bits left over at the end";
     }
     for (int i = 0; i < 3 - g->n_pads; i++) {
         *(*to)++ = (uint8_t)(bits >> (16 - 8 * i));
@@ -84,11 +85,20 @@ static const char *finish(struct group *g, uint8_t **to)
     return NULL;
 }
 
+static bool has_either(const char *text, size_t n, char a, char b)
+{
+    return n && (memchr(text, a, n) || memchr(text, b, n));
+}
+
 enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, struct errbuf *e)
 {
     uint8_t *to = out;
     struct group g = {.n_values = 0};
+    bool is_url_safe = has_either(text, n, '-', '_');
     *n_out = 0;
+    if (is_url_safe && has_either(text, n, '+', '/')) {
+        return err_set(e, ERR_BAD_REQUEST, "base64: '+' or '/' and '-' or '_' in one text; they are of two alphabets");
+    }
     for (size_t i = 0; i < n;) {
         /* The common case: four plain characters, three bytes. Writing never overtakes reading. */
         if (g.n_values == 0 && n - i >= 4) {
@@ -111,6 +121,13 @@ enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, str
             return err_set(e, ERR_BAD_REQUEST, "base64: %s at character %zu", wrong, i + 1);
         }
         i++;
+    }
+    if (is_url_safe && g.n_pads == 0 && (g.n_values == 2 || g.n_values == 3)) { /* often written without padding */
+        g.n_pads = 4 - g.n_values;
+        const char *wrong = finish(&g, &to);
+        if (wrong) {
+            return err_set(e, ERR_BAD_REQUEST, "base64: %s at character %zu", wrong, n);
+        }
     }
     if (g.n_values + g.n_pads != 0 && g.n_values + g.n_pads != 4) {
         return err_set(e, ERR_BAD_REQUEST, "base64: the end is missing: %d of 4 characters in the last group",

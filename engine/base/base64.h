@@ -1,7 +1,8 @@
-/* base64 - strict base64 of RFC 4648 section 4: the standard alphabet ('+' and '/'), with padding.
+/* base64 - strict base64 of RFC 4648: the standard alphabet ('+' and '/') with padding, or the URL-safe one ('-' and
+ * '_'), which may come without padding.
  *
- * Refused, with the position: the URL-safe alphabet, missing, misplaced or extra '=', bits left over that are not zero
- * (so every byte sequence has one spelling), anything after the end. Space, tab, CR and LF are skipped anywhere, as
+ * Refused: both alphabets in one text, missing, misplaced or extra '=', bits left over that are not zero (so every byte
+ * sequence has one spelling in each alphabet), anything after the end. Space, tab, CR and LF are skipped anywhere, as
  * mail and shell tools wrap lines.
  *
  * Ownership: borrows everything. Threads: thread-safe. */

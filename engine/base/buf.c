@@ -62,6 +62,11 @@ static bool has_room(struct buf *b, size_t n)
     return true;
 }
 
+size_t buf_held(const struct buf *b)
+{
+    return b->_capacity;
+}
+
 void buf_reserve(struct buf *b, size_t n)
 {
     (void)has_room(b, n);

@@ -8,3 +8,8 @@ uint64_t clock_us(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
+
+uint64_t clock_since(uint64_t now_us, uint64_t from_us)
+{
+    return now_us > from_us ? now_us - from_us : 0;
+}

@@ -5,5 +5,7 @@
 #include <stdint.h>
 
 uint64_t clock_us(void);
+/* From one time to a later one; 0 when it is not later, as when another thread's clock was read in between. */
+uint64_t clock_since(uint64_t now_us, uint64_t from_us);
 
 #endif

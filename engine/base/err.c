@@ -1,7 +1,14 @@
 #include "engine/base/err.h"
 
+#include "engine/base/log.h"
+
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SAY_MS = 500 };
 
 static const char *const slugs[] = {
 #define ERR_SLUG(symbol, slug, text) [symbol] = slug,
@@ -50,8 +57,21 @@ const char *errbuf_text(const struct errbuf *buf, enum err e)
     return buf && buf->text[0] ? buf->text : err_text(e);
 }
 
+/* A reader that stalls must not keep a broken process from ending. */
+static void say(const char *text)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&p, 1, SAY_MS) > 0 && (p.revents & POLLOUT)) {
+        ssize_t written = write(STDERR_FILENO, text, strlen(text));
+        (void)written; /* nobody can be told */
+    }
+}
+
 void bug(const char *file, int line, const char *what)
 {
-    fprintf(stderr, "BUG %s:%d: %s\n", file, line, what);
+    char text[ERRBUF_MAX];
+    log_flush(SAY_MS);
+    snprintf(text, sizeof(text), "BUG %s:%d: %s\n", file, line, what);
+    say(text);
     abort();
 }

@@ -29,6 +29,8 @@
     X(ERR_TEXT_TOO_LONG, "text_too_long", "the text is too long")                                                      \
     X(ERR_IMAGE_NOT_CACHED, "image_not_cached", "the image id is not known; send the bytes")                           \
     X(ERR_OVERLOADED, "overloaded", "the queue is full")                                                               \
+    X(ERR_BUSY, "collection_busy", "another process has locked the collections; try again")                            \
+    X(ERR_UNAVAILABLE, "collection_unavailable", "the collections cannot be used now; nothing was changed")            \
     X(ERR_DEADLINE, "deadline_exceeded", "the deadline passed")                                                        \
     X(ERR_CANCELLED, "cancelled", "the work was cancelled")                                                            \
     X(ERR_DRAINING, "draining", "the service is shutting down")                                                        \

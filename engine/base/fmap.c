@@ -21,7 +21,33 @@ static enum err system_error(struct errbuf *e, const char *path, const char *wha
     return err_set(e, ERR_IO, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
-static enum err map_file(struct fmap *m, int fd, const char *path, struct errbuf *e)
+/* Reads what fstat promised, and looks that nothing follows. */
+static enum err read_all(struct fmap *m, int fd, const char *path, struct errbuf *e)
+{
+    unsigned char *to = m->mapping, more;
+    size_t n = 0;
+    while (n < m->size) {
+        ssize_t got = read(fd, to + n, m->size - n);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return system_error(e, path, "read");
+        }
+        if (got == 0) {
+            return err_set(e, ERR_IO,
+                           "%s: became shorter while it was read (%zu of %zu bytes); replace files by rename", path, n,
+                           m->size);
+        }
+        n += (size_t)got;
+    }
+    if (read(fd, &more, 1) == 1) {
+        return err_set(e, ERR_IO, "%s: became longer while it was read; replace files by rename", path);
+    }
+    return OK;
+}
+
+static enum err load(struct fmap *m, int fd, const char *path, struct errbuf *e)
 {
     struct stat st;
     if (fstat(fd, &st) != 0) {
@@ -34,12 +60,16 @@ static enum err map_file(struct fmap *m, int fd, const char *path, struct errbuf
     if (m->size == 0) {
         return OK;
     }
-    void *mapping = mmap(NULL, m->size, PROT_READ, MAP_SHARED, fd, 0);
+    void *mapping = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED) {
-        return system_error(e, path, "map");
+        return err_set(e, ERR_NOMEM, "%s: no memory for its %zu bytes", path, m->size);
     }
     m->mapping = mapping;
-    return OK;
+    enum err rc = read_all(m, fd, path, e);
+    if (!rc) {
+        mprotect(mapping, m->size, PROT_READ);
+    }
+    return rc;
 }
 
 enum err fmap_open(struct fmap **out, const char *path, struct errbuf *e)
@@ -56,7 +86,7 @@ enum err fmap_open(struct fmap **out, const char *path, struct errbuf *e)
         err_set(e, rc, "%s: out of memory", path);
         goto out;
     }
-    rc = map_file(m, fd, path, e);
+    rc = load(m, fd, path, e);
     if (rc) {
         goto out;
     }
@@ -78,10 +108,15 @@ void fmap_close(struct fmap *m)
     }
 }
 
-void fmap_forget(const struct fmap *m)
+void fmap_forget(const struct fmap *m, size_t at, size_t n)
 {
-    if (m->mapping) {
-        madvise(m->mapping, m->size, MADV_DONTNEED); /* of a shared file mapping: only this process's page table */
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    BUG_ON(at > m->size || n > m->size - at);
+    size_t first = (at + page - 1) / page * page, end = (at + n) / page * page;
+    if (first < end) {
+        unsigned char *from = (unsigned char *)m->mapping + first;
+        madvise(from, end - first, MADV_DONTNEED);
+        mprotect(from, end - first, PROT_NONE); /* reserved, so that nothing else is put there before fmap_close */
     }
 }
 

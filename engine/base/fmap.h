@@ -1,10 +1,10 @@
-/* fmap - a whole file, mapped read-only.
+/* fmap - a whole file in memory of our own, read once and never changed.
  *
- * Only regular files: a directory, device or pipe is refused instead of hanging or growing. Replacing the file by
- * rename is harmless (the old one stays mapped); cutting it short in place while it is mapped is not, and no reader of
- * mapped files can catch that: models are replaced by rename.
+ * Only regular files: a directory, device or pipe is refused instead of hanging or growing. What happens to the file
+ * afterwards (overwritten in place, cut short, deleted) does not matter: nothing here points into it. A file that
+ * changes its size while it is read is refused; one that is overwritten meanwhile is for a checksum to find.
  *
- * Ownership: an fmap owns the mapping; the bytes are valid until fmap_close. Threads: immutable after open.
+ * Ownership: an fmap owns the memory; the bytes are valid until fmap_close. Threads: immutable after open.
  * Errors:    ERR_IO with the path and the system's reason, ERR_NOMEM. */
 #ifndef ENGINE_BASE_FMAP_H
 #define ENGINE_BASE_FMAP_H
@@ -16,9 +16,8 @@ struct fmap;
 MUST_USE enum err fmap_open(struct fmap **out, const char *path, struct errbuf *e);
 void fmap_close(struct fmap *m); /* NULL is fine */
 
-/* What was read is no longer counted as this process's memory; the bytes stay valid and come back when they are read.
- */
-void fmap_forget(const struct fmap *m);
+/* These bytes will not be read again: whole pages within them are given back, and reading them is a crash. */
+void fmap_forget(const struct fmap *m, size_t at, size_t n);
 
 const unsigned char *fmap_bytes(const struct fmap *m); /* page-aligned; not NULL for an empty file */
 size_t fmap_size(const struct fmap *m);

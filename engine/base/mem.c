@@ -58,6 +58,13 @@ void mem_free(void *p)
     }
 }
 
+void mem_tune(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    mallopt(M_ARENA_MAX, 4);
+}
+
 uint64_t mem_count(void)
 {
     return atomic_load_explicit(&count, memory_order_relaxed);

@@ -17,6 +17,10 @@ MUST_USE enum err mem_alloc(void *out /* T ** */, size_t n_bytes);
 MUST_USE enum err mem_array(void *out /* T ** */, size_t n, size_t size);
 void mem_free(void *p); /* NULL is fine */
 
+/* Once at start: what is freed goes back to the system instead of lying in arenas (blocks of a megabyte and more at
+ * once), so that the process is about as large as what it holds. */
+void mem_tune(void);
+
 uint64_t mem_count(void);    /* allocations since start */
 size_t mem_live_bytes(void); /* given and not yet freed */
 void mem_fail_after(long n); /* 1: the next one fails; 0: off */

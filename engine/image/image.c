@@ -7,7 +7,7 @@
 #include "engine/image/sniff.h"
 #include "engine/image/webp.h"
 
-const struct image_limits image_default_limits = {.max_pixels = 50000000, .max_progressive_pixels = 12000000};
+const struct image_limits image_default_limits = {.max_pixels = 50000000, .max_progressive_pixels = 25000000};
 
 struct image_decoder {
     struct scratch pixels; /* of the last decoded image */
@@ -54,6 +54,12 @@ void image_decoder_destroy(struct image_decoder *d)
         scratch_release(&d->work);
         mem_free(d);
     }
+}
+
+void image_decoder_trim(struct image_decoder *d, size_t keep)
+{
+    scratch_trim(&d->pixels, keep);
+    scratch_trim(&d->work, keep);
 }
 
 enum err image_probe(const uint8_t *bytes, size_t n_bytes, const struct image_limits *limits, struct image_info *out,

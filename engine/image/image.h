@@ -37,7 +37,7 @@ enum { IMAGE_MAX_SIDE = 65535 }; /* pixels; longer pictures are too large whatev
 
 struct image_limits {
     uint64_t max_pixels;             /* 50 MP by default */
-    uint64_t max_progressive_pixels; /* 12 MP: a JPEG of several scans keeps all coefficients in memory */
+    uint64_t max_progressive_pixels; /* 25 MP: a JPEG of several scans keeps all coefficients in memory */
     bool tolerate_truncated;         /* a truncated JPEG decodes with a warning instead of ERR_CORRUPT_IMAGE */
 };
 extern const struct image_limits image_default_limits;
@@ -48,6 +48,8 @@ struct image_info {
     int orientation;   /* EXIF 1..8; 1 where there is none */
     bool progressive;  /* JPEG only */
     uint32_t warnings; /* enum image_warning bits */
+    /* Memory that decoding takes at its peak, pixels and the library's own included: at most so much. */
+    uint64_t decode_bytes;
 };
 
 struct image {
@@ -58,6 +60,9 @@ struct image {
 struct image_decoder;
 MUST_USE enum err image_decoder_create(struct image_decoder **out);
 void image_decoder_destroy(struct image_decoder *d); /* NULL is fine */
+
+/* Gives its memory back but for `keep` bytes, so that one large picture does not hold memory for ever. */
+void image_decoder_trim(struct image_decoder *d, size_t keep);
 
 const char *image_format_name(enum image_format format); /* "jpeg", "png", "webp" */
 const char *image_warning_text(enum image_warning bit);

@@ -252,17 +252,43 @@ static bool find_segment(const uint8_t *bytes, size_t n_bytes, int marker, const
     return false;
 }
 
-static void describe(const struct reader *r, const uint8_t *bytes, size_t n, struct image_info *info)
+static uint64_t rounded_up(uint64_t n, uint64_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* Pixels, rows of the library and of ours, and, for several scans, two bytes for each coefficient of whole blocks.
+ * tests/unit/engine/image/test_memory.c measures it. */
+static uint64_t bytes_to_decode(struct jpeg_decompress_struct *c)
+{
+    enum { FIXED_BYTES = 128 << 10, ROW_BYTES_A_COLUMN = 192 };
+    uint64_t width = c->image_width, height = c->image_height, bytes = FIXED_BYTES + 3 * width * height;
+    int high = 1, wide = 1;
+    for (int i = 0; i < c->num_components; i++) {
+        wide = c->comp_info[i].h_samp_factor > wide ? c->comp_info[i].h_samp_factor : wide;
+        high = c->comp_info[i].v_samp_factor > high ? c->comp_info[i].v_samp_factor : high;
+    }
+    uint64_t mcu_width = rounded_up(width, 8 * (unsigned)wide), mcu_height = rounded_up(height, 8 * (unsigned)high);
+    for (int i = 0; jpeg_has_multiple_scans(c) && i < c->num_components; i++) {
+        const jpeg_component_info *part = &c->comp_info[i];
+        bytes += 2 * mcu_width * (unsigned)part->h_samp_factor / (unsigned)wide * mcu_height *
+                 (unsigned)part->v_samp_factor / (unsigned)high;
+    }
+    return bytes + ROW_BYTES_A_COLUMN * mcu_width;
+}
+
+static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct image_info *info)
 {
     const uint8_t *body;
     size_t n_body;
-    const struct jpeg_decompress_struct *c = &r->cinfo;
+    struct jpeg_decompress_struct *c = &r->cinfo;
     info->orientation =
         find_segment(bytes, n, JPEG_APP0 + 1, "Exif\0", 6, &body, &n_body) ? exif_orientation(body, n_body) : 1;
     bool is_turned = orient_swaps(info->orientation);
     info->width = (int)(is_turned ? c->image_height : c->image_width);
     info->height = (int)(is_turned ? c->image_width : c->image_height);
     info->progressive = c->progressive_mode;
+    info->decode_bytes = bytes_to_decode(c);
     info->warnings = info->orientation != 1 ? IMAGE_WARN_ROTATED : 0;
     if (find_segment(bytes, n, JPEG_APP0 + 2, "ICC_PROFILE", 12, &body, &n_body)) {
         info->warnings |= IMAGE_WARN_ICC;

@@ -92,6 +92,13 @@ static void read_chunks(const uint8_t *bytes, size_t n, const struct header *h, 
     }
 }
 
+/* Pixels, and rows of the library and of ours. */
+static uint64_t bytes_to_decode(const struct header *h)
+{
+    enum { FIXED_BYTES = 128 << 10, ROW_BYTES_A_COLUMN = 112 };
+    return FIXED_BYTES + 3 * (uint64_t)h->width * h->height + ROW_BYTES_A_COLUMN * (uint64_t)h->width;
+}
+
 enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                    struct errbuf *e)
 {
@@ -105,6 +112,7 @@ enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *li
     }
     info->orientation = 1;
     info->progressive = false;
+    info->decode_bytes = bytes_to_decode(&h);
     info->warnings = (h.color & PNG_COLOR_MASK_ALPHA ? IMAGE_WARN_ALPHA : 0) | (h.depth == 16 ? IMAGE_WARN_DEPTH : 0);
     read_chunks(bytes, n, &h, info);
     if (info->orientation != 1) {

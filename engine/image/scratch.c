@@ -17,6 +17,13 @@ enum err scratch_reserve(struct scratch *s, size_t n, size_t size)
     return rc;
 }
 
+void scratch_trim(struct scratch *s, size_t keep)
+{
+    if (s->_size > keep) {
+        scratch_release(s);
+    }
+}
+
 void scratch_release(struct scratch *s)
 {
     mem_free(s->bytes);

@@ -15,6 +15,8 @@ struct scratch {
 
 /* At least n * size bytes; what was in the block is lost when it grows. Begin with a zeroed struct. */
 MUST_USE enum err scratch_reserve(struct scratch *s, size_t n, size_t size);
+/* Releases a block of more than `keep` bytes. */
+void scratch_trim(struct scratch *s, size_t keep);
 void scratch_release(struct scratch *s);
 
 #endif

@@ -68,6 +68,18 @@ static enum err get_features(const uint8_t *bytes, size_t n, WebPBitstreamFeatur
     return f->width > 0 && f->height > 0 ? OK : fail(e, VP8_STATUS_BITSTREAM_ERROR);
 }
 
+/* Pixels, once more where they are turned or put on a canvas, and what the library keeps: four bytes a pixel of a
+ * lossless picture, five for the alpha of a lossy one. */
+static uint64_t bytes_to_decode(const WebPBitstreamFeatures *f, int orientation)
+{
+    enum { FIXED_BYTES = 256 << 10, ROW_BYTES_A_COLUMN = 160, LOSSLESS = 2 };
+    uint64_t n = (uint64_t)f->width * (uint64_t)f->height, channels = f->has_alpha ? 4 : 3;
+    bool is_lossless = f->format == LOSSLESS, is_direct = orientation == 1 && !f->has_animation;
+    uint64_t library = is_lossless ? 4 : f->has_alpha || f->has_animation ? 5 : 0;
+    uint64_t pixels = is_direct ? channels : channels + 3;
+    return FIXED_BYTES + (pixels + library) * n + ROW_BYTES_A_COLUMN * (uint64_t)f->width;
+}
+
 enum err webp_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                     struct errbuf *e)
 {
@@ -94,6 +106,7 @@ enum err webp_probe(const uint8_t *bytes, size_t n, const struct image_limits *l
     if (info->orientation != 1) {
         info->warnings |= IMAGE_WARN_ROTATED;
     }
+    info->decode_bytes = bytes_to_decode(&f, info->orientation);
     bool is_turned = orient_swaps(info->orientation);
     info->width = is_turned ? f.height : f.width;
     info->height = is_turned ? f.width : f.height;

@@ -206,6 +206,9 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
         return;
     }
     struct bind_rows *table = &b->out->fusion.word;
+    if (said) {
+        weights_keep(b->weights, said);
+    }
     for (size_t i = 0, row = 0; i < n; i++) {
         if (all[i] > BIND_SILENT) {
             widen_rows(b->kernels, said ? said : table->tensor, table->scale, said ? row : i, 1, k, b->temp + row * k);
@@ -266,6 +269,9 @@ static void bind_rows(struct binder *b, const char *prefix, const struct bind_en
     char name[MAX_NAME];
     full_name(name, prefix, entry, ".weight");
     out->tensor = find_matrix(b, name, entry->shape, &out->scale);
+    if (out->tensor) {
+        weights_keep(b->weights, out->tensor);
+    }
 }
 
 static void bind_fuse(struct binder *b, const char *prefix, const struct bind_entry *entry, float *out)

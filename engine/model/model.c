@@ -154,7 +154,7 @@ const char *model_sha256(const struct model *m)
 
 size_t model_memory_bytes(const struct model *m)
 {
-    return m->bound->block_bytes;
+    return m->bound->block_bytes + weights_memory_bytes(m->weights);
 }
 
 size_t model_parameters(const struct model *m)

@@ -30,6 +30,7 @@ struct weights {
     char *name; /* of the file, for messages */
     int n;
     struct tensor *tensors; /* [n] in the order of the data */
+    bool *kept;             /* [n] */
     char *names;            /* all names, each with its NUL */
     int *table;             /* [table_size] index + 1 of a tensor, 0 = free; linear probing */
     size_t table_size;      /* a power of two, at least 2 n */
@@ -219,6 +220,9 @@ static enum err reserve(struct weights *w, size_t n, size_t n_chars, struct errb
     }
     enum err rc = mem_array(&w->tensors, n, sizeof(*w->tensors));
     if (!rc) {
+        rc = mem_array(&w->kept, n, sizeof(*w->kept));
+    }
+    if (!rc) {
         rc = mem_alloc(&w->names, n_chars);
     }
     if (!rc) {
@@ -365,11 +369,33 @@ enum err weights_open(struct weights **out, const char *path, struct errbuf *e)
     return OK;
 }
 
+void weights_keep(const struct weights *w, const struct tensor *t)
+{
+    w->kept[t - w->tensors] = true;
+}
+
+static bool is_forgotten(const struct weights *w, int i)
+{
+    return w->map && w->tensors[i].n_dims >= 2 && !w->kept[i];
+}
+
 void weights_forget(const struct weights *w)
 {
-    if (w->map) {
-        fmap_forget(w->map);
+    for (int i = 0; i < w->n; i++) {
+        if (is_forgotten(w, i)) {
+            const struct tensor *t = &w->tensors[i];
+            fmap_forget(w->map, (size_t)((const unsigned char *)t->data - w->bytes), t->n_bytes);
+        }
     }
+}
+
+size_t weights_memory_bytes(const struct weights *w)
+{
+    size_t n = w->n_bytes;
+    for (int i = 0; i < w->n; i++) {
+        n -= is_forgotten(w, i) ? w->tensors[i].n_bytes : 0;
+    }
+    return n;
 }
 
 void weights_close(struct weights *w)
@@ -379,6 +405,7 @@ void weights_close(struct weights *w)
     }
     mem_free(w->table);
     mem_free(w->names);
+    mem_free(w->kept);
     mem_free(w->tensors);
     mem_free(w->name);
     fmap_close(w->map);

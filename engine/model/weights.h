@@ -1,4 +1,4 @@
-/* weights - tensors of a safetensors file, mapped into memory and never copied.
+/* weights - tensors of a safetensors file, read into memory once and never copied.
  *
  * Layout of the file: 8 bytes header length (little-endian), a JSON header {"name": {"dtype", "shape",
  * "data_offsets"}}, then the data without holes. Everything the header says is checked before a tensor is handed out:
@@ -9,8 +9,7 @@
  * Ownership: the pointers inside a tensor are borrowed from the weights and valid until weights_close.
  * Threads: immutable after open, shared by all.
  * Errors: ERR_BAD_MODEL names the file and the tensor; ERR_IO when the file cannot be read.
- * A file that is truncated in place after weights_open raises SIGBUS at the next read, as with every mapping; the size
- * is checked once, at open. Replace a model by renaming a new file over the old one, which leaves the mapping alone. */
+ * The file may be replaced, overwritten or truncated at any time after weights_open: nothing points into it. */
 #ifndef ENGINE_MODEL_WEIGHTS_H
 #define ENGINE_MODEL_WEIGHTS_H
 
@@ -48,8 +47,13 @@ MUST_USE enum err weights_check_finite(const struct weights *w, struct errbuf *e
 /* SHA-256 of the whole file, 64 lower-case hex digits. Reads the whole file. */
 void weights_sha256(const struct weights *w, char hex[65]);
 
-/* After packing: most of the file will not be read again, and shall not count as memory of the process. */
+/* This matrix is read for as long as the weights are open. */
+void weights_keep(const struct weights *w, const struct tensor *t);
+/* After packing: the memory of all tensors of two and more dimensions that were not kept is given back. Reading them,
+ * weights_check_finite and weights_sha256 would crash. */
 void weights_forget(const struct weights *w);
+/* Bytes of the file that are still in memory. */
+size_t weights_memory_bytes(const struct weights *w);
 
 size_t weights_elements(const struct tensor *t);
 const char *weights_type_name(enum tensor_type type); /* "F32" */

@@ -36,7 +36,7 @@ def jpeg_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
         "zero-height.jpg": (CORRUPT, jpegs.frame_header(plain, height=0)),
         "bomb.jpg": (LARGE, jpegs.frame_header(plain, width=65500, height=65500)),
         "too-wide.jpg": (LARGE, jpegs.frame_header(plain, width=65535)),
-        "bomb-progressive.jpg": (LARGE, jpegs.frame_header(progressive, width=4000, height=4000)),
+        "bomb-progressive.jpg": (LARGE, jpegs.frame_header(progressive, width=6000, height=6000)),
         "scans.jpg": (CORRUPT, b"".join(parts[:-1]) + first * 1000 + tail[end:]),
         "twelve-bit.jpg": (UNSUPPORTED, jpegs.frame_header(plain, precision=12)),
         "lossless-process.jpg": (UNSUPPORTED, plain.replace(b"\xff\xc0", b"\xff\xc3", 1)),

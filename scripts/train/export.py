@@ -43,7 +43,7 @@ def kind_of(kind: str):
 
 @torch.no_grad()
 def write_self_test(directory) -> None:
-    """selftest.json: what the exported files say about a made-up picture, which the service makes too (server/sample_png.c)."""
+    """selftest.json: what the exported files say about a made-up picture, which the service makes too (server/work/sample_png.c)."""
     model = MiniVLM.from_dir(directory)
     scene = model.see(Image.frombytes("RGB", (32, 32), bytes(8 * v for y in range(32) for x in range(32) for v in (x, y, x ^ y))))
     vector = predict.pooled(model, scene, [model.text_ids("what is this?")])

@@ -6,7 +6,7 @@ import re
 
 from support import ROOT
 
-FILE = ROOT / "server" / "openapi.json"
+FILE = ROOT / "server/api/openapi.json"
 DOCUMENT = json.loads(FILE.read_text())
 METHODS = ("get", "put", "post", "delete", "head")
 
@@ -121,8 +121,8 @@ def query_of(parameters):
 
 
 def routes():
-    """The table of server/route.c: (method, path) -> flags"""
-    rows = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", "\w+", ([\w| ]+), \w+, (?:NULL|"[\w ]*")\}', (ROOT / "server" / "route.c").read_text())
+    """The table of server/api/api_routes.c: (method, path) -> flags"""
+    rows = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", "\w+", ([\w| ]+), \w+, \w+, (?:NULL|"[\w ]*")\}', (ROOT / "server/api/api_routes.c").read_text())
     return {(method, path): set(re.findall(r"ROUTE_\w+", flags)) for method, path, flags in rows}
 
 
@@ -131,8 +131,8 @@ def as_route(method, path):
 
 
 def fault_table():
-    """server/reply.h: (status, code, type)"""
-    rows = re.findall(r'X\(FAULT_\w+, (\d+), "(\w+)", "(\w+)", \w+\)', (ROOT / "server" / "reply.h").read_text())
+    """server/http/reply.h: (status, code, type)"""
+    rows = re.findall(r'X\(FAULT_\w+, (\d+), "(\w+)", "(\w+)", \w+\)', (ROOT / "server/http/reply.h").read_text())
     return {(int(status), code, kind) for status, code, kind in rows}
 
 

@@ -57,7 +57,7 @@ class Faults(unittest.TestCase):
             (s.post("/caption", {"image": 5}), "/image"),
             (s.post("/caption", {"image": b64, "num_beam": 2}), "num_beam"),
             (s.post("/caption", {"image": b64, "num_beams": 2.5}), "num_beams"),
-            (s.post("/caption", {"image": b64, "num_beams": "2"}), "num_beams"),
+            (s.post("/caption", {"image": b64, "num_beams": "two"}), "num_beams"),
             (s.post("/caption", {"image": b64, "num_beams": 99999999999}), "num_beams"),
             (s.post("/caption?num_beams=2&num_captions=3", GOOD), "num_captions"),
             (s.post("/caption?num_beams=two", GOOD), "num_beams"),

@@ -173,7 +173,7 @@ class Routes(unittest.TestCase):
         self.assertEqual(len(set(same)), 1)
         images = [base64.b64encode(i).decode() for i in (WAVES, DISCS)]
         for body in ({"images": images, "explain": "occlusion"}, {"image": images[0], "explain": "maybe"},
-                     {"image": images[0], "explain": 1}, {"image": images[0], "explain": "occlusion", "stream": True}):
+                     {"image": images[0], "explain": 2}, {"image": images[0], "explain": "occlusion", "stream": True}):
             self.assertEqual(self.ask("/caption", body, status=400).json["error"]["param"], "explain")
 
     def test_stream_ends_with_the_whole_answer(self):

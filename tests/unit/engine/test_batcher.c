@@ -10,30 +10,57 @@ static const uint64_t never = UINT64_MAX;
 
 static void test_line(void)
 {
-    CHECK_INT(batcher_line_us(1000, 0, 50), 1000);   /* nobody before */
-    CHECK_INT(batcher_line_us(1000, 990, 50), 1040); /* behind its own last one */
-    CHECK_INT(batcher_line_us(1000, 900, 50), 1000); /* which is long past */
+    CHECK_INT(batcher_line_us(1000, 0), 1000);    /* nobody before */
+    CHECK_INT(batcher_line_us(1000, 1040), 1040); /* behind its own last one */
+    CHECK_INT(batcher_line_us(1000, 900), 1000);  /* which is long past */
     CHECK_INT(batcher_due_us(1000, 0), 1000);
     CHECK_INT(batcher_due_us(1000, 3), 1000 + 3 * BATCHER_LEVEL_US);
 }
 
-/* One client brings 1000 jobs, then another brings one: it must not wait for all of them. */
+/* One client brings 1000 jobs, then another brings one: it stands before all that have not begun, whatever
+ * a job really costs. */
 static void test_newcomer_meets_long_line(void)
 {
-    enum { COST = 20000, SPACING = 2 * COST };
-    uint64_t line = 0, due[1000];
+    enum { COST = 20000, BEGUN = 50 };
+    uint64_t end = 0, line[1000];
     for (int i = 0; i < 1000; i++) {
-        line = batcher_line_us(1000000 + (uint64_t)i, line, SPACING);
-        due[i] = batcher_due_us(line, 3);
+        line[i] = batcher_line_us(BATCHER_ORIGIN_US, end);
+        end = line[i] + COST;
     }
-    /* After a second the engine has done 50 of them. */
-    uint64_t newcomer = batcher_due_us(batcher_line_us(2000000, 0, SPACING), 3);
+    uint64_t newcomer = batcher_line_us(line[BEGUN], 0);
     int before = 0;
-    for (int i = 50; i < 1000; i++) {
-        before += due[i] <= newcomer;
+    for (int i = BEGUN + 1; i < 1000; i++) {
+        before += line[i] <= newcomer;
     }
     CHECK_INT(before, 0);
-    CHECK(due[10] <= newcomer); /* those that came first and were due go first */
+    CHECK(line[BEGUN - 1] < newcomer);
+}
+
+/* Three clients with long lines are served in turn. */
+static void test_clients_in_turn(void)
+{
+    uint64_t reached = BATCHER_ORIGIN_US, end[3] = {0, 0, 0};
+    int served[3] = {0, 0, 0};
+    for (int i = 0; i < 300; i++) {
+        int first = 0;
+        uint64_t line[3];
+        for (int c = 0; c < 3; c++) {
+            line[c] = batcher_line_us(reached, end[c]);
+            first = line[c] < line[first] ? c : first;
+        }
+        reached = line[first];
+        end[first] = line[first] + (first == 2 ? 20000 : 10000); /* the third one's jobs cost twice as much */
+        served[first]++;
+    }
+    CHECK(served[0] >= 119 && served[1] >= 119 && served[2] >= 59);
+}
+
+static void test_hurry(void)
+{
+    CHECK_INT(batcher_hurry_us(1000, 3000), 2000);
+    CHECK_INT(batcher_hurry_us(1000, 900), 1000);
+    CHECK(batcher_hurry_us(1000, 0) == UINT64_MAX);
+    CHECK(3000 < batcher_due_us(BATCHER_ORIGIN_US, 0)); /* a deadline stands before every place in the line */
 }
 
 /* A job of the lowest priority is passed by later ones for a time, not for ever. */
@@ -265,6 +292,8 @@ int main(void)
 {
     test_line();
     test_newcomer_meets_long_line();
+    test_clients_in_turn();
+    test_hurry();
     test_priority_ages();
     test_one_side();
     test_image_waits_for_mates();

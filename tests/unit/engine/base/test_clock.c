@@ -18,5 +18,9 @@ int main(void)
         CHECK(now <= (uint64_t)after.tv_sec * 1000000 + (uint64_t)after.tv_nsec / 1000);
         last = now;
     }
+    CHECK_INT(clock_since(5, 3), 2);
+    CHECK_INT(clock_since(3, 3), 0);
+    CHECK_INT(clock_since(3, 5), 0);
+    CHECK_INT(clock_since(UINT64_MAX, 0), UINT64_MAX);
     return check_result();
 }

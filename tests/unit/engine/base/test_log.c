@@ -5,164 +5,102 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-static const struct timespec when = {1795550101, 42999999}; /* 2026-11-24T19:55:01.042Z */
-
-static const char *json(const struct log_field *fields)
-{
-    static struct line l;
-    build(&l, LOG_JSON, &when, LOG_WARN, "event", fields, 0);
-    l.text[l.n] = '\0';
-    return l.text + strlen("{\"time\":\"2026-11-24T19:55:01.042Z\",\"level\":\"warn\",\"event\":\"event\"");
-}
-
-static const char *plain(const struct log_field *fields)
-{
-    static struct line l;
-    build(&l, LOG_TEXT, &when, LOG_WARN, "event", fields, 0);
-    l.text[l.n] = '\0';
-    return l.text + strlen("2026-11-24T19:55:01.042Z warn event");
-}
-
-static void test_formats(void)
-{
-    struct line l;
-    build(&l, LOG_JSON, &when, LOG_ERROR, "a \"b\"", LOG_FIELDS(LOG_INT("n", -5)), 3);
-    l.text[l.n] = '\0';
-    CHECK_STR(l.text,
-              "{\"time\":\"2026-11-24T19:55:01.042Z\",\"level\":\"error\",\"event\":\"a \\\"b\\\"\",\"suppressed\":3,"
-              "\"n\":-5}\n");
-    build(&l, LOG_TEXT, &when, LOG_DEBUG, "start", LOG_FIELDS(LOG_STR("path", "/a"), LOG_STR("x", "two words")), 0);
-    l.text[l.n] = '\0';
-    CHECK_STR(l.text, "2026-11-24T19:55:01.042Z debug start path=/a x=\"two words\"\n");
-    CHECK_STR(json(LOG_FIELDS()), "}\n");
-    CHECK_STR(plain(LOG_FIELDS()), "\n");
-}
-
-static void test_values(void)
-{
-    CHECK_STR(json(LOG_FIELDS(LOG_UINT("u", UINT64_MAX), LOG_BOOL("yes", true), LOG_BOOL("no", false))),
-              ",\"u\":18446744073709551615,\"yes\":true,\"no\":false}\n");
-    CHECK_STR(json(LOG_FIELDS(LOG_REAL("r", 0.25), LOG_REAL("inf", INFINITY), LOG_REAL("nan", NAN))),
-              ",\"r\":0.25,\"inf\":null,\"nan\":null}\n");
-    CHECK_STR(json(LOG_FIELDS(LOG_STR("s", NULL), LOG_STR("e", ""), LOG_STRN("n", "abcdef", 3))),
-              ",\"s\":null,\"e\":\"\",\"n\":\"abc\"}\n");
-    CHECK_STR(plain(LOG_FIELDS(LOG_STR("s", NULL), LOG_STR("e", ""), LOG_REAL("r", 1e300))),
-              " s=null e=\"\" r=1e+300\n");
-}
-
-/* Nothing that a client can send makes a second line, a quote that closes, or a character that steers a terminal. */
-static void test_escaping(void)
-{
-    CHECK_STR(json(LOG_FIELDS(LOG_STR("s", "a\nb\r\t\x1b[31m\"\\\x7f"))),
-              ",\"s\":\"a\\u000ab\\u000d\\u0009\\u001b[31m\\\"\\\\\\u007f\"}\n");
-    CHECK_STR(json(LOG_FIELDS(LOG_STRN("s", "a\0b", 3))), ",\"s\":\"a\\u0000b\"}\n");
-    CHECK_STR(json(LOG_FIELDS(LOG_STR("s", "gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\xb1"))),
-              ",\"s\":\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\xb1\"}\n");
-    CHECK_STR(json(LOG_FIELDS(LOG_STR("s", "\xe2\x80\xae\xe2\x80\xa8\xc2\x85\xef\xbb\xbf"))),
-              ",\"s\":\"\\u202e\\u2028\\u0085\\ufeff\"}\n");
-    CHECK_STR(plain(LOG_FIELDS(LOG_STR("s", "x=1\nfake line"))), " s=\"x=1\\u000afake line\"\n");
-    CHECK_STR(plain(LOG_FIELDS(LOG_STR("s", "a=b"))), " s=\"a=b\"\n");
-}
-
-/* Overlong forms, surrogates, lone and missing continuation bytes: each byte becomes U+FFFD. */
-static void test_invalid_utf8(void)
-{
-    static const char *const bad[] = {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82",
-                                      "\x80", "\xf5",     "\xe0\x80\xaf", "\xf0\x80\x80\xaf"};
-    static const int n_marks[] = {1, 2, 3, 4, 2, 1, 1, 3, 4};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        char expected[64] = ",\"s\":\"";
-        size_t n = strlen(expected);
-        for (int k = 0; k < n_marks[i]; k++, n += 6) {
-            memcpy(expected + n, "\\ufffd", 7);
-        }
-        memcpy(expected + n, "\"}\n", 4);
-        CHECK_STR(json(LOG_FIELDS(LOG_STR("s", bad[i]))), expected);
-    }
-    /* A character cut at the end of the value does not read on. */
-    CHECK_STR(json(LOG_FIELDS(LOG_STRN("s", "\xc3\xbc", 1))), ",\"s\":\"\\ufffd\"}\n");
-}
-
-static void test_cut(void)
-{
-    static char text[3 * LOG_MAX_LINE + 1];
-    for (int kind = 0; kind < 3; kind++) { /* plain, escaped, two bytes a character */
-        for (size_t i = 0; i + 2 < sizeof(text); i += 2) {
-            memcpy(text + i, kind == 0 ? "xx" : kind == 1 ? "\n\"" : "\xc3\xbc", 2);
-        }
-        for (size_t length = LOG_MAX_LINE - 200; length < LOG_MAX_LINE + 40; length++) {
-            struct line l;
-            build(&l, LOG_JSON, &when, LOG_INFO, "event",
-                  LOG_FIELDS(LOG_STRN("s", text, length & ~(size_t)1), LOG_INT("n", 1234567890), LOG_STR("t", "end")),
-                  0);
-            CHECK(l.n <= LOG_MAX_LINE);
-            CHECK(memcmp(l.text + l.n - 2, "}\n", 2) == 0);
-            CHECK(l.text[l.n - 3] == '"' || strncmp(l.text + l.n - 12, "1234567890", 10) == 0);
-        }
-    }
-    build(&(struct line){.n = 0}, LOG_TEXT, &when, LOG_INFO, text, LOG_FIELDS(), 0); /* a huge event does no harm */
-}
-
-/* True if the line is one JSON object of strings and numbers: quotes pair up and nothing follows the closing brace. */
-static bool is_whole_object(const struct line *l)
-{
-    bool in_string = false;
-    for (size_t i = 0; i < l->n; i++) {
-        if (in_string && l->text[i] == '\\') {
-            i++;
-        } else if (l->text[i] == '"') {
-            in_string = !in_string;
-        }
-    }
-    return !in_string && l->n >= 2 && memcmp(l->text + l->n - 2, "}\n", 2) == 0;
-}
-
-/* A value may end at any byte of the line, also exactly where the reserved end begins: what follows is left out, and
- * no byte is written behind the line. */
-static void test_every_length(void)
-{
-    static char value[LOG_MAX_LINE + 64], escaped[LOG_MAX_LINE + 64];
-    memset(value, 'a', sizeof(value));
-    memset(escaped, '\n', sizeof(escaped));
-    for (size_t n = 0; n < sizeof(value); n++) {
-        struct {
-            struct line l;
-            unsigned char behind[64];
-        } s;
-        memset(&s, 0x5a, sizeof(s));
-        const struct log_field *fields =
-            LOG_FIELDS(LOG_STRN("a", value, n), LOG_STRN("b", value, sizeof(value)), LOG_STR("c", NULL),
-                       LOG_UINT("d", UINT64_MAX), LOG_STRN("e", escaped, sizeof(escaped)));
-        build(&s.l, LOG_JSON, &when, LOG_WARN, "event", fields, 0);
-        CHECK(s.l.n <= sizeof(s.l.text) && is_whole_object(&s.l));
-        build(&s.l, LOG_TEXT, &when, LOG_WARN, "event", fields, 0);
-        CHECK(s.l.n <= sizeof(s.l.text) && s.l.text[s.l.n - 1] == '\n' && !memchr(s.l.text, '\n', s.l.n - 1));
-        for (size_t i = 0; i < sizeof(s.behind); i++) {
-            CHECK(s.behind[i] == 0x5a);
-        }
-    }
-}
-
 static void test_limit(void)
 {
     uint64_t suppressed = 99, now = 1000000;
     for (int i = 0; i < LOG_BURST; i++) {
-        CHECK(limit_pass("key", now, &suppressed));
+        CHECK(limit_pass("key", LOG_BURST, now, &suppressed));
         CHECK_INT(suppressed, 0);
     }
     for (int i = 0; i < 7; i++) {
-        CHECK(!limit_pass("key", now + LOG_WINDOW_US - 1, &suppressed));
+        CHECK(!limit_pass("key", LOG_BURST, now + LOG_WINDOW_US - 1, &suppressed));
     }
-    CHECK(limit_pass("other", now, &suppressed)); /* keys are apart */
-    CHECK(limit_pass("key", now + LOG_WINDOW_US, &suppressed));
+    CHECK(limit_pass("other", LOG_BURST, now, &suppressed)); /* keys are apart */
+    CHECK(limit_pass("key", LOG_BURST, now + LOG_WINDOW_US, &suppressed));
     CHECK_INT(suppressed, 7);
-    CHECK(limit_pass("key", now + LOG_WINDOW_US, &suppressed));
+    CHECK(limit_pass("key", LOG_BURST, now + LOG_WINDOW_US, &suppressed));
     CHECK_INT(suppressed, 0);
+    for (int i = 0; i < LOG_BURST; i++) {
+        CHECK(limit_pass("threads", LOG_BURST, now, &suppressed));
+    }
+    CHECK(!limit_pass("threads", LOG_BURST, now - 1, &suppressed)); /* read before another thread began the window */
     for (int i = 0; i < 5000; i++) { /* more keys than the table holds: all may speak, memory stays */
         char key[16];
         snprintf(key, sizeof(key), "%d", i);
-        CHECK(limit_pass(key, now + (uint64_t)i, &suppressed));
+        CHECK(limit_pass(key, LOG_BURST, now + (uint64_t)i, &suppressed));
     }
+}
+
+/* A bound for all requests, each second; and what was held back is told once. */
+static void test_request_rate(void)
+{
+    uint64_t suppressed = 0, now = 5000000;
+    log_set_request_rate(3);
+    for (int i = 0; i < 3; i++) {
+        CHECK(rate_pass(now + (uint64_t)i, &suppressed));
+        CHECK_INT(suppressed, 0);
+    }
+    for (int i = 0; i < 10; i++) {
+        suppressed = i == 9 ? 5 : 0; /* a key's own, which this line would have told */
+        CHECK(!rate_pass(now + 999999, &suppressed));
+    }
+    suppressed = 0;
+    CHECK(!rate_pass(now - 1, &suppressed)); /* read before another thread began the second */
+    suppressed = 2;
+    CHECK(rate_pass(now + 1000000, &suppressed));
+    CHECK_INT(suppressed, 2 + 11 + 5);
+    suppressed = 0;
+    CHECK(rate_pass(now + 1000000, &suppressed));
+    CHECK_INT(suppressed, 0);
+    log_set_request_rate(0);
+    for (int i = 0; i < 5000; i++) {
+        CHECK(rate_pass(now + 1000000, &suppressed));
+    }
+}
+
+/* A reader that stalls: callers go on, lines are dropped and counted, and the next line that gets through tells. */
+static void test_stalled_reader(void)
+{
+    static char text[4 * LOG_RING_BYTES];
+    int ends[2];
+    size_t n = 0;
+    CHECK_INT(pipe(ends), 0);
+    uint64_t before = log_dropped();
+    log_setup(LOG_INFO, LOG_JSON, ends[1]);
+    CHECK_INT(log_start(), OK);
+    for (int i = 0; i < 10000; i++) { /* more than pipe and ring hold */
+        log_info("filling", LOG_STR("text", "the quick brown fox jumps over the lazy dog"), LOG_INT("i", i));
+    }
+    log_error("urgent lines have room left");
+    uint64_t dropped = log_dropped() - before;
+    CHECK(dropped > 1000 && dropped < 10000);
+    CHECK(!log_flush(1));
+    /* the reader wakes up */
+    CHECK_INT(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    while (!log_flush(10)) {
+        ssize_t got = read(ends[0], text + n, sizeof(text) - 1 - n);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    log_info("after");
+    CHECK(log_stop(1000));
+    for (ssize_t got; (got = read(ends[0], text + n, sizeof(text) - 1 - n)) > 0;) {
+        n += (size_t)got;
+    }
+    text[n] = '\0';
+    CHECK(strstr(text, "urgent lines have room left") != NULL);
+    uint64_t lines = 0;
+    unsigned long long told = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1, lines++) {
+        CHECK(line[0] == '{' && end[-1] == '}');
+        *end = '\0';
+        const char *at = strstr(line, "\"dropped\":");
+        told += at ? strtoull(at + 10, NULL, 10) : 0;
+    }
+    CHECK_INT(lines + dropped, 10002);
+    CHECK_INT(told, dropped);
+    log_setup(LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void test_levels(void)
@@ -215,12 +153,15 @@ static void test_threads(void)
     int fd = mkstemp(path), n = 0, good = 0;
     CHECK_INT(fcntl(fd, F_SETFL, O_APPEND), 0);
     log_setup(LOG_INFO, LOG_TEXT, fd);
+    log_info("first"); /* tells of the line lost above */
+    CHECK_INT(log_start(), OK);
     for (int i = 0; i < 4; i++) {
         CHECK_INT(pthread_create(&threads[i], NULL, write_many, NULL), 0);
     }
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
     }
+    CHECK(log_stop(10000));
     log_setup(LOG_INFO, LOG_TEXT, STDERR_FILENO);
     FILE *f = fopen(path, "r");
     while (f && fgets(line, sizeof(line), f)) {
@@ -228,7 +169,7 @@ static void test_threads(void)
         good += line[4] == '-' && strstr(line, "Z info thread text=\"the same line") != NULL &&
                 strcmp(line + strlen(line) - 10, "possible\"\n") == 0;
     }
-    CHECK_INT(n, 1200);
+    CHECK_INT(n, 1201);
     CHECK_INT(good, 1200);
     if (f) {
         fclose(f);
@@ -239,15 +180,11 @@ static void test_threads(void)
 
 int main(void)
 {
-    test_formats();
-    test_values();
-    test_escaping();
-    test_invalid_utf8();
-    test_cut();
-    test_every_length();
     test_limit();
+    test_request_rate();
     test_levels();
     test_descriptor();
     test_threads();
+    test_stalled_reader();
     return check_result();
 }

@@ -1,0 +1,81 @@
+/* api - the handlers that api_routes.c names, and what they share. Each answers the exchange, or gives it to a piece of
+ * work that answers later.
+ *
+ * Threads: the loop thread. */
+#ifndef SERVER_API_API_H
+#define SERVER_API_API_H
+
+#include "server/collections/archive.h"
+#include "server/gate/admission.h"
+#include "server/gate/plan.h"
+#include "server/watch/history.h"
+#include "server/watch/metrics.h"
+#include "server/work/work.h"
+
+/* What handlers may use and the application (app.h) owns. */
+struct api {
+    const struct config *config;
+    struct desk desk;
+    struct admission admission;
+    struct archive *archive; /* NULL: none, or not yet */
+    struct history *history;
+    struct metrics metrics;
+    const struct plan *plan;
+    const char *loading_step;
+    bool is_leaving; /* SIGTERM has come */
+    uint64_t started_us;
+    struct http *http, *admin; /* admin: NULL when it has no port of its own */
+    void *user;
+    enum err (*reload)(void *user, struct errbuf *e); /* begins to load the configured model */
+};
+
+/* For work_kind callbacks, which know the desk only. */
+static inline struct api *api_of(const struct work *w)
+{
+    return (struct api *)((char *)w->desk - offsetof(struct api, desk));
+}
+
+extern const struct route_table api_routes;
+
+/* api_predict.c */
+void api_caption(struct api *a, struct exchange *x);
+void api_vqa(struct api *a, struct exchange *x);
+void api_retrieve(struct api *a, struct exchange *x);
+void api_image_check(struct api *a, struct exchange *x); /* POST /images/check */
+void api_image_known(struct api *a, struct exchange *x); /* HEAD /images/{id} */
+
+/* api_collections.c */
+void api_collections_list(struct api *a, struct exchange *x);
+void api_collection_show(struct api *a, struct exchange *x);
+void api_collection_drop(struct api *a, struct exchange *x);
+void api_collection_put(struct api *a, struct exchange *x);
+void api_collection_remove(struct api *a, struct exchange *x);
+/* POST /retrieve with a collection: the kind's callbacks. */
+void api_collection_search(struct work *w);
+void api_collection_abandon(struct work *w);
+void api_collection_release(struct work *w);
+
+/* api_ops.c */
+void api_live(struct api *a, struct exchange *x);
+void api_ready(struct api *a, struct exchange *x);
+void api_startup(struct api *a, struct exchange *x);
+void api_metrics(struct api *a, struct exchange *x);
+void api_version(struct api *a, struct exchange *x);
+void api_openapi(struct api *a, struct exchange *x);
+void api_debug(struct api *a, struct exchange *x);
+void api_debug_one(struct api *a, struct exchange *x);
+
+/* api_model.c */
+void api_reload(struct api *a, struct exchange *x); /* POST /admin/reload */
+void api_model(struct api *a, struct exchange *x);  /* GET /admin/model */
+
+/* api_result.c: pieces of answers */
+json_t *api_result_model(const struct service *s);
+json_t *api_result_image(const struct caller *c, const struct job_result *r);
+json_t *api_result_regions(const struct job_result *r);
+json_t *api_result_caption(struct work *w, const struct job *job, int index);
+json_t *api_result_vqa(struct work *w, const struct job *job, int index);
+json_t *api_result_retrieve(struct work *w, const struct job *job, int index);
+json_t *api_result_check(struct work *w, const struct job *job, int index);
+
+#endif

@@ -1,0 +1,163 @@
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "server/api/api.h"
+#include "server/api/openapi.h"
+#include "server/version.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STALLED_US = 30000000 };
+
+/* ---- health ---- */
+
+void api_live(struct api *a, struct exchange *x)
+{
+    const struct service *serving = services_current(a->desk.services);
+    if (serving) {
+        struct engine_stats s;
+        engine_stats(serving->engine, &s);
+        uint64_t now = clock_us();
+        if (now > s.heartbeat_us && now - s.heartbeat_us > STALLED_US) {
+            reply_error(x, FAULT_INTERNAL, NULL, "the engine has not moved for %llu s",
+                        (unsigned long long)((now - s.heartbeat_us) / 1000000));
+            return;
+        }
+    }
+    reply_text(x, 200, "text/plain", "ok\n");
+}
+
+static bool is_loading(const struct api *a)
+{
+    return a->admission.state == ADMISSION_LOADING;
+}
+
+static const char *why_not_ready(const struct api *a)
+{
+    return is_loading(a) ? a->loading_step : "shutting down";
+}
+
+void api_ready(struct api *a, struct exchange *x)
+{
+    const char *max_load = exchange_query(x, "max_load");
+    if (a->admission.state != ADMISSION_OPEN || a->is_leaving) {
+        reply_retry(x, is_loading(a) ? FAULT_NOT_READY : FAULT_DRAINING, 1000000, "not ready: %s", why_not_ready(a));
+        return;
+    }
+    if (max_load) {
+        struct engine_stats s;
+        char *end;
+        double limit = strtod(max_load, &end);
+        if (end == max_load || *end || !(limit > 0 && limit <= 1)) {
+            reply_error(x, FAULT_BAD_REQUEST, "max_load", "max_load must be a number above 0, at most 1");
+            return;
+        }
+        engine_stats(services_current(a->desk.services)->engine, &s);
+        if (s.load_ratio > limit) {
+            reply_retry(x, FAULT_OVERLOADED, 1000000, "load is %.2f, above %.2f", s.load_ratio, limit);
+            return;
+        }
+    }
+    reply_text(x, 200, "text/plain", "ready\n");
+}
+
+void api_startup(struct api *a, struct exchange *x)
+{
+    if (is_loading(a)) {
+        reply_retry(x, FAULT_NOT_READY, 1000000, "starting: %s", why_not_ready(a));
+    } else {
+        reply_text(x, 200, "text/plain", "started\n");
+    }
+}
+
+/* ---- figures ---- */
+
+void api_metrics(struct api *a, struct exchange *x)
+{
+    const struct service *serving = services_current(a->desk.services);
+    struct services_status models;
+    struct metrics_state s = {
+        .is_ready = a->admission.state == ADMISSION_OPEN && !a->is_leaving,
+        .connections = http_connections(a->http) + (a->admin ? http_connections(a->admin) : 0),
+        .started_us = a->started_us,
+        .log_dropped = log_dropped(),
+    };
+    services_status(a->desk.services, &models);
+    s.reloads = models.n_loaded > 0 ? models.n_loaded - 1 : 0;
+    s.reloads_failed = models.n_loaded > 0 ? models.n_failed : 0;
+    gate_stats(a->desk.gate, &s.gate);
+    ledger_figures(a->desk.ledger, &s.ledger);
+    if (serving) {
+        engine_stats(serving->engine, &s.stats);
+        s.info = serving->info;
+        s.has_engine = true;
+    }
+    buf_reset(&x->answer);
+    metrics_print(&a->metrics, &s, &x->answer);
+    exchange_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+void api_version(struct api *a, struct exchange *x)
+{
+    json_t *object = json_pack("{s:s, s:s}", "name", "minivlm-server", "version", MINIVLM_VERSION);
+    const struct service *serving = services_current(a->desk.services);
+    if (object && serving) {
+        const struct engine_info *i = &serving->info;
+        json_object_set_new(object, "model",
+                            json_pack("{s:s, s:s, s:s, s:I, s:i, s:i}", "name", i->model_name, "version",
+                                      i->model_version, "sha256", i->model_sha256, "parameters",
+                                      (json_int_t)i->parameters, "max_regions", i->max_regions, "answers",
+                                      i->n_answers));
+        json_object_set_new(object, "engine",
+                            json_pack("{s:s, s:s, s:i, s:i, s:I}", "isa", i->isa, "gemm", i->gemm, "threads",
+                                      i->engine_threads, "decode_threads", i->decode_threads, "memory_bytes",
+                                      (json_int_t)i->memory_bytes));
+    }
+    reply_json(x, 200, object);
+}
+
+void api_openapi(struct api *a, struct exchange *x)
+{
+    (void)a;
+    buf_reset(&x->answer);
+    buf_append(&x->answer, openapi_json, openapi_json_bytes);
+    exchange_answer(x, 200, "application/json");
+}
+
+/* ---- administration ---- */
+
+static json_t *entry(const struct history_entry *e)
+{
+    const struct timings *t = &e->timings;
+    return json_pack("{s:s, s:s, s:i, s:s?, s:s?, s:s?, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f}", "id", e->id,
+                     "route", e->route, "status", e->status, "code", e->error_code, "cancelled", e->cancel_reason,
+                     "cache", t->cache, "images", t->n_images, "texts", t->n_texts, "regions_batch", t->regions_batch,
+                     "fusion_batch", t->fusion_batch, "recv_ms", (double)e->recv_us * 1e-3, "decode_ms",
+                     (double)t->decode_us * 1e-3, "queue_ms", (double)t->queue_us * 1e-3, "regions_ms",
+                     (double)t->regions_us * 1e-3, "fusion_ms", (double)t->fusion_us * 1e-3, "total_ms",
+                     (double)e->total_us * 1e-3);
+}
+
+void api_debug(struct api *a, struct exchange *x)
+{
+    json_t *list = json_array();
+    const struct history_entry *e;
+    for (int i = 0; (e = history_get(a->history, i)); i++) {
+        json_array_append_new(list, entry(e));
+    }
+    reply_json(x, 200, json_pack("{s:o}", "requests", list));
+}
+
+void api_debug_one(struct api *a, struct exchange *x)
+{
+    char id[EXCHANGE_ID_MAX + 1];
+    const struct history_entry *e;
+    bool is_id = route_segment(x->path, 2, id, sizeof(id));
+    for (int i = 0; is_id && (e = history_get(a->history, i)); i++) {
+        if (strcmp(e->id, id) == 0) {
+            reply_json(x, 200, entry(e));
+            return;
+        }
+    }
+    reply_error(x, FAULT_NOT_FOUND, NULL, "not among the last %d requests", HISTORY_SIZE);
+}

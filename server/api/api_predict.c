@@ -1,0 +1,376 @@
+#include "engine/base/mem.h"
+#include "engine/base/sha256.h"
+#include "server/api/api.h"
+#include "server/api/occlusion.h"
+#include "server/http/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_MAX = 1 << 20 };
+
+/* ---- how answers end ---- */
+
+static void add_headers(struct work *w)
+{
+    if (w->timings.cache) {
+        exchange_out(w->x, "X-Cache", "%s", w->timings.cache);
+    }
+}
+
+/* A request with one picture fails as a whole; one with several only when a part of it came too late. */
+static bool answer_fault(struct work *w)
+{
+    const struct work_round *r = &w->round;
+    enum fault f = work_round_fault(w);
+    if (f == FAULT_COUNT) {
+        return false;
+    }
+    for (int i = 0; i < r->n_items; i++) {
+        f = r->faults[i] == FAULT_DEADLINE ? FAULT_DEADLINE : f;
+    }
+    if (f == FAULT_DEADLINE && r->n_items > 1) {
+        reply_error(w->x, f, NULL, "the deadline passed before all %d images were done", r->n_items);
+    } else if (r->n_items > 1) {
+        return false;
+    } else {
+        if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
+            exchange_out(w->x, "Retry-After", "1");
+        }
+        w->x->error_code = reply_fault_code(f);
+        reply_json(w->x, reply_fault_status(w->x, f), json_incref(r->items[0]));
+    }
+    work_finish(w);
+    return true;
+}
+
+static void answer(struct work *w, json_t *object)
+{
+    add_headers(w);
+    if (w->input.occlusion && object) {
+        occlusion_begin(w, object, w->round.items[0]);
+    } else {
+        work_answer(w, 200, object);
+    }
+}
+
+/* ---- caption, vqa and check ---- */
+
+/* One image sent alone is the answer; a list gives results[]. */
+static void items_done(struct work *w)
+{
+    json_t *object;
+    if (answer_fault(w)) {
+        return;
+    }
+    if (w->round.n_items == 1 && !w->input.has_image_list) {
+        object = json_incref(w->round.items[0]);
+    } else {
+        json_t *list = json_array();
+        for (int i = 0; i < w->round.n_items; i++) {
+            json_array_append(list, w->round.items[i]);
+        }
+        object = json_pack("{s:o}", "results", list);
+    }
+    if (object) {
+        json_object_set_new(object, "model", api_result_model(w->service));
+    }
+    answer(w, object);
+}
+
+/* ---- streams ---- */
+
+/* The last event: the whole answer, or the error. */
+static void stream_done(struct work *w)
+{
+    struct exchange *x = w->x;
+    struct buf b;
+    json_t *item = w->round.items[0];
+    bool has_failed = work_round_fault(w) != FAULT_COUNT;
+    if (x->status == 0 && has_failed) { /* nothing was sent yet: an ordinary error */
+        answer_fault(w);
+        return;
+    }
+    buf_init(&b, (size_t)1 << 20);
+    buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
+    if (item) {
+        json_object_set_new(item, "model", api_result_model(w->service));
+        reply_dump(item, &b);
+    }
+    buf_text(&b, "\n\n");
+    if (!b.err) {
+        stream_add(w->stream, b.bytes, b.n);
+    }
+    stream_end(w->stream);
+    buf_release(&b);
+    if (x->status == 0) {
+        add_headers(w);
+        x->is_streaming = true;
+        exchange_answer(x, 200, "text/event-stream");
+    }
+    work_finish(w);
+}
+
+static bool begin_stream(struct work *w)
+{
+    const struct input *in = &w->input;
+    if (in->num_beams > 1 || in->num_captions > 1 || in->n_images > 1 || in->occlusion) {
+        reply_error(w->x, FAULT_BAD_REQUEST, "stream",
+                    "stream works with one image, num_beams=1 and without explain=occlusion");
+        return false;
+    }
+    w->input.num_beams = 1;
+    if (!work_charge(w, LEDGER_STREAMS, STREAM_MAX)) {
+        return false;
+    }
+    if (stream_create(&w->stream, STREAM_MAX)) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+        return false;
+    }
+    w->x->stream = w->stream;
+    exchange_out(w->x, "Cache-Control", "no-cache");
+    exchange_out(w->x, "X-Accel-Buffering", "no");
+    return true;
+}
+
+/* ---- retrieve ---- */
+
+struct hit {
+    int image, text;
+    float score;
+};
+
+/* Best first; equal scores by place in the request. */
+static int by_score(const void *left, const void *right)
+{
+    const struct hit *a = left, *b = right;
+    if (a->score != b->score) {
+        return a->score < b->score ? 1 : -1;
+    }
+    return a->image != b->image ? a->image - b->image : a->text - b->text;
+}
+
+static struct hit *sort_hits(const struct work *w, int *n_out)
+{
+    const struct work_round *r = &w->round;
+    struct hit *hits;
+    int n = 0;
+    if (mem_array(&hits, (size_t)r->n_items * (size_t)r->n_texts, sizeof(*hits))) {
+        return NULL;
+    }
+    for (int i = 0; i < r->n_items; i++) {
+        for (int t = 0; t < r->n_texts && r->faults[i] == FAULT_COUNT; t++) {
+            hits[n++] = (struct hit){i, t, r->scores[i * r->n_texts + t]};
+        }
+    }
+    qsort(hits, (size_t)n, sizeof(*hits), by_score);
+    *n_out = w->input.top_k && w->input.top_k < n ? w->input.top_k : n;
+    return hits;
+}
+
+static json_t *score_table(const struct work_round *r)
+{
+    json_t *table = json_array();
+    for (int i = 0; i < r->n_items; i++) {
+        bool is_good = r->faults[i] == FAULT_COUNT;
+        json_t *row = is_good ? json_array() : json_null();
+        for (int t = 0; t < r->n_texts && is_good; t++) {
+            json_array_append_new(row, json_real((double)r->scores[i * r->n_texts + t]));
+        }
+        json_array_append_new(table, row);
+    }
+    return table;
+}
+
+static void retrieve_done(struct work *w)
+{
+    int n = 0;
+    if (answer_fault(w)) {
+        return;
+    }
+    struct hit *hits = sort_hits(w, &n);
+    json_t *results = json_array(), *images = json_array();
+    for (int i = 0; hits && i < n; i++) {
+        json_array_append_new(results,
+                              json_pack("{s:i, s:i, s:f, s:f}", "image", hits[i].image, "text", hits[i].text, "score",
+                                        (double)hits[i].score, "relevance_score", (double)hits[i].score));
+    }
+    for (int i = 0; i < w->round.n_items; i++) {
+        json_array_append(images, w->round.items[i]);
+    }
+    json_t *object = json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(&w->round), "results", results, "images",
+                               images, "model", api_result_model(w->service));
+    if (!hits) {
+        json_decref(object);
+        object = NULL;
+    }
+    mem_free(hits);
+    answer(w, object);
+}
+
+/* Document i as it was given; of an image its id stands for the bytes. */
+static json_t *document(const struct work *w, int i)
+{
+    json_t *given = json_deep_copy(json_array_get(w->input.documents, (size_t)i));
+    const json_t *id = w->input.has_image_documents ? json_object_get(w->round.items[i], "id") : NULL;
+    if (given && id) {
+        json_object_set_new(given, "image", json_pack("{s:O}", "id", id));
+    }
+    return given;
+}
+
+/* Answers in the shape of the question: index of the document and its score. */
+static void rerank_done(struct work *w)
+{
+    int n = 0;
+    if (answer_fault(w)) {
+        return;
+    }
+    struct hit *hits = sort_hits(w, &n);
+    json_t *results = json_array();
+    for (int i = 0; hits && i < n; i++) {
+        int index = w->input.has_image_documents ? hits[i].image : hits[i].text;
+        json_t *result = json_pack("{s:i, s:f}", "index", index, "relevance_score", (double)hits[i].score);
+        if (result && w->input.return_documents) {
+            json_object_set_new(result, "document", document(w, index));
+        }
+        json_array_append_new(results, result);
+    }
+    json_t *object = json_pack("{s:o, s:o}", "results", results, "model", api_result_model(w->service));
+    if (!hits) {
+        json_decref(object);
+        object = NULL;
+    }
+    mem_free(hits);
+    add_headers(w);
+    work_answer(w, 200, object);
+}
+
+/* ---- beginning ---- */
+
+/* What only this model can say about the parameters. Answers when something is wrong. */
+static bool check_parameters(struct work *w, bool has_stream)
+{
+    struct input *in = &w->input;
+    const struct engine_info *info = &w->service->info;
+    if (in->num_captions > 0 && in->num_beams == 0 && in->num_captions > info->num_beams) {
+        in->num_beams = in->num_captions;
+    }
+    if (in->max_tokens > info->most_tokens) {
+        reply_error(w->x, FAULT_BAD_REQUEST, "max_tokens", "max_tokens is %d; this model allows 1 to %d",
+                    in->max_tokens, info->most_tokens);
+        return false;
+    }
+    long long n_texts = in->n_texts > 0 ? in->n_texts : 1, runs = n_texts * (info->max_regions + 1);
+    if (in->occlusion && !has_stream && runs > w->desk->config->limits.pairs) {
+        reply_error(w->x, FAULT_TOO_MANY_INPUTS, "explain",
+                    "explain=occlusion asks once more for each region: up to %lld runs, and %lld pairs are allowed",
+                    runs, w->desk->config->limits.pairs);
+        return false;
+    }
+    return true;
+}
+
+static void begin(struct work *w, json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *))
+{
+    bool has_stream = w->input.stream || (w->kind->input == INPUT_CAPTION && w->accepts_stream);
+    if (!check_parameters(w, has_stream) || (has_stream && !begin_stream(w))) {
+        work_finish(w);
+        return;
+    }
+    work_round_begin(w, w->kind->task, w->input.n_images, item, has_stream ? stream_done : done);
+}
+
+static void caption_begin(struct work *w)
+{
+    begin(w, api_result_caption, items_done);
+}
+
+static void vqa_begin(struct work *w)
+{
+    begin(w, api_result_vqa, items_done);
+}
+
+static void check_begin(struct work *w)
+{
+    begin(w, api_result_check, items_done);
+}
+
+static void retrieve_begin(struct work *w)
+{
+    if (w->input.collection) {
+        api_collection_search(w);
+    } else {
+        begin(w, api_result_retrieve, w->input.is_rerank ? rerank_done : retrieve_done);
+    }
+}
+
+static void release(struct work *w)
+{
+    occlusion_release(w);
+}
+
+static void abandon_retrieve(struct work *w)
+{
+    if (w->input.collection) {
+        api_collection_abandon(w);
+    }
+}
+
+static void release_retrieve(struct work *w)
+{
+    if (w->input.collection) {
+        api_collection_release(w);
+    } else {
+        occlusion_release(w);
+    }
+}
+
+static const struct work_kind caption_kind = {INPUT_CAPTION, JOB_CAPTION, caption_begin, NULL, release};
+static const struct work_kind vqa_kind = {INPUT_VQA, JOB_VQA, vqa_begin, NULL, release};
+static const struct work_kind check_kind = {INPUT_CHECK, JOB_CHECK, check_begin, NULL, NULL};
+static const struct work_kind retrieve_kind = {INPUT_RETRIEVE, JOB_RETRIEVE, retrieve_begin, abandon_retrieve,
+                                               release_retrieve};
+
+/* ---- the handlers ---- */
+
+void api_caption(struct api *a, struct exchange *x)
+{
+    (void)a;
+    work_run(x->work, &caption_kind);
+}
+
+void api_vqa(struct api *a, struct exchange *x)
+{
+    (void)a;
+    work_run(x->work, &vqa_kind);
+}
+
+void api_retrieve(struct api *a, struct exchange *x)
+{
+    (void)a;
+    work_run(x->work, &retrieve_kind);
+}
+
+void api_image_check(struct api *a, struct exchange *x)
+{
+    (void)a;
+    work_run(x->work, &check_kind);
+}
+
+void api_image_known(struct api *a, struct exchange *x)
+{
+    char text[80];
+    struct image_id id;
+    struct service *s = services_current(a->desk.services);
+    if (!route_segment(x->path, 1, text, sizeof(text)) || !sha256_from_hex(text, id.bytes)) {
+        reply_error(x, FAULT_BAD_REQUEST, "id", "an image id has 64 hexadecimal digits");
+        return;
+    }
+    caller_mask_id(&x->caller, id.bytes);
+    if (!s || !engine_cache_has(s->engine, &id)) {
+        reply_error(x, FAULT_IMAGE_NOT_CACHED, "id", "this image is not known; send its bytes");
+    } else {
+        reply_text(x, 200, "application/json", "");
+    }
+}

@@ -1,0 +1,168 @@
+/* An exchange on its way through the service: admission, work, answer, and what is told of it afterwards. */
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "server/app.h"
+
+#include <strings.h>
+
+enum { SMALL_BODY = 65536 };
+
+/* ---- arriving ---- */
+
+static void abandon(struct exchange *x)
+{
+    if (x->on_abandon) {
+        x->cancel_reason = "client_gone";
+        x->on_abandon(x, "client_gone");
+    }
+}
+
+static void on_headers(void *user, struct exchange *x)
+{
+    struct app *a = user;
+    a->n_live++;
+    if (admission_headers(&a->api.admission, x) && (x->route->flags & ROUTE_WORK)) {
+        work_create(&a->api.desk, x);
+    }
+}
+
+static void on_body(void *user, struct exchange *x, const char *bytes, size_t n)
+{
+    (void)user;
+    x->body_bytes += n;
+    if (x->work) {
+        work_body(x->work, bytes, n);
+    } else if (x->body_bytes > SMALL_BODY) {
+        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "this route takes no body");
+    }
+}
+
+/* Before its head was understood, while its body came, or because it came too slowly. */
+static void on_refused(void *user, struct exchange *x, enum refusal why, const char *message)
+{
+    struct app *a = user;
+    if (!x->was_offered) {
+        a->n_live++;
+        x->route_name = "none";
+    }
+    if (x->on_abandon) {
+        x->on_abandon(x, "refused");
+    }
+    reply_refused(x, why, message);
+}
+
+static void on_gone(void *user, struct exchange *x)
+{
+    (void)user;
+    abandon(x);
+    x->error_code = "client_gone";
+}
+
+static void on_request(void *user, struct exchange *x)
+{
+    struct app *a = user;
+    x->route->run(&a->api, x);
+    if (x->work && x->deadline_us) {
+        app_tick_by(a, x->work->deadline_us);
+    }
+}
+
+/* ---- answering ---- */
+
+static void add_timing(struct exchange *x)
+{
+    const struct timings *t = &x->timings;
+    uint64_t now = clock_us();
+    double recv = x->received_us ? (double)(x->received_us - x->began_us) * 1e-3 : 0;
+    exchange_out(x, "X-Request-Id", "%s", x->request_id);
+    if (t->decode_us || t->regions_us || t->fusion_us) {
+        exchange_out(
+            x, "Server-Timing",
+            "recv;dur=%.2f, decode;dur=%.2f, queue;dur=%.2f, regions;dur=%.2f, fusion;dur=%.2f, total;dur=%.2f", recv,
+            (double)t->decode_us * 1e-3, (double)t->queue_us * 1e-3, (double)t->regions_us * 1e-3,
+            (double)t->fusion_us * 1e-3, (double)(now - x->began_us) * 1e-3);
+    } else {
+        exchange_out(x, "Server-Timing", "recv;dur=%.2f, total;dur=%.2f", recv, (double)(now - x->began_us) * 1e-3);
+    }
+}
+
+/* ORCA load report, in the text form. */
+static void add_load(const struct app *a, struct exchange *x)
+{
+    const char *format = x->headers[HEADER_LOAD_FORMAT];
+    const struct service *serving = services_current(a->api.desk.services);
+    if (format && strcasecmp(format, "TEXT") == 0 && serving) {
+        struct engine_stats s;
+        engine_stats(serving->engine, &s);
+        exchange_out(x, "endpoint-load-metrics", "TEXT application_utilization=%.3f", s.load_ratio);
+    }
+}
+
+/* What has been computed and does not fit any more becomes a refusal. */
+static void charge_answer(struct app *a, struct exchange *x)
+{
+    x->answer_bytes = x->answer.n;
+    if (!ledger_take(&a->ledger, LEDGER_ANSWERS, x->answer_bytes)) {
+        x->status = 0;
+        reply_retry(x, FAULT_OVERLOADED, 1000000,
+                    "answers that nobody has read yet use all the memory there is for them");
+        x->answer_bytes = x->answer.n;
+        ledger_note(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
+    }
+}
+
+static void on_answer(void *user, struct exchange *x)
+{
+    struct app *a = user;
+    charge_answer(a, x);
+    add_timing(x);
+    add_load(a, x);
+    x->must_close |= a->api.is_leaving;
+}
+
+/* ---- the end ---- */
+
+static void write_log(const struct exchange *x, bool is_sent, uint64_t total_us)
+{
+    const struct timings *t = &x->timings;
+    bool is_quiet = x->route && (x->route->flags & (ROUTE_PUBLIC | ROUTE_OPS)) && x->status < 400;
+    enum log_level level = x->status >= 500 && x->status != 503 ? LOG_WARN : is_quiet ? LOG_DEBUG : LOG_INFO;
+    const char *key = x->status >= 400 ? x->peer : NULL; /* who makes errors is not given all of the log */
+    log_request(level, key, "request", LOG_STR("id", x->request_id), LOG_STR("method", x->method),
+                LOG_STR("path", x->path), LOG_STR("route", x->route_name), LOG_INT("status", x->status),
+                LOG_STR("code", x->error_code), LOG_STR("peer", x->peer), LOG_UINT("bytes", x->content_length),
+                LOG_INT("images", t->n_images), LOG_INT("texts", t->n_texts), LOG_STR("cache", t->cache),
+                LOG_UINT("decode_us", t->decode_us), LOG_UINT("queue_us", t->queue_us),
+                LOG_UINT("regions_us", t->regions_us), LOG_UINT("fusion_us", t->fusion_us),
+                LOG_UINT("total_us", total_us), LOG_INT("regions_batch", t->regions_batch),
+                LOG_INT("fusion_batch", t->fusion_batch), LOG_STR("cancelled", x->cancel_reason),
+                LOG_BOOL("sent", is_sent), LOG_STR("trace", x->headers[HEADER_TRACEPARENT]));
+}
+
+static void on_end(void *user, struct exchange *x, bool is_sent)
+{
+    struct app *a = user;
+    uint64_t now = clock_us();
+    abandon(x);
+    if (!x->status) { /* the connection ended before there was an answer */
+        x->status = 499;
+        x->error_code = "client_gone";
+    }
+    write_log(x, is_sent, now - x->began_us);
+    metrics_take(&a->api.metrics, x, now);
+    if (x->route && (x->route->flags & ROUTE_WORK)) {
+        history_add(a->api.history, x, now);
+    }
+    ledger_give(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
+    a->n_live--;
+}
+
+const struct http_handler app_exchange_handler = {
+    .on_headers = on_headers,
+    .on_body = on_body,
+    .on_request = on_request,
+    .on_refused = on_refused,
+    .on_answer = on_answer,
+    .on_gone = on_gone,
+    .on_end = on_end,
+};

@@ -1,0 +1,37 @@
+/* archive_queue - requests that wait, in turns by client.
+ *
+ * Each item has the number of the turn in which it is served: one more than its client's last waiting item, or than the
+ * turn under way. Items are taken by turn, within a turn in the order of adding. So a client with one item waits for at
+ * most one item of each other client, however many those have waiting.
+ *
+ * Ownership: items are embedded in what the caller owns. Threads: one at a time. Adding walks the queue, which its
+ * bound keeps short. */
+#ifndef SERVER_ARCHIVE_QUEUE_H
+#define SERVER_ARCHIVE_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct archive_queue_item {
+    uint64_t client;
+    uint64_t deadline_us; /* UINT64_MAX: none */
+    /* the queue's */
+    uint64_t turn;
+    struct archive_queue_item *next;
+};
+
+struct archive_queue {
+    struct archive_queue_item *first; /* by turn */
+    uint64_t turn;                    /* of what was taken last */
+    int n;
+};
+
+/* Zeroed is empty. False: the client has `most` waiting already. */
+bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int most);
+struct archive_queue_item *archive_queue_take(struct archive_queue *q); /* NULL: empty */
+bool archive_queue_remove(struct archive_queue *q, struct archive_queue_item *item);
+/* Takes one whose deadline is not after now; NULL: there is none. */
+struct archive_queue_item *archive_queue_take_late(struct archive_queue *q, uint64_t now_us);
+uint64_t archive_queue_earliest(const struct archive_queue *q); /* deadline; UINT64_MAX: none */
+
+#endif

@@ -1,0 +1,186 @@
+#include "server/gate/admission.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/hash.h"
+#include "engine/base/sha256.h"
+#include "server/http/reply.h"
+
+#include <string.h>
+
+enum { SMALL_BODY = 65536 };
+
+/* ---- browsers ---- */
+
+static bool is_allowed_origin(const char *list, const char *origin)
+{
+    size_t n = strlen(origin);
+    if (strcmp(list, "*") == 0) {
+        return true;
+    }
+    for (const char *at = strstr(list, origin); at; at = strstr(at + 1, origin)) {
+        if ((at == list || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* True when a preflight was answered. */
+static bool answer_cors(const struct admission *a, struct exchange *x)
+{
+    const char *origin = x->headers[HEADER_ORIGIN], *list = a->config->server.cors_origins;
+    if (x->is_admin || !origin || !origin[0] || !list[0] || !is_allowed_origin(list, origin)) {
+        return false;
+    }
+    exchange_out(x, "Access-Control-Allow-Origin", "%s", origin);
+    exchange_out(x, "Vary", "Origin");
+    exchange_out(x, "Access-Control-Expose-Headers", "X-Request-Id, Server-Timing, X-Cache, Retry-After");
+    if (strcmp(x->method, "OPTIONS") != 0) {
+        return false;
+    }
+    exchange_out(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
+    exchange_out(x, "Access-Control-Allow-Headers",
+                 "Authorization, Content-Type, Priority, X-Request-Id, X-Request-Timeout-Ms, Cache-Control, "
+                 "traceparent, tracestate");
+    exchange_out(x, "Access-Control-Max-Age", "600");
+    x->route_name = "preflight";
+    reply_text(x, 204, NULL, "");
+    return true;
+}
+
+/* A page of another site must not steer the service through somebody's browser. */
+static bool is_admin_safe(struct exchange *x)
+{
+    if (x->is_admin && x->headers[HEADER_ORIGIN]) {
+        reply_error(x, FAULT_FORBIDDEN, "Origin", "the admin port takes no requests from web pages");
+        return false;
+    }
+    return true;
+}
+
+/* ---- who and what ---- */
+
+static bool find_route(const struct admission *a, struct exchange *x)
+{
+    struct buf allow;
+    buf_init(&allow, 256);
+    enum route_result found =
+        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
+    x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
+    if (found == ROUTE_NO_PATH) {
+        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
+    } else if (found == ROUTE_NO_METHOD) {
+        exchange_out(x, "Allow", "%s", allow.bytes ? allow.bytes : "");
+        reply_error(x, FAULT_METHOD, NULL, "this route takes %s", allow.bytes ? allow.bytes : "another method");
+    }
+    buf_release(&allow);
+    return found == ROUTE_FOUND;
+}
+
+static bool find_caller(const struct admission *a, struct exchange *x)
+{
+    x->caller.client = hash_text(x->peer);
+    if (!a->auth->keys || (x->route->flags & ROUTE_PUBLIC)) {
+        return true;
+    }
+    const struct auth_key *key = auth_check(a->auth, x->headers[HEADER_AUTHORIZATION]);
+    if (!key) {
+        reply_error(x, FAULT_UNAUTHORIZED, "Authorization", "this service needs an API key: Authorization: Bearer KEY");
+        return false;
+    }
+    x->caller.client = hash_text(key->name);
+    sha256_hmac(key->digest, sizeof(key->digest), "image ids", 9, x->caller.id_key);
+    sha256_hmac(key->digest, sizeof(key->digest), "image id mask", 13, x->caller.id_mask);
+    x->caller.has_id_key = true;
+    return true;
+}
+
+static bool check_query(struct exchange *x)
+{
+    const char *unknown = route_unknown_query(x->route, x);
+    if (unknown) {
+        reply_error(x, FAULT_BAD_REQUEST, unknown, "unknown parameter \"%.64s\"", unknown);
+    }
+    return !unknown;
+}
+
+/* ---- limits ---- */
+
+static bool check_state(const struct admission *a, struct exchange *x)
+{
+    if (a->state == ADMISSION_LOADING) {
+        reply_retry(x, FAULT_NOT_READY, 1000000, "the model is being loaded; see /startupz");
+    } else if (a->state == ADMISSION_DRAINING) {
+        reply_retry(x, FAULT_DRAINING, 1000000, "the service is shutting down; another replica will answer");
+    }
+    return x->status == 0;
+}
+
+static bool check_size(const struct admission *a, struct exchange *x)
+{
+    uint64_t max = x->route->flags & ROUTE_WORK ? a->config->limits.body_bytes : SMALL_BODY;
+    if (x->content_length > max) {
+        reply_error(x, FAULT_BODY_TOO_LARGE, "Content-Length", "the body may have %llu bytes", (unsigned long long)max);
+        return false;
+    }
+    if (x->has_too_much_query) {
+        reply_error(x, FAULT_BAD_REQUEST, NULL, "more than %d query parameters", EXCHANGE_MAX_QUERY);
+        return false;
+    }
+    return true;
+}
+
+static bool set_deadline(const struct admission *a, struct exchange *x)
+{
+    const char *faulty;
+    if (!exchange_take_deadline(x, (uint64_t)a->config->limits.timeout_ms, &faulty)) {
+        reply_error(x, FAULT_BAD_REQUEST, faulty, "%s must be a whole number of milliseconds", faulty);
+        return false;
+    }
+    return true;
+}
+
+void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t after_us)
+{
+    switch (verdict) {
+    case GATE_TOO_LATE:
+        reply_retry(x, FAULT_DEADLINE_UNREACHABLE, after_us,
+                    "an answer would take about %llu ms, which is after the deadline",
+                    (unsigned long long)(after_us / 1000));
+        break;
+    case GATE_SHARE_USED:
+        reply_retry(x, FAULT_OVERLOADED, after_us, "your other requests use up your share of a busy service");
+        break;
+    default:
+        reply_retry(x, FAULT_OVERLOADED, after_us, "the service is busy");
+    }
+}
+
+static bool glance(const struct admission *a, struct exchange *x)
+{
+    uint64_t after_us = 0;
+    enum gate_verdict verdict = gate_glance(a->gate, clock_us(), x->caller.client, x->route->task, x->content_length,
+                                            x->deadline_us, &after_us);
+    if (verdict != GATE_ACCEPTED) {
+        admission_refuse(x, verdict, after_us);
+    }
+    return verdict == GATE_ACCEPTED;
+}
+
+bool admission_headers(const struct admission *a, struct exchange *x)
+{
+    x->route_name = "none";
+    x->overload_status = strcmp(a->config->server.overload_status, "503") == 0 ? 503 : 429;
+    if (strcmp(x->path, "*") == 0) { /* OPTIONS * */
+        exchange_out(x, "Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
+        reply_text(x, 204, NULL, "");
+        return false;
+    }
+    if (answer_cors(a, x) || !is_admin_safe(x) || !find_route(a, x) || !find_caller(a, x) || !check_query(x)) {
+        return false;
+    }
+    if (!(x->route->flags & ROUTE_WORK)) {
+        return check_size(a, x) && set_deadline(a, x);
+    }
+    return check_state(a, x) && check_size(a, x) && set_deadline(a, x) && glance(a, x);
+}

@@ -1,0 +1,33 @@
+/* admission - the first look at a request, at its headers: route, key, size, state, load. What is refused is refused
+ * here, in microseconds and before its body is read.
+ *
+ * Nothing is taken yet: memory is charged as bytes arrive, and a place at the gate (gate.h) when the request is whole.
+ *
+ * Ownership: borrows all parts, which live as long as the service. Threads: the loop thread.
+ * Errors:    become answers of the exchange. */
+#ifndef SERVER_GATE_ADMISSION_H
+#define SERVER_GATE_ADMISSION_H
+
+#include "config/config.h"
+#include "server/gate/auth.h"
+#include "server/gate/gate.h"
+#include "server/gate/route.h"
+
+enum admission_state { ADMISSION_LOADING, ADMISSION_OPEN, ADMISSION_DRAINING };
+
+struct admission {
+    const struct config *config;
+    const struct auth *auth;
+    const struct route_table *routes;
+    struct gate *gate;
+    bool has_admin_port;
+    enum admission_state state;
+};
+
+/* Answers with what a verdict of the gate means. */
+void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t after_us);
+
+/* True: x has its route, caller and deadline and may go on. False: x has been answered. */
+bool admission_headers(const struct admission *a, struct exchange *x);
+
+#endif

@@ -1,0 +1,109 @@
+/* Clients are known only while they have something here, so there are never more records than requests and uploads. */
+#include "engine/base/mem.h"
+#include "server/gate/gate_private.h"
+
+/* Of every room this part is kept for clients that hold little of it. */
+enum { RESERVE = 8 };
+
+static size_t bucket_of(uint64_t id)
+{
+    return (size_t)((id * 0x9e3779b97f4a7c15u) >> 54); /* 1024 buckets */
+}
+
+struct gate_client *gate_client_find(const struct gate *g, uint64_t id)
+{
+    struct gate_client *c = g->buckets[bucket_of(id)];
+    while (c && c->id != id) {
+        c = c->next;
+    }
+    return c;
+}
+
+struct gate_client *gate_client_get(struct gate *g, uint64_t id)
+{
+    struct gate_client *c = gate_client_find(g, id);
+    if (c || mem_alloc(&c, sizeof(*c))) {
+        return c;
+    }
+    c->id = id;
+    c->next = g->buckets[bucket_of(id)];
+    g->buckets[bucket_of(id)] = c;
+    TAILQ_INSERT_TAIL(&g->clients, c, link);
+    g->n_clients++;
+    return c;
+}
+
+void gate_client_put(struct gate *g, struct gate_client *c)
+{
+    if (c->inside > 0 || c->uploads > 0) {
+        return;
+    }
+    struct gate_client **at = &g->buckets[bucket_of(c->id)];
+    while (*at != c) {
+        at = &(*at)->next;
+    }
+    *at = c->next;
+    TAILQ_REMOVE(&g->clients, c, link);
+    g->n_clients--;
+    mem_free(c);
+}
+
+/* The fair part is that of one client among all that are here and one more who may come. */
+bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new)
+{
+    uint64_t fair = size / ((uint64_t)g->n_clients + is_new + 1), free = size > used ? size - used : 0;
+    return own == 0 || own + n <= fair || (free >= n && free - n >= size / RESERVE);
+}
+
+/* ---- uploads ---- */
+
+static enum gate_verdict check_bytes(const struct gate *g, const struct gate_client *c, uint64_t n, uint64_t limit)
+{
+    uint64_t own = c ? c->bytes : 0;
+    if (n > limit || g->upload_bytes > limit - n) {
+        return GATE_FULL;
+    }
+    return gate_client_may_hold(g, own, n, g->upload_bytes, limit, !c) ? GATE_ACCEPTED : GATE_SHARE_USED;
+}
+
+enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64_t client, uint64_t n_bytes)
+{
+    struct ledger *l = g->options.ledger;
+    uint64_t limit = atomic_load(&l->limit_[LEDGER_BODIES]);
+    struct gate_client *c = u->client_ ? u->client_ : gate_client_find(g, client);
+    enum gate_verdict v = check_bytes(g, c, n_bytes, limit);
+    if (v == GATE_ACCEPTED && !u->client_) {
+        c = gate_client_get(g, client);
+        v = c ? v : GATE_FULL;
+    }
+    if (v == GATE_ACCEPTED && !ledger_take(l, LEDGER_BODIES, n_bytes)) {
+        v = GATE_FULL;
+    }
+    if (v != GATE_ACCEPTED) {
+        g->refused[v]++;
+        if (c) {
+            gate_client_put(g, c);
+        }
+        return v;
+    }
+    c->uploads += !u->client_;
+    u->client_ = c;
+    u->held_ += n_bytes;
+    c->bytes += n_bytes;
+    g->upload_bytes += n_bytes;
+    return v;
+}
+
+void gate_upload_end(struct gate *g, struct gate_upload *u)
+{
+    struct gate_client *c = u->client_;
+    if (!c) {
+        return;
+    }
+    ledger_give(g->options.ledger, LEDGER_BODIES, u->held_);
+    c->bytes -= u->held_;
+    g->upload_bytes -= u->held_;
+    c->uploads--;
+    *u = (struct gate_upload){0};
+    gate_client_put(g, c);
+}

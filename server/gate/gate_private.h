@@ -1,0 +1,59 @@
+/* gate_private - what the parts of the gate share. gate.c: who is let in; gate_client.c: whose is what; gate_cost.c:
+ * what it costs; gate_feedback.c: how right that was. */
+#ifndef SERVER_GATE_GATE_PRIVATE_H
+#define SERVER_GATE_GATE_PRIVATE_H
+
+#include "server/gate/gate.h"
+#include "server/gate/gate_cost.h"
+
+struct gate_client {
+    TAILQ_ENTRY(gate_client) link; /* of all that have anything inside or under way */
+    struct gate_client *next;      /* in its bucket */
+    uint64_t id;
+    int inside, jobs; /* requests, and the places that they take */
+    uint64_t bytes;   /* of uploads */
+    int uploads;
+    double engine_us, decode_us; /* still to be done */
+};
+TAILQ_HEAD(gate_clients, gate_client);
+
+enum { GATE_BUCKETS = 1024 };
+
+struct gate {
+    struct gate_options options;
+    int engine_threads, decode_threads;
+    struct gate_cost cost;
+    /* inside */
+    struct gate_places places; /* by deadline */
+    int inside, jobs;
+    double engine_us, decode_us;           /* of all, still to be done but for pictures under way, which count whole */
+    double engine_flow_us, decode_flow_us; /* of that, what is left if work flows away evenly, at flowed_us */
+    uint64_t flowed_us, tried_us;          /* tried_us: the last time that something was let in */
+    uint64_t long_since_us;                /* when the backlog began to stand; 0: it does not */
+    /* clients */
+    struct gate_clients clients;
+    struct gate_client *buckets[GATE_BUCKETS];
+    int n_clients;
+    uint64_t upload_bytes;
+    /* feedback */
+    double ratio; /* mean and deviation together */
+    double mean, deviation;
+    double margin;
+    uint64_t widened_us;
+    /* counts */
+    uint64_t accepted, refused[GATE_VERDICT_COUNT], done, late, abandoned;
+};
+
+/* ---- gate_client.c ---- */
+struct gate_client *gate_client_find(const struct gate *g, uint64_t id); /* NULL: nothing of it is here */
+struct gate_client *gate_client_get(struct gate *g, uint64_t id);        /* made where there is none; NULL: no memory */
+void gate_client_put(struct gate *g, struct gate_client *c);             /* forgotten when nothing of it is left */
+/* May this client hold n more of a room of `size` of which `used` are taken (`own` of them by the client)? */
+bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new);
+
+/* ---- gate_feedback.c ---- */
+void gate_feedback_left(struct gate *g, uint64_t now_us, const struct gate_place *p, enum gate_end end);
+/* Looks at those inside: when many are overdue, things have become slow, and nobody need wait for them to come home. */
+void gate_feedback_look(struct gate *g, uint64_t now_us);
+
+#endif

@@ -1,0 +1,123 @@
+#include "server/gate/ledger.h"
+
+#include "engine/base/err.h"
+
+static const struct {
+    const char *name, *text;
+} accounts[LEDGER_ACCOUNT_COUNT] = {
+#define LEDGER_ACCOUNT_TEXT(symbol, name, text) [symbol] = {name, text},
+    LEDGER_ACCOUNTS(LEDGER_ACCOUNT_TEXT)
+#undef LEDGER_ACCOUNT_TEXT
+};
+
+const char *ledger_account_name(enum ledger_account a)
+{
+    return accounts[a].name;
+}
+
+const char *ledger_account_text(enum ledger_account a)
+{
+    return accounts[a].text;
+}
+
+void ledger_set_limits(struct ledger *l, const struct ledger_limits *limits)
+{
+    for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
+        atomic_store(&l->limit_[a], limits->account[a]);
+    }
+    atomic_store(&l->total_limit_, limits->total);
+}
+
+void ledger_init(struct ledger *l, const struct ledger_limits *limits)
+{
+    for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
+        atomic_init(&l->held_[a], 0);
+        atomic_init(&l->peak_[a], 0);
+        atomic_init(&l->refused_[a], 0);
+        atomic_init(&l->limit_[a], limits->account[a]);
+    }
+    atomic_init(&l->total_, 0);
+    atomic_init(&l->total_peak_, 0);
+    atomic_init(&l->total_limit_, limits->total);
+}
+
+static void raise_to(atomic_uint_fast64_t *peak, uint64_t value)
+{
+    uint64_t before = atomic_load_explicit(peak, memory_order_relaxed);
+    while (before < value && !atomic_compare_exchange_weak(peak, &before, value)) {
+    }
+}
+
+/* The comparison and the addition are one step: two takers never both get the last bytes. */
+static bool add_within(atomic_uint_fast64_t *held, uint64_t n, uint64_t limit, uint64_t *now)
+{
+    uint64_t before = atomic_load_explicit(held, memory_order_relaxed);
+    do {
+        if (n > limit || before > limit - n) {
+            return false;
+        }
+        *now = before + n;
+    } while (!atomic_compare_exchange_weak(held, &before, *now));
+    return true;
+}
+
+static void subtract(atomic_uint_fast64_t *held, uint64_t n)
+{
+    uint64_t before = atomic_fetch_sub(held, n);
+    BUG_ON(before < n);
+}
+
+bool ledger_take(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
+{
+    uint64_t held, total;
+    if (!add_within(&l->held_[a], n_bytes, atomic_load(&l->limit_[a]), &held)) {
+        atomic_fetch_add(&l->refused_[a], 1);
+        return false;
+    }
+    if (!add_within(&l->total_, n_bytes, atomic_load(&l->total_limit_), &total)) {
+        subtract(&l->held_[a], n_bytes);
+        atomic_fetch_add(&l->refused_[a], 1);
+        return false;
+    }
+    raise_to(&l->peak_[a], held);
+    raise_to(&l->total_peak_, total);
+    return true;
+}
+
+void ledger_note(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
+{
+    raise_to(&l->peak_[a], atomic_fetch_add(&l->held_[a], n_bytes) + n_bytes);
+    raise_to(&l->total_peak_, atomic_fetch_add(&l->total_, n_bytes) + n_bytes);
+}
+
+void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
+{
+    subtract(&l->held_[a], n_bytes);
+    subtract(&l->total_, n_bytes);
+}
+
+void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
+{
+    atomic_store(&l->held_[a], n_bytes);
+    raise_to(&l->peak_[a], n_bytes);
+}
+
+bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
+{
+    uint64_t limit = atomic_load(&l->limit_[a]), total_limit = atomic_load(&l->total_limit_);
+    return n_bytes <= limit && atomic_load(&l->held_[a]) <= limit - n_bytes && n_bytes <= total_limit &&
+           atomic_load(&l->total_) <= total_limit - n_bytes;
+}
+
+void ledger_figures(struct ledger *l, struct ledger_figures *out)
+{
+    for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
+        out->held[a] = atomic_load(&l->held_[a]);
+        out->peak[a] = atomic_load(&l->peak_[a]);
+        out->limit[a] = atomic_load(&l->limit_[a]);
+        out->refused[a] = atomic_load(&l->refused_[a]);
+    }
+    out->total = atomic_load(&l->total_);
+    out->total_peak = atomic_load(&l->total_peak_);
+    out->total_limit = atomic_load(&l->total_limit_);
+}

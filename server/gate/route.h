@@ -1,0 +1,44 @@
+/* route - method and path to a handler: how a table of routes (api/api_routes.c) is read.
+ *
+ * Threads: the loop thread. */
+#ifndef SERVER_ROUTE_H
+#define SERVER_ROUTE_H
+
+#include "engine/base/buf.h"
+#include "engine/job.h"
+#include "server/http/exchange.h"
+
+struct api;
+
+enum route_flags {
+    ROUTE_PUBLIC = 1, /* no API key */
+    ROUTE_WORK = 2,   /* needs the engine and a place at the gate */
+    ROUTE_OPS = 4,    /* health, metrics: on the admin port when there is one, else on the main port */
+    ROUTE_ADMIN = 8,  /* on the admin port only */
+    ROUTE_BOTH = 16,  /* on either port */
+};
+
+struct route {
+    const char *method, *path, *name;
+    int flags;
+    enum job_task task; /* of ROUTE_WORK: what the gate weighs */
+    void (*run)(struct api *a, struct exchange *x);
+    const char *query; /* names of the parameters it takes, separated by spaces; NULL: the handler looks, or any */
+};
+
+struct route_table {
+    const struct route *routes;
+    int n;
+};
+
+enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
+/* `{}` in a path stands for one segment, a last `{*}` for all that follows. HEAD finds GET. allow: the methods of a
+ * path found under another one. */
+enum route_result route_find(const struct route_table *t, const char *method, const char *path, bool is_admin_port,
+                             bool has_admin_port, const struct route **out, struct buf *allow);
+/* The first query parameter that the route does not take; NULL: none. */
+const char *route_unknown_query(const struct route *r, const struct exchange *x);
+/* Segment n of the path, counted from 0; false when there is none or it is too long. */
+bool route_segment(const char *path, int n, char *out, size_t size);
+
+#endif

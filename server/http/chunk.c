@@ -1,0 +1,123 @@
+#include "server/http/chunk.h"
+
+#include <string.h>
+
+enum step {
+    SIZE,
+    EXTENSION,
+    SIZE_END,
+    DATA,
+    DATA_RETURN,
+    DATA_END,
+    TRAILER,
+    TRAILER_LINE,
+    TRAILER_END,
+    LAST_END,
+    WHOLE
+};
+
+void chunk_init(struct chunk *c)
+{
+    *c = (struct chunk){.step = SIZE};
+}
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool refuse(struct chunk *c, const char *message)
+{
+    c->message = message;
+    return false;
+}
+
+static bool take_size(struct chunk *c, char byte)
+{
+    int digit = hex(byte);
+    if (digit >= 0) {
+        if (++c->n_digits > CHUNK_MAX_DIGITS || c->left >> 56) {
+            return refuse(c, "a chunk size is too large");
+        }
+        c->left = c->left * 16 + (uint64_t)digit;
+        return true;
+    }
+    if (c->n_digits == 0 || (byte != ';' && byte != '\r')) {
+        return refuse(c, "a chunk must begin with its size in hex digits and CR LF");
+    }
+    c->step = byte == ';' ? EXTENSION : SIZE_END;
+    return true;
+}
+
+/* Text that is skipped: up to its CR, then next. */
+static bool skip_text(struct chunk *c, char byte, enum step next)
+{
+    if (byte == '\r') {
+        c->step = (int)next;
+        return true;
+    }
+    if (((unsigned char)byte < 0x20 && byte != '\t') || byte == 0x7f) {
+        return refuse(c, "a chunk extension or trailer has a control character");
+    }
+    return ++c->n_extra <= CHUNK_MAX_EXTRA || refuse(c, "chunk extensions and trailers are too long");
+}
+
+static bool take_end(struct chunk *c, char byte, char expected, enum step next)
+{
+    c->step = (int)next;
+    return byte == expected || refuse(c, "chunks and their sizes must end in CR LF");
+}
+
+/* One byte that is not data. */
+static bool take_byte(struct chunk *c, char byte)
+{
+    switch (c->step) {
+    case SIZE:
+        return take_size(c, byte);
+    case EXTENSION:
+        return skip_text(c, byte, SIZE_END);
+    case SIZE_END:
+        return take_end(c, byte, '\n', c->left ? DATA : TRAILER);
+    case DATA_RETURN:
+        return take_end(c, byte, '\r', DATA_END);
+    case DATA_END:
+        c->n_digits = 0;
+        return take_end(c, byte, '\n', SIZE);
+    case TRAILER: /* the first byte of a line behind the last chunk */
+        c->step = TRAILER_LINE;
+        return byte == '\r' ? take_end(c, byte, '\r', LAST_END) : skip_text(c, byte, TRAILER_END);
+    case TRAILER_LINE:
+        return skip_text(c, byte, TRAILER_END);
+    case TRAILER_END:
+        return take_end(c, byte, '\n', TRAILER);
+    default:
+        return take_end(c, byte, '\n', WHOLE);
+    }
+}
+
+enum chunk_state chunk_read(struct chunk *c, char *bytes, size_t n, size_t *n_taken, size_t *n_data)
+{
+    size_t at = 0, data = 0;
+    bool is_good = true;
+    while (at < n && c->step != WHOLE && is_good) {
+        if (c->step != DATA) {
+            is_good = take_byte(c, bytes[at++]);
+            continue;
+        }
+        size_t k = n - at < c->left ? n - at : (size_t)c->left;
+        if (data != at) {
+            memmove(bytes + data, bytes + at, k);
+        }
+        data += k;
+        at += k;
+        c->left -= k;
+        c->step = c->left ? DATA : DATA_RETURN;
+    }
+    *n_taken = at;
+    *n_data = data;
+    return !is_good ? CHUNK_REFUSED : c->step == WHOLE ? CHUNK_WHOLE : CHUNK_MORE;
+}

@@ -1,0 +1,302 @@
+#include "server/http/exchange.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "server/http/head.h"
+#include "server/http/stream.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define EXCHANGE_HEADER_TEXT(symbol, name) name,
+static const char *const header_names[HEADER_COUNT] = {EXCHANGE_HEADERS(EXCHANGE_HEADER_TEXT)};
+
+#define MAX_TIMEOUT_MS UINT64_C(1000000000000)
+
+const char *exchange_header_name(enum exchange_header h)
+{
+    return header_names[h];
+}
+
+/* ---- life ---- */
+
+enum { MAX_ANSWER = 64 << 20 };
+
+/* A growing end of the one block that holds all strings. */
+struct strings {
+    char *at;
+};
+
+static const char *copy(struct strings *s, struct head_text t)
+{
+    char *out = s->at;
+    if (t.n) {
+        memcpy(out, t.bytes, t.n);
+    }
+    out[t.n] = '\0';
+    s->at += t.n + 1;
+    return out;
+}
+
+static const char *copy_decoded(struct strings *s, struct head_text t, bool is_query, size_t *n)
+{
+    char *out = s->at;
+    bool is_good;
+    *n = head_decode(out, t.bytes, t.n, is_query, &is_good);
+    out[*n] = '\0';
+    s->at += *n + 1;
+    return out;
+}
+
+/* The next a=b of a query string, which loses it; false: none is left. Empty ones are skipped. */
+static bool next_pair(struct head_text *query, struct head_text *pair)
+{
+    while (query->n) {
+        const char *mark = memchr(query->bytes, '&', query->n);
+        *pair = (struct head_text){query->bytes, mark ? (size_t)(mark - query->bytes) : query->n};
+        size_t n = pair->n + (mark != NULL);
+        *query = (struct head_text){query->bytes + n, query->n - n};
+        if (pair->n) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int count_pairs(struct head_text query, bool *is_too_much)
+{
+    struct head_text pair;
+    int n = 0;
+    while (n < EXCHANGE_MAX_QUERY && next_pair(&query, &pair)) {
+        n++;
+    }
+    *is_too_much = n == EXCHANGE_MAX_QUERY && next_pair(&query, &pair);
+    return n;
+}
+
+static void take_pairs(struct exchange *x, struct strings *s, struct head_text query)
+{
+    struct head_text pair;
+    for (int i = 0; i < x->n_query && next_pair(&query, &pair); i++) {
+        struct exchange_pair *p = &x->query[i];
+        const char *mark = memchr(pair.bytes, '=', pair.n);
+        size_t n = mark ? (size_t)(mark - pair.bytes) : pair.n;
+        p->name = copy_decoded(s, (struct head_text){pair.bytes, n}, true, &p->n_name);
+        if (mark) {
+            p->value = copy_decoded(s, (struct head_text){mark + 1, pair.n - n - 1}, true, &p->n_value);
+        }
+    }
+}
+
+static enum err copy_head(struct exchange *x, const struct head *h)
+{
+    struct strings s;
+    size_t n_path, n = h->method.n + h->path.n + h->query.n + 3;
+    for (int i = 0; i < HEADER_COUNT; i++) {
+        n += h->fields[i].n + 1;
+    }
+    x->n_query = count_pairs(h->query, &x->has_too_much_query);
+    size_t pair_bytes = (size_t)x->n_query * sizeof(*x->query);
+    enum err rc = mem_alloc(&x->strings, pair_bytes + n);
+    if (rc) {
+        return rc;
+    }
+    x->query = x->strings;
+    s.at = (char *)x->strings + pair_bytes;
+    x->method = copy(&s, h->method);
+    x->path = copy_decoded(&s, h->path, false, &n_path);
+    for (int i = 0; i < HEADER_COUNT; i++) {
+        if (h->fields[i].bytes) {
+            x->headers[i] = copy(&s, h->fields[i]);
+        }
+    }
+    take_pairs(x, &s, h->query);
+    x->is_chunked = h->is_chunked;
+    x->content_length = h->length;
+    return OK;
+}
+
+enum err exchange_create(struct exchange **out, const struct head *h)
+{
+    enum err rc = mem_alloc(out, sizeof(**out));
+    if (rc) {
+        return rc;
+    }
+    struct exchange *x = *out;
+    x->method = x->path = "";
+    x->route_name = "none";
+    x->began_us = clock_us();
+    buf_init(&x->answer, MAX_ANSWER);
+    rc = h ? copy_head(x, h) : OK;
+    if (rc) {
+        exchange_destroy(x);
+        *out = NULL;
+        return rc;
+    }
+    exchange_take_id(x);
+    return OK;
+}
+
+void exchange_destroy(struct exchange *x)
+{
+    if (!x) {
+        return;
+    }
+    if (x->stream) {
+        stream_drop(x->stream);
+    }
+    buf_release(&x->answer);
+    mem_free(x->strings);
+    mem_free(x);
+}
+
+/* ---- reading ---- */
+
+const char *exchange_query(const struct exchange *x, const char *name)
+{
+    for (int i = x->n_query - 1; i >= 0; i--) {
+        if (strcmp(x->query[i].name, name) == 0) {
+            return x->query[i].value ? x->query[i].value : "";
+        }
+    }
+    return NULL;
+}
+
+void exchange_answer(struct exchange *x, int status, const char *content_type)
+{
+    BUG_ON(x->status != 0);
+    x->status = status;
+    x->content_type = content_type;
+}
+
+void exchange_out(struct exchange *x, const char *name, const char *fmt, ...)
+{
+    BUG_ON(x->n_out == EXCHANGE_MAX_OUT);
+    struct exchange_out *o = &x->out[x->n_out];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(o->value, sizeof(o->value), fmt, args);
+    va_end(args);
+    if (n < 0 || n >= (int)sizeof(o->value)) {
+        return;
+    }
+    for (const char *c = o->value; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+            return;
+        }
+    }
+    o->name = name;
+    x->n_out++;
+}
+
+/* ---- request id ---- */
+
+static bool is_good_id(const char *id)
+{
+    size_t n = strlen(id);
+    for (size_t i = 0; i < n; i++) {
+        if (id[i] <= 0x20 || id[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return n >= 1 && n <= EXCHANGE_ID_MAX;
+}
+
+/* RFC 9562 section 5.7: 48 bits of milliseconds, then random ones. */
+static void make_uuid7(char out[37])
+{
+    uint8_t b[16];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    if (getrandom(b, sizeof(b), GRND_NONBLOCK) != (ssize_t)sizeof(b)) {
+        uint64_t us = clock_us();
+        memcpy(b + 8, &us, sizeof(us));
+    }
+    for (int i = 0; i < 6; i++) {
+        b[i] = (uint8_t)(ms >> (40 - 8 * i));
+    }
+    b[6] = (uint8_t)(0x70 | (b[6] & 0x0f));
+    b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
+    char *p = out;
+    for (int i = 0; i < 16; i++) {
+        p += snprintf(p, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", b[i]);
+    }
+}
+
+void exchange_take_id(struct exchange *x)
+{
+    const char *given = x->headers[HEADER_REQUEST_ID];
+    if (given && is_good_id(given)) {
+        snprintf(x->request_id, sizeof(x->request_id), "%s", given);
+    } else {
+        make_uuid7(x->request_id);
+    }
+}
+
+/* ---- deadline and priority ---- */
+
+bool exchange_parse_uint(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (!*text) {
+        return false;
+    }
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9' || value > UINT64_MAX / 10 - 10) {
+            return false;
+        }
+        value = value * 10 + (uint64_t)(*text - '0');
+    }
+    *out = value;
+    return value >= least && value <= most;
+}
+
+bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty)
+{
+    const struct {
+        const char *name, *value;
+    } sources[] = {
+        {"timeout_ms", exchange_query(x, "timeout_ms")},
+        {"X-Request-Timeout-Ms", x->headers[HEADER_TIMEOUT]},
+        {"x-envoy-expected-rq-timeout-ms", x->headers[HEADER_ENVOY_TIMEOUT]},
+    };
+    uint64_t least_ms = limit_ms;
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        uint64_t ms;
+        if (!sources[i].value) {
+            continue;
+        }
+        if (!exchange_parse_uint(sources[i].value, 1, MAX_TIMEOUT_MS, &ms)) {
+            *faulty = sources[i].name;
+            return false;
+        }
+        least_ms = ms < least_ms ? ms : least_ms;
+    }
+    x->deadline_us = x->began_us + least_ms * 1000;
+    return true;
+}
+
+void caller_mask_id(const struct caller *c, uint8_t id[32])
+{
+    for (int i = 0; i < 32 && c->has_id_key; i++) {
+        id[i] ^= c->id_mask[i];
+    }
+}
+
+int exchange_priority(const struct exchange *x)
+{
+    const char *text = x->headers[HEADER_PRIORITY];
+    for (; text && *text; text += strcspn(text, ","), text += *text == ',') {
+        text += strspn(text, " \t");
+        if (text[0] == 'u' && text[1] == '=' && text[2] >= '0' && text[2] <= '7' &&
+            (!text[3] || strchr(",; \t", text[3]))) {
+            return text[2] - '0';
+        }
+    }
+    return EXCHANGE_NO_PRIORITY;
+}

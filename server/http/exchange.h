@@ -1,0 +1,140 @@
+/* exchange - one HTTP request and its answer, free of sockets: what the HTTP room fills and the handlers read and
+ * answer.
+ *
+ *     HEADERS -> BODY -> WORKING -> ANSWERED
+ *
+ * A handler answers by exchange_answer (or reply.h) in any phase before ANSWERED. Answered before the body has come,
+ * the request is refused and its body thrown away.
+ *
+ * Ownership: created at the headers (or at the refusal of what never became a request) and destroyed when the last byte
+ *            of the answer is out or the connection has died. It owns copies of all its strings: nothing is borrowed
+ * from a connection. `body` and `answer` are the exchange's. Threads:   loop thread, all of it. */
+#ifndef SERVER_EXCHANGE_H
+#define SERVER_EXCHANGE_H
+
+#include "engine/base/buf.h"
+#include "server/http/timings.h"
+
+#include <stdint.h>
+
+/* X(symbol, name): request headers that somebody reads */
+#define EXCHANGE_HEADERS(X)                                                                                            \
+    X(HEADER_ACCEPT, "Accept")                                                                                         \
+    X(HEADER_AUTHORIZATION, "Authorization")                                                                           \
+    X(HEADER_CACHE_CONTROL, "Cache-Control")                                                                           \
+    X(HEADER_CONTENT_ENCODING, "Content-Encoding")                                                                     \
+    X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
+    X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
+    X(HEADER_EXPECT, "Expect")                                                                                         \
+    X(HEADER_LOAD_FORMAT, "endpoint-load-metrics-format")                                                              \
+    X(HEADER_ORIGIN, "Origin")                                                                                         \
+    X(HEADER_PRIORITY, "Priority")                                                                                     \
+    X(HEADER_REQUEST_ID, "X-Request-Id")                                                                               \
+    X(HEADER_TIMEOUT, "X-Request-Timeout-Ms")                                                                          \
+    X(HEADER_TRACEPARENT, "traceparent")
+#define EXCHANGE_HEADER_ENUM(symbol, name) symbol,
+enum exchange_header { EXCHANGE_HEADERS(EXCHANGE_HEADER_ENUM) HEADER_COUNT };
+#undef EXCHANGE_HEADER_ENUM
+const char *exchange_header_name(enum exchange_header h);
+
+enum exchange_phase { PHASE_HEADERS, PHASE_BODY, PHASE_WORKING, PHASE_ANSWERED };
+enum {
+    EXCHANGE_MAX_QUERY = 512,
+    EXCHANGE_MAX_OUT = 16,
+    EXCHANGE_MAX_VALUE = 256,
+    EXCHANGE_ID_MAX = 128,
+    EXCHANGE_PATH_MAX = 1024,
+    EXCHANGE_ANSWER_MAX = 64 << 20,
+    EXCHANGE_NO_PRIORITY = 3
+};
+
+/* A name and value of the query string, a form or the answer's headers. */
+struct exchange_pair {
+    const char *name, *value;
+    size_t n_name, n_value;
+};
+
+struct exchange_out {
+    const char *name; /* lives for ever */
+    char value[EXCHANGE_MAX_VALUE];
+};
+
+struct head;
+struct route;
+struct stream;
+struct work;
+
+/* Who sent a request: the share of a busy service that is his, and the name space of his image ids. */
+struct caller {
+    uint64_t client;                 /* a number for the key's name, or for the address without keys */
+    uint8_t id_key[32], id_mask[32]; /* of image ids, one name space for each API key */
+    bool has_id_key;
+};
+/* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */
+void caller_mask_id(const struct caller *c, uint8_t id[32]);
+
+struct exchange {
+    /* ---- request ---- */
+    const char *method, *path;   /* decoded; "*" of OPTIONS; "" when a refused request did not get so far */
+    struct exchange_pair *query; /* decoded; values may hold NULs, n_value counts */
+    int n_query;
+    bool has_too_much_query;
+    const char *headers[HEADER_COUNT]; /* NULL: not sent */
+    bool is_admin;                     /* came in by the admin port */
+    bool is_chunked;
+    bool was_offered;        /* on_headers has seen it; false for what the HTTP room refused before */
+    uint64_t content_length; /* 0 without one */
+    uint64_t body_bytes;     /* that have arrived */
+    char peer[64];
+    char request_id[EXCHANGE_ID_MAX + 1];
+    /* ---- where it stands ---- */
+    enum exchange_phase phase;
+    uint64_t began_us, received_us, deadline_us; /* deadline 0: none */
+    const struct route *route;                   /* NULL: unknown */
+    const char *route_name;                      /* for metrics */
+    struct caller caller;
+    int overload_status;                                     /* of refusals for load; 0: 429 */
+    struct work *work;                                       /* NULL: none, or it is done */
+    void (*on_abandon)(struct exchange *x, const char *why); /* deadline or vanished client: give up the work */
+    /* ---- answer ---- */
+    int status; /* 0: none yet */
+    struct buf answer;
+    const char *content_type; /* lives for ever */
+    struct exchange_out out[EXCHANGE_MAX_OUT];
+    int n_out;
+    bool must_close;
+    struct stream *stream; /* pieces on their way; sent instead of `answer` once is_streaming */
+    bool is_streaming;
+    /* ---- for log and metrics ---- */
+    const char *error_code, *cancel_reason;
+    struct timings timings;
+    size_t answer_bytes; /* of the memory ledger */
+    /* ---- the HTTP room's ---- */
+    void *connection;
+    void *strings; /* one block that holds method, path, query and headers */
+};
+
+/* Copies what the head says (NULL: nothing was understood). ERR_NOMEM. */
+MUST_USE enum err exchange_create(struct exchange **out, const struct head *h);
+void exchange_destroy(struct exchange *x); /* NULL is fine */
+
+/* The text of a query parameter; NULL when not given. The last one counts. */
+const char *exchange_query(const struct exchange *x, const char *name);
+
+/* Sets status and content type; the text is what `answer` holds. Once. */
+void exchange_answer(struct exchange *x, int status, const char *content_type);
+/* Adds a header to the answer; a value that is too long or has control characters is left out. */
+void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Takes the caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else makes a UUIDv7. */
+void exchange_take_id(struct exchange *x);
+
+/* The deadline: the least of what query, headers and the limit say. False with the name of the faulty one. */
+bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
+/* RFC 9218, u=0..7; others: the default. */
+int exchange_priority(const struct exchange *x);
+
+/* Whole number in decimal digits within least..most. */
+bool exchange_parse_uint(const char *text, uint64_t least, uint64_t most, uint64_t *out);
+
+#endif

@@ -1,0 +1,433 @@
+#include "server/http/head.h"
+
+#include <string.h>
+#include <strings.h>
+
+static enum head_state refuse(struct head *h, enum refusal why, const char *message)
+{
+    h->why = why;
+    h->message = message;
+    return HEAD_REFUSED;
+}
+
+/* ---- characters ---- */
+
+static bool is_letter_or_digit(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static bool is_token_char(unsigned char c)
+{
+    return is_letter_or_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static bool is_token(struct head_text t)
+{
+    for (size_t i = 0; i < t.n; i++) {
+        if (!is_token_char((unsigned char)t.bytes[i])) {
+            return false;
+        }
+    }
+    return t.n > 0;
+}
+
+static bool is_value(struct head_text t)
+{
+    for (size_t i = 0; i < t.n; i++) {
+        unsigned char c = (unsigned char)t.bytes[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_word(struct head_text t, const char *word)
+{
+    return t.n == strlen(word) && strncasecmp(t.bytes, word, t.n) == 0;
+}
+
+static struct head_text trim(struct head_text t)
+{
+    while (t.n && (t.bytes[0] == ' ' || t.bytes[0] == '\t')) {
+        t.bytes++;
+        t.n--;
+    }
+    while (t.n && (t.bytes[t.n - 1] == ' ' || t.bytes[t.n - 1] == '\t')) {
+        t.n--;
+    }
+    return t;
+}
+
+/* ---- escapes ---- */
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t head_decode(char *out, const char *text, size_t n, bool is_query, bool *is_good)
+{
+    size_t k = 0;
+    *is_good = true;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (c == '+' && is_query) {
+            c = ' ';
+        } else if (c == '%') {
+            int high = n - i > 2 ? hex(text[i + 1]) : -1, low = n - i > 2 ? hex(text[i + 2]) : -1;
+            if (high < 0 || low < 0) {
+                *is_good = false;
+            } else {
+                c = (char)(high * 16 + low);
+                *is_good &= c != '\0';
+                i += 2;
+            }
+        }
+        out[k++] = c;
+    }
+    return k;
+}
+
+static bool has_good_escapes(struct head_text t)
+{
+    for (size_t i = 0; i < t.n; i++) {
+        if (t.bytes[i] == '%') {
+            int high = t.n - i > 2 ? hex(t.bytes[i + 1]) : -1, low = t.n - i > 2 ? hex(t.bytes[i + 2]) : -1;
+            if (high < 0 || low < 0 || high + low == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- authority: Host, and absolute-form targets ---- */
+
+static bool is_port(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return false;
+        }
+    }
+    return n <= 5;
+}
+
+static bool is_authority(struct head_text t)
+{
+    size_t i = 0;
+    if (t.n && t.bytes[0] == '[') {
+        i = 1;
+        while (i < t.n && (hex(t.bytes[i]) >= 0 || t.bytes[i] == ':' || t.bytes[i] == '.')) {
+            i++;
+        }
+        if (i < 3 || i == t.n || t.bytes[i] != ']') {
+            return false;
+        }
+        i++;
+    } else {
+        while (i < t.n && (is_letter_or_digit((unsigned char)t.bytes[i]) || strchr("-._~!$&'()*+,;=%", t.bytes[i]))) {
+            i++;
+        }
+        if (i == 0 || !has_good_escapes((struct head_text){t.bytes, i})) {
+            return false;
+        }
+    }
+    return i == t.n || (t.bytes[i] == ':' && is_port(t.bytes + i + 1, t.n - i - 1));
+}
+
+/* ---- request line ---- */
+
+static const char *const bad_line = "the request line must be: METHOD, one space, target, one space, HTTP/1.1";
+
+static enum head_state take_version(struct head *h, struct head_text t)
+{
+    if (t.n != 8 || memcmp(t.bytes, "HTTP/", 5) != 0 || t.bytes[6] != '.' || !is_port(t.bytes + 5, 1) ||
+        !is_port(t.bytes + 7, 1)) {
+        return refuse(h, REFUSAL_MALFORMED, bad_line);
+    }
+    if (t.bytes[5] != '1') {
+        return refuse(h, REFUSAL_VERSION, "this service speaks HTTP/1.0 and HTTP/1.1");
+    }
+    h->minor = t.bytes[7] == '0' ? 0 : 1;
+    h->keeps_alive = h->minor == 1;
+    return HEAD_WHOLE;
+}
+
+/* http://host:port/path to /path */
+static bool take_absolute(struct head_text *target)
+{
+    size_t scheme = strncasecmp(target->bytes, "http://", 7) == 0    ? 7
+                    : strncasecmp(target->bytes, "https://", 8) == 0 ? 8
+                                                                     : 0;
+    if (!scheme) {
+        return false;
+    }
+    struct head_text authority = {target->bytes + scheme, 0};
+    while (scheme + authority.n < target->n && !strchr("/?", authority.bytes[authority.n])) {
+        authority.n++;
+    }
+    target->bytes += scheme + authority.n;
+    target->n -= scheme + authority.n;
+    return is_authority(authority);
+}
+
+static enum head_state take_target(struct head *h, struct head_text t)
+{
+    for (size_t i = 0; i < t.n; i++) {
+        unsigned char c = (unsigned char)t.bytes[i];
+        if (c <= 0x20 || c >= 0x7f || c == '#') {
+            return refuse(h, REFUSAL_MALFORMED,
+                          "the request target may hold visible ASCII characters without '#'; write others as %XX");
+        }
+    }
+    if (t.n == 1 && t.bytes[0] == '*' && is_word(h->method, "OPTIONS")) {
+        h->path = t;
+        return HEAD_WHOLE;
+    }
+    if (t.n == 0 || (t.bytes[0] != '/' && !take_absolute(&t))) {
+        return refuse(h, REFUSAL_MALFORMED, "the request target must begin with '/' or be an http:// address");
+    }
+    const char *mark = t.n ? memchr(t.bytes, '?', t.n) : NULL;
+    h->path = (struct head_text){t.bytes, mark ? (size_t)(mark - t.bytes) : t.n};
+    if (mark) {
+        h->query = (struct head_text){mark + 1, t.n - h->path.n - 1};
+    }
+    if (h->path.n == 0) { /* http://host, http://host?query */
+        h->path = (struct head_text){"/", 1};
+    }
+    if (!has_good_escapes(h->path)) {
+        return refuse(h, REFUSAL_MALFORMED, "each % in the path must stand before two hex digits other than 00");
+    }
+    return HEAD_WHOLE;
+}
+
+static enum head_state take_request_line(struct head *h, const char *line, size_t n)
+{
+    const char *first = memchr(line, ' ', n);
+    if (!first) {
+        return refuse(h, REFUSAL_MALFORMED, bad_line);
+    }
+    h->method = (struct head_text){line, (size_t)(first - line)};
+    if (!is_token(h->method)) {
+        h->method = (struct head_text){NULL, 0};
+        return refuse(h, REFUSAL_MALFORMED, bad_line);
+    }
+    if (h->method.n > HEAD_MAX_METHOD || (h->method.n == 7 && memcmp(line, "CONNECT", 7) == 0)) {
+        return refuse(h, REFUSAL_METHOD, "this service is no proxy and knows no such method");
+    }
+    const char *target = first + 1, *second = memchr(target, ' ', n - (size_t)(target - line));
+    if (!second) {
+        return refuse(h, REFUSAL_VERSION, "a request line without a version is HTTP/0.9; send HTTP/1.1");
+    }
+    struct head_text version = {second + 1, n - (size_t)(second + 1 - line)};
+    enum head_state s = take_version(h, version);
+    return s == HEAD_WHOLE ? take_target(h, (struct head_text){target, (size_t)(second - target)}) : s;
+}
+
+/* ---- header fields ---- */
+
+/* What the fields of one head say together. */
+struct framing {
+    int n_hosts, n_lengths, n_codings;
+    struct head_text coding;
+    bool closes, keeps;
+};
+
+static enum head_state take_length(struct head *h, struct framing *f, struct head_text value)
+{
+    h->length = 0;
+    h->has_length = true;
+    f->n_lengths++;
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.bytes[i] < '0' || value.bytes[i] > '9') {
+            return refuse(h, REFUSAL_MALFORMED, "Content-Length must be one whole number in decimal digits");
+        }
+        uint64_t digit = (uint64_t)(value.bytes[i] - '0');
+        h->length = h->length > (UINT64_MAX - digit) / 10 ? UINT64_MAX : h->length * 10 + digit;
+    }
+    return value.n ? HEAD_WHOLE
+                   : refuse(h, REFUSAL_MALFORMED, "Content-Length must be one whole number in decimal digits");
+}
+
+static void take_connection(struct framing *f, struct head_text value)
+{
+    while (value.n) {
+        const char *comma = memchr(value.bytes, ',', value.n);
+        size_t n = comma ? (size_t)(comma - value.bytes) : value.n;
+        struct head_text option = trim((struct head_text){value.bytes, n});
+        f->closes |= is_word(option, "close");
+        f->keeps |= is_word(option, "keep-alive");
+        n += comma != NULL;
+        value = (struct head_text){value.bytes + n, value.n - n};
+    }
+}
+
+static enum head_state keep_field(struct head *h, struct head_text name, struct head_text value)
+{
+    for (int i = 0; i < HEADER_COUNT; i++) {
+        if (!is_word(name, exchange_header_name((enum exchange_header)i))) {
+            continue;
+        }
+        if (!h->fields[i].bytes) {
+            h->fields[i] = value;
+        } else if (i == HEADER_AUTHORIZATION || i == HEADER_CONTENT_TYPE) {
+            return refuse(h, REFUSAL_MALFORMED, "Authorization and Content-Type may be sent once");
+        }
+        break;
+    }
+    return HEAD_WHOLE;
+}
+
+static enum head_state take_field(struct head *h, struct framing *f, const char *line, size_t n)
+{
+    if (line[0] == ' ' || line[0] == '\t') {
+        return refuse(h, REFUSAL_MALFORMED, "a header field must stand on one line; folded lines are obsolete");
+    }
+    const char *colon = memchr(line, ':', n);
+    struct head_text name = {line, colon ? (size_t)(colon - line) : 0};
+    if (!colon || !is_token(name)) {
+        return refuse(h, REFUSAL_MALFORMED,
+                      "each header line must be a name of letters, digits and hyphens, a colon "
+                      "right behind it, and a value");
+    }
+    struct head_text value = trim((struct head_text){colon + 1, n - name.n - 1});
+    if (!is_value(value)) {
+        return refuse(h, REFUSAL_MALFORMED, "a header value has a control character");
+    }
+    if (is_word(name, "Content-Length")) {
+        return take_length(h, f, value);
+    }
+    if (is_word(name, "Transfer-Encoding")) {
+        f->coding = value;
+        f->n_codings++;
+    } else if (is_word(name, "Host")) {
+        f->n_hosts++;
+        if (value.n && !is_authority(value)) {
+            return refuse(h, REFUSAL_MALFORMED, "Host must be a name or address with an optional port");
+        }
+    } else if (is_word(name, "Connection")) {
+        take_connection(f, value);
+    }
+    return keep_field(h, name, value);
+}
+
+static enum head_state judge(struct head *h, const struct framing *f)
+{
+    if (f->n_hosts > 1 || (f->n_hosts == 0 && h->minor == 1)) {
+        return refuse(h, REFUSAL_MALFORMED, "send exactly one Host header (HTTP/1.0: at most one)");
+    }
+    if (f->n_lengths > 1) {
+        return refuse(h, REFUSAL_MALFORMED, "Content-Length may be sent once");
+    }
+    if (f->n_codings && f->n_lengths) {
+        return refuse(h, REFUSAL_MALFORMED, "send Content-Length or Transfer-Encoding, not both");
+    }
+    if (f->n_codings && h->minor == 0) {
+        return refuse(h, REFUSAL_MALFORMED, "HTTP/1.0 has no Transfer-Encoding; send a Content-Length");
+    }
+    if (f->n_codings > 1 || (f->n_codings && !is_word(f->coding, "chunked"))) {
+        return refuse(h, REFUSAL_CODING, "the one transfer coding that is understood is: chunked");
+    }
+    h->is_chunked = f->n_codings == 1;
+    h->keeps_alive = !f->closes && (h->minor == 1 || f->keeps);
+    struct head_text expect = h->fields[HEADER_EXPECT];
+    h->expects_continue = h->minor == 1 && expect.bytes && is_word(expect, "100-continue");
+    if (h->minor == 1 && expect.bytes && !h->expects_continue) {
+        return refuse(h, REFUSAL_EXPECTATION, "Expect may be 100-continue");
+    }
+    return HEAD_WHOLE;
+}
+
+/* All lines are there, each ended by CR LF, the last one empty. */
+static enum head_state parse(struct head *h, const char *bytes, size_t n)
+{
+    struct framing f = {0};
+    const char *at = bytes, *end = bytes + n;
+    enum head_state state = HEAD_WHOLE;
+    for (bool is_first = true; at < end && state == HEAD_WHOLE; is_first = false) {
+        const char *feed = memchr(at, '\n', (size_t)(end - at));
+        size_t length = (size_t)(feed - 1 - at);
+        if (is_first) {
+            state = take_request_line(h, at, length);
+        } else if (length) {
+            state = take_field(h, &f, at, length);
+        }
+        at = feed + 1;
+    }
+    return state == HEAD_WHOLE ? judge(h, &f) : state;
+}
+
+/* ---- scanning ---- */
+
+/* Empty lines before a request are skipped (RFC 9112 section 2.2), a few. False: refused. */
+static bool skip_empty_lines(struct head_scan *s, const char *bytes, size_t n)
+{
+    while (s->at == s->start && n - s->start >= 2 && bytes[s->start] == '\r' && bytes[s->start + 1] == '\n') {
+        s->start += 2;
+        s->at = s->line = s->start;
+    }
+    return s->start <= 2 * HEAD_MAX_EMPTY_LINES;
+}
+
+/* The method must be one from its first byte on, so that other protocols are known at once. */
+static enum head_state look_at_method(struct head *h, const char *bytes, size_t n)
+{
+    if (n >= 2 && bytes[0] == 0x16 && bytes[1] == 0x03) {
+        return refuse(h, REFUSAL_MALFORMED, "this port speaks plain HTTP, not TLS; use http://");
+    }
+    for (size_t i = 0; i < n && (i == 0 || (bytes[i] != ' ' && bytes[i] != '\r')); i++) {
+        if (!is_token_char((unsigned char)bytes[i])) {
+            return refuse(h, REFUSAL_MALFORMED, bad_line);
+        }
+        if (i == HEAD_MAX_METHOD) {
+            return refuse(h, REFUSAL_METHOD, "this service is no proxy and knows no such method");
+        }
+    }
+    return HEAD_MORE;
+}
+
+enum head_state head_scan(struct head *h, struct head_scan *s, const char *bytes, size_t n, size_t max_bytes)
+{
+    *h = (struct head){0};
+    if (!skip_empty_lines(s, bytes, n)) {
+        return refuse(h, REFUSAL_MALFORMED, bad_line);
+    }
+    if (s->at == s->start && n - s->start == 1 && bytes[s->start] == '\r') {
+        return HEAD_MORE; /* half of an empty line */
+    }
+    size_t end = n - s->start > max_bytes ? s->start + max_bytes : n;
+    if (!s->has_request_line && look_at_method(h, bytes + s->start, end - s->start) != HEAD_MORE) {
+        return HEAD_REFUSED;
+    }
+    for (; s->at < end; s->at++) {
+        char c = bytes[s->at];
+        bool is_after_return = s->at > s->line && bytes[s->at - 1] == '\r';
+        if (c == '\0' || is_after_return != (c == '\n')) {
+            return refuse(h, REFUSAL_MALFORMED, "lines must end in CR LF and hold no NUL, bare CR or bare LF");
+        }
+        if (c != '\n') {
+            continue;
+        }
+        if (!s->has_request_line) {
+            s->has_request_line = true;
+            if (take_request_line(h, bytes + s->line, s->at - 1 - s->line) != HEAD_WHOLE) {
+                return HEAD_REFUSED;
+            }
+        } else if (s->at - s->line == 1) {
+            size_t length = s->at + 1 - s->start;
+            *h = (struct head){.n_bytes = s->at + 1};
+            return parse(h, bytes + s->start, length);
+        }
+        s->line = s->at + 1;
+    }
+    return end < n || n - s->start >= max_bytes
+               ? refuse(h, REFUSAL_LONG_HEAD, "request line and headers are over server.max_header_bytes")
+               : HEAD_MORE;
+}

@@ -1,0 +1,52 @@
+/* head - request line and header fields of one HTTP/1 request, judged by RFC 9110 and RFC 9112, and nothing of sockets.
+ *
+ * Strict where a proxy in front could read the same bytes otherwise: a line ends in CR LF and nothing else does; no
+ * NUL, no bare CR; one Host (HTTP/1.1: exactly one); one Content-Length of digits only; Transfer-Encoding is `chunked`,
+ * alone, and never beside a Content-Length or on HTTP/1.0; no space before a colon; no folded lines. Field values are
+ * trimmed. A target may be origin-form, absolute-form (reduced to its path and query) or `*` with OPTIONS.
+ *
+ * Feeding: call head_scan with all bytes so far each time that more have come; the scan remembers where it was, so that
+ * a client which sends one byte at a time costs one look at each byte. What can be refused early is: the first line as
+ * soon as it ends, a forbidden byte as soon as it is there.
+ *
+ * Ownership: the texts of struct head point into the bytes of the call that returned HEAD_WHOLE.
+ * Threads: any. Errors: HEAD_REFUSED with `why` and a sentence that says what to change (static). Allocates nothing. */
+#ifndef SERVER_HEAD_H
+#define SERVER_HEAD_H
+
+#include "server/http/exchange.h"
+#include "server/http/refusal.h"
+
+enum { HEAD_MAX_METHOD = 32, HEAD_MAX_EMPTY_LINES = 8 };
+
+struct head_text {
+    const char *bytes; /* NULL: not there */
+    size_t n;
+};
+
+struct head {
+    size_t n_bytes;                       /* from the first byte given to the end of the empty line */
+    struct head_text method, path, query; /* as sent; the path begins with '/' or is "*" */
+    int minor;                            /* of the version: 0 or 1 */
+    bool keeps_alive, expects_continue, is_chunked, has_length;
+    uint64_t length;                       /* of the body; what overflows is UINT64_MAX */
+    struct head_text fields[HEADER_COUNT]; /* the first one of each name, trimmed */
+    enum refusal why;                      /* of HEAD_REFUSED, with what was understood so far above */
+    const char *message;
+};
+
+struct head_scan {
+    size_t start, at, line; /* of the request line; looked at so far; of the line being read */
+    bool has_request_line;
+};
+
+enum head_state { HEAD_MORE, HEAD_WHOLE, HEAD_REFUSED };
+
+/* max_bytes counts from the request line to the empty line, both with their CR LF. Zero *s for a new request. */
+enum head_state head_scan(struct head *h, struct head_scan *s, const char *bytes, size_t n, size_t max_bytes);
+
+/* Decodes %XX, and '+' as a space where `is_query`, to `out` (n bytes are enough). Returns the length; *is_good: every
+ * escape had two hex digits (others are kept as they stand) and none was %00. */
+size_t head_decode(char *out, const char *text, size_t n, bool is_query, bool *is_good);
+
+#endif

@@ -1,0 +1,298 @@
+#include "server/http/http_private.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/base/mem.h"
+#include "server/http/tls.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+enum { SLICE_US = 1000, CONNECTION_DESCRIPTORS = 3 };
+
+/* ---- the turn ---- */
+
+void http_touch(struct http_connection *c)
+{
+    if (!c->is_touched) {
+        c->is_touched = true;
+        c->next_touched = c->http->touched;
+        c->http->touched = c;
+    }
+}
+
+void http_list_work(struct http_connection *c)
+{
+    struct http_list *l = &c->http->work;
+    if (c->is_working || c->is_over) {
+        return;
+    }
+    c->is_working = true;
+    c->by_work = (struct http_link){l->last, NULL};
+    *(l->last ? &l->last->by_work.next : &l->first) = c;
+    l->last = c;
+    l->n++;
+}
+
+void http_unlist_work(struct http_connection *c)
+{
+    struct http_list *l = &c->http->work;
+    if (!c->is_working) {
+        return;
+    }
+    c->is_working = false;
+    *(c->by_work.previous ? &c->by_work.previous->by_work.next : &l->first) = c->by_work.next;
+    *(c->by_work.next ? &c->by_work.next->by_work.previous : &l->last) = c->by_work.previous;
+    l->n--;
+}
+
+/* Each in turn, for a bounded time: what comes in between must not wait longer. */
+static void serve_work(struct http *h)
+{
+    uint64_t until = clock_us() + SLICE_US;
+    for (int n = h->work.n; n > 0 && h->work.first; n--) {
+        struct http_connection *c = h->work.first;
+        http_unlist_work(c);
+        http_front_serve(c);
+        if (clock_us() >= until) {
+            break;
+        }
+    }
+}
+
+static void settle(struct http *h)
+{
+    while (h->touched) {
+        struct http_connection *c = h->touched;
+        h->touched = c->next_touched;
+        c->is_touched = false;
+        if (!c->is_over && c->inner && c->is_queued && c->out.n == 0) {
+            http_inner_move(c);
+        }
+        if (c->is_over) {
+            if (!c->is_touched) {
+                h->stats.buffered_bytes -= c->accounted;
+                mem_free(c);
+            }
+        } else {
+            http_front_settle(c);
+        }
+    }
+}
+
+void http_turn(struct http *h)
+{
+    if (h->must_run) {
+        http_inner_run(h);
+    }
+    settle(h);
+}
+
+static bool on_turn(void *user)
+{
+    struct http *h = user;
+    if (h->work.n) {
+        serve_work(h);
+    }
+    http_turn(h);
+    return h->work.n > 0 || h->must_run;
+}
+
+/* ---- opening and closing ---- */
+
+uint64_t http_raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) {
+        return 0;
+    }
+    rlim_t was = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) ? was : limit.rlim_cur;
+}
+
+/* An active connection takes its socket and a pair; some are left for files, logs and the database. */
+static void lower_limit(struct http_options *o)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY) {
+        return;
+    }
+    rlim_t others = limit.rlim_cur / 4 < 256 ? limit.rlim_cur / 4 : 256;
+    rlim_t most = (limit.rlim_cur - others) / CONNECTION_DESCRIPTORS;
+    if ((rlim_t)o->max_connections > most) {
+        log_warn("fewer connections than configured: descriptors are short", LOG_INT("configured", o->max_connections),
+                 LOG_UINT("connections", most), LOG_UINT("descriptors", limit.rlim_cur));
+        o->max_connections = (int)most;
+    }
+}
+
+enum err http_open(struct http **out, struct loop *l, const struct http_options *options,
+                   const struct http_handler *handler, struct errbuf *e)
+{
+    struct http *h;
+    enum err rc = mem_alloc(&h, sizeof(*h));
+    *out = NULL;
+    if (rc) {
+        return rc;
+    }
+    h->loop = l;
+    h->options = *options;
+    h->handler = *handler;
+    h->listener = h->spare = -1;
+    lower_limit(&h->options);
+    if (options->tls_key) {
+        rc = tls_identity_create(&h->identity, options->tls_certificate, options->tls_key, e);
+    }
+    h->options.tls_certificate = h->options.tls_key = NULL;
+    rc = rc ? rc : http_clock_create(h);
+    rc = rc ? rc : http_inner_start(h, e);
+    rc = rc ? rc : loop_turn_create(&h->turn, l, on_turn, h);
+    rc = rc ? rc : http_accept_open(h, e);
+    if (rc) {
+        http_close(h);
+        return rc;
+    }
+    *out = h;
+    return OK;
+}
+
+void http_close(struct http *h)
+{
+    if (!h) {
+        return;
+    }
+    http_accept_close(h);
+    http_abort(h);
+    settle(h);
+    http_inner_stop(h);
+    loop_watch_destroy(h->daemon_watch);
+    loop_turn_destroy(h->turn);
+    if (h->timer) {
+        loop_timer_stop(h->timer);
+    }
+    tls_identity_drop(h->identity);
+    mem_free(h);
+}
+
+int http_port(const struct http *h)
+{
+    return h->port;
+}
+
+enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e)
+{
+    struct tls_identity *fresh;
+    enum err rc = tls_identity_create(&fresh, certificate, key, e);
+    if (!rc) {
+        tls_identity_drop(h->identity);
+        h->identity = fresh;
+    }
+    return rc;
+}
+
+void http_set_rates(struct http *h, const struct http_rates *rates)
+{
+    h->options.rates = *rates;
+    for (int p = HTTP_HEAD; p <= HTTP_ANSWER; p++) {
+        for (struct http_connection *c = h->phases[p].first; c; c = c->by_phase.next) {
+            http_clock_arm(c);
+        }
+    }
+}
+
+/* ---- leaving ---- */
+
+void http_drain(struct http *h)
+{
+    h->is_draining = true;
+    for (struct http_connection *c = h->phases[HTTP_IDLE].first; c; c = c->by_phase.next) {
+        c->since_us = clock_us();
+        http_clock_arm(c);
+    }
+}
+
+static bool has_bytes(const struct http_connection *c)
+{
+    char byte;
+    return c->in.n > 0 || recv(c->wire.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void http_quiesce(struct http *h)
+{
+    h->is_quiet = true;
+    h->is_draining = true;
+    http_accept_close(h);
+    for (struct http_connection *c = h->phases[HTTP_IDLE].first, *next; c; c = next) {
+        next = c->by_phase.next;
+        if (!has_bytes(c)) {
+            http_front_end(c);
+        }
+    }
+}
+
+void http_abort(struct http *h)
+{
+    h->is_draining = true;
+    for (int p = 0; p < HTTP_PHASE_COUNT; p++) {
+        while (h->phases[p].first) {
+            http_front_lose(h->phases[p].first);
+        }
+    }
+    if (h->daemon) {
+        http_inner_run(h);
+    }
+}
+
+/* ---- exchanges ---- */
+
+void http_ready(struct exchange *x)
+{
+    struct http_connection *c = x->connection;
+    if (c->inner && c->inner->is_suspended) {
+        c->inner->is_suspended = false;
+        c->http->must_run = true;
+        MHD_resume_connection(c->inner->mhd);
+    }
+}
+
+void http_cut(struct exchange *x)
+{
+    if (x->phase == PHASE_BODY) {
+        http_answer_directly(x->connection, true);
+    } else {
+        http_ready(x);
+    }
+}
+
+struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us)
+{
+    const struct http_connection *c = h->phases[HTTP_BODY].first;
+    if (!c) {
+        return NULL;
+    }
+    *stalled_us = clock_us() - c->progress_us;
+    return c->exchange;
+}
+
+/* ---- figures ---- */
+
+void http_stats(const struct http *h, struct http_stats *out)
+{
+    *out = h->stats;
+    out->max_connections = h->options.max_connections;
+    for (int p = 0; p < HTTP_PHASE_COUNT; p++) {
+        out->phases[p] = h->phases[p].n;
+    }
+}
+
+int http_connections(const struct http *h)
+{
+    return h->stats.connections;
+}
+
+size_t http_buffered_bytes(const struct http *h)
+{
+    return h->stats.buffered_bytes;
+}

@@ -1,0 +1,130 @@
+/* http - HTTP/1.1: sockets in, exchanges out.
+ *
+ * One struct http listens on one address. In front stands a byte mover of our own, which owns every client socket
+ * (plain or TLS), holds requests to RFC 9110 and 9112 (head.h, chunk.h), keeps the clocks and decides who may connect.
+ * Behind it libmicrohttpd gets one request at a time of each connection, checked and normalised, through a socket pair
+ * that exists while requests come, carries the body to the handler and writes the answer; the front moves its bytes to
+ * the client.
+ *
+ * Per request it calls, on the loop thread:
+ *     on_headers  the head is there; the handler may answer at once (a refusal: the body is then thrown away)
+ *     on_body     a piece of the body; the handler keeps it or answers
+ *     on_request  all is there; the handler answers, or keeps the exchange and answers later by http_ready
+ *     on_refused  the HTTP room turns the request away, in any phase before an answer; the handler must answer
+ *                 (reply_refused has the words). x->was_offered: on_headers has seen the exchange
+ *     on_answer   its answer is about to be sent
+ *     on_gone     while the exchange was worked on, its client was lost
+ *     on_end      the exchange is about to go; is_sent: the kernel has taken the answer's last byte for the client
+ * Each exchange gets exactly one on_end, and at most one answer of exactly one head. Requests of a connection are
+ * served in order; what comes of the next one waits, in the kernel but for a bounded buffer.
+ *
+ * A client that ends its sending side after a whole request is served. To learn whether it is still there, the front
+ * sends the first letter of the answer ahead ("H" of "HTTP/1.1"): who has gone resets the connection, and on_gone
+ * comes.
+ *
+ * Answers to a request whose body has not come: at once, by the front. A declared rest of at most HTTP_SWALLOW_BYTES is
+ * then thrown away and the connection kept; else it is closed, after reading and throwing away for a bounded time.
+ *
+ * Threads: the loop thread. Errors: http_open says what is wrong with address, port or certificate. */
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+#include "server/http/exchange.h"
+#include "server/http/loop.h"
+#include "server/http/refusal.h"
+
+/* Every phase of a connection has a clock and an end.
+ * X(symbol, name, clock, what happens when it runs out) */
+#define HTTP_PHASES(X)                                                                                                 \
+    X(HTTP_HANDSHAKE, "handshake", "10 s", "closed; a failed handshake")                                               \
+    X(HTTP_IDLE, "idle", "server.idle_timeout_ms; 1 s while draining", "closed")                                       \
+    X(HTTP_HEAD, "head", "the lesser of server.idle_timeout_ms and server.upload_timeout_ms, from the first byte",     \
+      "408, closed")                                                                                                   \
+    X(HTTP_BODY, "body", "server.upload_timeout_ms in whole; server.min_upload_rate after 5 s", "408, closed")         \
+    X(HTTP_WORKING, "working", "the deadline of the request, which its handler keeps", "504 by the handler")           \
+    X(HTTP_ANSWER, "answer", "server.send_timeout_ms without progress; server.min_send_rate after 5 s of waiting",     \
+      "closed; not sent")                                                                                              \
+    X(HTTP_SWALLOW, "swallow", "1 s for the rest of a refused body of at most 64 KiB", "closed")                       \
+    X(HTTP_LINGER, "linger", "1 s or 1 MiB behind the last answer of a connection", "closed")
+#define HTTP_PHASE_ENUM(symbol, name, clock, end) symbol,
+enum http_phase { HTTP_PHASES(HTTP_PHASE_ENUM) HTTP_PHASE_COUNT };
+#undef HTTP_PHASE_ENUM
+const char *http_phase_name(enum http_phase p);
+
+enum { HTTP_SWALLOW_BYTES = 65536 };
+
+struct http;
+
+struct http_handler {
+    void *user;
+    void (*on_headers)(void *user, struct exchange *x);
+    void (*on_body)(void *user, struct exchange *x, const char *bytes, size_t n);
+    void (*on_request)(void *user, struct exchange *x);
+    void (*on_refused)(void *user, struct exchange *x, enum refusal why, const char *message);
+    void (*on_answer)(void *user, struct exchange *x); /* the answer stands: last chance to add headers */
+    void (*on_gone)(void *user, struct exchange *x);
+    void (*on_end)(void *user, struct exchange *x, bool is_sent);
+};
+
+/* What SIGHUP may change. */
+struct http_rates {
+    uint64_t upload_timeout_ms;
+    uint64_t min_upload_rate, min_send_rate; /* bytes a second; 0: none */
+};
+
+struct http_options {
+    const char *host;
+    int port;                        /* 0: a free one */
+    int max_connections;             /* lowered to what descriptors allow */
+    int max_connections_per_address; /* 0: a share, see http_accept.c */
+    uint64_t idle_timeout_ms, send_timeout_ms;
+    struct http_rates rates;
+    size_t max_header_bytes;
+    bool is_admin;
+    const char *tls_certificate, *tls_key; /* PEM texts, read by http_open; NULL: plain HTTP */
+};
+
+MUST_USE enum err http_open(struct http **out, struct loop *l, const struct http_options *options,
+                            const struct http_handler *handler, struct errbuf *e);
+/* Ends what is left as http_abort does. Before loop_destroy. NULL is fine. */
+void http_close(struct http *h);
+int http_port(const struct http *h);
+/* Connections that begin from now on get this certificate; a faulty one changes nothing. TLS ports only. */
+MUST_USE enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e);
+void http_set_rates(struct http *h, const struct http_rates *rates);
+
+/* ---- leaving, in this order ---- */
+
+/* From now on every answer carries `Connection: close`, and a connection that asks nothing for a second is closed. */
+void http_drain(struct http *h);
+/* No new connections: the port is closed, idle ones are closed at once, but for those whose next request is here. */
+void http_quiesce(struct http *h);
+/* Cuts all that is left, without answers: each exchange gets its on_end before this returns. */
+void http_abort(struct http *h);
+
+/* ---- exchanges ---- */
+
+/* The exchange that on_request kept has its answer (or the stream its next piece). It goes out within this turn. */
+void http_ready(struct exchange *x);
+/* Answers although the body has not come whole, and closes the connection. */
+void http_cut(struct exchange *x);
+/* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming in.
+ */
+struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us);
+
+/* ---- figures ---- */
+
+struct http_stats {
+    int connections, phases[HTTP_PHASE_COUNT]; /* open, in all and by phase */
+    int max_connections;                       /* as lowered */
+    uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, refused_requests;
+    size_t buffered_bytes; /* http_buffered_bytes */
+};
+void http_stats(const struct http *h, struct http_stats *out);
+int http_connections(const struct http *h);
+/* Bytes held of requests not yet passed on and of answers not yet taken by clients. */
+size_t http_buffered_bytes(const struct http *h);
+/* Raises the soft limit of descriptors to the hard one and returns it. Once, at start. */
+uint64_t http_raise_descriptor_limit(void);
+
+#endif

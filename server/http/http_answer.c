@@ -1,0 +1,229 @@
+/* Answers: given to libmicrohttpd or written here, and on their way to the client. */
+#include "server/http/http_private.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "server/http/stream.h"
+
+#include <string.h>
+#include <time.h>
+
+enum { HEAD_MAX = 16384, STREAM_BLOCK = 4096 };
+
+/* ---- by libmicrohttpd ---- */
+
+static ssize_t on_read(void *user, uint64_t position, char *out, size_t n)
+{
+    struct http_inner *inner = user;
+    struct http_connection *c = inner->front;
+    bool is_ended;
+    (void)position;
+    if (!c || !c->exchange) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    size_t taken = stream_take(c->exchange->stream, out, n, &is_ended);
+    http_touch(c);
+    if (taken > 0) {
+        return (ssize_t)taken;
+    }
+    if (is_ended) {
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    inner->is_suspended = true;
+    MHD_suspend_connection(inner->mhd);
+    return 0;
+}
+
+static struct MHD_Response *make_response(struct http_connection *c)
+{
+    struct exchange *x = c->exchange;
+    if (x->is_streaming) {
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_read, c->inner, NULL);
+    }
+    size_t n;
+    char *bytes;
+    if (buf_take(&x->answer, &bytes, &n) || !bytes) {
+        return MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+    }
+    struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(n, bytes, mem_free);
+    if (!r) {
+        mem_free(bytes);
+        return NULL;
+    }
+    c->answer_bytes = n;
+    return r;
+}
+
+enum MHD_Result http_answer_queue(struct http_connection *c)
+{
+    struct exchange *x = c->exchange;
+    c->http->handler.on_answer(c->http->handler.user, x);
+    struct MHD_Response *r = make_response(c);
+    if (!r) {
+        return MHD_NO;
+    }
+    if (x->content_type) {
+        MHD_add_response_header(r, "Content-Type", x->content_type);
+    }
+    for (int i = 0; i < x->n_out; i++) {
+        MHD_add_response_header(r, x->out[i].name, x->out[i].value);
+    }
+    c->keeps &= !x->must_close && !c->http->is_draining && !(x->is_streaming && c->minor == 0);
+    if (!c->keeps) {
+        MHD_add_response_header(r, "Connection", "close");
+    }
+    enum MHD_Result rc = MHD_queue_response(c->inner->mhd, (unsigned)x->status, r);
+    MHD_destroy_response(r);
+    c->is_queued = rc == MHD_YES;
+    x->phase = PHASE_ANSWERED;
+    http_front_enter(c, HTTP_ANSWER);
+    return rc;
+}
+
+/* ---- directly ---- */
+
+static void add_head(const struct http_connection *c, struct buf *b)
+{
+    const struct exchange *x = c->exchange;
+    char date[40];
+    struct tm tm;
+    time_t now = time(NULL);
+    gmtime_r(&now, &tm);
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    const char *reason = MHD_get_reason_phrase_for((unsigned)x->status);
+    buf_printf(b, "HTTP/1.1 %d %s\r\nDate: %s\r\n", x->status, reason ? reason : "Error", date);
+    if (!c->keeps || c->minor == 0) {
+        buf_printf(b, "Connection: %s\r\n", c->keeps ? "keep-alive" : "close");
+    }
+    if (x->status >= 200 && x->status != 204 && x->status != 304) {
+        buf_printf(b, "Content-Length: %zu\r\n", x->answer.n);
+    }
+    if (x->content_type) {
+        buf_printf(b, "Content-Type: %s\r\n", x->content_type);
+    }
+    for (int i = 0; i < x->n_out; i++) {
+        buf_printf(b, "%s: %s\r\n", x->out[i].name, x->out[i].value);
+    }
+    buf_text(b, "\r\n");
+}
+
+void http_answer_directly(struct http_connection *c, bool closes)
+{
+    struct exchange *x = c->exchange;
+    struct buf b;
+    if (c->phase == HTTP_BODY || c->phase == HTTP_WORKING) { /* the library has part of this request */
+        http_inner_forsake(c);
+    }
+    c->http->handler.on_answer(c->http->handler.user, x);
+    c->keeps &=
+        !closes && !x->must_close && !c->http->is_draining && !x->is_chunked && c->body_left <= HTTP_SWALLOW_BYTES;
+    c->swallow_left = c->keeps ? c->body_left : 0;
+    x->phase = PHASE_ANSWERED;
+    buf_init(&b, HEAD_MAX + x->answer.n);
+    add_head(c, &b);
+    if (strcmp(x->method, "HEAD") != 0) {
+        buf_append(&b, x->answer.bytes, x->answer.n);
+    }
+    http_front_enter(c, HTTP_ANSWER);
+    c->is_drained = true;
+    if (b.err) {
+        http_front_lose(c);
+    } else {
+        http_answer_send(c, b.bytes, b.n);
+        http_answer_finish(c);
+    }
+    buf_release(&b);
+}
+
+/* ---- to the client ---- */
+
+void http_answer_send(struct http_connection *c, const char *bytes, size_t n)
+{
+    if (c->is_early && n) { /* its first letter is there already */
+        c->is_early = false;
+        bytes++;
+        n--;
+    }
+    while (n && c->out.n == 0) {
+        ssize_t k = wire_write(&c->wire, bytes, n);
+        if (k == WIRE_WAIT) {
+            break;
+        }
+        if (k < 0) {
+            http_front_lose(c);
+            return;
+        }
+        bytes += k;
+        n -= (size_t)k;
+    }
+    if (n == 0) {
+        return;
+    }
+    if (c->out.n == 0) {
+        c->blocked_us = c->progress_us = clock_us();
+        c->n_bytes = 0;
+    }
+    buf_append(&c->out, bytes, n);
+    if (c->out.err) {
+        http_front_lose(c);
+        return;
+    }
+    http_clock_arm(c);
+    http_touch(c);
+}
+
+void http_answer_flush(struct http_connection *c)
+{
+    while (c->out_at < c->out.n) {
+        ssize_t k = wire_write(&c->wire, c->out.bytes + c->out_at, c->out.n - c->out_at);
+        if (k == WIRE_WAIT) {
+            return;
+        }
+        if (k < 0) {
+            http_front_lose(c);
+            return;
+        }
+        c->out_at += (size_t)k;
+        c->n_bytes += (size_t)k;
+        c->progress_us = clock_us();
+    }
+    buf_release(&c->out);
+    c->out_at = 0;
+    http_answer_finish(c);
+}
+
+void http_answer_probe(struct http_connection *c)
+{
+    if (c->phase != HTTP_WORKING || c->is_early || c->out.n) {
+        return;
+    }
+    ssize_t k = wire_write(&c->wire, "H", 1);
+    if (k == WIRE_DEAD) {
+        http_front_lose(c);
+        return;
+    }
+    c->is_early = k == 1;
+    http_touch(c);
+}
+
+void http_answer_finish(struct http_connection *c)
+{
+    struct exchange *x = c->exchange;
+    if (!x || !c->is_drained || c->out.n || c->is_over) {
+        return;
+    }
+    c->exchange = NULL;
+    c->is_queued = c->is_drained = c->is_early = false;
+    c->answer_bytes = 0;
+    http_inner_return(c);
+    c->http->handler.on_end(c->http->handler.user, x, true);
+    exchange_destroy(x);
+    if (!c->keeps) {
+        http_front_linger(c);
+        return;
+    }
+    http_front_enter(c, c->swallow_left ? HTTP_SWALLOW : HTTP_IDLE);
+    if (c->in.n) {
+        http_list_work(c);
+    }
+}

@@ -1,0 +1,186 @@
+/* http_private - what the files of http share: connections of clients (the front) and of libmicrohttpd (the inner
+ * side).
+ *
+ *     http.c         opening, closing, the turn          http_accept.c  who may connect
+ *     http_front.c   reading and judging requests        http_clock.c   the phases' clocks
+ *     http_answer.c  answers on their way out            http_inner.c   libmicrohttpd
+ *
+ * A connection is ended at once but freed at the end of the turn, so that no caller up the stack holds freed memory.
+ * Threads: the loop thread. */
+#ifndef SERVER_HTTP_PRIVATE_H
+#define SERVER_HTTP_PRIVATE_H
+
+#include "server/http/chunk.h"
+#include "server/http/head.h"
+#include "server/http/http.h"
+#include "server/http/peers.h"
+#include "server/http/wheel.h"
+#include "server/http/wire.h"
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+
+enum {
+    HTTP_PIECE = 65536,      /* bytes moved in one go */
+    HTTP_HEAD_PIECE = 16384, /* read in one go where the next request may follow */
+    HTTP_SECOND_US = 1000000,
+    HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
+    HTTP_LINGER_BYTES = 1 << 20
+};
+
+struct http_connection;
+
+/* One connection of libmicrohttpd, by a socket pair; lives until the library has closed its end. */
+struct http_inner {
+    struct http *http;
+    struct http_inner *next;       /* of the free ones */
+    struct http_connection *front; /* NULL: free, or forsaken and libmicrohttpd is about to learn */
+    struct MHD_Connection *mhd;    /* NULL: closed by the library */
+    struct loop_watch *watch;
+    int fd;
+    bool is_suspended, is_ready;
+    bool is_complete; /* the library has written the whole answer */
+};
+
+struct http_link {
+    struct http_connection *previous, *next;
+};
+
+struct http_list {
+    struct http_connection *first, *last;
+    int n;
+};
+
+/* Of one client's socket. */
+struct http_connection {
+    struct wheel_entry clock; /* the first member */
+    struct http *http;
+    struct wire wire;
+    struct loop_watch *watch;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address;
+    struct peer *peer;
+    enum http_phase phase;
+    struct http_link by_phase; /* ordered by progress, the oldest first */
+    struct http_link by_work;  /* in http->work: bytes to move when there is time */
+    struct http_connection *next_touched;
+    uint64_t since_us, progress_us; /* when the phase began, when its bytes last moved */
+    uint64_t n_bytes;               /* moved since then (an answer: since the client last kept us waiting) */
+    struct buf in, to_inner, out;   /* not yet judged; not yet taken by the library; by the client */
+    size_t out_at;                  /* of `out`, taken already */
+    uint64_t blocked_us;            /* since when `out` waits */
+    size_t accounted;               /* of http->buffered_bytes */
+    size_t answer_bytes;            /* held by the library */
+    struct http_inner *inner;       /* while a request needs it */
+    struct exchange *exchange;      /* NULL between requests */
+    struct head_scan scan;
+    struct chunk chunk;
+    uint64_t body_left, swallow_left;
+    int minor;
+    int ready;                  /* events not yet served */
+    bool keeps;                 /* another request may follow */
+    bool has_hung_up;           /* the client will send no more than what is on its way already */
+    bool has_ended;             /* all of that is read */
+    bool is_early;              /* the answer's first letter is out */
+    bool is_queued, is_drained; /* the library has the answer; has given all of it */
+    bool is_over, is_working, is_touched;
+};
+
+struct http {
+    struct MHD_Daemon *daemon;
+    struct loop *loop;
+    struct loop_turn *turn;
+    struct loop_timer *timer;
+    struct loop_watch *listener_watch, *daemon_watch;
+    struct http_options options;
+    struct http_handler handler;
+    struct tls_identity *identity; /* NULL: plain */
+    int port, listener, spare;     /* spare: a descriptor to give up when there are none */
+    bool is_draining, is_quiet, is_paused, must_run, is_ticking;
+    struct http_list phases[HTTP_PHASE_COUNT], work;
+    struct http_connection *touched, *over; /* `over` is linked by next_touched */
+    struct http_inner *adding;              /* while it is handed to the library */
+    struct http_inner *spares;              /* free ones */
+    int n_spares, n_begun;                  /* requests begun since the library last ran */
+    struct wheel wheel;
+    struct peers peers;
+    struct http_stats stats;
+    char scratch[HTTP_PIECE];
+};
+
+/* ---- http.c ---- */
+
+/* Its watches and account are put right at the end of the turn. */
+void http_touch(struct http_connection *c);
+/* Its turn comes in the time that is for moving bytes. */
+void http_list_work(struct http_connection *c);
+void http_unlist_work(struct http_connection *c);
+/* Lets libmicrohttpd run and puts right what was touched. From callbacks of the loop only. */
+void http_turn(struct http *h);
+
+/* ---- http_accept.c ---- */
+
+MUST_USE enum err http_accept_open(struct http *h, struct errbuf *e);
+void http_accept_close(struct http *h);
+void http_accept_resume(struct http *h); /* after a pause for want of memory */
+
+/* ---- http_front.c ---- */
+
+/* Takes the socket. NULL: no memory, it is closed. */
+struct http_connection *http_front_create(struct http *h, int fd, const struct sockaddr *address, struct peer *peer);
+void http_front_enter(struct http_connection *c, enum http_phase p);
+void http_front_progress(struct http_connection *c, size_t n);
+/* Moves bytes, once each way where something is ready. */
+void http_front_serve(struct http_connection *c);
+/* Answers with a refusal and closes. */
+void http_front_refuse(struct http_connection *c, enum refusal why, const char *message);
+/* The client is lost: its exchange ends unsent. */
+void http_front_lose(struct http_connection *c);
+/* Closes the socket; there is no exchange any more. */
+void http_front_end(struct http_connection *c);
+/* Closes our side, then reads and throws away for a while. */
+void http_front_linger(struct http_connection *c);
+/* The events to be told of next. */
+void http_front_settle(struct http_connection *c);
+
+/* ---- http_inner.c ---- */
+
+MUST_USE enum err http_inner_start(struct http *h, struct errbuf *e);
+void http_inner_stop(struct http *h);
+/* Gives c an inner connection for one request. False: no descriptor or memory. */
+bool http_inner_open(struct http_connection *c);
+/* Takes it away in the middle; libmicrohttpd gives up what it was doing there. */
+void http_inner_forsake(struct http_connection *c);
+/* Takes it away behind the answer, for the next request of anybody. */
+void http_inner_return(struct http_connection *c);
+/* To libmicrohttpd; what its socket does not take waits in to_inner. */
+void http_inner_send(struct http_connection *c, const char *before, const char *bytes, size_t n, const char *after);
+void http_inner_flush(struct http_connection *c);
+/* From libmicrohttpd to the client. */
+void http_inner_move(struct http_connection *c);
+void http_inner_run(struct http *h);
+
+/* ---- http_answer.c ---- */
+
+/* Gives the exchange's answer to libmicrohttpd. */
+enum MHD_Result http_answer_queue(struct http_connection *c);
+/* Sends it from here: the request never got to libmicrohttpd whole. closes: whatever its framing, the connection ends.
+ */
+void http_answer_directly(struct http_connection *c, bool closes);
+void http_answer_send(struct http_connection *c, const char *bytes, size_t n);
+void http_answer_flush(struct http_connection *c);
+/* Learns whether the client of a request that is worked on is still there. */
+void http_answer_probe(struct http_connection *c);
+/* The exchange ends when its answer is out. */
+void http_answer_finish(struct http_connection *c);
+
+/* ---- http_clock.c ---- */
+
+void http_clock_arm(struct http_connection *c);
+void http_clock_start(struct http *h); /* ticks while there are connections */
+MUST_USE enum err http_clock_create(struct http *h);
+
+#endif

@@ -1,0 +1,57 @@
+/* loop - the event loop: descriptors, one-shot timers, signals, turns and wake-ups from other threads (libuv).
+ *
+ * Ownership: timers and signals are the loop's until loop_destroy; a watch belongs to who created it and must be
+ * destroyed before the loop. Callbacks get the `user` they were given with. Threads:   everything belongs to the loop
+ * thread but loop_wake, which any thread and any signal handler may call. Errors:    creation only; running cannot
+ * fail. */
+#ifndef SERVER_LOOP_H
+#define SERVER_LOOP_H
+
+#include "engine/base/err.h"
+
+#include <stdint.h>
+
+struct loop;
+struct loop_timer;
+struct loop_watch;
+typedef void loop_callback(void *user);
+typedef void loop_signal_callback(void *user, int signal_number);
+
+MUST_USE enum err loop_create(struct loop **out, struct errbuf *e);
+void loop_destroy(struct loop *l); /* NULL is fine */
+void loop_run(struct loop *l);     /* until loop_stop */
+void loop_stop(struct loop *l);
+
+/* Calls back on the loop thread, once for any number of wakes since the last call. One callback a loop. */
+void loop_on_wake(struct loop *l, loop_callback *callback, void *user);
+void loop_wake(struct loop *l);
+
+/* Calls back once a turn, before the loop waits for events: what the callbacks of the turn have left to do. True: there
+ * is more, come again without waiting. */
+typedef bool loop_turn_callback(void *user);
+struct loop_turn;
+MUST_USE enum err loop_turn_create(struct loop_turn **out, struct loop *l, loop_turn_callback *callback, void *user);
+void loop_turn_destroy(struct loop_turn *t); /* NULL is fine */
+
+/* What can be known of a descriptor. LOOP_FAULT (reset, hung up both ways) is told whatever was asked for; LOOP_HANGUP:
+ * the other side will send no more. LOOP_QUIET asks for nothing but faults. */
+enum loop_events { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_HANGUP = 4, LOOP_QUIET = 8, LOOP_FAULT = 16 };
+typedef void loop_ready_callback(void *user, int events);
+
+/* The descriptor stays the caller's and must be open until loop_watch_destroy. Level-triggered; begins with no events.
+ */
+MUST_USE enum err loop_watch_create(struct loop_watch **out, struct loop *l, int fd, loop_ready_callback *callback,
+                                    void *user);
+void loop_watch_set(struct loop_watch *w, int events);
+/* No call back from now on; also from within its own callback. NULL is fine. */
+void loop_watch_destroy(struct loop_watch *w);
+
+MUST_USE enum err loop_signal(struct loop *l, int signal_number, loop_signal_callback *callback, void *user);
+
+MUST_USE enum err loop_timer_create(struct loop_timer **out, struct loop *l, loop_callback *callback, void *user);
+/* Once, `delay_us` from now (0: as soon as the loop turns); replaces an earlier start. Millisecond steps, rounded up.
+ */
+void loop_timer_start(struct loop_timer *t, uint64_t delay_us);
+void loop_timer_stop(struct loop_timer *t);
+
+#endif

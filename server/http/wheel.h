@@ -1,0 +1,32 @@
+/* wheel - one coming time for each of very many things, and which of them are due: a timing wheel.
+ *
+ * Setting and removing are O(1); a look costs one pass over what falls due in the slots since the last look, and once a
+ * turn of the wheel (WHEEL_SLOTS * WHEEL_STEP_US, 25.6 s) over what lies further ahead. Times are exact to a step.
+ *
+ * Ownership: entries are members of the caller's things. Threads: one. Errors: none; allocates nothing. */
+#ifndef SERVER_WHEEL_H
+#define SERVER_WHEEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { WHEEL_SLOTS = 512, WHEEL_STEP_US = 50000 };
+
+struct wheel_entry {
+    struct wheel_entry *previous, *next; /* NULL: not in a wheel */
+    uint64_t due_us;
+};
+
+struct wheel {
+    struct wheel_entry slots[WHEEL_SLOTS]; /* heads of circular lists */
+    uint64_t step;                         /* looked at up to and without this step */
+};
+
+void wheel_init(struct wheel *w, uint64_t now_us);
+/* Replaces an earlier time. UINT64_MAX: never. */
+void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t due_us);
+void wheel_remove(struct wheel_entry *e); /* also fine when it is in none */
+/* Removes and returns one that is due; NULL: none is. Call until then. */
+struct wheel_entry *wheel_take_due(struct wheel *w, uint64_t now_us);
+
+#endif

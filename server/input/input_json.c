@@ -1,0 +1,169 @@
+#include "server/input/input_private.h"
+
+#include "engine/base/base64.h"
+#include "engine/base/sha256.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum { KEY_MAX = 128 };
+
+/* ---- images ---- */
+
+/* data:image/jpeg;base64,.... -> the part after the comma */
+static bool strip_data_uri(char **text, size_t *n, const char *where, struct input_fault *f)
+{
+    if (*n < 5 || strncasecmp(*text, "data:", 5) != 0) {
+        return true;
+    }
+    const char *comma = memchr(*text, ',', *n);
+    size_t n_head = comma ? (size_t)(comma - *text) : 0;
+    if (n_head < 12 || strncasecmp(comma - 7, ";base64", 7) != 0) {
+        return input_fail(f, FAULT_BAD_REQUEST, where, "%s: a data URI must look like data:image/jpeg;base64,...",
+                          where);
+    }
+    *text += n_head + 1;
+    *n -= n_head + 1;
+    return true;
+}
+
+/* Decodes a string where it stands in the body: the bytes are never there twice. */
+static bool decode(struct input_parser *p, int value, const char *where, struct input_image *image)
+{
+    struct errbuf e;
+    size_t n, n_bytes;
+    char *text = json_tree_bytes_of(&p->tree, value, &n);
+    if (!strip_data_uri(&text, &n, where, p->fault)) {
+        return false;
+    }
+    if ((n >= 5 && strncasecmp(text, "http:", 5) == 0) || (n >= 6 && strncasecmp(text, "https:", 6) == 0)) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where,
+                          "%s: addresses are not fetched; send the image's bytes as base64", where);
+    }
+    errbuf_clear(&e);
+    if (base64_decode(text, n, text, &n_bytes, &e)) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: %.300s", where, errbuf_text(&e, ERR_BAD_REQUEST));
+    }
+    if (n_bytes == 0) {
+        return input_fail(p->fault, FAULT_UNSUPPORTED_IMAGE, where, "%s is empty: 0 bytes are no image", where);
+    }
+    *image = (struct input_image){.bytes = (const uint8_t *)text, .n_bytes = n_bytes};
+    return true;
+}
+
+static bool read_id(struct input_parser *p, int value, const char *where, struct input_image *image)
+{
+    char hex[SHA256_HEX];
+    size_t n;
+    const char *text = json_tree_text(&p->tree, value, &n);
+    snprintf(hex, sizeof(hex), "%.*s", (int)(n < sizeof(hex) ? n : 0), text);
+    return (n == SHA256_HEX - 1 && sha256_from_hex(hex, image->id.bytes)) ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: an image id has 64 hexadecimal digits", where);
+}
+
+bool input_json_image(struct input_parser *p, int value, const char *where)
+{
+    struct input_image image = {.bytes = NULL};
+    const struct json_tree *t = &p->tree;
+    int id = json_tree_find(t, value, "id");
+    bool is_text = json_tree_kind(t, value) == JSON_TREE_STRING;
+    bool is_id = id >= 0 && t->values[value].count == 1 && json_tree_kind(t, id) == JSON_TREE_STRING;
+    if (!is_text && !is_id) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where,
+                          "%s must be base64 text, a data: URI or {\"id\": \"64 hexadecimal digits\"}", where);
+    }
+    bool is_good = is_text ? decode(p, value, where, &image) : read_id(p, id, where, &image);
+    return is_good ? input_add_image(p, where, &image, INPUT_NO_INDEX) : input_add_bad_image(p, where, INPUT_NO_INDEX);
+}
+
+static bool add_images(struct input_parser *p, int list)
+{
+    char where[48];
+    const struct json_tree_value *v = p->tree.values;
+    if (json_tree_kind(&p->tree, list) != JSON_TREE_ARRAY) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, "images", "images must be a list; one image goes into image");
+    }
+    p->in->has_image_list = true;
+    for (int i = 0, at = list + 1; i < v[list].count; i++, at = v[at].next) {
+        snprintf(where, sizeof(where), "/images/%d", i);
+        if (!input_json_image(p, at, where)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the object ---- */
+
+static bool is_rerank_key(const char *key)
+{
+    return strcmp(key, "query") == 0 || strcmp(key, "documents") == 0 || strcmp(key, "model") == 0;
+}
+
+static bool take_key(struct input_parser *p, const char *key, int value)
+{
+    bool is_known = true, is_null = json_tree_kind(&p->tree, value) == JSON_TREE_NULL;
+    bool is_store = p->in->route == INPUT_STORE || p->in->route == INPUT_CHECK;
+    if (strcmp(key, "image") == 0) {
+        return is_null || input_json_image(p, value, "/image");
+    }
+    if (strcmp(key, "images") == 0 && !is_store) {
+        return is_null || add_images(p, value);
+    }
+    if (p->in->is_rerank && is_rerank_key(key)) {
+        return true;
+    }
+    if (!input_param_json(p, key, value, &is_known)) {
+        return false;
+    }
+    if (!is_known && is_null && p->in->route == INPUT_RETRIEVE &&
+        (is_rerank_key(key) || strcmp(key, "top_n") == 0 || strcmp(key, "return_documents") == 0)) {
+        return true; /* reranking that was not asked for */
+    }
+    if (!is_known && p->in->route == INPUT_RETRIEVE && strcmp(key, "query") == 0) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, key, "query ranks documents, and there are none");
+    }
+    return is_known || input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown key \"%.64s\"", key);
+}
+
+static bool parse(struct input_parser *p)
+{
+    struct buf *b = &p->in->body;
+    struct errbuf e;
+    errbuf_clear(&e);
+    switch (json_tree_parse(&p->tree, b->bytes, b->n, input_max_values(&p->in->limits), &e)) {
+    case OK:
+        break;
+    case ERR_NOMEM:
+        return input_out_of_memory(p->fault);
+    case ERR_TOO_MANY_INPUTS:
+        return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, NULL, "%.200s; a request has %d images and %d texts at most",
+                          e.text, p->in->limits.images, p->in->limits.texts);
+    default:
+        return input_fail(p->fault, FAULT_BAD_REQUEST, NULL, "the body is not JSON: %.200s", e.text);
+    }
+    return json_tree_kind(&p->tree, 0) == JSON_TREE_OBJECT ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, NULL, "the body must be a JSON object");
+}
+
+bool input_json(struct input_parser *p)
+{
+    if (!parse(p)) {
+        return false;
+    }
+    const struct json_tree_value *v = p->tree.values;
+    int documents = json_tree_find(&p->tree, 0, "documents");
+    bool is_null = documents < 0 || json_tree_kind(&p->tree, documents) == JSON_TREE_NULL;
+    p->in->is_rerank = p->in->route == INPUT_RETRIEVE && !is_null;
+    for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
+        char name[KEY_MAX];
+        size_t n;
+        const char *text = json_tree_text(&p->tree, key, &n);
+        snprintf(name, sizeof(name), "%.*s", (int)(n < sizeof(name) ? n : sizeof(name) - 1), text);
+        if (!take_key(p, name, key + 1)) {
+            return false;
+        }
+    }
+    return !p->in->is_rerank || input_rerank(p);
+}

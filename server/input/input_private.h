@@ -1,0 +1,61 @@
+/* input_private - what the parts of input share: input.c, input_raw.c, input_json.c, input_rerank.c, input_form.c,
+ * input_params.c, input_source.c. */
+#ifndef SERVER_INPUT_PRIVATE_H
+#define SERVER_INPUT_PRIVATE_H
+
+#include "server/input/input.h"
+#include "server/input/json_tree.h"
+
+enum { INPUT_N_PARAMS = 16 }; /* rows of the table in input_params.c */
+enum { INPUT_NO_INDEX = -1 };
+enum { INPUT_JSON_BYTES = 384 }; /* of a json_t, at most, beside its text */
+
+/* A request on its way into an input. */
+struct input_parser {
+    struct input *in;
+    struct input_fault *fault;
+    /* the N of texts[N] and image[N]; INPUT_NO_INDEX: none */
+    int *image_index, *text_index;
+    int n_indexed_images, n_indexed_texts;
+    /* of each parameter's values in query string and form */
+    int n_given[INPUT_N_PARAMS], n_empty[INPUT_N_PARAMS];
+    struct json_tree tree;
+};
+
+enum input_body { INPUT_BODY_NONE, INPUT_BODY_RAW, INPUT_BODY_JSON, INPUT_BODY_FORM };
+/* What the body is: its bytes decide where they can, then the content type. */
+enum input_body input_body_of(const char *content_type, const char *bytes, size_t n);
+
+bool input_fail(struct input_fault *f, enum fault fault, const char *param, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5))); /* false, always */
+bool input_out_of_memory(struct input_fault *f);
+/* mem_alloc that counts; false with the fault. */
+bool input_alloc(struct input *in, void *out, size_t n_bytes, struct input_fault *f);
+int input_max_values(const struct input_limits *limits);  /* of a JSON body */
+size_t input_max_echo(const struct input_limits *limits); /* bytes of documents that come back */
+
+/* Parts of a body. */
+bool input_raw(struct input_parser *p, const char *content_type);
+bool input_json(struct input_parser *p);
+bool input_rerank(struct input_parser *p);
+bool input_form(struct input_parser *p, const char *content_type);
+
+/* ---- parameters ---- */
+/* As text (query string, form): name, name[] or name[3]. value NULL: there was no `=`. */
+bool input_param_text(struct input_parser *p, const char *name, const char *value, size_t n);
+/* As JSON. *is_known: false when no parameter has this name (then nothing else is said). */
+bool input_param_json(struct input_parser *p, const char *name, int value, bool *is_known);
+bool input_param_ends(struct input_parser *p); /* what can be said when all were seen */
+/* Splits name[3] into the length of `name` and the index; false: it has no brackets, or they are not empty or a number
+ * (then the name is as it is). *index: INPUT_NO_INDEX for []. */
+bool input_param_brackets(const char *name, size_t *n_name, int *index);
+
+/* ---- images and texts ---- */
+bool input_add_image(struct input_parser *p, const char *param, const struct input_image *image, int index);
+/* An image that cannot be read, with the fault that p->fault holds: it stands in its place, and true is returned. */
+bool input_add_bad_image(struct input_parser *p, const char *param, int index);
+bool input_add_indexed_text(struct input_parser *p, const char *param, const char *text, size_t n, int index);
+/* base64, data: URI or {"id"} at a value of the tree. */
+bool input_json_image(struct input_parser *p, int value, const char *where);
+
+#endif

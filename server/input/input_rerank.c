@@ -1,0 +1,191 @@
+/* {"query", "documents", "top_n", "return_documents"}: the shape of rerank APIs. The parameters are set already. */
+#include "server/input/input_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NUMBER_MAX = 64 };
+
+/* ---- documents that come back ---- */
+
+/* One value of the tree; what is in it is added by the caller. Texts within *left, which counts down. */
+static json_t *plain_value(struct input_parser *p, int value, size_t *left)
+{
+    char number[NUMBER_MAX];
+    size_t n = 0;
+    const char *text = "";
+    enum json_tree_kind kind = json_tree_kind(&p->tree, value);
+    if (kind == JSON_TREE_STRING || kind == JSON_TREE_NUMBER) {
+        text = json_tree_text(&p->tree, value, &n);
+    }
+    if (n > *left || (kind == JSON_TREE_NUMBER && n >= sizeof(number))) {
+        *left = 0;
+        return NULL;
+    }
+    *left -= n;
+    p->in->_held_bytes += n + INPUT_JSON_BYTES;
+    switch (kind) {
+    case JSON_TREE_OBJECT:
+        return json_object();
+    case JSON_TREE_ARRAY:
+        return json_array();
+    case JSON_TREE_STRING:
+        return json_stringn_nocheck(text, n);
+    case JSON_TREE_NUMBER:
+        snprintf(number, sizeof(number), "%.*s", (int)n, text);
+        return json_loads(number, JSON_DECODE_ANY, NULL); /* NULL: beyond what a number can be */
+    case JSON_TREE_NULL:
+        return json_null();
+    default:
+        return json_boolean(kind == JSON_TREE_TRUE);
+    }
+}
+
+/* Copies the value and all that is in it, but for the member `without`. NULL: too long, or no memory. */
+static json_t *copy_value(struct input_parser *p, int value, int without, size_t *left)
+{
+    const struct json_tree_value *v = p->tree.values;
+    json_t *open[JSON_TREE_DEPTH + 1];
+    int ends[JSON_TREE_DEPTH + 1], depth = 0;
+    json_t *root = plain_value(p, value, left);
+    open[0] = root;
+    ends[0] = v[value].next;
+    for (int at = value + 1; root && at < v[value].next;) {
+        while (at == ends[depth]) {
+            depth--;
+        }
+        bool is_member = json_is_object(open[depth]);
+        int child = at + is_member;
+        size_t n = 0;
+        const char *key = is_member ? json_tree_text(&p->tree, at, &n) : NULL;
+        at = child == without ? v[child].next : child + 1;
+        if (child == without) {
+            continue;
+        }
+        json_t *copy = n > *left ? NULL : plain_value(p, child, left);
+        *left -= n > *left ? *left : n;
+        if (!copy || (is_member ? json_object_setn_new_nocheck(open[depth], key, n, copy)
+                                : json_array_append_new(open[depth], copy))) {
+            json_decref(root);
+            return NULL;
+        }
+        if (json_is_object(copy) || json_is_array(copy)) {
+            open[++depth] = copy;
+            ends[depth] = v[child].next;
+        }
+    }
+    return root;
+}
+
+static bool keep_document(struct input_parser *p, int document, int image, size_t *left)
+{
+    json_t *copy = copy_value(p, document, image, left);
+    if (copy && json_is_string(copy)) {
+        copy = json_pack("{s:o}", "text", copy);
+    }
+    if (!copy || json_array_append_new(p->in->documents, copy)) {
+        return input_fail(p->fault, FAULT_TEXT_TOO_LONG, "return_documents",
+                          "the documents cannot be given back: their texts and further keys have more than %zu bytes, "
+                          "or a number is out of range; leave return_documents out",
+                          input_max_echo(&p->in->limits));
+    }
+    return true;
+}
+
+/* ---- query and documents ---- */
+
+static bool add_text(struct input_parser *p, const char *where, int value)
+{
+    size_t n;
+    const char *text = json_tree_text(&p->tree, value, &n);
+    return input_add_indexed_text(p, where, text, n, INPUT_NO_INDEX);
+}
+
+static bool add_query(struct input_parser *p, int query)
+{
+    const struct json_tree *t = &p->tree;
+    int text = json_tree_find(t, query, "text"), image = json_tree_find(t, query, "image");
+    if (json_tree_kind(t, query) == JSON_TREE_STRING) {
+        return add_text(p, "query", query);
+    }
+    if (text >= 0 && t->values[query].count == 1 && json_tree_kind(t, text) == JSON_TREE_STRING) {
+        return add_text(p, "query", text);
+    }
+    if (image >= 0 && t->values[query].count == 1) {
+        return input_json_image(p, image, "/query/image");
+    }
+    return input_fail(p->fault, FAULT_BAD_REQUEST, "query",
+                      "query must be a string, {\"text\": ...} or {\"image\": ...}");
+}
+
+static int member(const struct json_tree *t, int object, const char *key)
+{
+    int value = json_tree_find(t, object, key);
+    return value >= 0 && json_tree_kind(t, value) == JSON_TREE_NULL ? -1 : value;
+}
+
+static bool add_document(struct input_parser *p, int i, int document, size_t *left)
+{
+    char where[48];
+    struct input *in = p->in;
+    const struct json_tree *t = &p->tree;
+    bool is_text = json_tree_kind(t, document) == JSON_TREE_STRING;
+    int text = is_text ? document : member(t, document, "text"), image = member(t, document, "image");
+    snprintf(where, sizeof(where), "/documents/%d", i);
+    if ((text < 0) == (image < 0) || (text >= 0 && json_tree_kind(t, text) != JSON_TREE_STRING)) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where,
+                          "%s must be a string, {\"text\": ...} or {\"image\": ...}", where);
+    }
+    if (i > 0 && in->has_image_documents != (image >= 0)) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "documents must be all texts or all images");
+    }
+    in->has_image_documents = image >= 0;
+    bool is_added = image >= 0 ? input_json_image(p, image, where) : add_text(p, where, text);
+    return is_added && (!in->return_documents || keep_document(p, document, image, left));
+}
+
+/* A single picture that cannot be read is the answer, but of the documents only one of several fails: the query's
+ * picture is needed by all of them. */
+static bool check_query(const struct input_parser *p, int n_images)
+{
+    const struct input *in = p->in;
+    if (in->n_images > n_images && in->images[n_images].fault) {
+        *p->fault = *in->images[n_images].fault;
+        return false;
+    }
+    return true;
+}
+
+bool input_rerank(struct input_parser *p)
+{
+    struct input *in = p->in;
+    const struct json_tree_value *v = p->tree.values;
+    int query = member(&p->tree, 0, "query"), documents = json_tree_find(&p->tree, 0, "documents");
+    size_t left = input_max_echo(&in->limits);
+    if (query < 0 || json_tree_kind(&p->tree, documents) != JSON_TREE_ARRAY || v[documents].count == 0) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, query >= 0 ? "documents" : "query",
+                          "reranking needs query and documents, a list that is not empty");
+    }
+    if (in->return_documents) {
+        in->documents = json_array();
+        if (!in->documents) {
+            return input_out_of_memory(p->fault);
+        }
+    }
+    in->n_documents = v[documents].count;
+    for (int i = 0, at = documents + 1; i < in->n_documents; i++, at = v[at].next) {
+        if (!add_document(p, i, at, &left)) {
+            return false;
+        }
+    }
+    int n_images = in->n_images, n_texts = in->n_texts;
+    if (!add_query(p, query) || !check_query(p, n_images)) {
+        return false;
+    }
+    if (in->has_image_documents ? in->n_images > n_images : in->n_texts > n_texts) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, "query",
+                          "a text ranks images and an image ranks texts; query and documents are both %s",
+                          in->has_image_documents ? "images" : "texts");
+    }
+    return true;
+}

@@ -1,0 +1,46 @@
+/* metrics - what /metrics prints, in Prometheus' text format 0.0.4.
+ *
+ * Requests are counted here as they end; what the engine knows is read from it when somebody asks.
+ * Threads: the loop thread. Failure: none but a full buf. */
+#ifndef SERVER_METRICS_H
+#define SERVER_METRICS_H
+
+#include "engine/engine.h"
+#include "server/gate/gate.h"
+#include "server/http/exchange.h"
+#include "server/http/reply.h"
+
+enum { METRICS_ROUTES = 32, METRICS_BUCKETS = 14 };
+
+struct metrics_histogram {
+    uint64_t count[METRICS_BUCKETS + 1];
+    double sum_s;
+};
+
+struct metrics {
+    struct {
+        const char *name; /* NULL: unused */
+        uint64_t by_status[600];
+        struct metrics_histogram duration;
+    } routes[METRICS_ROUTES];
+    struct metrics_histogram stages[ENGINE_STAGE_COUNT], queue;
+    uint64_t rejected[FAULT_COUNT];
+    uint64_t client_gone;
+};
+
+/* An exchange has ended. */
+void metrics_take(struct metrics *m, const struct exchange *x, uint64_t now_us);
+
+struct metrics_state {
+    struct engine_stats stats; /* zeros before an engine is there */
+    struct engine_info info;
+    bool has_engine;
+    bool is_ready;
+    int connections;
+    uint64_t connections_refused, started_us, reloads, reloads_failed, log_dropped;
+    struct gate_stats gate;
+    struct ledger_figures ledger;
+};
+void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *out);
+
+#endif

@@ -1,0 +1,108 @@
+#include "server/work/self_test.h"
+
+#include "server/work/sample_png.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Instruction sets round differently, and a beam search may take another way: far more than that is a wrong machine. */
+#define TOLERANCE 0.05
+
+struct task {
+    enum job_task task;
+    const char *key; /* in selftest.json */
+};
+
+static const struct task tasks[] = {
+    {JOB_CAPTION, "caption_score"}, {JOB_VQA, "answer_score"}, {JOB_RETRIEVE, "match_score"}};
+
+static const char question[] = "what is this?";
+
+static void fill(struct job_request *r, enum job_task task)
+{
+    static const char *const text = question;
+    static const size_t n_text = sizeof(question) - 1;
+    r->task = task;
+    r->image = sample_png;
+    r->image_bytes = sample_png_bytes;
+    r->texts = &text;
+    r->text_bytes = &n_text;
+    r->n_texts = task == JOB_CAPTION ? 0 : 1;
+    r->top_k = 1;
+    r->no_store = true;
+}
+
+/* The number that sums up a task's answer. */
+static float score(const struct job_result *r, enum job_task task)
+{
+    return task == JOB_CAPTION ? r->captions[0].score : task == JOB_VQA ? r->answers[0].score : r->scores[0];
+}
+
+static enum err ask(struct service *s, struct service_slot *slot, enum job_task task, float *out, struct errbuf *e)
+{
+    job_reset(slot->job);
+    fill(&slot->job->request, task);
+    enum err rc = service_run_alone(s, slot, e);
+    *out = rc ? 0.0F : score(&slot->job->result, task);
+    return rc;
+}
+
+static enum err run_task(struct service *s, const struct task *t, const json_t *stored, struct errbuf *e)
+{
+    float first, second = 0;
+    struct service_slot *slot = service_take(s);
+    enum err rc = ask(s, slot, t->task, &first, e);
+    rc = rc ? rc : ask(s, slot, t->task, &second, e);
+    service_give(slot);
+    if (rc) {
+        return rc;
+    }
+    if (!isfinite(first) || memcmp(&first, &second, sizeof(first)) != 0) {
+        return err_set(e, ERR_BAD_MODEL, "self-test failed: %s is %g, then %g, for the same picture", t->key,
+                       (double)first, (double)second);
+    }
+    const json_t *expected = json_object_get(stored, t->key);
+    if (expected && !(fabs((double)first - json_number_value(expected)) <= TOLERANCE)) {
+        return err_set(e, ERR_BAD_MODEL,
+                       "self-test failed: %s is %g, and selftest.json of the model says %g: wrong weights or a machine "
+                       "that computes wrongly",
+                       t->key, (double)first, json_number_value(expected));
+    }
+    return OK;
+}
+
+/* *out NULL: there is none. */
+static enum err load(json_t **out, const char *model_dir, struct errbuf *e)
+{
+    char path[4096];
+    json_error_t why;
+    int n = snprintf(path, sizeof(path), "%s/selftest.json", model_dir);
+    *out = NULL;
+    if (n >= (int)sizeof(path) || access(path, F_OK) != 0) {
+        return OK;
+    }
+    *out = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    if (!*out) {
+        return err_set(e, ERR_BAD_MODEL, "selftest.json: line %d: %s", why.line, why.text);
+    }
+    for (size_t i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
+        if (!json_is_number(json_object_get(*out, tasks[i].key))) {
+            return err_set(e, ERR_BAD_MODEL, "selftest.json: %s must be a number", tasks[i].key);
+        }
+    }
+    return OK;
+}
+
+enum err self_test_run(struct service *s, const char *model_dir, struct errbuf *e)
+{
+    json_t *stored;
+    enum err rc = load(&stored, model_dir, e);
+    for (size_t i = 0; !rc && i < sizeof(tasks) / sizeof(tasks[0]); i++) {
+        rc = run_task(s, &tasks[i], stored, e);
+    }
+    json_decref(stored);
+    return rc;
+}

@@ -1,0 +1,81 @@
+/* service - an open engine with its pool of jobs: what a model reload replaces as a whole.
+ *
+ *     LOADING -> CURRENT -> RETIRING -> GONE
+ *        \-> FAILED
+ *
+ * A service is counted: whoever may still touch its engine holds it (each piece of work, and the table of services while
+ * it is current). The last service_drop reports it to on_idle, and only then it may be closed.
+ *
+ * Jobs come home on engine threads into a mailbox; the loop is woken and takes them all. A slot is a job that can be
+ * lent; who finds none waits in line (service_wait) and is called when one is free.
+ *
+ * Ownership: a service owns engine and jobs. A slot taken is given back by service_give.
+ * Threads:   service_open and service_close block and may run on any thread; everything else is the loop thread's. */
+#ifndef SERVER_WORK_SERVICE_H
+#define SERVER_WORK_SERVICE_H
+
+#include "engine/base/mailbox.h"
+#include "engine/engine.h"
+#include "server/http/loop.h"
+
+struct stream;
+
+struct service_slot {
+    struct mailbox_item item; /* the first member */
+    struct job *job;
+    struct service *service;
+    void *owner; /* whoever took the slot */
+    void (*on_home)(struct service_slot *slot);
+    int index;             /* the owner's */
+    struct stream *stream; /* the owner's: where tokens go */
+    struct service_slot *next_free;
+};
+
+/* A place in the line for slots, inside the waiter's own struct. */
+struct service_waiter {
+    void (*on_free)(struct service_waiter *w);
+    struct service_waiter *next;
+    bool is_waiting;
+};
+
+enum service_state { SERVICE_LOADING, SERVICE_CURRENT, SERVICE_RETIRING, SERVICE_GONE, SERVICE_FAILED };
+
+struct service {
+    struct engine *engine;
+    struct engine_info info;
+    enum service_state state;
+    int references;
+    uint64_t loaded_us;                             /* when it became current */
+    uint64_t weights_bytes;                         /* of its file */
+    size_t overlap_bytes;                           /* what the ledger holds until it is gone */
+    void (*on_idle)(struct service *s, void *user); /* the last reference is gone */
+    void *on_idle_user;
+    struct loop *loop;
+    int n_slots, n_free;
+    struct service_slot *slots, *free;
+    struct service_waiter *waiting, **waiting_end;
+    struct mailbox home;
+    struct service *next; /* in the table of services */
+};
+
+const char *service_state_name(enum service_state s);
+
+MUST_USE enum err service_open(struct service **out, const struct engine_options *options, struct loop *l,
+                               struct errbuf *e);
+/* All slots must be back and nobody may hold it. NULL is fine. */
+void service_close(struct service *s);
+/* Submits the slot's job and waits for it: while nobody else, the loop neither, uses the service. */
+MUST_USE enum err service_run_alone(struct service *s, struct service_slot *slot, struct errbuf *e);
+
+struct service *service_hold(struct service *s); /* the same */
+void service_drop(struct service *s);
+
+struct service_slot *service_take(struct service *s); /* NULL: none is free */
+void service_give(struct service_slot *slot);
+/* Waits in line; on_free is called by service_reap, out of line then. */
+void service_wait(struct service *s, struct service_waiter *w);
+void service_leave_line(struct service *s, struct service_waiter *w); /* also fine when not waiting */
+/* Calls on_home of every job that has come home, then those in line while slots are free. */
+void service_reap(struct service *s);
+
+#endif

@@ -1,0 +1,451 @@
+#include "server/work/work.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "server/gate/admission.h"
+#include "server/http/stream.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* A body that is parsed, or an answer that is printed, on the side thread. */
+struct errand {
+    struct side_task task; /* the first member */
+    struct work *work;
+    struct input_source *source;
+    struct input_fault fault;
+    bool is_good;
+    json_t *object;
+    struct buf text;
+    int status;
+};
+
+/* ---- life ---- */
+
+static void destroy(struct work *w)
+{
+    struct desk *d = w->desk;
+    if (w->has_place) {
+        gate_leave(d->gate, clock_us(), &w->place, w->end);
+    }
+    if (w->kind && w->kind->release) {
+        w->kind->release(w);
+    }
+    work_round_release(w);
+    input_release(&w->input);
+    buf_release(&w->body);
+    if (w->stream) {
+        stream_drop(w->stream);
+    }
+    if (w->service) {
+        service_drop(w->service);
+    }
+    gate_upload_end(d->gate, &w->upload);
+    for (int i = 0; i < LEDGER_ACCOUNT_COUNT; i++) {
+        ledger_give(d->ledger, (enum ledger_account)i, w->held[i]);
+    }
+    *(w->previous ? &w->previous->next : &d->first) = w->next;
+    if (w->next) {
+        w->next->previous = w->previous;
+    }
+    d->n--;
+    mem_free(w);
+}
+
+bool work_settle(struct work *w)
+{
+    if (w->x || w->n_out > 0) {
+        return false;
+    }
+    destroy(w);
+    return true;
+}
+
+/* Lets go of the exchange. */
+static struct exchange *detach(struct work *w)
+{
+    struct exchange *x = w->x;
+    x->timings = w->timings;
+    x->work = NULL;
+    x->on_abandon = NULL;
+    w->x = NULL;
+    w->phase = WORK_FINISHED;
+    return x;
+}
+
+void work_finish(struct work *w)
+{
+    bool is_late = w->deadline_us && clock_us() > w->deadline_us;
+    w->end = is_late ? GATE_LATE : GATE_DONE;
+    http_ready(detach(w));
+    work_settle(w);
+}
+
+static void abandon(struct exchange *x, const char *why)
+{
+    struct work *w = x->work;
+    w->end = strcmp(why, "deadline") == 0 ? GATE_LATE : GATE_ABANDONED;
+    detach(w);
+    work_round_cancel(w);
+    if (w->kind && w->kind->abandon) {
+        w->kind->abandon(w);
+    }
+    if (w->service) {
+        service_leave_line(w->service, &w->in_line);
+    }
+    services_leave(w->desk->services, &w->for_model);
+    if (w->stream) {
+        stream_end(w->stream);
+    }
+    work_settle(w);
+}
+
+struct work *work_create(struct desk *d, struct exchange *x)
+{
+    struct work *w;
+    const char *control = x->headers[HEADER_CACHE_CONTROL], *accept = x->headers[HEADER_ACCEPT];
+    if (mem_alloc(&w, sizeof(*w))) {
+        reply_error(x, FAULT_INTERNAL, NULL, "out of memory");
+        return NULL;
+    }
+    *w = (struct work){.desk = d, .x = x, .caller = x->caller, .began_us = x->began_us, .deadline_us = x->deadline_us};
+    snprintf(w->path, sizeof(w->path), "%s", x->path);
+    w->priority = exchange_priority(x);
+    w->no_store = control && strcasestr(control, "no-store");
+    w->accepts_stream = accept && strncasecmp(accept, "text/event-stream", 17) == 0;
+    w->end = GATE_ABANDONED;
+    buf_init(&w->body, d->config->limits.body_bytes);
+    x->work = w;
+    x->on_abandon = abandon;
+    w->next = d->first;
+    if (w->next) {
+        w->next->previous = w;
+    }
+    d->first = w;
+    d->n++;
+    return w;
+}
+
+/* ---- memory ---- */
+
+bool work_charge(struct work *w, enum ledger_account account, size_t n)
+{
+    if (!ledger_take(w->desk->ledger, account, n)) {
+        reply_retry(w->x, FAULT_OVERLOADED, 1000000, "the requests under way use all the memory there is for %s",
+                    ledger_account_name(account));
+        return false;
+    }
+    w->held[account] += n;
+    return true;
+}
+
+/* ---- the body ---- */
+
+void work_body(struct work *w, const char *bytes, size_t n)
+{
+    struct exchange *x = w->x;
+    if (w->body.n + n > w->desk->config->limits.body_bytes) {
+        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "the body may have %llu bytes (limits.body_bytes)",
+                    (unsigned long long)w->desk->config->limits.body_bytes);
+        abandon(x, "refused");
+        return;
+    }
+    enum gate_verdict verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
+    if (verdict != GATE_ACCEPTED) {
+        admission_refuse(x, verdict, 1000000);
+        abandon(x, "refused");
+        return;
+    }
+    if (w->body.n == 0 && x->content_length > 0) { /* pages count when they are written, so this takes nothing yet */
+        buf_reserve(&w->body, x->content_length);
+    }
+    buf_append(&w->body, bytes, n);
+    w->body_bytes = w->body.n;
+    if (w->body.err) {
+        reply_error(x, FAULT_INTERNAL, NULL, "out of memory");
+        abandon(x, "refused");
+    }
+}
+
+/* ---- entering ---- */
+
+/* Pictures that come as ids. */
+static int count_known(const struct input *in)
+{
+    int n = 0;
+    for (int i = 0; i < in->n_images; i++) {
+        n += !in->images[i].bytes;
+    }
+    return n;
+}
+
+static bool enter(struct work *w)
+{
+    struct desk *d = w->desk;
+    const struct input *in = &w->input;
+    uint64_t now = clock_us(), after_us = 0;
+    struct service *s = services_current(d->services);
+    int n_known = count_known(in);
+    const struct gate_request r = {
+        .client = w->caller.client,
+        .task = w->kind->task,
+        .images = in->n_images - n_known,
+        .known = n_known + (in->collection ? (int)d->config->collections.rerank : 0),
+        .texts = in->n_texts,
+        .beams = in->num_beams ? in->num_beams : s->info.num_beams,
+        .tokens = in->max_tokens ? in->max_tokens : s->info.max_tokens,
+        .deadline_us = w->deadline_us,
+    };
+    enum gate_verdict verdict = gate_enter(d->gate, now, &r, &w->place, &after_us);
+    w->has_place = verdict == GATE_ACCEPTED;
+    if (!w->has_place) {
+        admission_refuse(w->x, verdict, after_us);
+        return false;
+    }
+    w->service = service_hold(s);
+    w->phase = WORK_RUNNING;
+    return true;
+}
+
+void work_take_current_service(struct work *w)
+{
+    struct service *old = w->service;
+    w->service = service_hold(services_current(w->desk->services));
+    service_drop(old);
+}
+
+static void begin(struct work *w, bool is_good, const struct input_fault *fault)
+{
+    if (!is_good) {
+        reply_error(w->x, fault->fault, fault->param[0] ? fault->param : NULL, "%s", fault->text.text);
+        work_finish(w);
+        return;
+    }
+    uint64_t asked_us = w->input.timeout_ms * 1000;
+    if (asked_us && w->began_us + asked_us < w->deadline_us) {
+        w->deadline_us = w->began_us + asked_us;
+    }
+    w->timings.n_images = w->input.n_images;
+    w->timings.n_texts = w->input.n_texts;
+    if (enter(w)) {
+        w->kind->begin(w);
+    } else {
+        work_finish(w);
+    }
+}
+
+/* ---- parsing ---- */
+
+/* What was reserved for parsing and is not needed now that the input is there. */
+static void keep_what_is_held(struct work *w)
+{
+    size_t held = w->held[LEDGER_PARSING], all = input_bytes(&w->input);
+    size_t needed = all > w->body_bytes ? all - w->body_bytes : 0;
+    if (held > needed) {
+        ledger_give(w->desk->ledger, LEDGER_PARSING, held - needed);
+        w->held[LEDGER_PARSING] = needed;
+    }
+}
+
+static void parse_run(struct side_task *t)
+{
+    struct errand *e = (struct errand *)t;
+    e->is_good = input_parse(&e->work->input, e->source, &e->fault);
+}
+
+static void parse_done(struct side_task *t)
+{
+    struct errand *e = (struct errand *)t;
+    struct work *w = e->work;
+    input_source_destroy(e->source);
+    w->n_out--;
+    if (!work_settle(w) && w->x) {
+        keep_what_is_held(w);
+        begin(w, e->is_good, &e->fault);
+    }
+    mem_free(e);
+}
+
+static bool parse_elsewhere(struct work *w, const struct input_source *source)
+{
+    struct errand *e;
+    if (mem_alloc(&e, sizeof(*e))) {
+        return false;
+    }
+    if (input_source_copy(&e->source, source)) {
+        mem_free(e);
+        return false;
+    }
+    e->task = (struct side_task){.run = parse_run, .on_done = parse_done};
+    e->work = w;
+    w->n_out++;
+    side_add(w->desk->side, &e->task);
+    return true;
+}
+
+void work_run(struct work *w, const struct work_kind *kind)
+{
+    const struct exchange *x = w->x;
+    struct input_fault fault = {.fault = FAULT_INTERNAL};
+    struct input_source source = {.route = kind->input,
+                                  .content_type = x->headers[HEADER_CONTENT_TYPE],
+                                  .content_encoding = x->headers[HEADER_CONTENT_ENCODING],
+                                  .query = x->query,
+                                  .n_query = x->n_query,
+                                  .body = &w->body};
+    w->kind = kind;
+    w->phase = WORK_PARSING;
+    input_limits_of(&source.limits, w->desk->config);
+    if (!work_charge(w, LEDGER_PARSING, input_need_bytes(&source))) {
+        work_finish(w);
+    } else if (!input_is_heavy(&source)) {
+        bool is_good = input_parse(&w->input, &source, &fault);
+        keep_what_is_held(w);
+        begin(w, is_good, &fault);
+    } else if (!parse_elsewhere(w, &source)) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+        work_finish(w);
+    }
+}
+
+void work_run_plain(struct work *w, const struct work_kind *kind)
+{
+    w->kind = kind;
+    w->phase = WORK_RUNNING;
+    kind->begin(w);
+}
+
+/* ---- answers ---- */
+
+static void reply_late(struct work *w)
+{
+    reply_error(w->x, FAULT_DEADLINE, NULL, "the deadline passed after %llu ms",
+                (unsigned long long)((w->deadline_us - w->began_us) / 1000));
+}
+
+/* An answer of so many texts or weights is printed on the side thread. */
+enum { LARGE_TEXTS = 256, LARGE_TEXT_BYTES = 65536 };
+
+static bool is_large(const struct work *w)
+{
+    size_t n_bytes = 0, n_texts = (size_t)w->input.n_texts;
+    for (size_t i = 0; i < n_texts; i++) {
+        n_bytes += w->input.text_bytes[i];
+    }
+    size_t images = w->input.n_images > 0 ? (size_t)w->input.n_images : 1;
+    bool has_weights = w->input.explain || w->input.occlusion;
+    return images * n_texts > (has_weights ? LARGE_TEXTS / 4 : LARGE_TEXTS) || images * n_bytes > LARGE_TEXT_BYTES;
+}
+
+static void print_run(struct side_task *t)
+{
+    struct errand *e = (struct errand *)t;
+    reply_dump(e->object, &e->text);
+    buf_text(&e->text, "\n");
+}
+
+static void print_done(struct side_task *t)
+{
+    struct errand *e = (struct errand *)t;
+    struct work *w = e->work;
+    json_decref(e->object);
+    w->n_out--;
+    if (!work_settle(w) && w->x) {
+        if (e->text.err) {
+            reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+        } else {
+            reply_printed(w->x, e->status, &e->text);
+        }
+        work_finish(w);
+    }
+    buf_release(&e->text);
+    mem_free(e);
+}
+
+void work_answer(struct work *w, int status, json_t *object)
+{
+    struct errand *e;
+    if (w->deadline_us && clock_us() > w->deadline_us) { /* a late answer is none */
+        json_decref(object);
+        reply_late(w);
+        work_finish(w);
+        return;
+    }
+    if (!object || !is_large(w) || mem_alloc(&e, sizeof(*e))) {
+        reply_json(w->x, status, object);
+        work_finish(w);
+        return;
+    }
+    e->task = (struct side_task){.run = print_run, .on_done = print_done};
+    e->work = w;
+    e->object = object;
+    e->status = status;
+    buf_init(&e->text, EXCHANGE_ANSWER_MAX);
+    w->n_out++;
+    side_add(w->desk->side, &e->task);
+}
+
+/* ---- time ---- */
+
+static bool is_waiting(const struct work *w)
+{
+    return w->x && w->x->status == 0 && w->phase != WORK_ARRIVING;
+}
+
+static void give_up(struct work *w, const char *why)
+{
+    struct exchange *x = w->x;
+    x->cancel_reason = why;
+    abandon(x, why);
+}
+
+uint64_t work_sweep(struct desk *d, uint64_t now_us)
+{
+    uint64_t wait_us = UINT64_MAX;
+    for (struct work *w = d->first, *next; w; w = next) {
+        next = w->next;
+        if (!is_waiting(w) || !w->deadline_us) {
+            continue;
+        }
+        if (now_us >= w->deadline_us) {
+            struct exchange *x = w->x;
+            reply_late(w);
+            give_up(w, "deadline");
+            http_ready(x);
+        } else if (w->deadline_us - now_us < wait_us) {
+            wait_us = w->deadline_us - now_us;
+        }
+    }
+    return wait_us;
+}
+
+void work_pump(struct desk *d)
+{
+    for (struct work *w = d->first; w; w = w->next) {
+        if (w->stream && w->x && !stream_is_empty(w->stream)) {
+            if (!w->x->status) {
+                w->x->is_streaming = true;
+                exchange_answer(w->x, 200, "text/event-stream");
+            }
+            http_ready(w->x);
+        }
+    }
+}
+
+void work_cut_all(struct desk *d)
+{
+    for (struct work *w = d->first, *next; w; w = next) {
+        next = w->next;
+        struct exchange *x = w->x;
+        if (!x || w->phase == WORK_ARRIVING) {
+            continue;
+        }
+        bool has_begun = x->status != 0;
+        give_up(w, "drain");
+        if (!has_begun) {
+            reply_retry(x, FAULT_DRAINING, 1000000, "the service is shutting down; another replica will answer");
+        }
+        http_ready(x);
+    }
+}

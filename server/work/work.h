@@ -1,0 +1,137 @@
+/* work - one request after its headers: owns all that it needs, and is the only thing that other threads are handed.
+ *
+ *     ARRIVING --(body whole)--> PARSING --(gate)--> RUNNING --(kind's last step)--> FINISHED
+ *
+ * A piece of work belongs to an exchange until that is answered. Its client may vanish or its deadline pass before
+ * that: then it is abandoned (w->x is NULL from there on), tells its jobs, and goes when the last of what it has handed
+ * out (jobs, a task of the side thread or of the archive) is home again. Until then it holds all of its own: bytes,
+ * place at the gate, share of memory, service.
+ *
+ * What is done in RUNNING is the kind's: it starts rounds of jobs (work_round) or other threads' tasks, and ends with
+ * an answer and work_finish. A kind never sees another request and never frees w.
+ *
+ * Ownership: the works of a process are listed in struct desk, the room's own state; a piece of work destroys itself.
+ * Threads:   the loop thread. Other threads read what was handed to them and nothing changes it meanwhile.
+ * Errors:    become answers (reply.h). */
+#ifndef SERVER_WORK_WORK_H
+#define SERVER_WORK_WORK_H
+
+#include "config/config.h"
+#include "server/gate/gate.h"
+#include "server/http/http.h"
+#include "server/http/timings.h"
+#include "server/input/input.h"
+#include "server/work/services.h"
+
+struct work;
+
+/* What all work shares. */
+struct desk {
+    const struct config *config;
+    struct loop *loop;
+    struct gate *gate;
+    struct ledger *ledger;
+    struct side *side;
+    struct services *services;
+    struct work *first; /* all there is */
+    int n;
+};
+
+/* What is to be done once the input is there. */
+struct work_kind {
+    enum input_route input;
+    enum job_task task;              /* what the gate weighs */
+    void (*begin)(struct work *w);   /* w has input, place and service; answers, or starts the first round */
+    void (*abandon)(struct work *w); /* calls back what it handed out; may be NULL */
+    void (*release)(struct work *w); /* frees w->state; may be NULL */
+};
+
+/* One round: a job for each item, as many at once as there are slots. */
+struct work_round {
+    enum job_task task;
+    int n_items, n_texts;
+    int next_item, n_running, n_done;
+    struct service_slot **running;          /* [n_items]; NULL: no round */
+    json_t **items;                         /* [n_items]: result, or {"error": ...} */
+    enum fault *faults;                     /* [n_items]: FAULT_COUNT where it went well */
+    float *scores;                          /* [n_items, max(1, n_texts)], filled where `item` is NULL */
+    const struct features *const *features; /* [n_items]: instead of images; NULL: images. The kind's. */
+    json_t *(*item)(struct work *w, const struct job *job, int index); /* NULL: only scores matter */
+    void (*done)(struct work *w);                                      /* all are home, and w has its exchange */
+};
+
+enum work_phase { WORK_ARRIVING, WORK_PARSING, WORK_RUNNING, WORK_FINISHED };
+
+struct work {
+    struct desk *desk;
+    struct exchange *x; /* NULL: abandoned */
+    const struct work_kind *kind;
+    enum work_phase phase;
+    /* who asks, and how */
+    struct caller caller;
+    char path[EXCHANGE_PATH_MAX]; /* of collections: name and key are in it */
+    int priority;
+    bool no_store, accepts_stream;
+    uint64_t began_us, deadline_us;
+    /* what it holds */
+    struct buf body;
+    struct input input;
+    struct gate_upload upload;         /* the body's share of memory */
+    size_t body_bytes;                 /* that arrived */
+    size_t held[LEDGER_ACCOUNT_COUNT]; /* other bytes of the ledger */
+    struct gate_place place;
+    bool has_place;
+    enum gate_end end;
+    struct service *service; /* counted; NULL before it runs */
+    struct stream *stream;   /* NULL: the answer comes as a whole */
+    struct service_waiter in_line;
+    struct services_waiter for_model;
+    int n_out; /* handed to other threads and not yet home */
+    struct work_round round;
+    void *state; /* the kind's */
+    struct timings timings;
+    struct work *previous, *next;
+};
+
+/* At the headers. NULL: out of memory, and x has been answered. */
+struct work *work_create(struct desk *d, struct exchange *x);
+/* A piece of the body; answers x (429, 413) when it does not fit. */
+void work_body(struct work *w, const char *bytes, size_t n);
+/* The body is whole: parse, enter the gate, begin. */
+void work_run(struct work *w, const struct work_kind *kind);
+/* Without input and gate: begins at once; for kinds whose `input` is 0. */
+void work_run_plain(struct work *w, const struct work_kind *kind);
+
+/* Bytes of the ledger; false and x answered with overloaded when there is no room. */
+bool work_charge(struct work *w, enum ledger_account account, size_t n);
+/* Takes the current model instead of the one it began on. */
+void work_take_current_service(struct work *w);
+
+/* n_items jobs; `done` is called when all are home, unless w was abandoned. False: x has been answered. */
+bool work_round_begin(struct work *w, enum job_task task, int n_items,
+                      json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *));
+/* As before with given features, n_items of them, which the kind keeps until the round is over. */
+bool work_round_features(struct work *w, enum job_task task, int n_items, const struct features *const *features,
+                         json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *));
+/* The first fault of the round; FAULT_COUNT: none. */
+enum fault work_round_fault(const struct work *w);
+
+/* Answers with the object (taken), on the side thread when it is large; NULL: out of memory. Then w is finished. */
+void work_answer(struct work *w, int status, json_t *object);
+/* The exchange has its answer: w lets go of it, and goes when nothing is out. */
+void work_finish(struct work *w);
+/* Something handed out is home (w->n_out was lowered): goes if it was the last. True: w is gone. */
+bool work_settle(struct work *w);
+
+/* Deadlines; returns microseconds until it wants to be called again, UINT64_MAX: no work. */
+uint64_t work_sweep(struct desk *d, uint64_t now_us);
+/* Streams that have something to send get going. */
+void work_pump(struct desk *d);
+/* Gives all up and answers with `draining`. */
+void work_cut_all(struct desk *d);
+
+/* ---- for the parts work.c and work_round.c ---- */
+void work_round_release(struct work *w);
+void work_round_cancel(struct work *w);
+
+#endif

@@ -1,0 +1,280 @@
+/* Rounds: the jobs of one piece of work, submitted while slots are free, gathered as they come home. */
+#include "server/work/work.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "server/http/stream.h"
+
+#include <string.h>
+
+/* ---- memory ---- */
+
+static enum err make_round(struct work_round *r)
+{
+    size_t n = (size_t)r->n_items, n_scores = n * (size_t)(r->n_texts > 0 ? r->n_texts : 1);
+    enum err rc = mem_array(&r->running, n, sizeof(*r->running));
+    rc = rc ? rc : mem_array(&r->items, n, sizeof(*r->items));
+    rc = rc ? rc : mem_array(&r->faults, n, sizeof(*r->faults));
+    rc = rc ? rc : mem_array(&r->scores, n_scores, sizeof(*r->scores));
+    for (int i = 0; !rc && i < r->n_items; i++) {
+        r->faults[i] = FAULT_COUNT;
+    }
+    return rc;
+}
+
+void work_round_release(struct work *w)
+{
+    struct work_round *r = &w->round;
+    BUG_ON(r->n_running > 0);
+    for (int i = 0; r->items && i < r->n_items; i++) {
+        json_decref(r->items[i]);
+    }
+    mem_free(r->running);
+    mem_free(r->items);
+    mem_free(r->faults);
+    mem_free(r->scores);
+    *r = (struct work_round){.n_items = 0};
+}
+
+/* ---- results ---- */
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void keep_times(struct timings *t, const struct job_result *r)
+{
+    static const char *const cache_names[] = {"miss", "regions", "coalesced"};
+    t->decode_us = larger(t->decode_us, r->decode_us);
+    t->queue_us = larger(t->queue_us, r->queue_us);
+    t->regions_us = larger(t->regions_us, r->regions_us);
+    t->fusion_us = larger(t->fusion_us, r->fusion_us);
+    t->regions_batch = r->regions_batch > t->regions_batch ? r->regions_batch : t->regions_batch;
+    t->fusion_batch = r->fusion_batch > t->fusion_batch ? r->fusion_batch : t->fusion_batch;
+    t->cache = cache_names[r->cache];
+}
+
+static void keep_error(struct work *w, int index, enum err rc, const struct errbuf *text, const char *stage)
+{
+    struct work_round *r = &w->round;
+    enum fault f = reply_fault(rc);
+    const char *message = f == FAULT_INTERNAL ? "internal error" : errbuf_text(text, rc);
+    bool may_retry = f == FAULT_OVERLOADED || f == FAULT_DRAINING;
+    json_t *inner = reply_error_object(w->x, f, message, NULL, stage, may_retry ? 1000000 : 0);
+    r->faults[index] = f;
+    r->items[index] = inner ? json_pack("{s:o}", "error", inner) : NULL;
+}
+
+/* A picture that could not be read out of the body. */
+static void keep_input_fault(struct work *w, int index, const struct input_fault *f)
+{
+    struct work_round *r = &w->round;
+    json_t *inner = reply_error_object(w->x, f->fault, f->text.text, f->param[0] ? f->param : NULL, "parse", 0);
+    r->faults[index] = f->fault;
+    r->items[index] = inner ? json_pack("{s:o}", "error", inner) : NULL;
+    r->next_item++;
+    r->n_done++;
+}
+
+enum fault work_round_fault(const struct work *w)
+{
+    for (int i = 0; i < w->round.n_items; i++) {
+        if (w->round.faults[i] != FAULT_COUNT) {
+            return w->round.faults[i];
+        }
+    }
+    return FAULT_COUNT;
+}
+
+static bool is_over(const struct work_round *r)
+{
+    return r->n_done == r->n_items;
+}
+
+/* What a job brought home. */
+static void keep_result(struct work *w, const struct job *job, int index)
+{
+    struct work_round *r = &w->round;
+    const struct job_result *result = &job->result;
+    keep_times(&w->timings, result);
+    if (result->err) {
+        keep_error(w, index, result->err, &result->error, result->stage);
+    } else if (r->item) {
+        r->items[index] = r->item(w, job, index);
+        r->faults[index] = r->items[index] ? FAULT_COUNT : FAULT_INTERNAL;
+    } else {
+        memcpy(r->scores + (size_t)index * (size_t)r->n_texts, result->scores, (size_t)r->n_texts * sizeof(*r->scores));
+    }
+}
+
+static void on_home(struct service_slot *slot)
+{
+    struct work *w = slot->owner;
+    struct work_round *r = &w->round;
+    if (w->x) {
+        keep_result(w, slot->job, slot->index);
+    }
+    r->running[slot->index] = NULL;
+    r->n_running--;
+    r->n_done++;
+    w->n_out--;
+    gate_progress(w->desk->gate, clock_us(), &w->place, 1);
+    service_give(slot);
+    if (!work_settle(w) && w->x && is_over(r)) {
+        r->done(w);
+    }
+}
+
+/* ---- jobs ---- */
+
+static void fill_request(struct work *w, struct job_request *q, int index)
+{
+    const struct input *in = &w->input;
+    const struct work_round *r = &w->round;
+    q->task = r->task;
+    if (r->features) {
+        q->features = r->features[index];
+    } else {
+        q->image = in->images[index].bytes;
+        q->image_bytes = in->images[index].n_bytes;
+        q->id = in->images[index].id;
+        caller_mask_id(&w->caller, q->id.bytes);
+    }
+    q->no_store = w->no_store;
+    q->id_key = w->caller.has_id_key ? w->caller.id_key : NULL;
+    q->tolerate_truncated = in->tolerate_truncated;
+    q->explain = in->explain;
+    if (r->task == JOB_VQA || r->task == JOB_RETRIEVE) {
+        q->texts = in->texts;
+        q->text_bytes = in->text_bytes;
+        q->n_texts = in->n_texts;
+    }
+    q->top_k = r->task == JOB_VQA && in->top_k ? in->top_k : 5;
+    q->num_beams = in->num_beams;
+    q->num_captions = in->num_captions;
+    q->max_tokens = in->max_tokens;
+    q->length_penalty = in->length_penalty;
+    q->priority = w->priority;
+    q->client = w->caller.client;
+    q->deadline_us = w->deadline_us;
+}
+
+/* Text so far, as one server-sent event. Engine thread. */
+static void on_token(struct job_request *request, const char *text, size_t n_bytes)
+{
+    struct service_slot *slot = request->user;
+    struct buf b;
+    buf_init(&b, 8192);
+    json_t *event = json_pack("{s:s#}", "text", text, (int)n_bytes);
+    if (event) {
+        buf_text(&b, "data: ");
+        reply_dump(event, &b);
+        buf_text(&b, "\n\n");
+        json_decref(event);
+    }
+    if (!b.err) {
+        stream_add(slot->stream, b.bytes, b.n);
+        loop_wake(slot->service->loop);
+    }
+    buf_release(&b);
+}
+
+/* A job that is not taken leaves its error in the item's place. */
+static void submit(struct work *w, struct service_slot *slot)
+{
+    struct work_round *r = &w->round;
+    struct errbuf why;
+    int index = r->next_item++;
+    slot->owner = w;
+    slot->on_home = on_home;
+    slot->index = index;
+    fill_request(w, &slot->job->request, index);
+    if (w->stream) {
+        slot->stream = w->stream;
+        slot->job->request.on_token = on_token;
+    }
+    errbuf_clear(&why);
+    enum err rc = engine_submit(w->service->engine, slot->job, &why);
+    if (rc) {
+        service_give(slot);
+        keep_error(w, index, rc, &why, NULL);
+        r->n_done++;
+        return;
+    }
+    r->running[index] = slot;
+    r->n_running++;
+    w->n_out++;
+}
+
+static void go_on(struct work *w)
+{
+    struct work_round *r = &w->round;
+    while (r->next_item < r->n_items) {
+        const struct input_fault *fault = r->features ? NULL : w->input.images[r->next_item].fault;
+        if (fault) {
+            keep_input_fault(w, r->next_item, fault);
+            continue;
+        }
+        struct service_slot *slot = service_take(w->service);
+        if (!slot) {
+            service_wait(w->service, &w->in_line);
+            return;
+        }
+        submit(w, slot);
+    }
+    if (is_over(r)) { /* nothing could be submitted */
+        r->done(w);
+    }
+}
+
+static void on_free(struct service_waiter *in_line)
+{
+    go_on((struct work *)((char *)in_line - offsetof(struct work, in_line)));
+}
+
+/* ---- beginning and ending ---- */
+
+static bool start_round(struct work *w, const struct work_round *r)
+{
+    work_round_release(w);
+    w->round = *r;
+    if (make_round(&w->round)) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+        work_finish(w);
+        return false;
+    }
+    w->in_line.on_free = on_free;
+    go_on(w);
+    return true;
+}
+
+bool work_round_begin(struct work *w, enum job_task task, int n_items,
+                      json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *))
+{
+    const struct work_round r = {
+        .task = task, .n_items = n_items, .n_texts = w->input.n_texts, .item = item, .done = done};
+    return start_round(w, &r);
+}
+
+bool work_round_features(struct work *w, enum job_task task, int n_items, const struct features *const *features,
+                         json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *))
+{
+    const struct work_round r = {.task = task,
+                                 .n_items = n_items,
+                                 .n_texts = w->input.n_texts,
+                                 .item = item,
+                                 .done = done,
+                                 .features = features};
+    return start_round(w, &r);
+}
+
+void work_round_cancel(struct work *w)
+{
+    struct work_round *r = &w->round;
+    for (int i = 0; r->running && i < r->next_item; i++) {
+        if (r->running[i]) {
+            job_cancel(r->running[i]->job);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+/* The first look at a request: one row a reason to refuse, and what passes. No gate, no socket. */
+#include "server/gate/admission.c"
+
+#include "engine/base/buf.h"
+#include "tests/support/check.h"
+#include "tests/support/fake_clock.h"
+
+/* ---- what stands around it ---- */
+
+static enum gate_verdict verdict;
+static uint64_t glanced_bytes;
+
+enum gate_verdict gate_glance(struct gate *g, uint64_t now_us, uint64_t client, enum job_task task,
+                              uint64_t content_length, uint64_t deadline_us, uint64_t *retry_after_us)
+{
+    (void)g, (void)client;
+    CHECK_INT(now_us, 5000);
+    CHECK_INT(task, JOB_VQA);
+    CHECK(deadline_us > 0);
+    glanced_bytes = content_length;
+    *retry_after_us = 1500000;
+    return verdict;
+}
+
+static const struct route routes[] = {
+    {"POST", "/vqa", "vqa", ROUTE_WORK, JOB_VQA, NULL, NULL},
+    {"GET", "/healthz", "health", ROUTE_PUBLIC | ROUTE_BOTH, 0, NULL, ""},
+    {"GET", "/version", "version", ROUTE_BOTH, 0, NULL, ""},
+    {"POST", "/admin/reload", "reload", ROUTE_ADMIN, 0, NULL, ""},
+};
+static const struct route_table table = {routes, sizeof(routes) / sizeof(routes[0])};
+
+static struct config config;
+static struct auth_key key = {.name = "alice"};
+static struct auth auth;
+static struct exchange x;
+static struct exchange_pair query[1];
+
+static struct admission make(enum admission_state state)
+{
+    return (struct admission){
+        .config = &config, .auth = &auth, .routes = &table, .state = state, .has_admin_port = true};
+}
+
+static void request(const char *method, const char *path)
+{
+    buf_release(&x.answer);
+    x = (struct exchange){.method = method, .path = path, .began_us = 1000, .peer = "192.0.2.1", .query = query};
+    buf_init(&x.answer, 1 << 16);
+    verdict = GATE_ACCEPTED;
+}
+
+static bool says(const char *text)
+{
+    return x.answer.bytes && strstr(x.answer.bytes, text);
+}
+
+static const char *out(const char *name)
+{
+    for (int i = 0; i < x.n_out; i++) {
+        if (strcmp(x.out[i].name, name) == 0) {
+            return x.out[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* ---- tests ---- */
+
+static void test_passes(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    request("POST", "/vqa");
+    x.content_length = 100;
+    CHECK(admission_headers(&a, &x));
+    CHECK_INT(x.status, 0);
+    CHECK_STR(x.route_name, "vqa");
+    CHECK_INT(x.deadline_us, 1000 + config.limits.timeout_ms * 1000);
+    CHECK_INT(glanced_bytes, 100);
+    CHECK(!x.caller.has_id_key);
+    uint64_t client = x.caller.client;
+    request("POST", "/vqa");
+    snprintf(x.peer, sizeof(x.peer), "192.0.2.2");
+    CHECK(admission_headers(&a, &x));
+    CHECK(x.caller.client != client);
+}
+
+static void test_no_route(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    request("GET", "/nothing");
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 404);
+    CHECK_STR(x.route_name, "none");
+    request("GET", "/vqa");
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 405);
+    CHECK_STR(out("Allow"), "POST");
+    request("POST", "/admin/reload"); /* on the main port */
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 404);
+}
+
+static void test_keys(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    sha256("secret", 6, key.digest);
+    auth = (struct auth){.keys = &key, .n_keys = 1};
+    request("POST", "/vqa");
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 401);
+    CHECK_STR(out("WWW-Authenticate"), "Bearer");
+    request("POST", "/vqa");
+    x.headers[HEADER_AUTHORIZATION] = "Bearer wrong";
+    CHECK(!admission_headers(&a, &x));
+    request("POST", "/vqa");
+    x.headers[HEADER_AUTHORIZATION] = "Bearer secret";
+    CHECK(admission_headers(&a, &x));
+    CHECK(x.caller.has_id_key);
+    CHECK_INT(x.caller.client, hash_text("alice"));
+    request("GET", "/healthz"); /* public */
+    CHECK(admission_headers(&a, &x));
+    auth = (struct auth){.keys = NULL};
+}
+
+static void test_query(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    request("GET", "/version");
+    query[0] = (struct exchange_pair){"a", "b", 1, 1};
+    x.n_query = 1;
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 400);
+    request("POST", "/vqa");
+    x.has_too_much_query = true;
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 400);
+    request("POST", "/vqa");
+    x.headers[HEADER_TIMEOUT] = "soon";
+    CHECK(!admission_headers(&a, &x));
+    CHECK(says("X-Request-Timeout-Ms"));
+}
+
+static void test_size(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    request("POST", "/vqa");
+    x.content_length = config.limits.body_bytes;
+    CHECK(admission_headers(&a, &x));
+    request("POST", "/vqa");
+    x.content_length = config.limits.body_bytes + 1;
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 413);
+    request("GET", "/version"); /* no use for a body */
+    x.content_length = SMALL_BODY + 1;
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 413);
+}
+
+static void test_states(void)
+{
+    struct admission loading = make(ADMISSION_LOADING), draining = make(ADMISSION_DRAINING);
+    request("POST", "/vqa");
+    CHECK(!admission_headers(&loading, &x));
+    CHECK_INT(x.status, 503);
+    CHECK(says("not_ready") && out("Retry-After"));
+    request("GET", "/healthz");
+    CHECK(admission_headers(&loading, &x));
+    request("POST", "/vqa");
+    CHECK(!admission_headers(&draining, &x));
+    CHECK(says("draining") && x.must_close);
+}
+
+static void test_gate(void)
+{
+    static const struct {
+        enum gate_verdict verdict;
+        const char *code;
+    } rows[] = {{GATE_FULL, "overloaded"}, {GATE_SHARE_USED, "overloaded"}, {GATE_TOO_LATE, "deadline_unreachable"}};
+    struct admission a = make(ADMISSION_OPEN);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        request("POST", "/vqa");
+        verdict = rows[i].verdict;
+        CHECK(!admission_headers(&a, &x));
+        CHECK_INT(x.status, 429);
+        CHECK(says(rows[i].code));
+        CHECK_STR(out("Retry-After"), "2");
+    }
+    snprintf(config.server.overload_status, sizeof(config.server.overload_status), "503");
+    request("POST", "/vqa");
+    verdict = GATE_FULL;
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 503);
+    config_defaults(&config);
+}
+
+static void test_browsers(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    snprintf(config.server.cors_origins, sizeof(config.server.cors_origins), "https://a.example https://b.example");
+    request("OPTIONS", "/vqa");
+    x.headers[HEADER_ORIGIN] = "https://b.example";
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 204);
+    CHECK_STR(out("Access-Control-Allow-Origin"), "https://b.example");
+    CHECK(strstr(out("Access-Control-Allow-Headers"), "traceparent"));
+    request("OPTIONS", "/vqa");
+    x.headers[HEADER_ORIGIN] = "https://b.exampl"; /* a part of one is none */
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 405);
+    /* A page must not reach the admin port through a browser, wherever it comes from. */
+    request("POST", "/admin/reload");
+    x.is_admin = true;
+    x.headers[HEADER_ORIGIN] = "https://b.example";
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 403);
+    request("POST", "/admin/reload");
+    x.is_admin = true;
+    CHECK(admission_headers(&a, &x));
+    config_defaults(&config);
+}
+
+int main(void)
+{
+    fake_now_us = 5000;
+    config_defaults(&config);
+    test_passes();
+    test_no_route();
+    test_keys();
+    test_query();
+    test_size();
+    test_states();
+    test_gate();
+    test_browsers();
+    buf_release(&x.answer);
+    return check_result();
+}

@@ -1,0 +1,99 @@
+/* Connections counted by address. */
+#include "server/http/peers.h"
+
+#include "engine/base/mem.h"
+#include "tests/support/check.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+static struct sockaddr_storage make(const char *text)
+{
+    struct sockaddr_storage s = {.ss_family = strchr(text, ':') ? AF_INET6 : AF_INET};
+    void *to = s.ss_family == AF_INET ? (void *)&((struct sockaddr_in *)&s)->sin_addr
+                                      : (void *)&((struct sockaddr_in6 *)&s)->sin6_addr;
+    CHECK_INT(inet_pton(s.ss_family, text, to), 1);
+    return s;
+}
+
+static struct peers peers;
+
+static struct peer *add(const char *text)
+{
+    struct sockaddr_storage s = make(text);
+    return peers_add(&peers, (struct sockaddr *)&s);
+}
+
+static void test_counts(void)
+{
+    size_t before = mem_live_bytes();
+    struct peer *a = add("10.0.0.1");
+    CHECK(add("10.0.0.1") == a && a->n == 2);
+    struct peer *b = add("10.0.0.2"), *mapped = add("::ffff:10.0.0.1");
+    CHECK(b != a && b->n == 1);
+    CHECK(mapped == a && a->n == 3);
+    struct peer *six = add("2001:db8:1:2::1");
+    CHECK(add("2001:db8:1:2:ffff::9") == six && six->n == 2); /* one host has a whole /64 */
+    struct peer *other = add("2001:db8:1:3::1");
+    CHECK(other != six);
+    struct sockaddr unknown = {.sa_family = AF_UNSPEC};
+    struct peer *none = peers_add(&peers, &unknown);
+    CHECK(none != a && none->n == 1);
+    peers_drop(&peers, a);
+    peers_drop(&peers, a);
+    CHECK(a->n == 1 && add("10.0.0.1") == a);
+    peers_drop(&peers, a);
+    peers_drop(&peers, a);
+    peers_drop(&peers, b);
+    peers_drop(&peers, six);
+    peers_drop(&peers, six);
+    peers_drop(&peers, other);
+    peers_drop(&peers, none);
+    CHECK_INT(mem_live_bytes(), before);
+}
+
+static void test_many(void)
+{
+    static struct peer *all[5000];
+    size_t before = mem_live_bytes();
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 5000; i++) {
+            char text[32];
+            snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
+            struct peer *p = add(text);
+            CHECK(round == 0 || p == all[i]);
+            all[i] = p;
+            CHECK_INT(p->n, round + 1);
+        }
+    }
+    for (int i = 0; i < 10000; i++) {
+        peers_drop(&peers, all[i % 5000]);
+    }
+    CHECK_INT(mem_live_bytes(), before);
+    mem_fail_after(1);
+    CHECK(add("10.9.9.9") == NULL);
+    mem_fail_after(0);
+}
+
+static void test_text(void)
+{
+    static const char *const rows[][2] = {
+        {"10.0.0.1", "10.0.0.1"}, {"::1", "::1"}, {"::ffff:10.0.0.1", "10.0.0.1"}, {"2001:db8::5", "2001:db8::5"}};
+    char text[PEERS_TEXT_MAX];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct sockaddr_storage s = make(rows[i][0]);
+        peers_text((struct sockaddr *)&s, text);
+        CHECK_STR(text, rows[i][1]);
+    }
+    struct sockaddr unknown = {.sa_family = AF_UNSPEC};
+    peers_text(&unknown, text);
+    CHECK_STR(text, "unknown");
+}
+
+int main(void)
+{
+    test_counts();
+    test_many();
+    test_text();
+    return check_result();
+}

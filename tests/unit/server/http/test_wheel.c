@@ -1,0 +1,70 @@
+/* A timing wheel against a plain list of times, with a made-up clock. */
+#include "server/http/wheel.h"
+
+#include "tests/support/check.h"
+
+enum { N = 300 };
+
+static uint32_t seed = 1;
+
+static uint32_t next_random(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 8;
+}
+
+static void test_one(void)
+{
+    struct wheel w;
+    struct wheel_entry e = {.next = NULL};
+    wheel_init(&w, 1000000);
+    CHECK(wheel_take_due(&w, 5000000) == NULL);
+    wheel_set(&w, &e, 6000000);
+    CHECK(wheel_take_due(&w, 5999999) == NULL);
+    CHECK(wheel_take_due(&w, 6000000 + WHEEL_STEP_US) == &e);
+    CHECK(e.next == NULL);
+    CHECK(wheel_take_due(&w, 7000000) == NULL);
+    wheel_set(&w, &e, 100); /* past: at the next look into a new step */
+    CHECK(wheel_take_due(&w, 7000000 + WHEEL_STEP_US) == &e);
+    wheel_set(&w, &e, UINT64_MAX);
+    CHECK(e.next == NULL);
+    CHECK(wheel_take_due(&w, (uint64_t)1 << 60) == NULL);
+    wheel_set(&w, &e, ((uint64_t)1 << 60) + 1);
+    wheel_set(&w, &e, ((uint64_t)1 << 60) + 1000000);
+    wheel_remove(&e);
+    wheel_remove(&e);
+    CHECK(wheel_take_due(&w, (uint64_t)1 << 61) == NULL);
+}
+
+/* Nothing comes early, nothing later than a step and the time between looks, nothing twice. */
+static void test_many(void)
+{
+    static struct wheel w;
+    static struct wheel_entry entries[N];
+    uint64_t now = 77777, before;
+    wheel_init(&w, now);
+    for (int round = 0; round < 4000; round++) {
+        struct wheel_entry *e = &entries[next_random() % N];
+        uint32_t kind = next_random() % 10;
+        if (kind == 0) {
+            wheel_remove(e);
+        } else {
+            wheel_set(&w, e, now + next_random() % (kind < 8 ? 3000000 : 200000000));
+        }
+        before = now;
+        now += next_random() % (kind == 9 ? 40000000 : 70000);
+        while ((e = wheel_take_due(&w, now)) != NULL) {
+            CHECK(e->due_us <= now && e->next == NULL);
+        }
+        for (int i = 0; i < N; i++) {
+            CHECK(!entries[i].next || entries[i].due_us + 2 * WHEEL_STEP_US > now || entries[i].due_us >= before);
+        }
+    }
+}
+
+int main(void)
+{
+    test_one();
+    test_many();
+    return check_result();
+}
