@@ -28,7 +28,11 @@ PARITY_SENTENCES = 10
 
 
 def caption_truth(args):
-    return [c for c in data.captions(args.data) if c.split == args.split and c.image.startswith(args.set)][:args.limit]
+    """SET/references_SPLIT.jsonl where there is one (train.coco_captions), else what SET/captions*.jsonl say."""
+    whole = pathlib.Path(args.data) / args.set / f"references_{args.split}.jsonl"
+    if whole.exists():
+        return [data.Captions(r["image"], r["captions"], args.split) for r in data.read_jsonl(whole)][:args.limit]
+    return [c for c in data.captions(args.data) if c.split == args.split and c.image.startswith(args.set + "/")][:args.limit]
 
 
 def question_truth(args):
@@ -66,7 +70,7 @@ def score_answer_pairs(pairs) -> dict:
     """Accuracy in per cent; lists of answers (DAQUAR) count as wrong, and are left out in "single"."""
     every = [metrics.vqa_accuracy(a, q.answers) if len(q.answers) in (1, 10) else 0.0 for q, a in pairs]
     single = [e for e, (q, _) in zip(every, pairs) if len(q.answers) in (1, 10)]
-    out = {"accuracy": 100 * sum(every) / len(every), "questions": len(every)}
+    out = {"accuracy": 100 * sum(every) / len(every), "accuracy 95 %": [100 * v for v in metrics.interval(every)], "questions": len(every)}
     if len(single) < len(every):
         out["single"] = 100 * sum(single) / len(single)
     return out
@@ -230,6 +234,8 @@ def arguments():
 def rounded(value):
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
     return round(value, 2) if isinstance(value, float) else value
 
 

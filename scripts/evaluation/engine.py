@@ -30,10 +30,6 @@ class Engine:
         for row in self.ask("caption", [{"image": n} for n in names], options):
             yield {"image": row["image"], "caption": row["caption"], "score": row["score"]}
 
-    def candidates(self, names, count: int):
-        for row in self.ask("caption", [{"image": n} for n in names], [f"--num-beams={count}", f"--num-captions={count}"]):
-            yield {"image": row["image"], "captions": [c["text"] for c in row["captions"]]}
-
     def answers(self, asked):
         """asked: questions with .image and .text; those of one picture go into one line."""
         groups = itertools.groupby(sorted(asked, key=lambda q: q.image), key=lambda q: q.image)

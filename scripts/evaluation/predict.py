@@ -37,11 +37,6 @@ class Reference:
             best = self.model.caption(self.see(name), **settings)[0]
             yield {"image": name, "caption": self.model.tokenizer.decode(best.tokens), "score": best.score}
 
-    def candidates(self, names, count: int):
-        for name in names:
-            found = self.model.caption(self.see(name), num_beams=count)
-            yield {"image": name, "captions": [self.model.tokenizer.decode(c.tokens) for c in found[:count]]}
-
     def answers(self, asked):
         by_image = {}
         for q in sorted(asked, key=lambda q: q.image):

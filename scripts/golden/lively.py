@@ -5,7 +5,7 @@ half of the arithmetic wrong. So every part is scaled by what it gives on the pi
 import dataclasses
 
 import torch
-from minivlm import decode, image
+from minivlm import image
 from minivlm.bifpn import Node
 from minivlm.conv import Conv
 

@@ -23,9 +23,15 @@ class Cells(nn.Module):
         self.head = Conv(b.stages[-1].channels, c.channels)
 
     def forward(self, entry):  # what enters the own blocks -> [B, channels, ceil(h / pool), ceil(w / pool)]
+        return self.finish(self.last_map(entry))
+
+    def last_map(self, entry):  # -> [B, c, h, w], what enters the head
         for block in self.blocks:
             entry = block(entry)
-        x = self.act(self.head(entry))  # [B, channels, h, w]
+        return entry
+
+    def finish(self, x):
+        x = self.act(self.head(x))  # [B, channels, h, w]
         return F.avg_pool2d(x, self.c.pool, ceil_mode=True, count_include_pad=False)
 
     def inputs(self, entry, resized, upright):

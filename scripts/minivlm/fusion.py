@@ -48,6 +48,8 @@ class BoxEmbeddings(nn.Module):
 
 
 class Attention(nn.Module):
+    """Dropout on what it gives, none among its weights: that would leave PyTorch's fast attention."""
+
     def __init__(self, c: cfg.Fusion, dropout: float):
         super().__init__()
         self.heads, self.dropout = c.heads, dropout
@@ -57,12 +59,14 @@ class Attention(nn.Module):
         self.output = nn.Linear(c.hidden, c.hidden)
         self.norm = Norm(c.hidden)
 
-    def forward(self, x, mask=None, past=None):  # [B, n, D], [B, m, D] twice -> [B, n, D], (k, v)
-        q, k, v = (self._split(layer(x)) for layer in (self.query, self.key, self.value))  # [B, heads, n, d]
+    def forward(self, x, mask=None, past=None, first=0):  # [B, n, D], [B, m, D] twice -> [B, n - first, D], (k, v)
+        k, v = (self._split(layer(x)) for layer in (self.key, self.value))  # [B, heads, n, d]
+        if first:
+            x, mask = x[:, first:], None if mask is None else mask[..., first:, :]
+        q = self._split(self.query(x))
         if past is not None:
             k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)  # [B, heads, m + n, d]
-        drop = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop)  # scores / sqrt(d)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # scores / sqrt(d)
         y = self.output(y.transpose(1, 2).flatten(2))  # [B, n, D]
         return self.norm(x + F.dropout(y, self.dropout, self.training)), (k, v)
 
@@ -89,8 +93,8 @@ class Layer(nn.Module):
         self.attention = Attention(c, dropout)
         self.ffn = FeedForward(c, dropout)
 
-    def forward(self, x, mask=None, past=None):
-        x, memory = self.attention(x, mask, past)
+    def forward(self, x, mask=None, past=None, first=0):
+        x, memory = self.attention(x, mask, past, first)
         return self.ffn(x), memory
 
 
@@ -131,10 +135,10 @@ class Fusion(nn.Module):
             x, memory = layer(x, mask, None if past is None else past[i])
             yield x, memory
 
-    def encode(self, x, mask=None):  # [B, n, D] -> [B, n, D]
-        for layer in self.layers:
+    def encode(self, x, mask=None, first=0):  # [B, n, D] -> [B, n - first, D], the rows from `first` on
+        for layer in self.layers[:-1]:
             x, _ = layer(x, mask)
-        return x
+        return self.layers[-1](x, mask, None, first)[0]
 
 
 # Masks: True where the row may see the column.

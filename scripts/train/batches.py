@@ -1,15 +1,13 @@
 """Sequences for the three tasks, packed so that every padded slot is a small loss.
 
-Captions: all captions of a picture share its regions. Each caption stands twice in the sequence, as words and as one
-[MASK] a word, and a mask lets each [MASK] see exactly what it sees when captions are decoded: tags, regions, earlier
-words, itself. So one pass trains every position of every caption."""
+Captions: all captions of a picture share its regions and cells, and a mask lets each row see exactly what it sees when
+captions are decoded, so that one pass trains every position of every caption. With the causal decoder each word's row
+predicts the next. With the other each caption stands twice in the sequence, as words and as one [MASK] a word."""
 from dataclasses import dataclass
 
 import torch
 
 from minivlm.fusion import TAGS, TEXT, full_mask
-
-CONTEXT = -1
 
 
 @dataclass
@@ -17,13 +15,13 @@ class CaptionBatch:
     ids: torch.Tensor  # [B, t] text of all captions
     positions: torch.Tensor  # [B, t]
     mask: torch.Tensor  # [B, 1, c + t, c + t] bool
-    where: torch.Tensor  # [m] rows of the flattened [B * t] that are [MASK]s
+    where: torch.Tensor  # [m] rows of the flattened [B * t] that predict
     targets: torch.Tensor  # [m]
 
 
-def pack_captions(captions, context_valid, tokenizer, drop_words=0.0) -> CaptionBatch:
-    """captions: for each picture a list of token-id lists (words only); context_valid: [B, c] of tags and regions."""
-    rows = [_streams(many, tokenizer, drop_words) for many in captions]
+def pack_captions(captions, context_valid, tokenizer, causal: bool) -> CaptionBatch:
+    """captions: for each picture a list of token-id lists (words only); context_valid: [B, c] of what is seen."""
+    rows = [_streams(many, tokenizer, causal) for many in captions]
     t = max(len(r[0]) for r in rows)
     b = len(rows)
     ids, positions = torch.zeros(b, t, dtype=torch.long), torch.zeros(b, t, dtype=torch.long)
@@ -39,17 +37,22 @@ def pack_captions(captions, context_valid, tokenizer, drop_words=0.0) -> Caption
     return CaptionBatch(ids, positions, mask, where, targets.flatten()[where])
 
 
-def _streams(captions, tokenizer, drop_words):
+def _streams(captions, tokenizer, causal: bool):
     """One picture's captions one after the other -> ids, positions, owners, is-mask, targets."""
     ids, positions, owner, masked, targets = [], [], [], [], []
     for n, words in enumerate(captions):
-        kept = [tokenizer.mask if drop_words and torch.rand(()) < drop_words else w for w in words]
-        length = len(words) + 1
-        ids += [tokenizer.cls] + kept + [tokenizer.mask] * length
-        positions += list(range(length)) + list(range(1, length + 1))
-        owner += [n] * (2 * length)
-        masked += [False] * length + [True] * length
-        targets += [-1] * length + words + [tokenizer.sep]
+        length, wanted = len(words) + 1, words + [tokenizer.sep]
+        ids += [tokenizer.cls] + words
+        positions += list(range(length))
+        owner += [n] * length
+        masked += [False] * length
+        targets += wanted if causal else [-1] * length
+        if not causal:
+            ids += [tokenizer.mask] * length
+            positions += list(range(1, length + 1))
+            owner += [n] * length
+            masked += [True] * length
+            targets += wanted
     return ids, positions, owner, masked, targets
 
 
@@ -87,28 +90,8 @@ def pack_pairs(texts, tags) -> PairBatch:
     return PairBatch(ids, torch.arange(t).expand_as(ids), segments, valid)
 
 
-def pair_mask(pair: PairBatch, region_valid):
-    return full_mask(torch.cat((pair.valid, region_valid), 1))
-
-
-def hide_words(texts, tokenizer, vocabulary, share=0.15):
-    """BERT's masked words (Devlin et al. 2019, 3.1): of `share` of the words, at least one a text, 80 % become [MASK], 10 % a
-    chance word, 10 % stay. texts: id lists with [CLS] and [SEP] -> what is shown, targets (-1: not asked)."""
-    shown, targets = [], []
-    for ids in texts:
-        inside = len(ids) - 2
-        asked = torch.rand(inside) < share
-        asked[torch.randint(inside, ())] = True
-        row, target = list(ids), [-1] * len(ids)
-        for at in (asked.nonzero()[:, 0] + 1).tolist():
-            target[at], dice = ids[at], float(torch.rand(()))
-            if dice < 0.8:
-                row[at] = tokenizer.mask
-            elif dice < 0.9:
-                row[at] = int(vocabulary[torch.randint(len(vocabulary), ())])
-        shown.append(row)
-        targets.append(target)
-    return shown, targets
+def pair_mask(pair: PairBatch, seen_valid):  # [B, t], [B, n] -> [B, 1, n + t, n + t]: what is seen, then text and tags
+    return full_mask(torch.cat((seen_valid, pair.valid), 1))
 
 
 def pad_tags(tags, first_position: int):

@@ -139,12 +139,12 @@ def open_taps(r: dict, folder, backbone=None):
     return Taps(folder)
 
 
-def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compiled=True) -> None:
-    """The whole cache. `files` None: only the taps, of the pictures already there."""
+def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compiled=True, maps=True) -> None:
+    """The whole cache. `files` None: only the taps, of the pictures already there; `maps` False: only the pictures."""
     config = recipe.model_config(r, answers=1)
     if files is not None:
         build_images(pathlib.Path(root), files, pathlib.Path(out), config.image.size, workers)
-    if is_live(r):
+    if is_live(r) or not maps:
         return
     backbone = frozen_backbone(r).to(memory_format=torch.channels_last)
     for flip in flips:
@@ -152,9 +152,10 @@ def build(r: dict, root, out, files=None, flips=(False, True), workers=2, compil
 
 
 def list_files(root, sets) -> list[str]:
+    """All pictures of the sets; COCO's lie in folders of their own below "images"."""
     root = pathlib.Path(root)
-    return [f"{s}/images/{f.name}" for s in sets if (root / s / "images").is_dir()
-            for f in sorted((root / s / "images").iterdir())]
+    return [str(f.relative_to(root)) for s in sets if (root / s / "images").is_dir()
+            for f in sorted((root / s / "images").rglob("*")) if f.is_file()]
 
 
 def main():

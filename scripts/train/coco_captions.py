@@ -1,9 +1,11 @@
-"""More captions for COCO's training pictures: the package pycocoevalcap carries COCO's caption files of 2014 inside its SPICE.
+"""More captions for COCO's pictures: the package pycocoevalcap carries COCO's caption files of 2014 inside its SPICE.
 
-    python -m train.coco_captions --data DATA [--set coco]
+    python -m train.coco_captions --data DATA [--set coco]           of training pictures
+    python -m train.coco_captions --data DATA --split val            of validation pictures, for eval.py alone
 
-A picture is known by the number in its file name. Pictures of the validation and test splits get none. Written as
-SET/captions_coco.jsonl, which data.py reads beside SET/captions.jsonl."""
+A picture is known by the number in its file name. Training pictures, those that no file has in another split, go to
+SET/captions_coco.jsonl, which data.py reads beside SET/captions.jsonl; those of another split to SET/references_SPLIT.jsonl,
+which training never opens."""
 import argparse
 import json
 import pathlib
@@ -39,14 +41,25 @@ def rows(root, name: str, said: dict[int, list[str]]) -> list[dict]:
             for f in files if f not in held and number(f) in said]
 
 
+def references(root, name: str, said: dict[int, list[str]], split: str) -> list[dict]:
+    """All pictures of a split, with the same number of sentences each."""
+    tables = [data.read_jsonl(pathlib.Path(root) / name / file) for file in ("images.jsonl", "captions.jsonl", "vqa.jsonl")]
+    files = {data.picture(name, r) for table in tables for r in table if r.get("split") == split}
+    return [{"image": f, "captions": said[number(f)][:AT_MOST], "split": split} for f in sorted(files)
+            if len(said.get(number(f), ())) >= AT_MOST]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", required=True)
     p.add_argument("--set", default="coco")
+    p.add_argument("--split", default="train")
     args = p.parse_args()
-    found = rows(args.data, args.set, sentences(pretrained.package_file(*JAR)))
+    said, is_train = sentences(pretrained.package_file(*JAR)), args.split == "train"
+    found = rows(args.data, args.set, said) if is_train else references(args.data, args.set, said, args.split)
     text = "".join(json.dumps(row) + "\n" for row in found)
-    (pathlib.Path(args.data) / args.set / "captions_coco.jsonl").write_text(text, encoding="utf-8")
+    file = "captions_coco.jsonl" if is_train else f"references_{args.split}.jsonl"
+    (pathlib.Path(args.data) / args.set / file).write_text(text, encoding="utf-8")
     print(f"{len(found)} pictures, {sum(len(row['captions']) for row in found)} captions")
 
 

@@ -1,6 +1,5 @@
 """What every training stage needs: schedule by time or steps, logs, checkpoints, averaged weights."""
 import json
-import math
 import pathlib
 import time
 
@@ -14,12 +13,12 @@ class Run:
     """One stage's progress. A budget is minutes of wall time, or steps, or both (whichever ends first); the learning rate
     follows the part of it that is used up. State survives in `folder`/last.pt, so that a stopped run goes on."""
 
-    def __init__(self, folder, minutes=None, steps=None, warm_up=0.03, save_minutes=4.0):
+    def __init__(self, folder, minutes=None, steps=None, warm_up=0.03, save_minutes=4.0, end=0.02):
         if minutes is None and steps is None:
             raise ValueError("a run needs minutes or steps")
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.minutes, self.steps, self.warm_up = minutes, steps, warm_up
+        self.minutes, self.steps, self.warm_up, self.end = minutes, steps, warm_up, end
         self.step, self.before, self.started = 0, 0.0, time.time()
         self.saved, self.save_minutes = time.time(), save_minutes
         self.sums, self.counts = {}, {}
@@ -40,11 +39,11 @@ class Run:
         return self.progress >= 1.0
 
     def rate(self) -> float:
-        """Factor of the learning rate: linear warm-up, then a cosine down to 2 %."""
+        """Factor of the learning rate: linear warm-up, then a straight line down to `end`."""
         p = min(1.0, self.progress)
         if p < self.warm_up:
             return max(p, 1e-3) / self.warm_up
-        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (p - self.warm_up) / (1 - self.warm_up)))
+        return self.end + (1 - self.end) * (1 - p) / (1 - self.warm_up)
 
     def add(self, **values):
         for name, value in values.items():
@@ -98,8 +97,10 @@ class Average:
     def update(self, model):
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        mine, theirs = [], []
+        mine, theirs, fixed = [], [], {n for n, p in model.named_parameters() if not p.requires_grad}
         for k, v in model.state_dict().items():
+            if k in fixed:
+                continue
             if v.dtype.is_floating_point:
                 mine.append(self.state[k])
                 theirs.append(v)
@@ -117,6 +118,12 @@ def optimiser(groups, weight_decay=0.05):
                     "weight_decay": weight_decay})
         out.append({"params": [p for p in parameters if p.dim() <= 1], "base": rate, "lr": rate, "weight_decay": 0.0})
     return torch.optim.AdamW([g for g in out if g["params"]], betas=(0.9, 0.98), eps=1e-6, fused=True)
+
+
+def cast(half: bool):
+    """bf16 where the machine multiplies it faster. Without autocast's cache: it holds the weights of its first use until
+    the outermost autocast ends, and that may be a whole run."""
+    return torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=half, cache_enabled=False)
 
 
 def join(rank: int, world: int, port: int) -> None:
@@ -170,20 +177,23 @@ def step(opt, loss, run: Run, clip=1.0):
 
 class Shuffle:
     """Endless passes over a list in random order; those that share a `key` come one after the other, so that a batch has
-    fewer pictures than questions."""
+    fewer pictures than questions. `share`: item -> how likely it takes part in a pass."""
 
-    def __init__(self, items, generator, key=None):
-        self.items, self.generator, self.order = list(items), generator, []
+    def __init__(self, items, generator, key=None, share=None):
+        self.items, self.generator, self.order, self.share = list(items), generator, [], share
         groups: dict = {}
         for n, item in enumerate(self.items):
             groups.setdefault(key(item) if key else n, []).append(n)
         self.groups = list(groups.values())
+
+    def takes_part(self, n: int) -> bool:
+        return self.share is None or float(torch.rand((), generator=self.generator, device="cpu")) < self.share(self.items[n])
 
     def take(self, count: int) -> list:
         out = []
         while len(out) < count:
             if not self.order:
                 order = torch.randperm(len(self.groups), generator=self.generator, device="cpu").tolist()
-                self.order = [n for g in order for n in self.groups[g]]
+                self.order = [n for g in order for n in self.groups[g] if self.takes_part(n)]
             out.append(self.items[self.order.pop()])
         return out

@@ -104,13 +104,13 @@ def question_kind(text: str) -> str:
 
 def questions(root) -> list[Question]:
     out = []
-    for pattern in ("vqa.jsonl", "object_questions.jsonl"):
+    for pattern in ("vqa.jsonl", "vqa_majority.jsonl", "object_questions.jsonl"):
         for n, (name, stem, r) in enumerate(rows_of(root, pattern)):
             answers = [normal_answer(a) for a in r["answers"]]
             text = r.get("question") or r["text"]
             kind = r.get("question_type") or r.get("kind") or question_kind(text)
             source = "objects" if stem == "object_questions" else r.get("source", name)
-            out.append(Question(picture(name, r), text, answers, r["split"], source, kind, r.get("question_id", n)))
+            out.append(Question(picture(r.get("set", name), r), text, answers, r["split"], source, kind, r.get("question_id", n)))
     for n, (name, _, r) in enumerate(rows_of(root, "vsr.jsonl")):  # a statement becomes a yes/no question
         text = "is it true that " + r["statement"].lower().strip(" .") + " ?"
         out.append(Question(picture(name, r), text, ["yes" if r["label"] else "no"], r["split"], "vsr", "is it", n))

@@ -8,15 +8,15 @@ from PIL import Image
 
 from evaluation import predict
 from minivlm import MiniVLM, weights
-from train import common, fuse, recipe
+from train import build, common, recipe
+
 
 def load(r: dict, checkpoint) -> tuple:
     """final.pt, or last.pt of a running stage (its averaged weights) -> model in eval mode."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     answers, vocabulary = state["answers"], state["vocabulary"]
     config = recipe.model_config(r, answers=len(answers))
-    model = fuse.build_model(config, answers, r)
-    common.fitting(model, state["average"] if "average" in state else state["model"])
+    model = common.fitting(build.fresh(r, answers), state["average"] if "average" in state else state["model"])
     silent = torch.ones(config.fusion.vocab, dtype=torch.bool)
     silent[vocabulary] = False
     with torch.no_grad():

@@ -38,12 +38,6 @@ def pixels_of(images: Images, rows, flips, config):  # -> [B, 3, s, s]
     return normalise(pixels, config.mean, config.std)
 
 
-def cast(half: bool):
-    """bf16 where the machine multiplies it faster. Without autocast's cache: it holds the weights of its first use until
-    the outermost autocast ends, and here that is the whole run."""
-    return torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=half, cache_enabled=False)
-
-
 def freeze(backbone, frozen: int) -> None:
     for part in (backbone.stem, *backbone.blocks[:frozen]):
         part.requires_grad_(False)

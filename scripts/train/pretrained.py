@@ -44,6 +44,13 @@ def _copy_conv(source, conv, norm, target, name):
         target[f"{name}.bn.{part}"] = source[f"{norm}.{part}"]
 
 
+def load_head(head) -> None:
+    """ImageNet's 1x1 convolution behind the last block, into a Conv of Lite0's shape."""
+    source, target = lite0_state(), {}
+    _copy_conv(source, "_conv_head", "_bn1", target, "head")
+    head.load_state_dict({name.removeprefix("head."): t for name, t in target.items()})
+
+
 class Lite0Classifier(torch.nn.Module):
     """The ImageNet head of Lite0 on any vector of P5's 320 channels: the teacher of the region features."""
 

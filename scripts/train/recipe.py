@@ -56,7 +56,7 @@ def model_config(r: dict, answers: int) -> cfg.Config:
     values = cfg.paper().to_dict()
     for section, changes in r["model"].items():
         if isinstance(changes, dict):
-            values[section].update(changes)
+            values[section] = {**values.get(section, {}), **changes}
         else:
             values[section] = changes
     values["vqa"]["answers"] = answers

@@ -1,53 +1,35 @@
-"""All stages of a recipe, one after the other: caches, boxes by machine (with --teacher), TEE, scenes, fusion, end to end,
-minimum risk, export.
+"""All stages of a recipe, one after the other: caches, boxes by machine (with --teacher), TEE, scenes, fusion, export.
 
 A stage whose result exists is skipped; a stage that was stopped goes on from its last checkpoint."""
 import argparse
 import pathlib
 
-from evaluation.engine import Engine
 from minivlm import weights
-from train import cache, convert, export, fuse, label, recipe, risk, scenes, smoke, tee, tune
+from train import build, cache, convert, export, fuse, label, recipe, scenes, smoke, tee
 
 
 def sets_of(root) -> list[str]:
     return sorted(f.name for f in pathlib.Path(root).iterdir() if (f / "images").is_dir())
 
 
-def make_scenes(r, root, cached, tee_file, out):
+def make_scenes(r, root, cached, eyes, out, compiled=True):
     images = cache.Images(cached)
     files, mirrored = scenes.wanted_files(root, images)
-    config = recipe.model_config(r, answers=1)
-    seer = tee.load(r, tee_file)
-    taps = cache.open_taps(r, cached, seer.backbone)
-    scenes.build(seer, images, taps, files, out, config.image.size, config.roi.max_regions, mirrored)
-
-
-def end_to_end(r, root, work) -> pathlib.Path:
-    """The stage after the fusion, where the recipe has one -> the checkpoint that comes next."""
-    if "tune" not in r:
-        return work / "all/final.pt"
-    if not (work / "tune/final.pt").exists():
-        tune.train(r, root, work / "cache", work / "all/final.pt", work / "tune", **budget(r["tune"]))
-    return work / "tune/final.pt"
-
-
-def lower_risk(r, root, work, start, engine) -> pathlib.Path:
-    """The last training, where the recipe has one -> the checkpoint to ship."""
-    if "risk" not in r:
-        return start
-    if not (work / "candidates.jsonl").exists():
-        make_model(r, start, work / "speaker")
-        part = work / "candidates.part"
-        risk.write_candidates(Engine(engine, work / "speaker", root), root, part, r["risk"]["candidates"])
-        part.rename(work / "candidates.jsonl")
-    if not (work / "risk/final.pt").exists():
-        tune.train(r, root, work / "cache", start, work / "risk", work / "candidates.jsonl", **budget(r["risk"]))
-    return work / "risk/final.pt"
+    scenes.build(build.with_eyes(r, eyes), images, files, out, mirrored, compiled=compiled)
 
 
 def budget(settings: dict) -> dict:
     return {name: settings.get(name) for name in ("minutes", "steps")}
+
+
+def speak(r, root, work, eyes, start=None) -> pathlib.Path:
+    """The stages of the recipe's "fuse" section, each from where the one before ended -> the last one's checkpoint."""
+    for stage in r["fuse"]:
+        final = work / stage / "final.pt"
+        if not final.exists():
+            fuse.train(r, stage, root, work / "scenes", work / stage, eyes, start, **budget(r["fuse"][stage]))
+        start = final
+    return start
 
 
 def make_model(r, checkpoint, out, kind="mixed"):
@@ -58,24 +40,29 @@ def make_model(r, checkpoint, out, kind="mixed"):
     export.write_self_test(out)
 
 
-def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, engine, teacher=None) -> None:
-    if r.get("sources") and not (work / "converted").exists():
-        convert.convert(r, root)
-        work.mkdir(parents=True, exist_ok=True)
-        (work / "converted").touch()
-    if not (work / "cache/done").exists():
-        cache.build(r, root, work / "cache", cache.list_files(root, sets_of(root)), workers=r["threads"])
-        (work / "cache/done").touch()
+def eyes_of(r, root, work, teacher) -> pathlib.Path:
+    """The stages that teach the TEE -> tee.pt"""
     if teacher and not (work / "labelled").exists():
         label.run(r, root, work / "cache", teacher, r["threads"])
         (work / "labelled").touch()
     if not (work / "tee/tee.pt").exists():
         tee.train(r, root, work / "cache", work / "tee", **budget(r["tee"]))
+    return work / "tee/tee.pt"
+
+
+def run(r: dict, root: pathlib.Path, work: pathlib.Path, out: pathlib.Path, teacher=None, eyes=None, start=None, compiled=True) -> None:
+    if r.get("sources") and not (work / "converted").exists():
+        convert.convert(r, root)
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "converted").touch()
+    if not (work / "cache/done").exists():
+        files = cache.list_files(root, sets_of(root))
+        cache.build(r, root, work / "cache", files, workers=r["threads"], compiled=compiled, maps=eyes is None)
+        (work / "cache/done").touch()
+    eyes = eyes or eyes_of(r, root, work, teacher)
     if not (work / "scenes/scenes.json").exists():
-        make_scenes(r, root, work / "cache", work / "tee/tee.pt", work / "scenes")
-    for stage in [s for s in ("pretrain", "all") if s in r["fuse"] and not (work / s / "final.pt").exists()]:
-        fuse.train(r, stage, root, work / "scenes", work / stage, **fuse.start_of(r, stage, work), **budget(r["fuse"][stage]))
-    make_model(r, lower_risk(r, root, work, end_to_end(r, root, work), engine), out)
+        make_scenes(r, root, work / "cache", eyes, work / "scenes", compiled)
+    make_model(r, speak(r, root, work, eyes, start), out)
 
 
 def main():
@@ -87,7 +74,8 @@ def main():
     p.add_argument("--out", type=pathlib.Path, help="model directory to write")
     p.add_argument("--teacher", help="folder where the packages of teacher/package.json are installed: boxes by machine, which "
                                      "are written below --data")
-    p.add_argument("--engine", default="build/release/minivlm", help="the C program that speaks for the last stage")
+    p.add_argument("--eyes", help="model directory whose TEE sees, instead of training one")
+    p.add_argument("--start", help="model directory or checkpoint whose fusion and heads to go on from, instead of MiniLM's")
     args = p.parse_args()
     if args.smoke:
         smoke.show(args.work)
@@ -96,7 +84,7 @@ def main():
         p.error("also needed: " + ", ".join("--" + name for name in missing))
     r = recipe.load(args.recipe)
     recipe.prepare(r)
-    run(r, args.data, args.work, args.out, args.engine, args.teacher)
+    run(r, args.data, args.work, args.out, args.teacher, args.eyes, args.start)
 
 
 if __name__ == "__main__":

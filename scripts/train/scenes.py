@@ -1,10 +1,10 @@
-"""Stage 2: what the trained TEE sees of every picture, kept once.
+"""Stage 2: what the model sees of every picture, kept once: the grid of cells, and what the trained TEE finds.
 
-For each picture (and its mirror image) the kept regions with their pooled 4 x 4 maps, not the finished features: fc6 and
-fc7 go on learning with the fusion, and the class and box layers learn to say about the new features what they said about
-the old ones, so that the choice of regions stays. Files in the folder:
-    aligned.npy [N, 2, R, C * 16] f16   boxes.npy [N, 2, R, 4] f32   logits.npy [N, 2, R, K] f16   deltas.npy [N, 2, R, 4]
-    counts.npy [N, 2]   scenes.json {"files": [N]}"""
+Files in the folder, [N, ...] each, those with "flip_" before the name of the mirrored pictures:
+    cells.npy [h * w, c] f16, flip_cells.npy           the map that enters the convolution of the cells
+    features.npy [R, H] f16, boxes.npy [R, 4] f32      the kept regions, where the fusion sees any; flip_...
+    scores.npy [R], classes.npy [R], counts.npy        of the kept regions, for the tags
+    scenes.json {"files": [N], "mirrored": [..], "size": side of the square}"""
 import argparse
 import json
 import pathlib
@@ -14,21 +14,11 @@ import time
 import numpy as np
 import torch
 
-from minivlm.tee import Tee
+from minivlm import MiniVLM, tee
+from minivlm.cells import STRIDE, grid
 from train import data, recipe
-from train.cache import Images, open_taps
-from train.tee import load
-
-
-@torch.inference_mode()
-def see(tee: Tee, bifpn, taps, size: int):
-    """-> for each picture (aligned [n, C * 16], Regions, logits, deltas) of its kept regions."""
-    pyramid = bifpn(taps)
-    out = []
-    for d in tee.detect(pyramid, [(size, size)] * len(taps[0])):
-        rows = d.regions.proposals
-        out.append((d.aligned[rows], d.regions, d.logits[rows], d.deltas[rows]))
-    return out
+from train.build import with_eyes
+from train.cache import Images, normalise
 
 
 def wanted_files(root, images: Images):
@@ -38,64 +28,122 @@ def wanted_files(root, images: Images):
     return [f for f in images.files if f in files], {r.image for r in records if r.split == "train"}
 
 
-def build(tee: Tee, images: Images, taps, files, out, size: int, regions: int, mirrored=None, batch=16, compiled=True):
-    """`mirrored`: the files to keep mirrored too; None: all."""
-    out = pathlib.Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    channels = tee.roi.fc6.in_features
-    classes = tee.roi.cls.out_features
+class Writer:
+    def __init__(self, model: MiniVLM, files, out):
+        self.c, self.files, self.out = model.config, files, pathlib.Path(out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.arrays: dict[str, np.ndarray] = {}
 
-    def array(name, shape, kind):
-        return np.lib.format.open_memmap(out / name, "w+", kind, (len(files), 2, *shape))
+    def put(self, name: str, row: int, values) -> None:
+        values = values.cpu().numpy()
+        if name not in self.arrays:
+            most = () if not values.ndim else (self.c.roi.max_regions if "cells" not in name else len(values),)
+            kind = np.float16 if name.endswith(("cells", "features")) else values.dtype
+            self.arrays[name] = np.lib.format.open_memmap(self.out / f"{name}.npy", "w+", kind,
+                                                          (len(self.files), *most, *values.shape[1:]))
+        if values.ndim:
+            self.arrays[name][row, :len(values)] = values
+        else:
+            self.arrays[name][row] = values
 
-    aligned, logits = array("aligned.npy", (regions, channels), np.float16), array("logits.npy", (regions, classes), np.float16)
-    boxes, deltas = array("boxes.npy", (regions, 4), np.float32), array("deltas.npy", (regions, 4), np.float32)
-    counts, started = array("counts.npy", (), np.int64), time.time()
-    bifpn = torch.compile(tee.bifpn) if compiled else tee.bifpn
-    for flip in (0, 1):
-        chosen = [n for n, f in enumerate(files) if not flip or mirrored is None or f in mirrored]
+    def scene(self, row: int, side: str, cells, found) -> None:
+        self.put(f"{side}cells", row, cells)
+        if self.c.context.regions:
+            self.put(f"{side}features", row, found.features)
+            self.put(f"{side}boxes", row, found.boxes)
+        if not side:
+            for name in ("scores", "classes"):
+                self.put(name, row, getattr(found, name))
+            self.put("counts", row, torch.tensor(len(found.scores)))
+
+
+@torch.inference_mode()
+def build(model: MiniVLM, images: Images, files, out, mirrored=None, batch=16, compiled=True):
+    """`model`: folded, with the eyes of the stages before. `mirrored`: the files to keep mirrored too; None: all."""
+    c, writer, started = model.config, Writer(model, files, out), time.time()
+    mirrored = set(files) if mirrored is None else mirrored & set(files)
+
+    def look(pixels):
+        taps, entry = model.look(normalise(pixels, c.image.mean, c.image.std))
+        return model.tee.bifpn(taps), model.cells.last_map(entry)
+
+    see = torch.compile(look) if compiled else look
+    for flip in (False, True):
+        chosen = [n for n, f in enumerate(files) if not flip or f in mirrored]
         for first in range(0, len(chosen), batch):
             part = chosen[first:first + batch]
             full = part + part[-1:] * (batch - len(part))  # one shape, one compilation
-            seen = see(tee, bifpn, taps.batch([images.row[files[n]] for n in full], [flip] * batch), size)
-            for n, (maps, kept, k, d) in zip(part, seen):
-                m = len(maps)
-                aligned[n, flip, :m], logits[n, flip, :m] = maps.half().cpu().numpy(), k.half().cpu().numpy()
-                boxes[n, flip, :m], deltas[n, flip, :m] = kept.boxes.cpu().numpy(), d.cpu().numpy()
-                counts[n, flip] = m
+            pixels = images.pixels[[images.row[files[n]] for n in full]]
+            pyramid, cells = see(pixels[:, :, ::-1] if flip else pixels)
+            found = model.tee.detect(pyramid, [(c.image.size, c.image.size)] * batch)
+            for n, grid_, d in zip(part, cells.flatten(2).transpose(1, 2), found):
+                writer.scene(n, "flip_" if flip else "", grid_, d.regions)
             if first // batch % 50 == 0:
-                print(f"scenes {flip} {first}/{len(chosen)} {time.time() - started:.0f} s", flush=True)
-    (out / "scenes.json").write_text(json.dumps({"files": files, "size": size}))
+                print(f"scenes {int(flip)} {first}/{len(chosen)} {time.time() - started:.0f} s", flush=True)
+    index = {"files": files, "mirrored": sorted(mirrored), "size": c.image.size}
+    (writer.out / "scenes.json").write_text(json.dumps(index))
 
 
 class Scenes:
-    def __init__(self, folder):
-        folder = pathlib.Path(folder)
+    """Batches of what the fusion sees, by the model's `context`. With a GPU all of it lies in its memory."""
+
+    def __init__(self, folder, model_config, tag_ids):
+        """`tag_ids`: labels -> token ids (MiniVLM.tag_ids)."""
+        folder, self.c, self.tag_ids = pathlib.Path(folder), model_config, tag_ids
         index = json.loads((folder / "scenes.json").read_text())
-        self.files, self.size = index["files"], index["size"]
+        self.files, self.size, self.mirrored = index["files"], index["size"], set(index["mirrored"])
         self.row = {f: n for n, f in enumerate(self.files)}
-        self.aligned, self.boxes, self.logits, self.deltas = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("aligned", "boxes", "logits", "deltas"))
-        self.counts = np.load(folder / "counts.npy")
+        names = ["cells"] + ["features", "boxes"] * bool(self.c.context.regions)
+        self.sides = [{n: self._open(folder / f"{side}{n}.npy") for n in names} for side in ("", "flip_")
+                      if (folder / f"{side}cells.npy").exists()]
+        self.scores, self.classes, self.counts = (np.load(folder / f"{n}.npy") for n in ("scores", "classes", "counts"))
+        place = grid((self.size, self.size), STRIDE * self.c.context.pool).flatten(0, 1)
+        self.places = tee.geometry(place, (self.size, self.size))  # [m, 6]
+        self.tags: dict[int, list[int]] = {}
 
     def flips(self, files) -> list[int]:
-        """A coin for each picture that is kept mirrored, 0 for the others."""
-        return [random.randint(0, 1) if self.counts[self.row[f], 1] else 0 for f in files]
+        """A coin for each picture that is kept mirrored, 0 for the others; the same for all its appearances in a batch."""
+        coins = {f: random.randint(0, 1) if f in self.mirrored else 0 for f in files}
+        return [coins[f] for f in files]
 
-    def batch(self, files, flips):
-        """-> aligned [B, R, C * 16], geometry [B, R, 6], valid [B, R], logits [B, R, K], deltas [B, R, 4]"""
-        rows = [self.row[f] for f in files]
+    def cells(self, files, flips, finish):  # -> [B, m, channels + 6]; finish: that of the model's cells
+        side = self.size // STRIDE
+        x = self._pick("cells", files, flips).transpose(1, 2).unflatten(2, (side, side))  # [B, c, h, w]
+        x = finish(x).flatten(2).transpose(1, 2)
+        return torch.cat((x, self.places.to(x).expand(len(x), -1, -1)), -1)
 
-        def pick(array):
-            values = np.stack([array[r, f] for r, f in zip(rows, flips)])
-            return torch.from_numpy(values).to(torch.get_default_device()).float()
+    def regions(self, files, flips):  # -> [B, n, H + 6] and valid [B, n]; None twice where the fusion sees none
+        most = self.c.context.regions
+        if not most:
+            return None, None
+        geometry = tee.geometry(self._pick("boxes", files, flips)[:, :most], (self.size, self.size))
+        counts = torch.tensor([int(self.counts[self.row[f]]) for f in files])
+        x = torch.cat((self._pick("features", files, flips)[:, :most], geometry), -1)
+        return x, torch.arange(x.shape[1])[None] < counts[:, None]
 
-        boxes = pick(self.boxes) / self.size
-        x0, y0, x1, y1 = boxes.unbind(-1)
-        geometry = torch.stack((x0, y0, x1, y1, x1 - x0, y1 - y0), -1)
-        counts = torch.tensor([self.counts[r, f] for r, f in zip(rows, flips)])
-        valid = torch.arange(boxes.shape[1])[None] < counts[:, None]
-        return pick(self.aligned), geometry, valid, pick(self.logits), pick(self.deltas)
+    def tags_of(self, file, names) -> list[int]:
+        """`names`: of the classes, from 1."""
+        row = self.row[file]
+        if row not in self.tags:
+            sure = self.scores[row, :self.counts[row]] >= self.c.text.tag_threshold
+            self.tags[row] = self.tag_ids([names[k - 1] for k in self.classes[row, :self.counts[row]][sure].tolist()])
+        return self.tags[row]
+
+    @staticmethod
+    def _open(file):
+        device = torch.get_default_device()
+        return np.load(file, mmap_mode="r") if device.type == "cpu" else torch.from_numpy(np.load(file)).to(device)
+
+    def _pick(self, name, files, flips):
+        rows = [self.sides[flip][name][self.row[f]] for f, flip in zip(files, flips)]
+        return torch.from_numpy(np.stack(rows)).float() if isinstance(rows[0], np.ndarray) else torch.stack(rows).float()
+
+    def means(self, files):
+        """The map of each picture, averaged over its places and scaled to length 1, on the CPU -> [N, c]"""
+        maps = self.sides[0]["cells"]
+        rows = [torch.as_tensor(np.array(m) if isinstance(m, np.ndarray) else m, device="cpu").float().mean(0)
+                for m in (maps[self.row[f]] for f in files)]
+        return torch.nn.functional.normalize(torch.stack(rows), dim=1)
 
 
 def main():
@@ -103,15 +151,14 @@ def main():
     p.add_argument("--recipe", required=True)
     p.add_argument("--data", required=True)
     p.add_argument("--cache", required=True)
-    p.add_argument("--tee", required=True, help="tee.pt of the first stage")
+    p.add_argument("--start", required=True, help="tee.pt of the first stage, or a model directory: whose eyes see")
     p.add_argument("--out", required=True)
     args = p.parse_args()
     r = recipe.load(args.recipe)
     recipe.prepare(r)
-    config, tee = recipe.model_config(r, answers=1), load(r, args.tee)
     images = Images(args.cache)
     files, mirrored = wanted_files(args.data, images)
-    build(tee, images, open_taps(r, args.cache, tee.backbone), files, args.out, config.image.size, config.roi.max_regions, mirrored)
+    build(with_eyes(r, args.start), images, files, args.out, mirrored)
 
 
 if __name__ == "__main__":

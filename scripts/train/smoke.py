@@ -1,5 +1,5 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, masked words, fusion, end to end, minimum risk,
-export, evaluation. Under two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, captions by reward, export, evaluation.
+Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from evaluation import metrics, predict
 from minivlm import MiniVLM, weights
-from train import cache, data, export, fuse, risk, scenes, tee, tune
+from train import cache, data, export, recipe, run as stages, sprint, tee
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}
 SHAPES = ("ball", "box")
@@ -30,16 +30,14 @@ RECIPE = {
         "roi": {"pool": 4, "hidden": 48, "classes": 2, "score_threshold": 0.0, "min_regions": 4, "max_regions": 6},
         "fusion": {"layers": 2, "hidden": 32, "heads": 4, "ffn": 64, "vocab": 0, "positions": 64},
         "text": {"caption_length": 20, "text_length": 20, "tags_length": 8, "tag_threshold": 0.5},
-        "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0}},
+        "context": {"channels": 24, "own_blocks": 2, "pool": 1, "regions": 2},
+        "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0, "decoder": "causal"}},
     "tee": {"lr": 0.003, "regions": 12, "words": 12, "mix": [4, 0, 4], "validate": 4, "validate_every": 1000},
-    "fuse": {"pretrain": {"batch": 8, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
-                          "tasks": {"masked": 0.7, "retrieve": 0.3}, "validate": 8, "validate_every": 1000},
-             "all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "lr_roi": 0.001, "average": 0.9,
-                     "tasks": {"caption": 0.6, "vqa": 0.2, "retrieve": 0.2}, "validate": 8, "validate_every": 1000}},
-    "risk": {"lr": 0.002, "lr_eyes": 0.0, "vary": False, "alpha": 1.0, "average": 0.9, "blend": 0.5,
-             "shares": {"risk": 0.6, "caption": 0.2, "vqa": 0.1, "retrieve": 0.1}},
-    "tune": {"frozen": 3, "lr": 0.001, "lr_roi": 0.001, "lr_eyes": 0.001, "drop_regions": 0.05, "average": 0.9, "texts": 2,
-             "tasks": {"caption": 0.5, "vqa": 0.2, "retrieve": 0.2, "sentence": 0.1}}}
+    "visit": {"coco": 0.9}, "ask": True,
+    "fuse": {"all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "average": 0.9, "texts": 2, "made": 0.2, "group": 3,
+                     "tasks": {"caption": 0.5, "vqa": 0.2, "retrieve": 0.2, "sentence": 0.1}, "validate": 8, "validate_every": 1000},
+             "risk": {"batch": 8, "draws": 4, "lr": 0.001, "lr_new": 0.001, "average": 0.9,
+                      "tasks": {"risk": 0.7, "caption": 0.1, "vqa": 0.1, "retrieve": 0.1}, "validate": 8, "validate_every": 1000}}}
 
 
 def draw(rng, file):
@@ -95,7 +93,7 @@ def write_recipe(folder: pathlib.Path) -> dict:
     return r
 
 
-def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_steps=150, tune_steps=60, risk_steps=80) -> dict:
+def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_steps=60) -> dict:
     """All stages -> scores and the losses before and after."""
     torch.manual_seed(1)
     root, cached = folder / "data", folder / "cache"
@@ -105,21 +103,87 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, masked_steps=60, fuse_s
     tee.train(r, root, cached, folder / "tee", steps=tee_steps)
     r["tee"]["frozen"] = 3  # and on, with the backbone's last blocks
     tee.train(r, root, cached, folder / "late", start=folder / "tee/last.pt", steps=tee_steps // 2)
-    seer, images = tee.load(r, folder / "late/tee.pt"), cache.Images(cached)
-    files, mirrored = scenes.wanted_files(root, images)
-    scenes.build(seer, images, cache.open_taps(r, cached, seer.backbone), files, folder / "scenes", 64, 6, mirrored, compiled=False)
-    for stage, steps in (("pretrain", masked_steps), ("all", fuse_steps)):
-        fuse.train(r, stage, root, folder / "scenes", folder / stage, **fuse.start_of(r, stage, folder), steps=steps)
-    tune.train(r, root, cached, folder / "all/final.pt", folder / "tune", steps=tune_steps)
-    speaker = predict.Reference(export.load(r, folder / "tune/final.pt")[0], root)
-    risk.write_candidates(speaker, root, folder / "candidates.jsonl", 3)
-    tune.train(r, root, cached, folder / "tune/final.pt", folder / "risk", folder / "candidates.jsonl", steps=risk_steps)
-    model, config = export.load(r, folder / "risk/final.pt")
+    eyes = folder / "late/tee.pt"
+    stages.make_scenes(r, root, cached, eyes, folder / "scenes", compiled=False)
+    for stage, steps in (("all", fuse_steps), ("risk", risk_steps)):
+        r["fuse"][stage]["steps"] = steps
+    model, config = export.load(r, stages.speak(r, root, folder, eyes))
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
+    for settings in r["fuse"].values():
+        settings.update(minutes=0.1, steps=4)
+    sprint.pack(root, folder / "model", folder / "shards", most=200_000)
+    sprint.train(r, folder / "shards", folder / "sprint", minutes=1.0, compiled=False)
     scores = evaluate(folder / "model", root, folder)
-    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "pretrain", "all", "tune", "risk")}
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "all", "risk")}
     return scores
+
+
+def write_mine(folder: pathlib.Path, pictures=24) -> None:
+    """Pictures as adapt.py takes them, described in another way."""
+    rng = random.Random(9)
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for n in range(pictures):
+        things = draw(rng, folder / f"images/{n}.jpg")
+        rows.append({"image": f"{n}.jpg", "captions": ["there are " + " and ".join(f"the {c} {s}" for c, s, *_ in things)]})
+    (folder / "captions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+
+def write_public(root: pathlib.Path, pictures=12) -> None:
+    """The folders that recipes/full.json names, in the formats of their publishers, with drawn pictures."""
+    rng = random.Random(11)
+    drawn = {}
+
+    def paint(folder, name, n):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        drawn[folder, n] = draw(rng, root / folder / name)
+        return drawn[folder, n]
+
+    def put(file, value):
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(json.dumps(value))
+
+    def instances(folder, pattern):
+        things = {n: paint(folder, pattern.format(n), n) for n in range(1, pictures + 1)}
+        return {"images": [{"id": n, "file_name": pattern.format(n), "width": 80, "height": 60} for n in things],
+                "categories": [{"id": k, "name": s} for k, s in enumerate(SHAPES)],
+                "annotations": [{"image_id": n, "category_id": SHAPES.index(s), "bbox": [x, y, z, z], "iscrowd": 0}
+                                for n, many in things.items() for _, s, x, y, z in many]}
+
+    def sentences(things):
+        return [{"raw": " and ".join(f"a {c} {s}" for c, s, *_ in things) + where} for where in ("", " on the left")]
+
+    for part in ("train", "val"):
+        put(f"annotations/instances_{part}2017.json", instances(f"coco/images/{part}2017", "{:012}.jpg"))
+        name, numbers = f"COCO_{part}2014_{{:012}}.jpg", range(1, pictures + 1)
+        things = {n: paint(f"coco/images/{part}2014", name.format(n), n) for n in numbers}
+        put(f"vqa/v2_OpenEnded_mscoco_{part}2014_questions.json", {"questions": [
+            {"image_id": n, "question_id": n, "question": f"what colour is the {things[n][0][1]}?"} for n in numbers]})
+        put(f"vqa/v2_mscoco_{part}2014_annotations.json", {"annotations": [
+            {"question_id": n, "question_type": "what colour", "answers": [{"answer": things[n][0][0]}] * 10} for n in numbers]})
+    put("annotations/openimages_train_coco_format.json", instances("openimages/images", "{:04}.jpg"))
+    put("annotations/dataset_coco.json", {"images": [
+        {"filepath": f"{part}2014", "filename": f"COCO_{part}2014_{n:012}.jpg", "split": "restval" if part == "train" else "val",
+         "sentences": sentences(drawn[f"coco/images/{part}2014", n])} for part in ("train", "val") for n in range(1, pictures + 1)]})
+    put("annotations/dataset_flickr30k.json", {"images": [
+        {"filename": f"{n}.jpg", "split": "train", "sentences": sentences(paint("flickr30k/images", f"{n}.jpg", n))} for n in range(pictures)]})
+    put("vg/attributes.json", [{"image_id": n, "attributes": [{"names": [s], "x": x, "y": y, "w": z, "h": z, "attributes": [c]}
+                                for c, s, x, y, z in paint("vg/images", f"{n}.jpg", n)]} for n in range(pictures)])
+    put("vg/image_data.json", [{"image_id": n, "width": 80, "height": 60} for n in range(pictures)])
+
+
+def small_full(folder: pathlib.Path) -> dict:
+    """recipes/full.json with the network, the batches and the steps of the smoke test."""
+    smoke, full = write_recipe(folder), recipe.load(pathlib.Path(__file__).parent / "recipes/full.json")
+    sizes = {k: v for k, v in smoke["model"].items() if k not in ("context", "caption")}
+    full.update({k: smoke[k] for k in ("vocab", "classes", "attributes", "pretrained")}, threads=1, device="cpu")
+    full["model"] = {**full["model"], **sizes, "context": {**full["model"]["context"], "regions": 3, "channels": 16},
+                     "caption": {**full["model"]["caption"], "max_tokens": 12}}
+    full["tee"].update(steps=6, regions=12, words=12, mix=[4, 1, 1], validate=4)
+    for s in full["fuse"].values():
+        s.update(steps=6, batch=6, validate=8)
+    return full
 
 
 def lines(path) -> list[dict]:
@@ -129,7 +193,7 @@ def lines(path) -> list[dict]:
 def fall(log) -> dict:
     """First and last value of every loss in a log."""
     rows = lines(log)
-    names = [k for k in ("loss", "attributes", "masked", "caption", "vqa", "retrieve", "sentence", "risk") if any(k in row for row in rows)]
+    names = [k for k in ("loss", "attributes", "caption", "vqa", "retrieve", "sentence", "risk") if any(k in row for row in rows)]
     out = {}
     for name in names:
         values = [row[name] for row in rows if name in row]

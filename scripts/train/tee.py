@@ -126,7 +126,7 @@ class Stage:
             taps = self.corpus.taps.batch(rows, flips)
             return taps, truths, taps[3]
         x = late.pixels_of(self.corpus.images, rows, flips, self.image)
-        with late.cast(self.half):
+        with common.cast(self.half):
             x, taps = late.early(self.tee.backbone, self.frozen, late.varied(x, parts) if varies else x)
             with torch.no_grad():
                 known = late.late(self.first, self.frozen, x, taps)[3]
@@ -135,7 +135,7 @@ class Stage:
 
     def losses(self, files):
         taps, truths, p5 = self.batch(files)
-        with late.cast(self.half):
+        with common.cast(self.half):
             pyramid = self.tee.bifpn(taps)
         pyramid = [p.float() for p in pyramid]
         logits, deltas = self.tee.rpn(pyramid)

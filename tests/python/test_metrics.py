@@ -1,4 +1,5 @@
 """Our metrics against the public COCO caption tools, and by hand."""
+import json
 import pathlib
 import random
 import tempfile
@@ -8,7 +9,7 @@ from unittest import mock
 import numpy as np
 import support  # noqa: F401
 import torch
-from evaluation import baselines, metrics
+from evaluation import baselines, metrics, table
 from train import data
 
 WORDS = "a dog man in the red runs on grass with ball blue two people".split()
@@ -100,6 +101,24 @@ class Retrieval(unittest.TestCase):
         chance = baselines.chance_recalls(4, 2, at=(1, 2))
         self.assertAlmostEqual(chance["R@1"], 50.0)
         self.assertAlmostEqual(chance["R@2"], 100 * (1 - (2 / 4) * (1 / 3)))
+
+
+class Card(unittest.TestCase):
+    def test_interval_holds_the_mean(self):
+        values = [float(n % 7) for n in range(300)]
+        low, high = metrics.interval(values)
+        mean = sum(values) / len(values)
+        self.assertTrue(low < mean < high < mean + 0.5)
+        self.assertEqual(metrics.interval([2.0] * 9), [2.0, 2.0])
+
+    def test_table(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, value in (("old", 40.0), ("new", 50.0)):
+                page = {"accuracy": value, "accuracy 95 %": [value - 1, value + 2], "questions": 9}
+                (pathlib.Path(folder) / name).mkdir()
+                (pathlib.Path(folder) / name / "coco_qa.json").write_text(json.dumps(page))
+            text = table.table([f"{folder}/old", f"{folder}/new"])
+        self.assertIn("| questions, COCO-QA val (9) | accuracy, % | 40.0 (39.0 to 42.0) | 50.0 (49.0 to 52.0) |", text)
 
 
 if __name__ == "__main__":
