@@ -1,4 +1,5 @@
 /* Collections over HTTP: each request is a task of the archive, some with a round of the engine before or after. */
+#include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
 #include "server/api/api.h"
@@ -79,7 +80,10 @@ static struct collection_model model_of(const struct service *s)
 
 static void answer_error(struct work *w, enum err rc, const struct errbuf *e)
 {
-    if (rc == ERR_BUSY || rc == ERR_OVERLOADED || rc == ERR_UNAVAILABLE) {
+    if (rc == ERR_UNAVAILABLE) { /* the reason names files of the service */
+        log_limited(LOG_WARN, LOG_HERE, "collections unavailable", LOG_STR("reason", errbuf_text(e, rc)));
+        reply_retry(w->x, reply_fault(rc), 1000000, "%s", err_text(rc));
+    } else if (rc == ERR_BUSY || rc == ERR_OVERLOADED) {
         reply_retry(w->x, reply_fault(rc), 1000000, "%.400s", errbuf_text(e, rc));
     } else if (rc == ERR_IO) {
         reply_error(w->x, FAULT_INTERNAL, NULL, "the collection could not be read or written");

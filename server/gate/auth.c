@@ -1,6 +1,7 @@
 #include "server/gate/auth.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/open.h"
 #include "engine/base/sha256.h"
 
 #include <ctype.h>
@@ -69,11 +70,12 @@ enum err auth_load(struct auth *a, const char *path, struct errbuf *e)
     if (!path[0]) {
         return OK;
     }
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        return err_set(e, ERR_BAD_CONFIG, "auth.keys_file %s: %s", path, strerror(errno));
+    FILE *file;
+    enum err rc = open_regular(&file, "auth.keys_file", path, e);
+    if (rc) {
+        return rc;
     }
-    enum err rc = mem_array(&a->keys, MAX_KEYS, sizeof(*a->keys));
+    rc = mem_array(&a->keys, MAX_KEYS, sizeof(*a->keys));
     rc = rc ? rc : read_keys(a, file, path, e);
     fclose(file);
     if (rc) {

@@ -1,6 +1,7 @@
 #include "server/http/tls.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/open.h"
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -11,12 +12,13 @@ enum { MAX_PEM = 1 << 20 };
 
 static enum err read_pem(char **out, const char *key, const char *path, struct errbuf *e)
 {
-    FILE *file = fopen(path, "rbe");
-    if (!file) {
-        return err_set(e, ERR_BAD_CONFIG, "%s: %s: %s", key, path, strerror(errno));
+    FILE *file;
+    enum err rc = open_regular(&file, key, path, e);
+    if (rc) {
+        return rc;
     }
     char *text = NULL;
-    enum err rc = mem_alloc(&text, MAX_PEM);
+    rc = mem_alloc(&text, MAX_PEM);
     size_t n = rc ? 0 : fread(text, 1, MAX_PEM, file);
     if (!rc && ferror(file)) {
         rc = err_set(e, ERR_IO, "%s: %s: %s", key, path, strerror(errno));

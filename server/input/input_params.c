@@ -80,10 +80,10 @@ static bool out_of_range(const struct param *p, const char *value, size_t n, str
 {
     struct quoted given = quote(value, n);
     if (p->max >= INT_MAX && p->kind == KIND_INT) {
-        return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a whole number of at least %g%s", p->name, p->min,
-                          given.text);
+        return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a whole number of at least %.15g%s", p->name,
+                          p->min, given.text);
     }
-    return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a%s number from %g to %g%s", p->name,
+    return input_fail(f, FAULT_BAD_REQUEST, p->name, "%s must be a%s number from %.15g to %.15g%s", p->name,
                       p->kind == KIND_REAL ? "" : " whole", p->min, p->max, given.text);
 }
 

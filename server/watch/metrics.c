@@ -238,7 +238,8 @@ static void print_ledger(const struct ledger_figures *f, struct buf *b)
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         head(b, rows[k].name, rows[k].type, rows[k].help);
         for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
-            const uint64_t values[] = {f->held[a], f->peak[a], f->limit[a], f->refused[a]};
+            uint64_t limit = f->limit[a] < f->total_limit ? f->limit[a] : f->total_limit;
+            const uint64_t values[] = {f->held[a], f->peak[a], limit, f->refused[a]};
             buf_printf(b, "%s{account=\"%s\"} %.15g\n", rows[k].name, ledger_account_name((enum ledger_account)a),
                        (double)values[k]);
         }
