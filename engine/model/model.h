@@ -32,8 +32,8 @@ const char *model_object_name(const struct model *m, int label);  /* label 1..cl
 const char *model_answer_name(const struct model *m, int answer); /* 0..answers-1 */
 /* 64 hex digits over config.json and the weights: what two models share whose features mean the same. */
 const char *model_identity(const struct model *m);
-const char *model_sha256(const struct model *m);                  /* 64 hex digits of the weights file */
-size_t model_memory_bytes(const struct model *m);                 /* repacked weights, not the mapping */
+const char *model_sha256(const struct model *m);  /* 64 hex digits of the weights file */
+size_t model_memory_bytes(const struct model *m); /* repacked weights, not the mapping */
 size_t model_parameters(const struct model *m);
 
 /* ---- features of an image: the hand-over between the two stages and what the feature cache keeps ---- */
