@@ -56,6 +56,7 @@ static bool has_room(struct buf *b, size_t n)
     if (b->n) {
         memcpy(bytes, b->bytes, b->n);
     }
+    bytes[b->n] = '\0';
     mem_free(b->bytes);
     b->bytes = bytes;
     b->_capacity = capacity;
