@@ -18,7 +18,8 @@ struct loader {
     char model_dir[SERVICES_DIR_MAX];
     struct loop *loop;
     uint64_t began_us;
-    size_t charged; /* of the ledger, for two models at once */
+    size_t charged;         /* of the ledger, for two models at once */
+    uint64_t weights_bytes; /* of its file when loading began */
     struct service *service;
     enum err err;
     struct errbuf error;
@@ -102,18 +103,16 @@ static uint64_t weights_bytes(const char *model_dir)
     return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-/* Two models at once: as much again as the current one has, in proportion if its weights are larger. */
+/* Two models at once: as much again as the current one has, and more where the weights are larger: as they are in the
+ * file, and packed. */
 static enum err charge(struct services *s, struct loader *l, struct errbuf *e)
 {
+    l->weights_bytes = weights_bytes(l->model_dir);
     if (!s->current) {
         return OK;
     }
-    double larger = 1.0;
-    uint64_t fresh = weights_bytes(l->model_dir);
-    if (s->current->weights_bytes > 0 && fresh > s->current->weights_bytes) {
-        larger = (double)fresh / (double)s->current->weights_bytes;
-    }
-    size_t needed = (size_t)((double)s->current->info.memory_bytes * larger);
+    uint64_t now = s->current->weights_bytes, more = l->weights_bytes > now ? l->weights_bytes - now : 0;
+    size_t needed = s->current->info.memory_bytes + 2 * (size_t)more;
     if (!ledger_take(s->options.ledger, LEDGER_RELOAD, needed)) {
         return err_set(
             e, ERR_NOMEM,
@@ -215,7 +214,7 @@ static void on_idle(struct service *service, void *user)
 static void make_current(struct services *s, struct loader *l)
 {
     struct service *old = s->current, *fresh = l->service;
-    fresh->weights_bytes = weights_bytes(l->model_dir);
+    fresh->weights_bytes = l->weights_bytes;
     fresh->loaded_us = clock_us();
     fresh->state = SERVICE_CURRENT;
     fresh->on_idle = on_idle;
