@@ -30,6 +30,3 @@ cmake --preset release -DMINIVLM_TRAINING_TESTS="${TRAINING_TESTS:-0}" >/dev/nul
 cmake --build --preset release
 scripts/check_symbols.sh build/release
 ctest --preset release -LE long -j 2
-
-step "valgrind: a part of the end-to-end tests"
-ctest --preset release -L long -j 2

@@ -1,3 +1,4 @@
+#include "engine/base/utf8.h"
 #include "server/collections/collection_private.h"
 
 static bool is_name_byte(unsigned char c)
@@ -20,25 +21,6 @@ enum err collection_name_check(struct collection_text name, struct errbuf *e)
     return OK;
 }
 
-/* Bytes of the UTF-8 character at s[0..n), n > 0, and its code point; 0 when it is none. */
-static size_t take_char(const unsigned char *s, size_t n, uint32_t *point)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf8 ? 4 : 0;
-    if (size == 0 || size > n) {
-        return 0;
-    }
-    uint32_t c = size == 1 ? s[0] : s[0] & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((s[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-        c = c << 6 | (s[i] & 0x3f);
-    }
-    *point = c;
-    return c < least[size] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : size;
-}
-
 enum err collection_name_check_key(struct collection_text key, struct errbuf *e)
 {
     if (key.n < 1 || key.n > COLLECTION_KEY_MAX) {
@@ -47,7 +29,7 @@ enum err collection_name_check_key(struct collection_text key, struct errbuf *e)
     }
     for (size_t i = 0; i < key.n;) {
         uint32_t c;
-        size_t size = take_char((const unsigned char *)key.text + i, key.n - i, &c);
+        size_t size = utf8_next(key.text + i, key.n - i, &c);
         if (size == 0) {
             return err_set(e, ERR_BAD_REQUEST, "the image's key is not valid UTF-8 at byte %zu", i);
         }
