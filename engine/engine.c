@@ -7,7 +7,7 @@
 #include "engine/engine_private.h"
 #include "engine/figures.h"
 #include "engine/image/sniff.h"
-#include "engine/model/regions.h"
+#include "engine/model/tee/regions.h"
 #include "engine/runner.h"
 
 #include <string.h>

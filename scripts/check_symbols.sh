@@ -55,7 +55,7 @@ check_build() {
         source=${source%.o}
         n=$((n + 1))
         faults+=$(check_object "$object" "$source" | sed 's/$/\\n/' | tr -d '\n')
-    done < <(find "$build" -path '*.dir/*' \( -path '*/engine/*.c.o' -o -path '*/config/*.c.o' -o -path '*/server/*.c.o' \) \
+    done < <(find "$build" -path '*.dir/*' \( -path '*/engine/*.c.o' -o -path '*/cli/*.c.o' -o -path '*/config/*.c.o' -o -path '*/server/*.c.o' \) \
         -not -path '*/unit/*' -not -path '*/golden/*' -not -path '*/fuzz/*' | sort)
     if [ "$n" -eq 0 ]; then
         echo "$build has no objects; build it first" >&2

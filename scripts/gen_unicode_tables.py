@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes engine/model/unicode_tables.c: what BERT's uncased tokeniser does to every Unicode character.
+"""Writes engine/text/unicode_tables.c: what BERT's uncased tokeniser does to every Unicode character.
 
 The truth is the public `tokenizers` package (scripts/requirements-reference.txt): each of the 1,112,064 characters
 goes through its normaliser and pre-tokeniser, one property at a time, and the answers become tables. Its categories are
@@ -189,7 +189,7 @@ def render(probe):
  * Flags: {flag_list}.
  * Bits 8 and up: canonical combining class of what is not stripped. */
 /* clang-format off */
-#include "engine/model/unicode_tables.h"
+#include "engine/text/unicode_tables.h"
 
 const unsigned char unicode_tables_ascii[128] = {{
 {wrap(ascii_flags)}

@@ -5,7 +5,7 @@
 #define ENGINE_MODEL_BOXES_H
 
 #include "engine/kernels/kernels.h"
-#include "engine/model/model_config.h"
+#include "engine/model/load/model_config.h"
 
 /* Anchors of cell (0, 0) for a stride: ratios (height / width) 0.5, 1, 2 in this order. The ratio windows of one stride
  * are rounded first, then scaled by size / stride. */

@@ -9,8 +9,8 @@
 
 #include "engine/base/err.h"
 #include "engine/kernels/kernels.h"
-#include "engine/model/model_config.h"
-#include "engine/model/wordpiece.h"
+#include "engine/model/load/model_config.h"
+#include "engine/text/wordpiece.h"
 
 struct model;
 struct session;

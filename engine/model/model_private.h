@@ -5,9 +5,9 @@
 #define ENGINE_MODEL_MODEL_PRIVATE_H
 
 #include "engine/base/sha256.h"
-#include "engine/model/bind.h"
-#include "engine/model/caption.h"
-#include "engine/model/labels.h"
+#include "engine/model/fusion/caption.h"
+#include "engine/model/load/bind.h"
+#include "engine/model/load/labels.h"
 #include "engine/model/model.h"
 
 struct model {

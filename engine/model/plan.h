@@ -12,7 +12,7 @@
 #define ENGINE_MODEL_PLAN_H
 
 #include "engine/kernels/kernels.h"
-#include "engine/model/bind.h"
+#include "engine/model/load/bind.h"
 
 struct plan_map {
     int h, w, c;

@@ -5,8 +5,8 @@
 #ifndef ENGINE_MODEL_SESSION_H
 #define ENGINE_MODEL_SESSION_H
 
-#include "engine/model/fusion.h"
-#include "engine/model/tee.h"
+#include "engine/model/fusion/fusion.h"
+#include "engine/model/tee/tee.h"
 
 struct session {
     const struct model *model;

@@ -4,7 +4,7 @@
 #ifndef ENGINE_MODEL_WIDEN_H
 #define ENGINE_MODEL_WIDEN_H
 
-#include "engine/model/bind.h"
+#include "engine/model/load/bind.h"
 
 /* Rows first .. first + rows - 1 of t seen as [.., n] -> out [rows, n]. `scale`: int8 only, one a row of the tensor. */
 void widen_rows(const struct kernels *k, const struct tensor *t, const float *scale, size_t first, size_t rows,

@@ -1,5 +1,5 @@
 /* Any bytes as labels.json: an error that says something, or lists of proper strings. */
-#include "engine/model/labels.h"
+#include "engine/model/load/labels.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Any bytes as config.json: an error that says something, or values within their ranges. */
-#include "engine/model/model_config.h"
+#include "engine/model/load/model_config.h"
 
 #include <stdint.h>
 #include <string.h>

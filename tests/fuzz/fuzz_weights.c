@@ -1,5 +1,5 @@
 /* Any bytes as a weights file: an error or tensors that can be read to their last byte and found by name. */
-#include "engine/model/weights.h"
+#include "engine/model/load/weights.h"
 
 #include <stdint.h>
 #include <stdlib.h>

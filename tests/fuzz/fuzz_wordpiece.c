@@ -1,7 +1,7 @@
 /* Any bytes as text: with less room the same ids; decoding never leaves its buffer and cuts what it would have written.
  * Any bytes as a vocabulary, when the first byte is 0xff: an error or tokens that are found again. */
-#include "engine/model/vocab.h"
-#include "engine/model/wordpiece.h"
+#include "engine/text/vocab.h"
+#include "engine/text/wordpiece.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * the suppression, regions on all levels and outside, deltas over the limit, resizing, odd texts. What is in the files:
  * scripts/golden/units.py and tiny.py. */
 #include "engine/image/resize.h"
-#include "engine/model/proposals.h"
-#include "engine/model/regions.h"
+#include "engine/model/tee/proposals.h"
+#include "engine/model/tee/regions.h"
 #include "engine/model/topk.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"

@@ -8,7 +8,7 @@
 
 #include "engine/base/mem.h"
 #include "engine/model/model.h"
-#include "engine/model/regions.h"
+#include "engine/model/tee/regions.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -1,0 +1,301 @@
+/* A ring of places, each with an input and a job. Inputs enter at the tail and are submitted at once; the head is
+ * printed when it is done. So there is always work for the engine, and memory is bounded whatever the number of inputs.
+ */
+#include "cli/cli_batch.h"
+
+#include "cli/cli.h"
+#include "cli/cli_draw.h"
+#include "cli/cli_json.h"
+#include "cli/cli_progress.h"
+#include "cli/cli_text.h"
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+enum { PLACES = 32 };
+
+struct place {
+    struct batch *batch;
+    struct cli_input input;
+    struct job *job;
+    bool is_done; /* guarded by the batch's lock */
+};
+
+struct batch {
+    struct engine *engine;
+    struct engine_info info;
+    const struct cli_args *args;
+    struct cli_source *source;
+    struct cli_progress progress;
+    bool has_terminal; /* results and progress share it */
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    struct place places[PLACES];
+    int head, n; /* places in use */
+    int n_printed, n_failed;
+    float *scores; /* retrieve with several images: [files, texts] */
+    bool *has_scores;
+};
+
+/* ---- in ---- */
+
+/* On an engine thread. */
+static void on_done(struct job *job)
+{
+    struct place *p = job->request.user;
+    struct batch *b = p->batch;
+    pthread_mutex_lock(&b->lock);
+    p->is_done = true;
+    pthread_cond_signal(&b->done);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void fill_request(struct batch *b, struct place *p)
+{
+    static const enum job_task tasks[] = {
+        [CLI_CAPTION] = JOB_CAPTION, [CLI_VQA] = JOB_VQA, [CLI_RETRIEVE] = JOB_RETRIEVE, [CLI_REGIONS] = JOB_REGIONS};
+    const struct cli_args *a = b->args;
+    struct job_request *r = &p->job->request;
+    job_reset(p->job);
+    r->task = tasks[a->command];
+    r->image = p->input.bytes;
+    r->image_bytes = p->input.n_bytes;
+    r->tolerate_truncated = a->tolerate_truncated;
+    r->explain = a->explain;
+    if (r->task == JOB_VQA || r->task == JOB_RETRIEVE) {
+        r->texts = p->input.texts;
+        r->text_bytes = p->input.text_bytes;
+        r->n_texts = p->input.n_texts;
+    }
+    r->top_k = a->top_k;
+    r->num_beams = a->num_beams;
+    r->num_captions = a->num_captions;
+    r->max_tokens = a->max_tokens;
+    r->length_penalty = a->length_penalty;
+    if (!r->num_beams && r->num_captions > b->info.num_beams) {
+        r->num_beams = r->num_captions;
+    }
+    r->user = p;
+}
+
+/* Takes the next input, if there is one. */
+static bool take_one(struct batch *b)
+{
+    struct place *p = &b->places[(b->head + b->n) % PLACES];
+    if (!cli_source_next(b->source, &p->input)) {
+        return false;
+    }
+    p->is_done = true;
+    if (!p->input.err) {
+        fill_request(b, p);
+        p->is_done = false;
+        p->input.err = engine_submit(b->engine, p->job, &p->input.error);
+        if (p->input.err) { /* else it may be done already, and on_done has said so */
+            p->is_done = true;
+        }
+    }
+    b->n++;
+    return true;
+}
+
+/* ---- out ---- */
+
+static void print_error(struct batch *b, const struct cli_input *in, enum err rc, const struct errbuf *error,
+                        const char *stage)
+{
+    b->n_failed++;
+    if (b->args->use_json || b->args->jsonl) {
+        cli_json_print_error(stdout, b->args, in, rc, error, stage);
+    } else {
+        fprintf(stderr, "minivlm: %s%s%s (%s)\n", in->path ? in->path : "", in->path ? ": " : "",
+                errbuf_text(error, rc), err_slug(rc));
+    }
+}
+
+static void keep_scores(struct batch *b, const struct job_result *r)
+{
+    int n = b->args->n_texts;
+    if (b->scores) {
+        memcpy(b->scores + (size_t)b->n_printed * (size_t)n, r->scores, (size_t)n * sizeof(*r->scores));
+        b->has_scores[b->n_printed] = true;
+    }
+}
+
+static void print_place(struct batch *b, struct place *p)
+{
+    const struct job_result *r = &p->job->result;
+    struct errbuf error = {{0}};
+    enum err rc;
+    if (p->input.err) {
+        print_error(b, &p->input, p->input.err, &p->input.error, NULL);
+    } else if (r->err) {
+        print_error(b, &p->input, r->err, &r->error, r->stage);
+    } else if (b->args->draw && (rc = cli_draw_regions(b->args->draw, &p->input, r, b->args->min_score, &error))) {
+        print_error(b, &p->input, rc, &error, "draw");
+    } else {
+        keep_scores(b, r);
+        if (b->args->use_json || b->args->jsonl) {
+            cli_json_print_result(stdout, b->args, b->info.model_name, &p->input, p->job);
+        } else {
+            cli_text_print_result(stdout, b->args, &p->input, p->job);
+        }
+    }
+}
+
+static void wait_for(struct batch *b, const struct place *p)
+{
+    pthread_mutex_lock(&b->lock);
+    while (!p->is_done) {
+        pthread_cond_wait(&b->done, &b->lock);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void leave(struct batch *b, struct place *p)
+{
+    cli_input_release(&p->input);
+    b->head = (b->head + 1) % PLACES;
+    b->n--;
+}
+
+/* Waits for the oldest and prints it. */
+static void finish_one(struct batch *b)
+{
+    struct place *p = &b->places[b->head];
+    cli_progress_show(&b->progress, b->n_printed, clock_us());
+    wait_for(b, p);
+    if (b->has_terminal) {
+        cli_progress_clear(&b->progress);
+    }
+    print_place(b, p);
+    leave(b, p);
+    b->n_printed++;
+}
+
+/* Nobody can read the results any more. */
+static void give_up(struct batch *b)
+{
+    for (int i = 0; i < b->n; i++) {
+        job_cancel(b->places[(b->head + i) % PLACES].job);
+    }
+    while (b->n > 0) {
+        struct place *p = &b->places[b->head];
+        wait_for(b, p);
+        leave(b, p);
+    }
+}
+
+/* ---- images of each text ---- */
+
+static void print_ranking(struct batch *b, int text, int *order, int *ranked, float *column)
+{
+    int n = 0, n_texts = b->args->n_texts;
+    for (int i = 0; i < b->args->n_files; i++) {
+        column[i] = b->scores[(size_t)i * (size_t)n_texts + (size_t)text];
+    }
+    cli_text_order(order, column, b->args->n_files);
+    for (int i = 0; i < b->args->n_files; i++) {
+        if (b->has_scores[order[i]]) {
+            ranked[n++] = order[i];
+        }
+    }
+    if (b->args->use_json) {
+        cli_json_print_ranking(stdout, b->args->texts[text], b->args, ranked, column, n);
+    } else {
+        cli_text_print_ranking(stdout, b->args->texts[text], b->args, ranked, column, n);
+    }
+}
+
+static enum err print_rankings(struct batch *b)
+{
+    int *orders = NULL;
+    float *column = NULL;
+    size_t n = (size_t)b->args->n_files;
+    enum err rc = mem_array(&orders, 2 * n, sizeof(*orders));
+    rc = rc ? rc : mem_array(&column, n, sizeof(*column));
+    for (int t = 0; !rc && t < b->args->n_texts; t++) {
+        print_ranking(b, t, orders, orders + n, column);
+    }
+    mem_free(orders);
+    mem_free(column);
+    return rc;
+}
+
+/* ---- all ---- */
+
+static enum err prepare(struct batch *b, struct errbuf *e)
+{
+    const struct cli_args *a = b->args;
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->done, NULL);
+    enum err rc = cli_source_open(&b->source, a, e);
+    int n = a->jsonl || a->n_files > PLACES ? PLACES : a->n_files;
+    for (int i = 0; !rc && i < n; i++) {
+        rc = job_create(&b->places[i].job, b->engine);
+        if (!rc) {
+            b->places[i].batch = b;
+            b->places[i].job->on_done = on_done;
+        }
+    }
+    if (!rc && a->command == CLI_RETRIEVE && a->n_files > 1) {
+        rc = mem_array(&b->scores, (size_t)a->n_files, (size_t)a->n_texts * sizeof(*b->scores));
+        rc = rc ? rc : mem_array(&b->has_scores, (size_t)a->n_files, sizeof(*b->has_scores));
+    }
+    return rc;
+}
+
+static void release(struct batch *b)
+{
+    for (int i = 0; i < PLACES; i++) {
+        job_destroy(b->places[i].job);
+    }
+    mem_free(b->scores);
+    mem_free(b->has_scores);
+    cli_source_close(b->source);
+    pthread_cond_destroy(&b->done);
+    pthread_mutex_destroy(&b->lock);
+    mem_free(b);
+}
+
+static void run(struct batch *b)
+{
+    bool has_more = true;
+    cli_progress_begin(&b->progress, !b->args->no_progress, cli_source_count(b->source), clock_us());
+    while ((has_more || b->n > 0) && !ferror(stdout)) {
+        while (has_more && b->n < PLACES && (b->n == 0 || cli_source_is_ready(b->source)) && (has_more = take_one(b))) {
+        }
+        if (b->n > 0) {
+            finish_one(b);
+        }
+    }
+    give_up(b);
+    cli_progress_clear(&b->progress);
+}
+
+int cli_batch_run(struct engine *e, const struct cli_args *a)
+{
+    struct batch *b = NULL;
+    struct errbuf error = {{0}};
+    enum err rc = mem_alloc(&b, sizeof(*b));
+    if (rc) {
+        fprintf(stderr, "minivlm: %s\n", err_text(rc));
+        return CLI_FAILED;
+    }
+    b->engine = e;
+    b->args = a;
+    b->has_terminal = isatty(STDOUT_FILENO);
+    engine_info(e, &b->info);
+    rc = prepare(b, &error);
+    if (!rc) {
+        run(b);
+        rc = b->scores && !ferror(stdout) ? print_rankings(b) : OK;
+    }
+    if (rc) {
+        fprintf(stderr, "minivlm: %s\n", errbuf_text(&error, rc));
+    }
+    bool has_failed = rc || b->n_failed > 0;
+    release(b);
+    return has_failed ? CLI_FAILED : CLI_OK;
+}

@@ -1,0 +1,296 @@
+#include "cli/cli_bench.h"
+
+#include "cli/cli.h"
+#include "cli/cli_input.h"
+#include "cli/cli_json.h"
+#include "engine/base/buf.h"
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+
+#include <pthread.h>
+
+enum { AT_ONCE = 16, DEFAULT_BEAMS = 3 };
+
+static const char *const texts[] = {"what is in the picture?"};
+static const size_t text_bytes[] = {23};
+
+/* ---- samples of one part ---- */
+
+struct samples {
+    const char *name;
+    double *ms; /* [n] */
+    int n;
+};
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_samples(struct samples *s, const struct cli_args *a)
+{
+    qsort(s->ms, (size_t)s->n, sizeof(*s->ms), compare);
+    struct cli_json_figure f = {.name = s->name, .unit = "ms", .n = s->n};
+    f.median = s->n % 2 ? s->ms[s->n / 2] : (s->ms[s->n / 2 - 1] + s->ms[s->n / 2]) / 2;
+    f.least = s->ms[0];
+    f.most = s->ms[s->n - 1];
+    if (a->use_json) {
+        cli_json_print_figure(stdout, &f);
+    } else {
+        printf("%-20s %9.2f %9.2f %9.2f  ms  (%d)\n", f.name, f.median, f.least, f.most, f.n);
+    }
+}
+
+static void print_figure(const char *name, double value, const char *unit, const struct cli_args *a)
+{
+    struct cli_json_figure f = {.name = name, .unit = unit, .median = value, .least = value, .most = value, .n = 1};
+    if (a->use_json) {
+        cli_json_print_figure(stdout, &f);
+    } else {
+        printf("%-20s %9.2f %19s  %s\n", name, value, "", unit);
+    }
+}
+
+/* A line of /proc/self/status, in MB; 0 where there is none. */
+static double status_mb(const char *key)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    long kb = 0;
+    while (file && kb == 0 && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, key, strlen(key)) == 0) {
+            kb = strtol(line + strlen(key), NULL, 10);
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return (double)kb / 1024;
+}
+
+/* ---- jobs ---- */
+
+struct bench {
+    struct engine *engine;
+    const struct cli_args *args;
+    struct cli_input *images; /* [n_images] */
+    int n_images;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    struct job *jobs[AT_ONCE];
+    struct job *home[AT_ONCE]; /* guarded by the lock: done and not yet taken */
+    int n_home;
+    uint8_t keys[AT_ONCE][32]; /* one for each job: equal images in flight shall not be computed together */
+};
+
+static void on_done(struct job *job)
+{
+    struct bench *b = job->request.user;
+    pthread_mutex_lock(&b->lock);
+    b->home[b->n_home++] = job;
+    pthread_cond_signal(&b->done);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static enum err submit(struct bench *b, struct job *job, enum job_task task, int image, int beams, struct errbuf *e)
+{
+    job_reset(job);
+    job->request.task = task;
+    job->request.image = b->images[image].bytes;
+    job->request.image_bytes = b->images[image].n_bytes;
+    job->request.num_beams = beams;
+    job->request.user = b;
+    for (int i = 0; i < AT_ONCE; i++) {
+        job->request.id_key = b->jobs[i] == job ? b->keys[i] : job->request.id_key;
+    }
+    if (task == JOB_VQA || task == JOB_RETRIEVE) {
+        job->request.texts = texts;
+        job->request.text_bytes = text_bytes;
+        job->request.n_texts = 1;
+    }
+    return engine_submit(b->engine, job, e);
+}
+
+static struct job *take_home(struct bench *b)
+{
+    pthread_mutex_lock(&b->lock);
+    while (b->n_home == 0) {
+        pthread_cond_wait(&b->done, &b->lock);
+    }
+    struct job *job = b->home[--b->n_home];
+    pthread_mutex_unlock(&b->lock);
+    return job;
+}
+
+static enum err open_bench(struct bench *b, const struct engine_options *options, int threads, struct errbuf *e)
+{
+    struct engine_options o = *options;
+    o.engine_threads = threads;
+    o.cache_bytes = 0;
+    enum err rc = engine_open(&b->engine, &o, e);
+    for (int i = 0; !rc && i < AT_ONCE; i++) {
+        rc = job_create(&b->jobs[i], b->engine);
+        if (!rc) {
+            b->jobs[i]->on_done = on_done;
+            b->keys[i][0] = (uint8_t)i;
+        }
+    }
+    return rc;
+}
+
+static void close_bench(struct bench *b)
+{
+    if (b->engine) {
+        engine_drain(b->engine, UINT64_MAX);
+    }
+    for (int i = 0; i < AT_ONCE; i++) {
+        job_destroy(b->jobs[i]);
+        b->jobs[i] = NULL;
+    }
+    engine_close(b->engine);
+    b->engine = NULL;
+}
+
+/* ---- one at a time ---- */
+
+enum part { DECODE, REGIONS, VQA, RETRIEVE, GREEDY, BEAMS, CAPTION_TOTAL, PARTS };
+
+static void add(struct samples *s, uint64_t us)
+{
+    s->ms[s->n++] = (double)us / 1000;
+}
+
+static enum err run_alone(struct bench *b, int image, struct samples *parts, struct errbuf *e)
+{
+    static const struct {
+        enum job_task task;
+        int beams;
+        enum part part;
+    } runs[] = {
+        {JOB_VQA, 0, VQA}, {JOB_RETRIEVE, 0, RETRIEVE}, {JOB_CAPTION, 1, GREEDY}, {JOB_CAPTION, DEFAULT_BEAMS, BEAMS}};
+    for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+        enum err rc = submit(b, b->jobs[0], runs[i].task, image, runs[i].beams, e);
+        if (rc) {
+            return rc;
+        }
+        const struct job_result *r = &take_home(b)->result;
+        if (r->err) {
+            return err_set(e, r->err, "%s: %.300s", b->images[image].path, errbuf_text(&r->error, r->err));
+        }
+        add(&parts[DECODE], r->decode_us);
+        add(&parts[REGIONS], r->regions_us);
+        add(&parts[runs[i].part], r->fusion_us);
+        if (runs[i].part == BEAMS) {
+            add(&parts[CAPTION_TOTAL], r->total_us);
+        }
+    }
+    return OK;
+}
+
+static enum err measure_alone(struct bench *b, const struct engine_options *options, struct errbuf *e)
+{
+    struct samples parts[PARTS] = {{.name = "decode"},        {.name = "regions"},        {.name = "vqa"},
+                                   {.name = "retrieve"},      {.name = "caption greedy"}, {.name = "caption 3 beams"},
+                                   {.name = "caption in all"}};
+    size_t n = 4 * (size_t)b->args->rounds * (size_t)b->n_images;
+    enum err rc = open_bench(b, options, 1, e);
+    for (int i = 0; !rc && i < PARTS; i++) {
+        rc = mem_array(&parts[i].ms, n, sizeof(double));
+    }
+    rc = rc ? rc : run_alone(b, 0, parts, e); /* once to warm up */
+    for (int i = 0; i < PARTS; i++) {
+        parts[i].n = 0;
+    }
+    for (int round = 0; !rc && round < b->args->rounds; round++) {
+        for (int i = 0; !rc && i < b->n_images; i++) {
+            rc = run_alone(b, i, parts, e);
+        }
+    }
+    if (!rc && !b->args->use_json) {
+        printf("%-20s %9s %9s %9s\n", "", "median", "least", "most");
+    }
+    for (int i = 0; i < PARTS; i++) {
+        if (!rc) {
+            print_samples(&parts[i], b->args);
+        }
+        mem_free(parts[i].ms);
+    }
+    close_bench(b);
+    return rc;
+}
+
+/* ---- many at once ---- */
+
+static enum err measure_throughput(struct bench *b, const struct engine_options *options, int threads, struct errbuf *e)
+{
+    int n = b->args->rounds * b->n_images, n_begun = 0, n_done = 0;
+    char name[64];
+    n = n < 2 * AT_ONCE ? 2 * AT_ONCE : n;
+    enum err rc = open_bench(b, options, threads, e);
+    uint64_t from_us = clock_us();
+    for (; !rc && n_begun < AT_ONCE; n_begun++) {
+        rc = submit(b, b->jobs[n_begun], JOB_CAPTION, n_begun % b->n_images, 1, e);
+    }
+    while (!rc && n_done < n_begun) {
+        struct job *job = take_home(b);
+        rc = job->result.err;
+        n_done++;
+        if (!rc && n_begun < n) {
+            rc = submit(b, job, JOB_CAPTION, n_begun++ % b->n_images, 1, e);
+        }
+    }
+    double seconds = (double)(clock_us() - from_us) / 1e6, memory_mb = status_mb("VmRSS:");
+    close_bench(b);
+    if (!rc) {
+        const char *plural = threads == 1 ? "" : "s";
+        snprintf(name, sizeof(name), "captions, %d thread%s", threads, plural);
+        print_figure(name, n_done / seconds, "/s", b->args);
+        snprintf(name, sizeof(name), "memory, %d thread%s", threads, plural);
+        print_figure(name, memory_mb, "MB resident", b->args);
+    }
+    return rc;
+}
+
+/* ---- all ---- */
+
+static enum err read_images(struct bench *b, struct errbuf *e)
+{
+    struct cli_source *source = NULL;
+    enum err rc = mem_array(&b->images, (size_t)b->args->n_files, sizeof(*b->images));
+    rc = rc ? rc : cli_source_open(&source, b->args, e);
+    while (!rc && b->n_images < b->args->n_files && cli_source_next(source, &b->images[b->n_images])) {
+        struct cli_input *in = &b->images[b->n_images++];
+        if (in->err) {
+            rc = err_set(e, in->err, "%s: %.300s", in->path, errbuf_text(&in->error, in->err));
+        }
+    }
+    cli_source_close(source);
+    return rc;
+}
+
+int cli_bench_run(const struct engine_options *options, const struct cli_args *a)
+{
+    struct bench b = {.args = a};
+    struct errbuf e = {{0}};
+    pthread_mutex_init(&b.lock, NULL);
+    pthread_cond_init(&b.done, NULL);
+    enum err rc = read_images(&b, &e);
+    rc = rc ? rc : measure_alone(&b, options, &e);
+    rc = rc ? rc : measure_throughput(&b, options, 1, &e);
+    if (!rc && options->engine_threads > 1) {
+        rc = measure_throughput(&b, options, options->engine_threads, &e);
+    }
+    if (rc) {
+        fprintf(stderr, "minivlm bench: %s (%s)\n", errbuf_text(&e, rc), err_slug(rc));
+    } else {
+        print_figure("most memory", status_mb("VmHWM:"), "MB resident", a);
+    }
+    for (int i = 0; i < b.n_images; i++) {
+        cli_input_release(&b.images[i]);
+    }
+    mem_free(b.images);
+    pthread_cond_destroy(&b.done);
+    pthread_mutex_destroy(&b.lock);
+    return rc ? CLI_FAILED : CLI_OK;
+}

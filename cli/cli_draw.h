@@ -1,0 +1,12 @@
+/* cli_draw - a picture with its regions drawn on it. Threads: one owner. */
+#ifndef ENGINE_CLI_CLI_DRAW_H
+#define ENGINE_CLI_CLI_DRAW_H
+
+#include "cli/cli_input.h"
+
+/* Writes the upright picture of the input, with boxes and labels of the result's regions from min_score on (negative: a
+ * score that keeps the picture readable), as a JPEG. */
+MUST_USE enum err cli_draw_regions(const char *path, const struct cli_input *in, const struct job_result *r,
+                                   float min_score, struct errbuf *e);
+
+#endif

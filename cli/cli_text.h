@@ -1,0 +1,24 @@
+/* cli_text - results as people read them.
+ *
+ *     caption     dog.jpg: a brown dog runs on grass        (without the name when there is one image only)
+ *     vqa         a line for each question, then "  0.93  dog" for each answer
+ *     retrieve    "  0.98  a dog" for each sentence, best first
+ *     regions     "0.93  34.0 50.5 410.2 300.0  dog" for each
+ *
+ * Threads: one owner. */
+#ifndef ENGINE_CLI_CLI_TEXT_H
+#define ENGINE_CLI_CLI_TEXT_H
+
+#include "cli/cli_input.h"
+
+#include <stdio.h>
+
+void cli_text_print_result(FILE *to, const struct cli_args *a, const struct cli_input *in, const struct job *job);
+void cli_text_print_ranking(FILE *to, const char *text, const struct cli_args *a, const int *order, const float *scores,
+                            int n);
+void cli_text_print_inspect(FILE *to, const struct engine_info *info, const char *dir);
+
+/* Indices 0..n-1 by falling score; alike ones as they were. */
+void cli_text_order(int *order, const float *scores, int n);
+
+#endif

@@ -1,0 +1,321 @@
+#include "engine/model/fusion/fusion.h"
+
+#include "engine/model/boxes.h"
+#include "engine/model/widen.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SPECIAL_TOKENS = 2, SEGMENT_TEXT = 0, SEGMENT_TAGS = 1, ALIGN_FLOATS = 16 };
+static const float NORM_EPS = 1e-12F;
+
+static size_t take(size_t *used, size_t n)
+{
+    size_t at = *used;
+    *used += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    return at;
+}
+
+static size_t max_outputs(const struct model_config *c)
+{
+    return (size_t)(c->fusion.vocab > c->vqa.answers ? c->fusion.vocab : c->vqa.answers);
+}
+
+size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, float *base)
+{
+    const struct model_config *c = &m->config;
+    size_t rows = (size_t)max_rows, d = (size_t)c->fusion.hidden, used = 0;
+    size_t positions = rows + (size_t)(model_config_max_context(c) + CAPTION_MAX_TOKENS + 2);
+    size_t span_floats = (CAPTION_MAX_TOKENS + 2) * (sizeof(struct kv_span) / sizeof(float));
+    f->model = m;
+    f->max_rows = rows;
+    f->x = base + take(&used, rows * d);
+    f->hidden = base + take(&used, rows * d);
+    f->context = base + take(&used, rows * d);
+    f->qkv = base + take(&used, rows * 3 * d);
+    f->wide = base + take(&used, rows * (size_t)c->fusion.ffn);
+    f->scores = base + take(&used, positions * (size_t)c->fusion.heads);
+    f->paid = base + take(&used, (size_t)model_config_max_context(c));
+    f->gathered = base + take(&used, rows * d);
+    f->pooled = base + take(&used, rows * d);
+    f->logits = base + take(&used, FUSION_HEAD_ROWS * max_outputs(c));
+    f->spans = (struct kv_span *)(void *)(base + take(&used, span_floats));
+    return used;
+}
+
+/* ---- rows ---- */
+
+static int text_tokens(const struct model_config *c, const struct fusion_item *item)
+{
+    int most = c->text.text_length - SPECIAL_TOKENS;
+    return item->n_tokens < most ? item->n_tokens : most;
+}
+
+int fusion_item_rows(const struct model *m, const struct fusion_item *item)
+{
+    if (item->kind == FUSION_CAPTION) {
+        return caption_state_rows(item->caption, item->features);
+    }
+    return SPECIAL_TOKENS + text_tokens(&m->config, item) + features_rows(item->features);
+}
+
+int fusion_caption_rows(const struct model *m, const struct features *f)
+{
+    return features_rows(f) + (m->config.caption.decoder == MODEL_DECODER_MASK ? 2 : 1);
+}
+
+/* ---- embeddings ---- */
+
+/* x = norm(word + position + segment) */
+static void embed_token(struct fusion *f, int token, int position, int segment, float *x)
+{
+    const struct bind_fusion *w = &f->model->bound->fusion;
+    const struct kernels *k = f->model->kernels;
+    size_t d = (size_t)f->model->config.fusion.hidden;
+    float *row = f->hidden, *sum = f->context; /* free before the first layer */
+    widen_row(k, &w->word, (size_t)token, d, sum);
+    widen_row(k, &w->position, (size_t)position, d, row);
+    for (size_t i = 0; i < d; i++) {
+        sum[i] += row[i];
+    }
+    widen_row(k, &w->segment, (size_t)segment, d, row);
+    for (size_t i = 0; i < d; i++) {
+        sum[i] += row[i];
+    }
+    k->layer_norm(sum, 1, d, w->embeddings_norm.weight, w->embeddings_norm.bias, NORM_EPS, x);
+}
+
+/* Tags at `position`, then regions, then cells; returns the rows. */
+static size_t embed_image(struct fusion *f, const struct features *features, int position, float *x)
+{
+    const struct bind_fusion *w = &f->model->bound->fusion;
+    const struct kernels *k = f->model->kernels;
+    size_t d = (size_t)f->model->config.fusion.hidden;
+    const int *tags = features_tags_const(features);
+    for (int i = 0; i < features->n_tags; i++, x += d) {
+        embed_token(f, tags[i], position + i, SEGMENT_TAGS, x);
+    }
+    size_t n = (size_t)features_n_seen(features), n_cells = (size_t)features_n_cells(features);
+    if (n > 0) {
+        k->gemm(&w->regions, features_vectors_const(features), (size_t)features->dim, n, x, d, ACT_NONE, NULL, 0);
+        k->layer_norm(x, n, d, w->regions_norm.weight, w->regions_norm.bias, NORM_EPS, x); /* [n, D] */
+    }
+    if (n_cells > 0) {
+        memcpy(x + n * d, features_cells_const(features), n_cells * d * sizeof(float)); /* [n_cells, D] */
+    }
+    return (size_t)features->n_tags + n + n_cells;
+}
+
+static size_t embed_pair(struct fusion *f, const struct fusion_item *item, float *x)
+{
+    const struct wordpiece_special *s = &f->model->special;
+    size_t d = (size_t)f->model->config.fusion.hidden;
+    int n = text_tokens(&f->model->config, item), position = 0;
+    embed_token(f, s->cls, position++, SEGMENT_TEXT, x);
+    for (int i = 0; i < n; i++, position++) {
+        embed_token(f, item->tokens[i], position, SEGMENT_TEXT, x + (size_t)position * d);
+    }
+    embed_token(f, s->sep, position, SEGMENT_TEXT, x + (size_t)position * d);
+    position++;
+    return (size_t)position + embed_image(f, item->features, position, x + (size_t)position * d);
+}
+
+static size_t embed_caption(struct fusion *f, const struct fusion_item *item, float *x)
+{
+    const struct model *m = f->model;
+    struct caption_state *c = item->caption;
+    size_t d = (size_t)m->config.fusion.hidden, rows = 0;
+    if (c->n_position == 0) {
+        rows = embed_image(f, item->features, m->config.text.caption_length, x);
+        c->n_context = (int)rows;
+    }
+    for (int i = 0; i < c->search.n_running; i++, rows += (size_t)c->word_rows) {
+        int token = caption_last_token(&c->search, c->rules, i);
+        embed_token(f, token, c->n_position, SEGMENT_TEXT, x + rows * d);
+        if (c->word_rows == 2) {
+            embed_token(f, m->special.mask, c->n_position + 1, SEGMENT_TEXT, x + (rows + 1) * d);
+        }
+    }
+    return rows;
+}
+
+size_t fusion_embed(struct fusion *f, const struct fusion_item *items, int n_items)
+{
+    size_t d = (size_t)f->model->config.fusion.hidden, rows = 0;
+    for (int i = 0; i < n_items; i++) {
+        int n = fusion_item_rows(f->model, &items[i]);
+        BUG_ON(n < 1 || rows + (size_t)n > f->max_rows);
+        float *x = f->x + rows * d;
+        size_t written = items[i].kind == FUSION_CAPTION ? embed_caption(f, &items[i], x) : embed_pair(f, &items[i], x);
+        BUG_ON(written != (size_t)n);
+        rows += written;
+        if (items[i].region_attention) {
+            memset(items[i].region_attention, 0, (size_t)items[i].features->max_regions * sizeof(float));
+        }
+    }
+    return rows;
+}
+
+/* ---- attention ---- */
+
+/* Regions and cells, the last rows of a context. */
+static size_t image_rows(const struct features *f)
+{
+    return (size_t)(features_n_seen(f) + features_n_cells(f));
+}
+
+static struct roi_box box_at(const float *b)
+{
+    return (struct roi_box){b[0], b[1], b[2], b[3]};
+}
+
+/* What was paid to regions, to themselves; what was paid to cells, to every region by how much of the cell it covers.
+ */
+static void share_out(const struct features *features, const float *paid, float *attention)
+{
+    const struct region *regions = features_regions_const(features);
+    int n_seen = features_n_seen(features), n_cells = features_n_cells(features);
+    for (int i = 0; i < n_seen; i++) {
+        attention[i] += paid[i];
+    }
+    for (int j = 0; j < n_cells; j++) {
+        struct roi_box cell = box_at(features_cell_boxes_const(features) + 4 * j);
+        for (int i = 0; i < features->n_regions; i++) {
+            attention[i] += paid[n_seen + j] * boxes_inside(cell, box_at(regions[i].box));
+        }
+    }
+}
+
+/* What one query row has paid to the image: keys `first` .. of span 0 are the regions, then come the cells. Adds to
+ * item->region_attention. */
+static void add_region_attention(struct fusion *f, const struct fusion_item *item, const float *q, int n_spans,
+                                 size_t first)
+{
+    const struct model_config *c = &f->model->config;
+    size_t head_dim = (size_t)(c->fusion.hidden / c->fusion.heads);
+    size_t n_paid = image_rows(item->features);
+    float scale = 1.0F / sqrtf((float)head_dim), share = 1.0F / (float)(c->fusion.heads * c->fusion.layers);
+    memset(f->paid, 0, n_paid * sizeof(float));
+    for (int h = 0; h < c->fusion.heads; h++) {
+        size_t n = 0, column = (size_t)h * head_dim;
+        for (int s = 0; s < n_spans; s++) {
+            for (size_t j = 0; j < f->spans[s].n; j++, n++) {
+                const float *key = f->spans[s].k + j * f->spans[s].ld + column;
+                float dot = 0.0F;
+                for (size_t i = 0; i < head_dim; i++) {
+                    dot += q[column + i] * key[i];
+                }
+                f->scores[n] = dot * scale;
+            }
+        }
+        f->model->kernels->softmax(f->scores, 1, n, n);
+        for (size_t i = 0; i < n_paid; i++) {
+            f->paid[i] += share * f->scores[first + i];
+        }
+    }
+    share_out(item->features, f->paid, item->region_attention);
+}
+
+/* One sequence that sees itself. qkv, out: its rows. */
+static void attend_sequence(struct fusion *f, const float *qkv, size_t rows, float *out)
+{
+    const struct model_config *c = &f->model->config;
+    size_t d = (size_t)c->fusion.hidden;
+    int head_dim = c->fusion.hidden / c->fusion.heads;
+    struct kv_span span = {qkv + d, qkv + 2 * d, rows, 3 * d};
+    if (rows > 0) {
+        f->model->kernels->attend_block(qkv, rows, 3 * d, &span, c->fusion.heads, head_dim,
+                                        1.0F / sqrtf((float)head_dim), f->scores, out, d);
+    }
+}
+
+static void attend_pair(struct fusion *f, const struct fusion_item *item, const float *qkv, size_t rows, float *out)
+{
+    size_t d = (size_t)f->model->config.fusion.hidden;
+    attend_sequence(f, qkv, rows, out);
+    if (item->region_attention) {
+        f->spans[0] = (struct kv_span){qkv + d, qkv + 2 * d, rows, 3 * d};
+        add_region_attention(f, item, qkv, 1, rows - image_rows(item->features));
+    }
+}
+
+/* The past of running hypothesis i as spans: the context, then its text; positions that lie in the same column of
+ * neighbouring rows are one span. */
+static int past_spans(struct fusion *f, const struct caption_state *c, const struct caption_state_layer *l, int i)
+{
+    int n = 0;
+    size_t stride = (size_t)c->max_beams * c->dim;
+    f->spans[n++] = (struct kv_span){l->context_k, l->context_v, (size_t)c->n_context, c->dim};
+    for (int p = 0; p < c->n_position;) {
+        size_t at = caption_state_row(c, p, i) * c->dim;
+        int end = p + 1;
+        while (end < c->n_position && c->slot[end][i] == c->slot[p][i]) {
+            end++;
+        }
+        f->spans[n++] = (struct kv_span){l->text_k + at, l->text_v + at, (size_t)(end - p), stride};
+        p = end;
+    }
+    return n;
+}
+
+/* Keeps the context's and the tokens' keys and values of this layer; the context attends to itself, the token to the
+ * past and itself, [MASK], where there is one, to the past, the token and itself. */
+static void attend_caption(struct fusion *f, const struct fusion_item *item, int layer, const float *qkv, float *out)
+{
+    const struct model_config *config = &f->model->config;
+    struct caption_state *c = item->caption;
+    struct caption_state_layer l = caption_state_layer(c, layer);
+    size_t d = c->dim, ld = 3 * d;
+    int heads = config->fusion.heads, head_dim = config->fusion.hidden / heads;
+    float scale = 1.0F / sqrtf((float)head_dim);
+    if (c->n_position == 0) {
+        size_t n = (size_t)c->n_context;
+        attend_sequence(f, qkv, n, out);
+        for (size_t i = 0; i < n; i++) {
+            memcpy(l.context_k + i * d, qkv + i * ld + d, d * sizeof(float));
+            memcpy(l.context_v + i * d, qkv + i * ld + 2 * d, d * sizeof(float));
+        }
+        qkv += n * ld;
+        out += n * d;
+    }
+    size_t word_rows = (size_t)c->word_rows;
+    for (int i = 0; i < c->search.n_running; i++, qkv += word_rows * ld, out += word_rows * d) {
+        size_t row = ((size_t)c->n_position * (size_t)c->max_beams + (size_t)i) * d;
+        memcpy(l.text_k + row, qkv + d, d * sizeof(float));
+        memcpy(l.text_v + row, qkv + 2 * d, d * sizeof(float));
+        int n = past_spans(f, c, &l, i);
+        for (size_t k = 0; k < word_rows; k++) {
+            f->spans[n] = (struct kv_span){qkv + d, qkv + 2 * d, k + 1, ld};
+            f->model->kernels->attend(qkv + k * ld, f->spans, n + 1, heads, head_dim, scale, f->scores, out + k * d);
+        }
+        if (item->region_attention && i == 0) {
+            add_region_attention(f, item, qkv + (word_rows - 1) * ld, n + 1,
+                                 (size_t)c->n_context - image_rows(item->features));
+        }
+    }
+}
+
+/* ---- layers ---- */
+
+void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows)
+{
+    const struct bind_layer *w = &f->model->bound->fusion.layers[layer];
+    const struct kernels *k = f->model->kernels;
+    size_t d = (size_t)f->model->config.fusion.hidden, ffn = (size_t)f->model->config.fusion.ffn, first = 0;
+    k->gemm(&w->qkv, f->x, d, rows, f->qkv, 3 * d, ACT_NONE, NULL, 0); /* [rows, 3D] */
+    for (int i = 0; i < n_items; i++) {
+        size_t n = (size_t)fusion_item_rows(f->model, &items[i]);
+        const float *qkv = f->qkv + first * 3 * d;
+        if (items[i].kind == FUSION_CAPTION) {
+            attend_caption(f, &items[i], layer, qkv, f->context + first * d);
+        } else {
+            attend_pair(f, &items[i], qkv, n, f->context + first * d);
+        }
+        first += n;
+    }
+    k->gemm(&w->output, f->context, d, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + attention */
+    k->layer_norm(f->hidden, rows, d, w->attention_norm.weight, w->attention_norm.bias, NORM_EPS, f->x);
+    k->gemm(&w->up, f->x, d, rows, f->wide, ffn, ACT_GELU, NULL, 0);        /* [rows, F] */
+    k->gemm(&w->down, f->wide, ffn, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + ffn */
+    k->layer_norm(f->hidden, rows, d, w->ffn_norm.weight, w->ffn_norm.bias, NORM_EPS, f->x);
+}

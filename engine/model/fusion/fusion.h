@@ -1,0 +1,42 @@
+/* fusion - the transformer over packed rows of many items (docs/model-format.md, "Fusion"; Devlin et al. 2019 layout,
+ * post-norm).
+ *
+ * Rows of an item, one after another:
+ *     vqa, retrieve        [CLS] text [SEP], tags, regions, cells
+ *     caption, first step  tags, regions, cells (the context), [CLS] and, with the decoder "mask", [MASK]
+ *     caption, later       for each running hypothesis its last token and, with "mask", [MASK]
+ * The last row of a hypothesis decides on its next word.
+ * All matrices work on all rows at once; only attention goes item by item.
+ *
+ * Ownership: a fusion owns no memory but points into the arena of its session. Threads: one owner. */
+#ifndef ENGINE_MODEL_FUSION_H
+#define ENGINE_MODEL_FUSION_H
+
+#include "engine/model/fusion/caption_state.h"
+#include "engine/model/model_private.h"
+
+struct fusion {
+    const struct model *model;
+    size_t max_rows;
+    float *x, *hidden, *context; /* [max_rows, D] */
+    float *qkv;                  /* [max_rows, 3D] */
+    float *wide;                 /* [max_rows, F] */
+    float *scores;               /* scratch of attention */
+    float *paid;                 /* [regions and cells seen] of one row in one layer */
+    float *gathered, *pooled;    /* [max_rows, D]: rows that a head reads */
+    float *logits;               /* [FUSION_HEAD_ROWS, most outputs of a head] */
+    struct kv_span *spans;       /* of one query row */
+};
+enum { FUSION_HEAD_ROWS = 32 };
+
+/* Points into `base` and returns the floats needed; base may be any pointer when only measuring. */
+size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, float *base);
+
+/* Writes x, the rows of all items; returns how many. */
+size_t fusion_embed(struct fusion *f, const struct fusion_item *items, int n_items);
+/* x through one layer. Captions keep their keys and values. */
+void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows);
+/* x -> results. */
+void fusion_heads(struct fusion *f, const struct fusion_item *items, int n_items, enum err *item_err);
+
+#endif

@@ -1,0 +1,128 @@
+/* Only the `proposals` best boxes of all levels count, so no level needs to keep more than that many: its suppression
+ * stops there, and the answer is the same. */
+#include "engine/model/tee/proposals.h"
+
+#include "engine/model/topk.h"
+
+#include <string.h>
+
+enum { RATIOS = MODEL_ANCHOR_RATIOS, CELL_FLOATS = 5 * RATIOS };
+static const float unit_weights[4] = {1.0F, 1.0F, 1.0F, 1.0F};
+
+static size_t aligned(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+struct scratch {
+    float *logits;         /* [cells * 3] */
+    uint64_t *keys;        /* [max(pre_nms, 5 * proposals)] */
+    struct roi_box *boxes; /* [pre_nms] of one level, best first */
+    float *scores;         /* [pre_nms] */
+    int *keep;             /* [proposals] */
+    float *nms;            /* [5 * proposals] */
+    struct roi_box *all;   /* [5 * proposals] of all levels */
+    float *all_scores;     /* [5 * proposals] */
+};
+
+/* Lays the scratch out and returns its size. */
+static size_t lay_out(struct scratch *s, const struct model_config *c, size_t max_cells, float *base)
+{
+    size_t pre = min_size((size_t)c->rpn.pre_nms, max_cells * RATIOS), n = (size_t)c->rpn.proposals;
+    size_t n_keys = pre > MODEL_LEVELS * n ? pre : MODEL_LEVELS * n;
+    float *at = base;
+    s->logits = at;
+    at += aligned(max_cells * RATIOS);
+    s->keys = (uint64_t *)at;
+    at += aligned(2 * n_keys);
+    s->boxes = (struct roi_box *)at;
+    at += aligned(4 * pre);
+    s->scores = at;
+    at += aligned(pre);
+    s->keep = (int *)at;
+    at += aligned(n);
+    s->nms = at;
+    at += aligned(5 * n);
+    s->all = (struct roi_box *)at;
+    at += aligned(4 * MODEL_LEVELS * n);
+    s->all_scores = at;
+    at += aligned(MODEL_LEVELS * n);
+    return (size_t)(at - base);
+}
+
+size_t proposals_scratch_floats(const struct model_config *c, size_t max_cells)
+{
+    struct scratch s;
+    float none[1];
+    return lay_out(&s, c, max_cells, none);
+}
+
+/* x * 0 is 0 for a finite x and NaN for any other. */
+static bool is_finite(const float *x, size_t n)
+{
+    float sum = 0.0F;
+    for (size_t i = 0; i < n; i++) {
+        sum += x[i] * 0.0F;
+    }
+    return sum == 0.0F;
+}
+
+/* Appends the boxes of one level that stay to all[n_all..]. */
+static bool find_in_level(const struct model_config *c, const struct proposals_level *level, int size, int width,
+                          int height, const struct scratch *s, int *n_all)
+{
+    struct roi_box windows[RATIOS];
+    size_t n_cells = (size_t)level->h * (size_t)level->w, n_anchors = n_cells * RATIOS;
+    if (!is_finite(level->maps, n_cells * CELL_FLOATS)) {
+        return false;
+    }
+    for (size_t i = 0; i < n_cells; i++) {
+        memcpy(s->logits + i * RATIOS, level->maps + i * CELL_FLOATS, RATIOS * sizeof(float));
+    }
+    boxes_anchors(level->stride, size, windows);
+    size_t n = topk_select(s->logits, n_anchors, (size_t)c->rpn.pre_nms, s->keys);
+    for (size_t i = 0; i < n; i++) {
+        size_t index = topk_index(s->keys[i]), cell = index / RATIOS, ratio = index % RATIOS;
+        int row = (int)(cell / (size_t)level->w), column = (int)(cell % (size_t)level->w);
+        const float *deltas = level->maps + cell * CELL_FLOATS + RATIOS + 4 * ratio;
+        struct roi_box anchor = boxes_shift(windows[ratio], level->stride, row, column);
+        s->boxes[i] = boxes_decode(anchor, deltas, unit_weights, width, height);
+        s->scores[i] = s->logits[index];
+    }
+    int n_kept = boxes_nms(s->boxes, (int)n, c->rpn.nms, c->rpn.proposals, s->keep, s->nms);
+    for (int i = 0; i < n_kept; i++) {
+        s->all[*n_all] = s->boxes[s->keep[i]];
+        s->all_scores[(*n_all)++] = s->scores[s->keep[i]];
+    }
+    return true;
+}
+
+bool proposals_find(const struct model_config *c, const struct proposals_level levels[MODEL_LEVELS], int width,
+                    int height, float *scratch, struct roi_box *boxes, float *logits, int *n_boxes)
+{
+    struct scratch s;
+    size_t max_cells = 0;
+    int n_all = 0;
+    for (int i = 0; i < MODEL_LEVELS; i++) {
+        size_t cells = (size_t)levels[i].h * (size_t)levels[i].w;
+        max_cells = cells > max_cells ? cells : max_cells;
+    }
+    lay_out(&s, c, max_cells, scratch);
+    for (int i = 0; i < MODEL_LEVELS; i++) {
+        if (!find_in_level(c, &levels[i], c->rpn.anchor_sizes[i], width, height, &s, &n_all)) {
+            return false;
+        }
+    }
+    size_t n = topk_select(s.all_scores, (size_t)n_all, (size_t)c->rpn.proposals, s.keys);
+    for (size_t i = 0; i < n; i++) {
+        boxes[i] = s.all[topk_index(s.keys[i])];
+        logits[i] = s.all_scores[topk_index(s.keys[i])];
+    }
+    *n_boxes = (int)n;
+    return true;
+}

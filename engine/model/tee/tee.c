@@ -1,0 +1,102 @@
+#include "engine/model/tee/tee.h"
+
+#include "engine/base/mem.h"
+#include "engine/model/model_private.h"
+#include "engine/model/tee/backbone.h"
+#include "engine/model/tee/bifpn.h"
+#include "engine/model/tee/cells.h"
+#include "engine/model/tee/proposals.h"
+
+enum err tee_init(struct tee *t, const struct model *m)
+{
+    const struct bind_tee *weights = &m->bound->tee;
+    int max_steps =
+        backbone_max_steps(weights->n_blocks) + cells_max_steps(&m->bound->cells) + bifpn_max_steps(weights);
+    *t = (struct tee){.model = m, .weights = weights};
+    enum err rc = mem_array(&t->steps_, (size_t)max_steps, sizeof(*t->steps_));
+    if (rc == OK) {
+        plan_init(&t->plan, t->steps_, max_steps);
+    }
+    return rc;
+}
+
+void tee_release(struct tee *t)
+{
+    mem_free(t->steps_);
+    t->steps_ = NULL;
+}
+
+size_t tee_plan(struct tee *t, int padded_height, int padded_width)
+{
+    struct plan *p = &t->plan;
+    const struct model_config *c = model_config(t->model);
+    struct regions measured;
+    float none[1];
+    BUG_ON(padded_height < 32 || padded_width < 32 || padded_height % 32 || padded_width % 32);
+    plan_init(p, t->steps_, p->max_steps);
+    t->h = padded_height;
+    t->w = padded_width;
+    struct plan_map entry;
+    backbone_plan(p, t->weights, c, t->h, t->w, t->taps, &entry);
+    if (c->context.channels > 0) {
+        t->cells = cells_plan(p, &t->model->bound->cells, c, entry);
+    }
+    bifpn_plan(p, t->weights, t->taps, t->pyramid);
+    bifpn_plan_rpn(p, t->weights, t->pyramid, t->rpn);
+    size_t cells = (size_t)t->rpn[0].h * (size_t)t->rpn[0].w;
+    if (c->context.channels > 0) {
+        t->cells_at = plan_take(p, (size_t)t->cells.h * (size_t)t->cells.w * t->model->bound->fusion.cells.k);
+    }
+    t->regions_at = plan_take(p, regions_lay_out(&measured, c, none));
+    t->proposals_at = plan_take(p, proposals_scratch_floats(c, cells));
+    return p->peak;
+}
+
+bool tee_propose(const struct tee *t, float *arena, const struct tee_input *in, struct regions *r)
+{
+    const struct model_config *c = model_config(t->model);
+    struct proposals_level levels[MODEL_LEVELS];
+    for (int i = 0; i < MODEL_LEVELS; i++) {
+        levels[i] = (struct proposals_level){arena + t->rpn[i].at, t->rpn[i].h, t->rpn[i].w, 4 << i};
+    }
+    regions_lay_out(r, c, arena + t->regions_at);
+    return proposals_find(c, levels, in->resized_width, in->resized_height, arena + t->proposals_at, r->boxes,
+                          r->objectness, &r->n);
+}
+
+bool tee_head(const struct tee *t, float *arena, const struct tee_input *in, struct regions *r)
+{
+    const struct model_config *c = model_config(t->model);
+    const struct kernels *k = model_kernels(t->model);
+    struct regions_map maps[MODEL_TAPS];
+    for (int i = 0; i < MODEL_TAPS; i++) {
+        maps[i] = (struct regions_map){arena + t->pyramid[i].at, t->pyramid[i].h, t->pyramid[i].w};
+    }
+    regions_align(r, k, c, maps);   /* [n, pool, pool, C] */
+    regions_head(r, k, t->weights); /* [n, H], [n, K + 4] */
+    return regions_select(r, k, c, in->resized_width, in->resized_height);
+}
+
+bool tee_cells(const struct tee *t, float *arena, const struct tee_input *in, struct features *out)
+{
+    float *inputs = arena + t->cells_at;
+    int n = cells_inputs(model_config(t->model), t->cells, arena + t->cells.at, in, inputs, features_cell_boxes(out));
+    features_context(out)->n_cells = n;
+    return cells_embed(model_kernels(t->model), &t->model->bound->fusion, inputs, n, features_cells(out)); /* [n, D] */
+}
+
+enum err tee_run(struct tee *t, float *arena, const struct tee_input *in, struct features *out)
+{
+    struct regions r;
+    struct plan_run run = {model_kernels(t->model), arena, in->pixels};
+    BUG_ON(in->padded_height != t->h || in->padded_width != t->w);
+    plan_execute(&t->plan, &run, 0, t->plan.n_steps);
+    if (!tee_propose(t, arena, in, &r) || !tee_head(t, arena, in, &r)) {
+        return ERR_INTERNAL;
+    }
+    regions_write(&r, t->model, in, out);
+    if (out->max_cells > 0 && !tee_cells(t, arena, in, out)) {
+        return ERR_INTERNAL;
+    }
+    return OK;
+}
