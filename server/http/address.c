@@ -113,7 +113,7 @@ static const char *add_network(struct networks *out, const char *text, size_t n)
     return NULL;
 }
 
-enum err networks_parse(struct networks *out, const char *list, const char *key, struct errbuf *e)
+enum err address_networks_parse(struct networks *out, const char *list, const char *key, struct errbuf *e)
 {
     static const char between[] = " ,\t\r\n";
     *out = (struct networks){.n = 0};
@@ -128,7 +128,7 @@ enum err networks_parse(struct networks *out, const char *list, const char *key,
     return OK;
 }
 
-bool networks_have(const struct networks *n, const struct address *a)
+bool address_networks_have(const struct networks *n, const struct address *a)
 {
     if (a->family == ADDRESS_UNIX) {
         return n->has_unix;

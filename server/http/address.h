@@ -5,7 +5,7 @@
  * A list of networks is written with spaces or commas between: `10.0.0.0/8 192.168.1.7 fd00::/8 unix`. Bits behind the
  * prefix must be zero, so that a slip of the pen does not trust other machines than were meant.
  *
- * Ownership: plain data. Threads: any. Errors: networks_parse says which entry is wrong and how it should be. */
+ * Ownership: plain data. Threads: any. Errors: address_networks_parse says which entry is wrong and how it should be. */
 #ifndef SERVER_HTTP_ADDRESS_H
 #define SERVER_HTTP_ADDRESS_H
 
@@ -42,7 +42,7 @@ struct networks {
 };
 
 /* key: of the configuration, for the message. */
-MUST_USE enum err networks_parse(struct networks *out, const char *list, const char *key, struct errbuf *e);
-bool networks_have(const struct networks *n, const struct address *a);
+MUST_USE enum err address_networks_parse(struct networks *out, const char *list, const char *key, struct errbuf *e);
+bool address_networks_have(const struct networks *n, const struct address *a);
 
 #endif

@@ -134,7 +134,7 @@ void forwarded_add(struct forwarded *f, const char *value, size_t n)
 static struct address walk(const struct forwarded_list *l, const struct networks *trusted, struct address at)
 {
     unsigned last = l->n > FORWARDED_MAX ? l->n - FORWARDED_MAX : 0;
-    for (unsigned i = l->n; i > last && networks_have(trusted, &at); i--) {
+    for (unsigned i = l->n; i > last && address_networks_have(trusted, &at); i--) {
         struct address hop = l->hops[(i - 1) % FORWARDED_MAX];
         if (hop.family == ADDRESS_NONE) {
             break;

@@ -64,7 +64,7 @@ bool http_accept_is_within_share(const struct http *h, const struct peer *peer)
 /* A trusted proxy's connections are those of its clients. */
 static bool has_place(struct http *h, const struct address *address, const struct peer *peer)
 {
-    if (!networks_have(h->options.trusted, address) && !http_accept_is_within_share(h, peer)) {
+    if (!address_networks_have(h->options.trusted, address) && !http_accept_is_within_share(h, peer)) {
         return false;
     }
     return n_places_taken(h) < h->options.max_connections || make_room(h, clock_us());

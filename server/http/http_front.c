@@ -88,7 +88,8 @@ struct http_connection *http_front_create(struct http *h, int fd, const struct a
     http_front_reset_in(c);
     buf_init(&c->to_inner, 4 * HTTP_PIECE);
     buf_init(&c->out, SIZE_MAX / 4);
-    c->phase = h->options.has_proxy_header && networks_have(h->options.trusted, address) ? HTTP_PROXY : first_phase(c);
+    c->phase =
+        h->options.has_proxy_header && address_networks_have(h->options.trusted, address) ? HTTP_PROXY : first_phase(c);
     c->since_us = c->progress_us = clock_us();
     h->stats.connections++;
     enlist(c);

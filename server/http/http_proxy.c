@@ -33,7 +33,7 @@ static void take_client(struct http_connection *c, const struct address *client)
     peers_drop(&h->peers, c->peer);
     c->peer = peer;
     c->address = *client;
-    if (networks_have(h->options.trusted, client) || http_accept_is_within_share(h, peer)) {
+    if (address_networks_have(h->options.trusted, client) || http_accept_is_within_share(h, peer)) {
         http_front_begin(c);
         return;
     }

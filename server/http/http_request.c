@@ -15,7 +15,7 @@ static struct address client_of(const struct http_connection *c, const struct he
     const struct networks *trusted = c->http->options.trusted;
     struct forwarded f = {.x = {.n = 0}};
     struct head_text value;
-    if (!h || !h->lines.bytes || !networks_have(trusted, &c->address)) {
+    if (!h || !h->lines.bytes || !address_networks_have(trusted, &c->address)) {
         return c->address;
     }
     for (const char *at = NULL; head_next(h, "X-Forwarded-For", &at, &value);) {

@@ -78,11 +78,11 @@ static bool needs_proxy_header(const struct config *c, int fd)
     struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
     socklen_t n = sizeof(from);
     if (!c->server.proxy_protocol || getsockname(fd, (struct sockaddr *)&from, &n) ||
-        networks_parse(&trusted, c->server.trusted_proxies, "server.trusted_proxies", NULL)) {
+        address_networks_parse(&trusted, c->server.trusted_proxies, "server.trusted_proxies", NULL)) {
         return false;
     }
     address_of(&self, (struct sockaddr *)&from);
-    return networks_have(&trusted, &self);
+    return address_networks_have(&trusted, &self);
 }
 
 static bool send_text(int fd, const char *text)

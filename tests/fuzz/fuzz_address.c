@@ -32,7 +32,7 @@ static void try_forwarded(const char *bytes, size_t n, bool is_rfc)
     struct forwarded f = {.x = {.n = 0}};
     struct networks trusted;
     struct address peer, client, expected;
-    BUG_ON(networks_parse(&trusted, "10.0.0.0/8", "k", NULL));
+    BUG_ON(address_networks_parse(&trusted, "10.0.0.0/8", "k", NULL));
     BUG_ON(!address_parse(&peer, "10.0.0.1", 8) || !address_parse(&expected, last, strlen(last)));
     if (is_rfc) {
         forwarded_add(&f, bytes, n);
@@ -52,7 +52,7 @@ static void try_networks(const char *bytes, size_t n)
     if (text) {
         memcpy(text, bytes, n);
         text[n] = '\0';
-        BUG_ON(networks_parse(&parsed, text, "k", NULL) == OK && parsed.n > NETWORKS_MAX);
+        BUG_ON(address_networks_parse(&parsed, text, "k", NULL) == OK && parsed.n > NETWORKS_MAX);
         free(text);
     }
 }

@@ -63,8 +63,8 @@ static bool is_in(const char *list, const char *address)
     struct errbuf e;
     struct address a = parse(address);
     errbuf_clear(&e);
-    CHECK_INT(networks_parse(&n, list, "k", &e), OK);
-    return networks_have(&n, &a);
+    CHECK_INT(address_networks_parse(&n, list, "k", &e), OK);
+    return address_networks_have(&n, &a);
 }
 
 static void test_networks(void)
@@ -83,10 +83,10 @@ static void test_networks(void)
     struct networks n;
     struct address unix_peer = {.family = ADDRESS_UNIX};
     struct errbuf e;
-    CHECK_INT(networks_parse(&n, "10.0.0.0/8", "k", &e), OK);
-    CHECK(!networks_have(&n, &unix_peer));
-    CHECK_INT(networks_parse(&n, "unix", "k", &e), OK);
-    CHECK(networks_have(&n, &unix_peer));
+    CHECK_INT(address_networks_parse(&n, "10.0.0.0/8", "k", &e), OK);
+    CHECK(!address_networks_have(&n, &unix_peer));
+    CHECK_INT(address_networks_parse(&n, "unix", "k", &e), OK);
+    CHECK(address_networks_have(&n, &unix_peer));
 }
 
 static void test_faults(void)
@@ -98,14 +98,14 @@ static void test_faults(void)
     struct errbuf e;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         errbuf_clear(&e);
-        CHECK_INT(networks_parse(&n, rows[i], "server.trusted_proxies", &e), ERR_BAD_CONFIG);
+        CHECK_INT(address_networks_parse(&n, rows[i], "server.trusted_proxies", &e), ERR_BAD_CONFIG);
         CHECK(strstr(e.text, "server.trusted_proxies: \"") == e.text && strstr(e.text, rows[i]));
     }
     char many[65 * 10 + 1] = "";
     for (int i = 0; i < 65; i++) {
         snprintf(many + strlen(many), 11, "10.0.0.%d ", i);
     }
-    CHECK_INT(networks_parse(&n, many, "k", &e), ERR_BAD_CONFIG);
+    CHECK_INT(address_networks_parse(&n, many, "k", &e), ERR_BAD_CONFIG);
     CHECK(strstr(e.text, "too many"));
 }
 

@@ -11,7 +11,7 @@ static const char *client_of(const char *x, const char *rfc, const char *peer)
     struct networks trusted;
     struct forwarded f = {.x = {.n = 0}};
     struct address a;
-    CHECK_INT(networks_parse(&trusted, "10.0.0.0/8 fd00::/8", "k", NULL), OK);
+    CHECK_INT(address_networks_parse(&trusted, "10.0.0.0/8 fd00::/8", "k", NULL), OK);
     for (; x; x = strchr(x, '|') ? strchr(x, '|') + 1 : NULL) {
         forwarded_add_x(&f, x, strcspn(x, "|"));
     }
