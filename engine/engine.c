@@ -67,17 +67,22 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
 
 /* ---- what the model asks for ---- */
 
+struct preprocess_params engine_preprocess_params(const struct model_config *c)
+{
+    struct preprocess_params p = {.mode = c->image.resize == MODEL_RESIZE_SQUARE ? RESIZE_SQUARE : RESIZE_SHORT_SIDE,
+                                  .size = c->image.size,
+                                  .max_size = c->image.max_size,
+                                  .divisor = c->image.divisor};
+    memcpy(p.mean, c->image.mean, sizeof(p.mean));
+    memcpy(p.std, c->image.std, sizeof(p.std));
+    return p;
+}
+
 /* How pictures are resized, and how large the network's input can become. */
 static void plan_input(struct engine *e)
 {
     const struct model_config *c = e->config;
-    struct preprocess_params *p = &e->preprocess;
-    *p = (struct preprocess_params){.mode = c->image.resize == MODEL_RESIZE_SQUARE ? RESIZE_SQUARE : RESIZE_SHORT_SIDE,
-                                    .size = c->image.size,
-                                    .max_size = c->image.max_size,
-                                    .divisor = c->image.divisor};
-    memcpy(p->mean, c->image.mean, sizeof(p->mean));
-    memcpy(p->std, c->image.std, sizeof(p->std));
+    e->preprocess = engine_preprocess_params(c);
     int shorter;
     model_config_max_input(c, &shorter, &e->max_side);
     e->slot_floats = (size_t)e->max_side * (size_t)shorter * 3;
@@ -105,13 +110,18 @@ static struct batcher_limits plan_steps(struct engine *e)
 
 /* ---- life cycle ---- */
 
-static enum err open_model(struct engine *e, const char *dir, struct errbuf *why)
+enum isa engine_isa_cap(enum engine_isa isa)
 {
     static const enum isa caps[] = {[ENGINE_ISA_AUTO] = ISA_COUNT - 1,
                                     [ENGINE_ISA_REF] = ISA_REF,
                                     [ENGINE_ISA_AVX2] = ISA_AVX2,
                                     [ENGINE_ISA_AVX512] = ISA_AVX512};
-    struct model_options o = {.isa_cap = caps[e->options.isa],
+    return caps[isa];
+}
+
+static enum err open_model(struct engine *e, const char *dir, struct errbuf *why)
+{
+    struct model_options o = {.isa_cap = engine_isa_cap(e->options.isa),
                               .gemm_backend = e->options.use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
                               .verify_hash = e->options.verify_hash};
     enum err rc = model_open(&e->model, dir, &o, why);

@@ -30,6 +30,10 @@ struct engine {
     size_t memory_bytes;
 };
 
+/* The instruction set that a cap stands for; how pictures of a model are resized. */
+enum isa engine_isa_cap(enum engine_isa isa);
+struct preprocess_params engine_preprocess_params(const struct model_config *c);
+
 static inline float *engine_slot(const struct engine *e, int slot)
 {
     return (float *)e->slots.block + (size_t)slot * e->slot_floats;

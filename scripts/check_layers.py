@@ -28,7 +28,7 @@ LAYERS = [
     ("engine/text/", ["engine/base/*", "engine/text/*"]),
     ("engine/model/", ["engine/base/*", "engine/kernels/*", "engine/text/*", "engine/model/*"]),
     ("engine/", ["engine/*"]),
-    ("cli/", ["engine/base/*", "engine/image/*", "engine/engine.h", "engine/job.h", "cli/*"]),
+    ("cli/", ["engine/base/*", "engine/image/*", "engine/engine.h", "engine/job.h", "engine/profile.h", "cli/*"]),
     ("config/", ["engine/base/*", "config/*"]),
     # the rooms of the server, lower ones first
     ("server/http/", ["engine/base/*", "config/*", "server/http/*"]),
