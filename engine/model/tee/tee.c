@@ -73,7 +73,7 @@ bool tee_head(const struct tee *t, float *arena, const struct tee_input *in, str
         maps[i] = (struct regions_map){arena + t->pyramid[i].at, t->pyramid[i].h, t->pyramid[i].w};
     }
     trace_step("align");
-    regions_align(r, k, c, maps);   /* [n, pool, pool, C] */
+    regions_align(r, k, c, maps); /* [n, pool, pool, C] */
     trace_step("region head");
     regions_head(r, k, t->weights); /* [n, H], [n, K + 4] */
     return regions_select(r, k, c, in->resized_width, in->resized_height);
