@@ -91,11 +91,6 @@ static const struct {
     [CLI_BENCH] = {"bench", "IMAGE...", "measure how long everything takes", ""},
 };
 
-const char *cli_args_command_name(enum cli_command c)
-{
-    return commands[c].name;
-}
-
 /* ---- help ---- */
 
 static void print_commands(FILE *to)
@@ -155,18 +150,10 @@ static bool parse_real(const char *name, const char *text, float *out)
     return true;
 }
 
-static bool parse_isa(const char *text, enum engine_isa *out)
+static bool parse_isa(const char *text, int *out)
 {
-    static const struct {
-        const char *name;
-        enum engine_isa isa;
-    } known[] = {
-        {"auto", ENGINE_ISA_AUTO}, {"ref", ENGINE_ISA_REF}, {"avx2", ENGINE_ISA_AVX2}, {"avx512", ENGINE_ISA_AVX512}};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(known[i].name, text) == 0) {
-            *out = known[i].isa;
-            return true;
-        }
+    if (engine_find_isa(text, out)) {
+        return true;
     }
     fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avx512 or auto is expected\n", text);
     return false;
@@ -225,7 +212,7 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
     case OPT_MIN_SCORE:
         return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
-        return parse_isa(value, &a->isa);
+        return parse_isa(value, &a->isa_cap);
     default:
         return false;
     }
@@ -340,7 +327,7 @@ static bool find_command(const char *name, enum cli_command *out)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){.top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
+    *a = (struct cli_args){.isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
     if (argc < 2) {
         print_commands(stderr);
         return CLI_ARGS_WRONG;

@@ -120,7 +120,8 @@ int cli_profile_run(const struct engine_options *options, const struct cli_args 
         rc = profile_run(&p, &request, &e);
     }
     if (rc) {
-        fprintf(stderr, "minivlm %s: %s (%s)\n", cli_args_command_name(a->command), errbuf_text(&e, rc), err_slug(rc));
+        fprintf(stderr, "minivlm %s: %s (%s)\n", a->command == CLI_INSPECT ? "inspect" : "bench", errbuf_text(&e, rc),
+                err_slug(rc));
     } else if (a->use_json) {
         print_json(&p);
     } else if (a->command == CLI_INSPECT) {

@@ -30,8 +30,8 @@ struct engine {
     size_t memory_bytes;
 };
 
-/* The instruction set that a cap stands for; how pictures of a model are resized. */
-enum isa engine_isa_cap(enum engine_isa isa);
+/* How a model is opened, and how its pictures are resized. */
+struct model_options engine_model_options(const struct engine_options *o);
 struct preprocess_params engine_preprocess_params(const struct model_config *c);
 
 static inline float *engine_slot(const struct engine *e, int slot)

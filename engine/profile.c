@@ -61,9 +61,7 @@ static enum err open_rooms(struct bench *b)
 static enum err open_bench(struct bench *b, struct errbuf *e)
 {
     const struct engine_options *o = b->request->engine;
-    struct model_options options = {.isa_cap = engine_isa_cap(o->isa),
-                                    .gemm_backend = o->use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
-                                    .verify_hash = o->verify_hash};
+    struct model_options options = engine_model_options(o);
     enum err rc = trace_create(&b->trace, !b->request->is_plan);
     if (rc) {
         return rc;

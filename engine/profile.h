@@ -21,7 +21,7 @@ struct profile_picture {
 };
 
 struct profile_request {
-    const struct engine_options *engine; /* model_dir, isa, use_openblas and verify_hash count */
+    const struct engine_options *engine; /* model_dir, isa_cap, use_openblas and verify_hash count */
     bool is_plan;
     const struct profile_picture *pictures; /* [n_pictures]; a plan takes none */
     int n_pictures, rounds;
