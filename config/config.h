@@ -28,17 +28,22 @@ enum config_action {
     CONFIG_CHECK,
     CONFIG_SCHEMA,
     CONFIG_REFERENCE,
-    CONFIG_HEALTHCHECK
+    CONFIG_HEALTHCHECK,
+    CONFIG_MAKE_KEY
 };
 
 struct config_request {
     enum config_action action;
     char file[CONFIG_TEXT_MAX]; /* the JSON file that was read; empty: none */
+    struct {
+        const char *name, *role, *rate, *share; /* of argv; "" where not given */
+    } key;                                      /* of CONFIG_MAKE_KEY */
 };
 
 void config_defaults(struct config *c);
 /* Reads everything. argv[1..] may hold key flags, --config FILE and one of --help, --version, --print-config,
- * --check-config, --print-schema, --print-reference, --healthcheck. environ: NULL-terminated NAME=VALUE list. */
+ * --check-config, --print-schema, --print-reference, --healthcheck, --make-key NAME with --role, --rate, --share.
+ * environ: NULL-terminated NAME=VALUE list. */
 MUST_USE enum err config_load(struct config *c, struct config_request *request, int argc, char **argv, char **environ,
                               struct buf *faults);
 /* For SIGHUP: a copy of `now` with the reloadable keys of `fresh`; names of START keys that differ go to `ignored`,

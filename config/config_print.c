@@ -94,10 +94,12 @@ void config_print_help(struct buf *out)
                   "the later ones win. Keys with * are read again on SIGHUP.\n\n"
                   "  --config FILE       JSON file: {\"server\": {\"port\": 8080}}\n"
                   "  --print-config      print the configuration as it would run, as JSON, and leave\n"
-                  "  --check-config      check it and leave\n"
+                  "  --check-config      check it, open all that it names, and leave\n"
                   "  --print-schema      print the JSON Schema of the file\n"
                   "  --print-reference   print the reference page\n"
                   "  --healthcheck       ask the service that runs with this configuration; exit code 0 or 1\n"
+                  "  --make-key NAME     print a new API key and its line for auth.keys_file; with --role client,\n"
+                  "                      metrics or admin, --rate 5/s, --share 25% where wanted\n"
                   "  --version, --help\n");
     for (int s = 0; s < N_SECTIONS; s++) {
         buf_printf(out, "\n%s\n", sections[s].help);
