@@ -217,7 +217,7 @@ void http_drain(struct http *h)
 {
     h->is_draining = true;
     for (struct http_connection *c = h->phases[HTTP_IDLE].first; c; c = c->by_phase.next) {
-        c->since_us = clock_us();
+        c->since_us = http_now(h);
         http_clock_arm(c);
     }
 }
@@ -275,13 +275,13 @@ void http_cut(struct exchange *x)
     }
 }
 
-struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us)
+struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us)
 {
     const struct http_connection *c = h->phases[HTTP_BODY].first;
     if (!c) {
         return NULL;
     }
-    *stalled_us = clock_us() - c->progress_us;
+    *stalled_us = http_now(h) - c->progress_us;
     return c->exchange;
 }
 

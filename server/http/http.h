@@ -110,7 +110,7 @@ void http_ready(struct exchange *x);
 void http_cut(struct exchange *x);
 /* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming in.
  */
-struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us);
+struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us);
 
 /* ---- figures ---- */
 

@@ -4,7 +4,6 @@
  * quarter of them (at least SHARE_MIN) when not. */
 #include "server/http/http_private.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/log.h"
 
 #include <errno.h>
@@ -64,7 +63,7 @@ static bool has_place(struct http *h, const struct peer *peer)
     if (h->options.max_connections_per_address == 0 && peer->n > share && most - taken <= most / 8) {
         return false;
     }
-    return taken < most || make_room(h, clock_us());
+    return taken < most || make_room(h, http_now(h));
 }
 
 static void take_client(struct http *h, int fd, const struct sockaddr *address)

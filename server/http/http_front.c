@@ -37,7 +37,7 @@ void http_front_enter(struct http_connection *c, enum http_phase p)
     unlist(c);
     c->phase = p;
     enlist(c);
-    c->since_us = c->progress_us = clock_us();
+    c->since_us = c->progress_us = http_now(c->http);
     c->n_bytes = 0;
     http_clock_arm(c);
     http_touch(c);
@@ -47,7 +47,7 @@ void http_front_progress(struct http_connection *c, size_t n)
 {
     unlist(c);
     enlist(c);
-    c->progress_us = clock_us();
+    c->progress_us = http_now(c->http);
     c->n_bytes += n;
 }
 
@@ -83,7 +83,7 @@ struct http_connection *http_front_create(struct http *h, int fd, const struct s
     buf_init(&c->to_inner, 4 * HTTP_PIECE);
     buf_init(&c->out, SIZE_MAX / 4);
     c->phase = h->identity ? HTTP_HANDSHAKE : HTTP_IDLE;
-    c->since_us = c->progress_us = clock_us();
+    c->since_us = c->progress_us = http_now(h);
     h->stats.connections++;
     enlist(c);
     http_clock_arm(c);

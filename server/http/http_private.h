@@ -69,15 +69,16 @@ struct http_connection {
     struct http_link by_phase; /* ordered by progress, the oldest first */
     struct http_link by_work;  /* in http->work: bytes to move when there is time */
     struct http_connection *next_touched;
-    uint64_t since_us, progress_us; /* when the phase began, when its bytes last moved */
-    uint64_t n_bytes;               /* moved since then (an answer: since the client last kept us waiting) */
-    struct buf in, to_inner, out;   /* not yet judged; not yet taken by the library; by the client */
-    size_t out_at;                  /* of `out`, taken already */
-    uint64_t blocked_us;            /* since when `out` waits */
-    size_t accounted;               /* of http->buffered_bytes */
-    size_t answer_bytes;            /* held by the library */
-    struct http_inner *inner;       /* while a request needs it */
-    struct exchange *exchange;      /* NULL between requests */
+    /* in the front's time, http_now: when the phase and the request began, when bytes last moved */
+    uint64_t since_us, begun_us, progress_us;
+    uint64_t n_bytes;             /* moved since then (an answer: since the client last kept us waiting) */
+    struct buf in, to_inner, out; /* not yet judged; not yet taken by the library; by the client */
+    size_t out_at;                /* of `out`, taken already */
+    uint64_t blocked_us;          /* since when `out` waits */
+    size_t accounted;             /* of http->buffered_bytes */
+    size_t answer_bytes;          /* held by the library */
+    struct http_inner *inner;     /* while a request needs it */
+    struct exchange *exchange;    /* NULL between requests */
     struct head_scan scan;
     struct chunk chunk;
     uint64_t body_left, swallow_left;
@@ -108,6 +109,7 @@ struct http {
     struct http_inner *spares;              /* free ones */
     int n_spares, n_begun;                  /* requests begun since the library last ran */
     struct wheel wheel;
+    uint64_t seen_us, lost_us; /* http_clock.c: the clock's last look; time in which the loop did not run */
     struct peers peers;
     struct http_stats stats;
     char scratch[HTTP_PIECE];
@@ -189,6 +191,10 @@ void http_answer_probe(struct http_connection *c);
 void http_answer_finish(struct http_connection *c);
 
 /* ---- http_clock.c ---- */
+
+/* The front's time: it stands still while the loop does not run (the process was stopped, the machine was taken away),
+ * so that no client is late because nobody read what it had sent. */
+uint64_t http_now(struct http *h);
 
 void http_clock_arm(struct http_connection *c);
 void http_clock_start(struct http *h); /* ticks while there are connections */

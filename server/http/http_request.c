@@ -74,7 +74,8 @@ static void begin(struct http_connection *c, const struct head *h)
         http_front_end(c);
         return;
     }
-    x->began_us = c->since_us;
+    c->begun_us = c->since_us;
+    x->began_us = c->since_us + c->http->lost_us;
     x->was_offered = true;
     c->minor = h->minor;
     c->keeps = h->keeps_alive;

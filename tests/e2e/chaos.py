@@ -66,8 +66,9 @@ class Storm:
         self.models = Models(self.folder.name)
         self.config = pathlib.Path(self.folder.name) / "config.json"
         self.flags = (f"--config={self.config}", f"--collections.path={self.folder.name}/c.db", "--server.admin_port=0",
-                      "--limits.requests=64", "--server.idle_timeout_ms=2000", "--server.upload_timeout_ms=3000",
-                      "--server.send_timeout_ms=2000", "--drain.timeout_ms=1000", "--log.level=info", *flags)
+                      "--limits.requests=64", f"--server.idle_timeout_ms={round(2000 * PATIENCE)}",
+                      f"--server.upload_timeout_ms={round(3000 * PATIENCE)}", f"--server.send_timeout_ms={round(2000 * PATIENCE)}",
+                      "--drain.timeout_ms=1000", "--log.level=info", *flags)
         self.configure(random.Random(seed))
         self.counts, self.faults, self.lock = collections.Counter(), [], threading.Lock()
         self.stop, self.calm = threading.Event(), threading.Event()
