@@ -16,7 +16,7 @@
 
 enum {
     BACKLOG = 1024,
-    ACCEPTS = 64, /* in one go */
+    ACCEPTS = 32, /* in one go */
     SHARE_MIN = 64,
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FIRST_US = 300 };
+enum { FIRST_US = 300, AT_ONCE_US = 1000 };
 
 static void on_client(void *user, int events);
 
@@ -36,6 +36,7 @@ void http_front_enter(struct http_connection *c, enum http_phase p)
 {
     unlist(c);
     c->phase = p;
+    c->is_refusable = false;
     enlist(c);
     c->since_us = c->progress_us = http_now(c->http);
     c->n_bytes = 0;
@@ -151,8 +152,10 @@ void http_front_linger(struct http_connection *c)
 static bool wants_bytes(const struct http_connection *c)
 {
     switch (c->phase) {
-    case HTTP_IDLE:
+    case HTTP_IDLE: /* the next request is here already */
+        return !c->has_ended && c->in.n == 0;
     case HTTP_HEAD:
+        return !c->has_ended && !c->is_refusable;
     case HTTP_SWALLOW:
     case HTTP_LINGER:
         return !c->has_ended;
@@ -238,12 +241,13 @@ void http_front_serve(struct http_connection *c)
         c->inner->is_ready = false;
         http_inner_move(c);
     }
-    if (!c->is_over && c->in.n && (c->phase == HTTP_IDLE || c->phase == HTTP_SWALLOW)) {
+    if (!c->is_over && c->in.n && (c->phase == HTTP_IDLE || c->phase == HTTP_SWALLOW || c->is_refusable)) {
         http_request_take_waiting(c);
     } else if (!c->is_over && c->ready & LOOP_READABLE && wants_bytes(c)) {
         read_once(c);
     }
-    if (!c->is_over && ((c->ready & LOOP_READABLE && wants_bytes(c)) || (c->in.n && c->phase == HTTP_IDLE))) {
+    if (!c->is_over &&
+        ((c->ready & LOOP_READABLE && wants_bytes(c)) || (c->in.n && c->phase == HTTP_IDLE) || c->is_refusable)) {
         http_list_work(c);
     }
     http_touch(c);
@@ -264,11 +268,15 @@ static void on_client(void *user, int events)
     if (c->is_over) {
         return;
     }
-    if (c->phase == HTTP_IDLE || c->phase == HTTP_HEAD) { /* short work, first in line and answered at once */
-        struct http *h = c->http;
+    struct http *h = c->http;
+    bool is_short = (c->phase == HTTP_IDLE && c->in.n == 0) || (c->phase == HTTP_HEAD && !c->is_refusable);
+    if (is_short && h->n_at_once < HTTP_AT_ONCE) { /* first in line and answered at once */
+        uint64_t now = clock_us();
+        h->at_once_until_us = h->n_at_once++ == 0 ? now + AT_ONCE_US : h->at_once_until_us;
+        http_unlist_work(c);
         http_front_serve(c);
         if (h->n_begun > 0) {
-            http_turn(h, clock_us() + FIRST_US);
+            http_turn(h, now + FIRST_US < h->at_once_until_us ? now + FIRST_US : h->at_once_until_us);
         }
     } else {
         http_list_work(c);

@@ -27,7 +27,11 @@ enum {
     HTTP_SECOND_US = 1000000,
     HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
     HTTP_LINGER_BYTES = 1 << 20,
-    HTTP_BEGUN_MAX = 16 /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
+    HTTP_BEGUN_MAX = 16, /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
+    /* Quotas of one turn of the loop, so that whoever comes waits for a bounded part of what others brought. */
+    HTTP_AT_ONCE = 16, /* connections served in their event, the others in line */
+    HTTP_REFUSALS = 4, /* heads refused in their event or first in line, the others last */
+    HTTP_TURN_MAX = 48 /* requests in all */
 };
 
 struct http_connection;
@@ -67,7 +71,7 @@ struct http_connection {
     struct peer *peer;
     enum http_phase phase;
     struct http_link by_phase; /* ordered by progress, the oldest first */
-    struct http_link by_work;  /* in http->work: bytes to move when there is time */
+    struct http_link by_work;  /* in http->work or http->later: bytes to move when there is time */
     struct http_connection *next_touched;
     /* in the front's time, http_now: when the phase and the request began, when bytes last moved */
     uint64_t since_us, begun_us, progress_us;
@@ -89,7 +93,8 @@ struct http_connection {
     bool has_ended;             /* all of that is read */
     bool is_early;              /* the answer's first letter is out */
     bool is_queued, is_drained; /* the library has the answer; has given all of it */
-    bool is_over, is_working, is_touched;
+    bool is_refusable;          /* its head is to be refused, which can wait */
+    bool is_over, is_working, is_later, is_touched;
 };
 
 struct http {
@@ -103,11 +108,14 @@ struct http {
     struct tls_identity *identity; /* NULL: plain */
     int port, listener, spare;     /* spare: a descriptor to give up when there are none */
     bool is_draining, is_quiet, is_paused, must_run, is_ticking;
-    struct http_list phases[HTTP_PHASE_COUNT], work;
+    struct http_list phases[HTTP_PHASE_COUNT];
+    struct http_list work, later;           /* later: pipelined requests, refusals, what is thrown away */
     struct http_connection *touched, *over; /* `over` is linked by next_touched */
     struct http_inner *adding;              /* while it is handed to the library */
     struct http_inner *spares;              /* free ones */
     int n_spares, n_begun;                  /* requests begun since the library last ran */
+    int n_at_once, n_refused, n_requests;   /* of this turn, against the quotas */
+    uint64_t at_once_until_us;
     struct wheel wheel;
     uint64_t seen_us, lost_us; /* http_clock.c: the clock's last look; time in which the loop did not run */
     struct peers peers;
@@ -119,7 +127,7 @@ struct http {
 
 /* Its watches and account are put right at the end of the turn. */
 void http_touch(struct http_connection *c);
-/* Its turn comes in the time that is for moving bytes. */
+/* Its turn comes in the time that is for moving bytes; later than others' where nobody waits for the first time. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
 /* Lets libmicrohttpd run and moves its answers, until until_us; then puts right what was touched. From callbacks of the

@@ -36,7 +36,7 @@ struct metrics_state {
     struct engine_info info;
     bool has_engine;
     bool is_ready;
-    int connections;
+    int connections, most_a_turn;                                                           /* by the HTTP room */
     uint64_t connections_refused, connections_evicted, handshakes_failed, requests_refused; /* by the HTTP room */
     uint64_t started_us, reloads, reloads_failed, log_dropped;
     struct gate_stats gate;
