@@ -94,8 +94,11 @@ class NearestPicture(unittest.TestCase):
 class Retrieval(unittest.TestCase):
     def test_recalls(self):
         scores = [[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
-        found = metrics.recalls(scores, [{0}, {2}, {0}], at=(1, 2, 3))
-        self.assertEqual([round(v) for v in found.values()], [33, 33, 100])  # ties count against
+        found = metrics.ranks(scores, [{0}, {2}, {0}])
+        self.assertEqual(found, [0, 2, 2])  # ties count against
+        page = metrics.recalls(found, at=(1, 2, 3))
+        self.assertEqual([round(page[f"R@{k}"]) for k in (1, 2, 3)], [33, 33, 100])
+        self.assertEqual((page["R@3 95 %"], page["R@1 95 %"]), ([100.0, 100.0], [0.0, 100.0]))
 
     def test_chance(self):
         chance = baselines.chance_recalls(4, 2, at=(1, 2))
