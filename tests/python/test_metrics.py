@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import support  # noqa: F401
 import torch
-from evaluation import baselines, metrics, table
+from evaluation import baselines, examples, metrics, table
 from train import data
 
 WORDS = "a dog man in the red runs on grass with ball blue two people".split()
@@ -107,6 +107,11 @@ class Retrieval(unittest.TestCase):
 
 
 class Card(unittest.TestCase):
+    def test_best_examples_say_nothing_twice(self):
+        found = [(2.0, "a", "a dog", "x"), (3.0, "b", "a cat", "x"), (1.0, "c", "a cat", "x"), (0.5, "d", "a cow", "x")]
+        self.assertEqual([row[1] for row in examples.best(found, 3)], ["b", "a", "d"])
+        self.assertEqual(examples.table(found[:1]).splitlines()[-1], "| `a` | a dog | x |")
+
     def test_interval_holds_the_mean(self):
         values = [float(n % 7) for n in range(300)]
         low, high = metrics.interval(values)
