@@ -64,7 +64,8 @@ static const struct known_option options[] = {
     {"model", "DIR", OPT_MODEL, FOR_ALL, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
     {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
     {"threads", "N", OPT_THREADS, FOR_ALL, "engine threads (default: usable CPUs)"},
-    {"isa", "NAME", OPT_ISA, FOR_ALL, "at most these instructions: ref, avx2, avx512 (default: the best)"},
+    {"isa", "NAME", OPT_ISA, FOR_ALL,
+     "at most these instructions: ref, avx2, avxvnni, avx512, avx512vnni (default: the best)"},
     {"openblas", NULL, OPT_OPENBLAS, FOR_ALL, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, FOR_ALL, "print this"},
 };
@@ -153,15 +154,15 @@ static bool parse_isa(const char *text, enum engine_isa *out)
     static const struct {
         const char *name;
         enum engine_isa isa;
-    } known[] = {
-        {"auto", ENGINE_ISA_AUTO}, {"ref", ENGINE_ISA_REF}, {"avx2", ENGINE_ISA_AVX2}, {"avx512", ENGINE_ISA_AVX512}};
+    } known[] = {{"auto", ENGINE_ISA_AUTO},       {"ref", ENGINE_ISA_REF},       {"avx2", ENGINE_ISA_AVX2},
+                 {"avxvnni", ENGINE_ISA_AVXVNNI}, {"avx512", ENGINE_ISA_AVX512}, {"avx512vnni", ENGINE_ISA_AVX512VNNI}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i].name, text) == 0) {
             *out = known[i].isa;
             return true;
         }
     }
-    fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avx512 or auto is expected\n", text);
+    fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avxvnni, avx512, avx512vnni or auto is expected\n", text);
     return false;
 }
 

@@ -107,10 +107,9 @@ static struct batcher_limits plan_steps(struct engine *e)
 
 static enum err open_model(struct engine *e, const char *dir, struct errbuf *why)
 {
-    static const enum isa caps[] = {[ENGINE_ISA_AUTO] = ISA_COUNT - 1,
-                                    [ENGINE_ISA_REF] = ISA_REF,
-                                    [ENGINE_ISA_AVX2] = ISA_AVX2,
-                                    [ENGINE_ISA_AVX512] = ISA_AVX512};
+    static const enum isa caps[] = {
+        [ENGINE_ISA_AUTO] = ISA_COUNT - 1,  [ENGINE_ISA_REF] = ISA_REF,       [ENGINE_ISA_AVX2] = ISA_AVX2,
+        [ENGINE_ISA_AVXVNNI] = ISA_AVXVNNI, [ENGINE_ISA_AVX512] = ISA_AVX512, [ENGINE_ISA_AVX512VNNI] = ISA_AVX512VNNI};
     struct model_options o = {.isa_cap = caps[e->options.isa],
                               .gemm_backend = e->options.use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
                               .verify_hash = e->options.verify_hash};

@@ -19,7 +19,14 @@
 
 #include <stdint.h>
 
-enum engine_isa { ENGINE_ISA_AUTO, ENGINE_ISA_REF, ENGINE_ISA_AVX2, ENGINE_ISA_AVX512 };
+enum engine_isa {
+    ENGINE_ISA_AUTO,
+    ENGINE_ISA_REF,
+    ENGINE_ISA_AVX2,
+    ENGINE_ISA_AVXVNNI,
+    ENGINE_ISA_AVX512,
+    ENGINE_ISA_AVX512VNNI
+};
 
 struct engine_options {
     const char *model_dir;

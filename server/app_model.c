@@ -9,10 +9,12 @@
 
 static enum engine_isa isa_of(const char *name)
 {
-    return strcmp(name, "ref") == 0      ? ENGINE_ISA_REF
-           : strcmp(name, "avx2") == 0   ? ENGINE_ISA_AVX2
-           : strcmp(name, "avx512") == 0 ? ENGINE_ISA_AVX512
-                                         : ENGINE_ISA_AUTO;
+    return strcmp(name, "ref") == 0          ? ENGINE_ISA_REF
+           : strcmp(name, "avx2") == 0       ? ENGINE_ISA_AVX2
+           : strcmp(name, "avxvnni") == 0    ? ENGINE_ISA_AVXVNNI
+           : strcmp(name, "avx512") == 0     ? ENGINE_ISA_AVX512
+           : strcmp(name, "avx512vnni") == 0 ? ENGINE_ISA_AVX512VNNI
+                                             : ENGINE_ISA_AUTO;
 }
 
 static void engine_options_of(const struct config *c, struct engine_options *o)
