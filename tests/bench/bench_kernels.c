@@ -402,6 +402,11 @@ static void run_quantize_rows(struct bench *b)
     b->k->quantize_rows(b->in, 384, 100, 384, (uint8_t *)b->out, 384, row);
 }
 
+static void run_multiply_add(struct bench *b)
+{
+    b->n = b->k->multiply_add(1000);
+}
+
 static void simple(const char *name, void (*run)(struct bench *), double amount, const char *unit, enum act act)
 {
     if (!wanted(name)) {
@@ -436,6 +441,13 @@ SIMPLE(quantize_rows, "100x384", 5.0 * 100 * 384, "GB/s")
 SIMPLE(dequantize_i8, "8192", 5.0 * 8192, "GB/s")
 SIMPLE(bf16_to_f32, "8192", 6.0 * 8192, "GB/s")
 #undef SIMPLE
+
+/* In GFLOP/s of the widest table; the others do less in a round. */
+static void bench_multiply_add(void)
+{
+    const struct kernels *best = kernels_select(ISA_COUNT - 1, GEMM_NATIVE);
+    simple("multiply_add 1000 rounds", run_multiply_add, (double)best->multiply_add(1000), "GFLOP/s", ACT_NONE);
+}
 
 static void bench_activate(void)
 {
