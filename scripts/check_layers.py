@@ -68,7 +68,7 @@ LIBRARIES = [
     (["poll.h"], ["engine/base/log_ring.c", "engine/base/err.c", "server/*", "cli/*"]),
     (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "sys/epoll.h"], ["server/*", "cli/*"]),
 ]
-C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float getopt inttypes iso646 langinfo libgen limits linux/* locale
+C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float fts getopt inttypes iso646 langinfo libgen limits linux/* locale
     malloc math pthread sched setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
     string strings sys/* sysexits tgmath threads time ucontext unistd wchar wctype""".split())
 
