@@ -5,7 +5,7 @@
 #include "engine/base/sha256.h"
 #include "engine/engine_private.h"
 #include "engine/figures.h"
-#include "engine/thread.h"
+#include "engine/base/thread.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #include "engine/engine_private.h"
 #include "engine/figures.h"
 #include "engine/fusion_step.h"
-#include "engine/thread.h"
+#include "engine/base/thread.h"
 
 #include <string.h>
 

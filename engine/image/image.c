@@ -83,6 +83,9 @@ const char *image_warning_text(enum image_warning bit)
 
 enum err image_decoder_create(struct image_decoder **out)
 {
+#ifdef MINIVLM_HEIF
+    heif_prepare();
+#endif
     return mem_alloc(out, sizeof(**out));
 }
 
