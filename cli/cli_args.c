@@ -37,6 +37,8 @@ enum option_id {
     OPT_DRAW,
     OPT_MIN_SCORE,
     OPT_ROUNDS,
+    OPT_PLAN,
+    OPT_STAGES,
 };
 
 struct known_option {
@@ -61,6 +63,9 @@ static const struct known_option options[] = {
     {"jsonl", "FILE", OPT_JSONL, FOR_IMAGES, "read JSON lines (- is standard input), print JSON lines; see below"},
     {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
+    {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
+    {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
+     "every step with its shapes, number format, kernel, bytes and operations"},
     {"json", NULL, OPT_JSON, FOR_ALL, "print one JSON object a line"},
     {"model", "DIR", OPT_MODEL, FOR_ALL, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
     {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
@@ -176,6 +181,10 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return a->with_regions = true;
     case OPT_EXPLAIN:
         return a->explain = true;
+    case OPT_PLAN:
+        return a->with_plan = true;
+    case OPT_STAGES:
+        return a->with_stages = true;
     case OPT_JSONL:
         a->jsonl = value;
         return true;

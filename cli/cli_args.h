@@ -41,6 +41,8 @@ struct cli_args {
     float min_score; /* of regions; negative: not given */
     const char *draw;
     int rounds;
+    bool with_plan;   /* inspect: what runs, instead of what the model is */
+    bool with_stages; /* bench: kernel by kernel */
 };
 
 enum cli_args_result { CLI_ARGS_RUN, CLI_ARGS_HELP, CLI_ARGS_WRONG };
