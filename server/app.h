@@ -34,7 +34,8 @@ struct app {
     struct auth auth;
     struct tls tls;
     struct sandbox_state sandbox;
-    int n_live; /* exchanges */
+    struct networks trusted; /* server.trusted_proxies */
+    int n_live;              /* exchanges */
 };
 
 /* Runs until a signal ends it; the exit code. */
