@@ -1,7 +1,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/base/version.h"
 #include "server/app.h"
-#include "server/version.h"
 #include "server/watch/health_client.h"
 
 #include <fcntl.h>
@@ -45,9 +45,6 @@ static void set_up_log(const struct config *c)
     }
     log_setup(level, is_json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
     log_set_request_rate((unsigned)c->log.requests_per_second);
-    if (log_start()) {
-        log_warn("no thread for the log: a reader that stalls holds the service up");
-    }
 }
 
 static int serve(struct app *a)
@@ -99,12 +96,13 @@ int main(int argc, char **argv)
     case CONFIG_PRINT:
         return print_config(&app.config);
     case CONFIG_VERSION:
-        return printf("minivlm-server %s\n", MINIVLM_VERSION) < 0;
+        return printf("minivlm-server %s\n", VERSION_TEXT) < 0;
     case CONFIG_CHECK:
         return puts("the configuration is valid") < 0;
     case CONFIG_HEALTHCHECK:
         return health_client_ask(&app.config);
     default:
+        app.config_file = request.file;
         return serve(&app);
     }
 }

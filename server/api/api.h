@@ -24,6 +24,7 @@ struct api {
     const char *loading_step;
     bool is_leaving; /* SIGTERM has come */
     uint64_t started_us;
+    const struct sandbox_state *sandbox;
     struct http *http, *admin; /* admin: NULL when it has no port of its own */
     void *user;
     enum err (*reload)(void *user, struct errbuf *e); /* begins to load the configured model */
@@ -69,10 +70,7 @@ void api_debug_one(struct api *a, struct exchange *x);
 void api_reload(struct api *a, struct exchange *x); /* POST /admin/reload */
 void api_model(struct api *a, struct exchange *x);  /* GET /admin/model */
 
-/* api_result.c: pieces of answers */
-json_t *api_result_model(const struct service *s);
-json_t *api_result_image(const struct caller *c, const struct job_result *r);
-json_t *api_result_regions(const struct job_result *r);
+/* api_result.c: what a round makes of each job (engine/answer/answer.h builds it) */
 json_t *api_result_caption(struct work *w, const struct job *job, int index);
 json_t *api_result_vqa(struct work *w, const struct job *job, int index);
 json_t *api_result_retrieve(struct work *w, const struct job *job, int index);

@@ -1,16 +1,21 @@
 /* Which model serves, and putting another in its place. */
+#include "engine/answer/answer.h"
 #include "engine/base/clock.h"
 #include "server/api/api.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- POST /admin/reload ---- */
 
 static void answer_outcome(struct work *w, const struct services_outcome *o)
 {
+    char file[CONFIG_TEXT_MAX + 16];
     if (o->err) {
-        reply_error(w->x, FAULT_RELOAD_FAILED, NULL, "the model was not loaded, the old one serves on: %.400s",
-                    errbuf_text(&o->error, o->err));
+        snprintf(file, sizeof(file), "%s/config.json", w->desk->config->model.dir);
+        reply_error(w->x, FAULT_RELOAD_FAILED, NULL, "the model was not loaded, the old one serves on: %.400s%s",
+                    errbuf_text(&o->error, o->err),
+                    sandbox_hides(file) ? "; the sandbox hides it: name its folder in server.sandbox_read" : "");
         work_finish(w);
     } else {
         work_answer(w, 200,
@@ -61,7 +66,7 @@ void api_reload(struct api *a, struct exchange *x)
 static json_t *service_object(const struct service *s, uint64_t now)
 {
     return json_pack("{s:s, s:o, s:s, s:i, s:f, s:I}", "state", service_state_name(s->state), "model",
-                     api_result_model(s), "sha256", s->info.model_sha256, "references", s->references, "age_s",
+                     answer_model(&s->info), "sha256", s->info.model_sha256, "references", s->references, "age_s",
                      (double)(now - s->loaded_us) * 1e-6, "memory_bytes", (json_int_t)s->info.memory_bytes);
 }
 
