@@ -19,7 +19,7 @@ static void add_headers(struct work *w)
 }
 
 /* A request with one picture fails as a whole; one with several only when a part of it came too late. */
-static bool answer_fault(struct work *w)
+bool api_predict_fault(struct work *w)
 {
     const struct work_round *r = &w->round;
     enum fault f = work_round_fault(w);
@@ -37,8 +37,7 @@ static bool answer_fault(struct work *w)
         if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
             exchange_out(w->x, "Retry-After", "1");
         }
-        w->x->error_code = reply_fault_code(f);
-        reply_json(w->x, reply_fault_status(w->x, f), json_incref(r->items[0]));
+        reply_item_error(w->x, f, r->items[0]);
     }
     work_finish(w);
     return true;
@@ -60,7 +59,7 @@ static void answer(struct work *w, json_t *object)
 static void items_done(struct work *w)
 {
     json_t *object;
-    if (answer_fault(w)) {
+    if (api_predict_fault(w)) {
         return;
     }
     if (w->round.n_items == 1 && !w->input.has_image_list) {
@@ -88,7 +87,7 @@ static void stream_done(struct work *w)
     json_t *item = w->round.items[0];
     bool has_failed = work_round_fault(w) != FAULT_COUNT;
     if (x->status == 0 && has_failed) { /* nothing was sent yet: an ordinary error */
-        answer_fault(w);
+        api_predict_fault(w);
         return;
     }
     buf_init(&b, (size_t)1 << 20);
@@ -185,7 +184,7 @@ static json_t *score_table(const struct work_round *r)
 static void retrieve_done(struct work *w)
 {
     int n = 0;
-    if (answer_fault(w)) {
+    if (api_predict_fault(w)) {
         return;
     }
     struct hit *hits = sort_hits(w, &n);
@@ -223,7 +222,7 @@ static json_t *document(const struct work *w, int i)
 static void rerank_done(struct work *w)
 {
     int n = 0;
-    if (answer_fault(w)) {
+    if (api_predict_fault(w)) {
         return;
     }
     struct hit *hits = sort_hits(w, &n);

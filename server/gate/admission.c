@@ -67,6 +67,7 @@ static bool find_route(const struct admission *a, struct exchange *x)
     enum route_result found =
         route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
     x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
+    x->has_plain_errors = x->route ? x->route->flags & ROUTE_PLAIN : strncmp(x->path, "/v2/models", 10) == 0;
     if (found == ROUTE_NO_PATH) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
     } else if (found == ROUTE_NO_METHOD) {
