@@ -1,6 +1,7 @@
 #include "cli/cli_args.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/version.h"
 #include "engine/image/image.h"
 
 #include <errno.h>
@@ -99,7 +100,8 @@ static void print_commands(FILE *to)
         fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
     }
     fprintf(to,
-            "\nImages are %s files; - is standard input. minivlm COMMAND --help tells the options.\n"
+            "\nImages are %s files; - is standard input. minivlm COMMAND --help lists its options,\n"
+            "minivlm --version prints the version.\n"
             "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
             image_formats_text());
 }
@@ -337,6 +339,10 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
     bool is_help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0;
     if (is_help && argc < 3) {
         print_commands(stdout);
+        return CLI_ARGS_HELP;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("minivlm %s\n", VERSION_TEXT);
         return CLI_ARGS_HELP;
     }
     const char *name = argv[is_help ? 2 : 1];

@@ -1,8 +1,8 @@
 /* cli_args - what stands on the command line, checked.
  *
  * Ownership: texts and files point into argv, their arrays belong to the args. Threads: one owner. */
-#ifndef ENGINE_CLI_CLI_ARGS_H
-#define ENGINE_CLI_CLI_ARGS_H
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
 
 #include "engine/base/err.h"
 #include "engine/engine.h"

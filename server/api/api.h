@@ -47,6 +47,9 @@ void api_image_known(struct api *a, struct exchange *x); /* HEAD /images/{id} */
 /* For all kinds with pictures, when the round is over: true when it failed and w has been answered and finished. A
  * request with one picture fails as a whole; one with several only when a part of it came too late. */
 bool api_predict_fault(struct work *w);
+void api_predict_headers(struct work *w); /* of an answer with a prediction */
+/* For clients that ask for as many tokens as other models have: such a wish means the model's own bound. */
+void api_predict_bound_tokens(struct work *w);
 
 /* api_rerank.c */
 void api_rerank(struct api *a, struct exchange *x); /* POST /rerank */
@@ -66,7 +69,8 @@ void api_kserve_model_ready(struct api *a, struct exchange *x);
 void api_kserve_infer(struct api *a, struct exchange *x);
 
 /* api_huggingface.c */
-void api_huggingface(struct api *a, struct exchange *x); /* POST / and /pipeline/{task} */
+void api_huggingface(struct api *a, struct exchange *x);      /* POST /: the input says which task */
+void api_huggingface_task(struct api *a, struct exchange *x); /* POST /pipeline/{task} */
 
 /* api_collections.c */
 void api_collections_list(struct api *a, struct exchange *x);
@@ -96,10 +100,7 @@ bool api_ops_is_ready(struct api *a, struct exchange *x);
 void api_reload(struct api *a, struct exchange *x); /* POST /admin/reload */
 void api_model(struct api *a, struct exchange *x);  /* GET /admin/model */
 
-/* api_result.c: pieces of answers */
-json_t *api_result_model(const struct service *s);
-json_t *api_result_image(const struct caller *c, const struct job_result *r);
-json_t *api_result_regions(const struct job_result *r);
+/* api_result.c: what a round makes of each job (engine/answer/answer.h builds it) */
 json_t *api_result_caption(struct work *w, const struct job *job, int index);
 json_t *api_result_vqa(struct work *w, const struct job *job, int index);
 json_t *api_result_retrieve(struct work *w, const struct job *job, int index);

@@ -1,17 +1,18 @@
+#include "engine/answer/answer.h"
+#include "engine/answer/answer_dump.h"
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
 #include "server/api/api.h"
 #include "server/api/occlusion.h"
 #include "server/http/stream.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { STREAM_MAX = 1 << 20 };
 
 /* ---- how answers end ---- */
 
-static void add_headers(struct work *w)
+void api_predict_headers(struct work *w)
 {
     if (w->timings.cache) {
         exchange_out(w->x, "X-Cache", "%s", w->timings.cache);
@@ -45,7 +46,7 @@ bool api_predict_fault(struct work *w)
 
 static void answer(struct work *w, json_t *object)
 {
-    add_headers(w);
+    api_predict_headers(w);
     if (w->input.occlusion && object) {
         occlusion_begin(w, object, w->round.items[0]);
     } else {
@@ -72,7 +73,7 @@ static void items_done(struct work *w)
         object = json_pack("{s:o}", "results", list);
     }
     if (object) {
-        json_object_set_new(object, "model", api_result_model(w->service));
+        json_object_set_new(object, "model", answer_model(&w->service->info));
     }
     answer(w, object);
 }
@@ -93,8 +94,8 @@ static void stream_done(struct work *w)
     buf_init(&b, (size_t)1 << 20);
     buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
     if (item) {
-        json_object_set_new(item, "model", api_result_model(w->service));
-        reply_dump(item, &b);
+        json_object_set_new(item, "model", answer_model(&w->service->info));
+        answer_dump(item, &b);
     }
     buf_text(&b, "\n\n");
     if (!b.err) {
@@ -103,7 +104,7 @@ static void stream_done(struct work *w)
     stream_end(w->stream);
     buf_release(&b);
     if (x->status == 0) {
-        add_headers(w);
+        api_predict_headers(w);
         x->is_streaming = true;
         exchange_answer(x, 200, "text/event-stream");
     }
@@ -134,118 +135,27 @@ static bool begin_stream(struct work *w)
 
 /* ---- retrieve ---- */
 
-struct hit {
-    int image, text;
-    float score;
-};
-
-/* Best first; equal scores by place in the request. */
-static int by_score(const void *left, const void *right)
-{
-    const struct hit *a = left, *b = right;
-    if (a->score != b->score) {
-        return a->score < b->score ? 1 : -1;
-    }
-    return a->image != b->image ? a->image - b->image : a->text - b->text;
-}
-
-static struct hit *sort_hits(const struct work *w, int *n_out)
-{
-    const struct work_round *r = &w->round;
-    struct hit *hits;
-    int n = 0;
-    if (mem_array(&hits, (size_t)r->n_items * (size_t)r->n_texts, sizeof(*hits))) {
-        return NULL;
-    }
-    for (int i = 0; i < r->n_items; i++) {
-        for (int t = 0; t < r->n_texts && r->faults[i] == FAULT_COUNT; t++) {
-            hits[n++] = (struct hit){i, t, r->scores[i * r->n_texts + t]};
-        }
-    }
-    qsort(hits, (size_t)n, sizeof(*hits), by_score);
-    *n_out = w->input.top_k && w->input.top_k < n ? w->input.top_k : n;
-    return hits;
-}
-
-static json_t *score_table(const struct work_round *r)
-{
-    json_t *table = json_array();
-    for (int i = 0; i < r->n_items; i++) {
-        bool is_good = r->faults[i] == FAULT_COUNT;
-        json_t *row = is_good ? json_array() : json_null();
-        for (int t = 0; t < r->n_texts && is_good; t++) {
-            json_array_append_new(row, json_real((double)r->scores[i * r->n_texts + t]));
-        }
-        json_array_append_new(table, row);
-    }
-    return table;
-}
-
 static void retrieve_done(struct work *w)
 {
-    int n = 0;
+    const struct work_round *r = &w->round;
     if (api_predict_fault(w)) {
         return;
     }
-    struct hit *hits = sort_hits(w, &n);
-    json_t *results = json_array(), *images = json_array();
-    for (int i = 0; hits && i < n; i++) {
-        json_array_append_new(results,
-                              json_pack("{s:i, s:i, s:f, s:f}", "image", hits[i].image, "text", hits[i].text, "score",
-                                        (double)hits[i].score, "relevance_score", (double)hits[i].score));
+    json_t *object = answer_retrieve(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k);
+    if (object) {
+        json_object_set_new(object, "model", answer_model(&w->service->info));
     }
-    for (int i = 0; i < w->round.n_items; i++) {
-        json_array_append(images, w->round.items[i]);
-    }
-    json_t *object = json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(&w->round), "results", results, "images",
-                               images, "model", api_result_model(w->service));
-    if (!hits) {
-        json_decref(object);
-        object = NULL;
-    }
-    mem_free(hits);
     answer(w, object);
 }
 
-/* Document i as it was given; of an image its id stands for the bytes. */
-static json_t *document(const struct work *w, int i)
-{
-    json_t *given = json_deep_copy(json_array_get(w->input.documents, (size_t)i));
-    const json_t *id = w->input.has_image_documents ? json_object_get(w->round.items[i], "id") : NULL;
-    if (given && id) {
-        json_object_set_new(given, "image", json_pack("{s:O}", "id", id));
-    }
-    return given;
-}
-
-/* Answers in the shape of the question: index of the document and its score. */
-static void rerank_done(struct work *w)
-{
-    int n = 0;
-    if (api_predict_fault(w)) {
-        return;
-    }
-    struct hit *hits = sort_hits(w, &n);
-    json_t *results = json_array();
-    for (int i = 0; hits && i < n; i++) {
-        int index = w->input.has_image_documents ? hits[i].image : hits[i].text;
-        json_t *result = json_pack("{s:i, s:f}", "index", index, "relevance_score", (double)hits[i].score);
-        if (result && w->input.return_documents) {
-            json_object_set_new(result, "document", document(w, index));
-        }
-        json_array_append_new(results, result);
-    }
-    json_t *object = json_pack("{s:o, s:o}", "results", results, "model", api_result_model(w->service));
-    if (!hits) {
-        json_decref(object);
-        object = NULL;
-    }
-    mem_free(hits);
-    add_headers(w);
-    work_answer(w, 200, object);
-}
-
 /* ---- beginning ---- */
+
+void api_predict_bound_tokens(struct work *w)
+{
+    if (w->input.max_tokens > w->service->info.max_tokens) {
+        w->input.max_tokens = 0;
+    }
+}
 
 /* What only this model can say about the parameters. Answers when something is wrong. */
 static bool check_parameters(struct work *w, bool has_stream)
@@ -300,7 +210,7 @@ static void retrieve_begin(struct work *w)
     if (w->input.collection) {
         api_collection_search(w);
     } else {
-        begin(w, api_result_retrieve, w->input.is_rerank ? rerank_done : retrieve_done);
+        begin(w, api_result_retrieve, w->input.is_rerank ? api_rerank_done : retrieve_done);
     }
 }
 
@@ -325,11 +235,15 @@ static void release_retrieve(struct work *w)
     }
 }
 
-static const struct work_kind caption_kind = {INPUT_CAPTION, JOB_CAPTION, caption_begin, NULL, release};
-static const struct work_kind vqa_kind = {INPUT_VQA, JOB_VQA, vqa_begin, NULL, release};
-static const struct work_kind check_kind = {INPUT_CHECK, JOB_CHECK, check_begin, NULL, NULL};
-static const struct work_kind retrieve_kind = {INPUT_RETRIEVE, JOB_RETRIEVE, retrieve_begin, abandon_retrieve,
-                                               release_retrieve};
+static const struct work_kind caption_kind = {
+    .input = INPUT_CAPTION, .task = JOB_CAPTION, .begin = caption_begin, .release = release};
+static const struct work_kind vqa_kind = {.input = INPUT_VQA, .task = JOB_VQA, .begin = vqa_begin, .release = release};
+static const struct work_kind check_kind = {.input = INPUT_CHECK, .task = JOB_CHECK, .begin = check_begin};
+static const struct work_kind retrieve_kind = {.input = INPUT_RETRIEVE,
+                                               .task = JOB_RETRIEVE,
+                                               .begin = retrieve_begin,
+                                               .abandon = abandon_retrieve,
+                                               .release = release_retrieve};
 
 /* ---- the handlers ---- */
 

@@ -87,8 +87,8 @@ struct exchange {
     const char *route_name;                      /* for metrics */
     struct caller caller;
     bool has_plain_errors; /* errors are {"error": "message"}, as clients of this route read them */
-    int overload_status;                                     /* of refusals for load; 0: 429 */
-    struct work *work;                                       /* NULL: none, or it is done */
+    int overload_status;   /* of refusals for load; 0: 429 */
+    struct work *work;     /* NULL: none, or it is done */
     void (*on_abandon)(struct exchange *x, const char *why); /* deadline or vanished client: give up the work */
     /* ---- answer ---- */
     int status; /* 0: none yet */

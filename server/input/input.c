@@ -401,12 +401,12 @@ static bool begin(struct input_parser *p)
 bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault)
 {
     struct input_parser p = {.in = in, .fault = fault};
-    *in = (struct input){.route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
+    *in = (struct input){
+        .route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};
     buf_init(s->body, 0);
-    bool is_good = input_check_headers(s, fault) && begin(&p) && take_query(&p, s) &&
-                   take_body(&p, s) && input_param_ends(&p) && sort_lists(&p) &&
-                   check(in, fault);
+    bool is_good = input_check_headers(s, fault) && begin(&p) && take_query(&p, s) && take_body(&p, s) &&
+                   input_param_ends(&p) && sort_lists(&p) && check(in, fault);
     json_tree_release(&p.tree);
     mem_free(p.image_index);
     mem_free(p.text_index);

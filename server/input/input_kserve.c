@@ -67,8 +67,8 @@ static bool check_shape(struct input_parser *p, struct tensor *t, int shape)
         is_good = read_count(p, at, &n) && n <= 1000000 && t->n_elements * n <= 1000000;
         t->n_elements *= is_good ? n : 0;
     }
-    return is_good || input_fail(p->fault, FAULT_BAD_REQUEST, t->where, "%s/shape must be a list of whole numbers",
-                                 t->where);
+    return is_good ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, t->where, "%s/shape must be a list of whole numbers", t->where);
 }
 
 static bool take_bytes(struct input_parser *p, const struct tensor *t, struct rest *rest, int size)
@@ -140,9 +140,9 @@ static bool take_data(struct input_parser *p, const struct tensor *t, int data)
             return false;
         }
     }
-    return n == t->n_elements || input_fail(p->fault, FAULT_BAD_REQUEST, t->where,
-                                            "%s: data has %lld elements, and shape says %lld", t->where, n,
-                                            t->n_elements);
+    return n == t->n_elements ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, t->where, "%s: data has %lld elements, and shape says %lld",
+                      t->where, n, t->n_elements);
 }
 
 static const char *text_name(const struct input_parser *p)
@@ -198,8 +198,8 @@ static bool take_inputs(struct input_parser *p, struct rest *rest)
             return false;
         }
     }
-    return rest->n == 0 || input_fail(p->fault, FAULT_BAD_REQUEST, "inputs",
-                                      "%zu bytes behind the JSON belong to no input", rest->n);
+    return rest->n == 0 ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "%zu bytes behind the JSON belong to no input", rest->n);
 }
 
 /* ---- outputs and parameters ---- */
@@ -326,12 +326,15 @@ bool input_kserve(struct input_parser *p, const char *json_bytes)
     size_t n = b->n;
     if (json_bytes) {
         size_t digits = strspn(json_bytes, "0123456789");
-        n = digits > 0 && digits <= DIGITS_MAX && !json_bytes[digits] ? (size_t)strtoull(json_bytes, NULL, 10) : SIZE_MAX;
+        n = digits > 0 && digits <= DIGITS_MAX && !json_bytes[digits] ? (size_t)strtoull(json_bytes, NULL, 10)
+                                                                      : SIZE_MAX;
         if (n > b->n) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, "Inference-Header-Content-Length",
-                              "Inference-Header-Content-Length must be a number of bytes, at most the body's %zu", b->n);
+                              "Inference-Header-Content-Length must be a number of bytes, at most the body's %zu",
+                              b->n);
         }
     }
+    p->in->has_text_list = true; /* a row for each picture, whatever its length */
     struct rest rest = {(const uint8_t *)b->bytes + n, b->n - n};
     return input_json_parse(p, n) && check_keys(p, 0, "the request", "id inputs outputs parameters") && take_id(p) &&
            take_parameters(p) && take_inputs(p, &rest) && take_outputs(p);

@@ -23,9 +23,9 @@ static const char of_messages[] = "name refusal annotations reasoning reasoning_
 
 /* What was found on the way through the messages. */
 struct talk {
-    int image;                   /* value of the last picture's address; -1: none yet */
-    char image_where[WHERE_MAX]; /* its JSON pointer */
-    int n_images;                /* of the message at hand */
+    int image;                        /* value of the last picture's address; -1: none yet */
+    char image_where[WHERE_MAX + 16]; /* its JSON pointer */
+    int n_images;                     /* of the message at hand */
     bool ends_with_user;
     struct buf text; /* of the message at hand */
 };
@@ -57,16 +57,16 @@ static bool add_image(struct input_parser *p, struct talk *talk, const char *whe
     bool is_object = json_tree_kind(t, value) == JSON_TREE_OBJECT;
     int url = is_object ? json_tree_find(t, value, "url") : value;
     if (url < 0 || json_tree_kind(t, url) != JSON_TREE_STRING) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, where,
-                          "%s must be {\"type\": \"image_url\", \"image_url\": {\"url\": \"data:image/jpeg;base64,...\"}}",
-                          where);
+        return input_fail(
+            p->fault, FAULT_BAD_REQUEST, where,
+            "%s must be {\"type\": \"image_url\", \"image_url\": {\"url\": \"data:image/jpeg;base64,...\"}}", where);
     }
     if (++talk->n_images > 1) {
         return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, where,
                           "%s: a message has one picture; ask about each in a request of its own", where);
     }
     talk->image = url;
-    snprintf(talk->image_where, sizeof(talk->image_where), "%s/image_url%s", where, is_object ? "/url" : "");
+    snprintf(talk->image_where, sizeof(talk->image_where), "%.40s/image_url%s", where, is_object ? "/url" : "");
     return true;
 }
 
@@ -86,8 +86,9 @@ static bool take_part(struct input_parser *p, struct talk *talk, const char *whe
     if (strcmp(kind, "refusal") == 0 && !is_user) {
         return true;
     }
-    return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: a part is {\"type\": \"text\", \"text\": ...}%s%s%.32s%s",
-                      where, is_user ? " or {\"type\": \"image_url\", ...}" : "; pictures are the user's",
+    return input_fail(p->fault, FAULT_BAD_REQUEST, where,
+                      "%s: a part is {\"type\": \"text\", \"text\": ...}%s%s%.32s%s", where,
+                      is_user ? " or {\"type\": \"image_url\", ...}" : "; pictures are the user's",
                       kind[0] ? ", not of type \"" : "", kind, kind[0] ? "\"" : "");
 }
 
@@ -157,9 +158,10 @@ static bool take_messages(struct input_parser *p, struct talk *talk)
         return input_fail(p->fault, FAULT_BAD_REQUEST, "messages", "the last message must be the user's");
     }
     return talk->image >= 0 ||
-           input_fail(p->fault, FAULT_BAD_REQUEST, "messages",
-                      "no picture: a message of the user needs a part {\"type\": \"image_url\", \"image_url\": {\"url\": "
-                      "\"data:image/jpeg;base64,...\"}}");
+           input_fail(
+               p->fault, FAULT_BAD_REQUEST, "messages",
+               "no picture: a message of the user needs a part {\"type\": \"image_url\", \"image_url\": {\"url\": "
+               "\"data:image/jpeg;base64,...\"}}");
 }
 
 /* ---- the other keys ---- */
@@ -186,8 +188,8 @@ static bool take_stream_options(struct input_parser *p, int value)
                 return false;
             }
         } else if (strcmp(name, "include_obfuscation") != 0) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, "stream_options",
-                              "unknown key \"%.64s\" in stream_options", name);
+            return input_fail(p->fault, FAULT_BAD_REQUEST, "stream_options", "unknown key \"%.64s\" in stream_options",
+                              name);
         }
     }
     return true;
@@ -200,9 +202,8 @@ static bool is_only_choice(struct input_parser *p, const char *key, int value)
     if (strcmp(key, "n") == 0) {
         return json_tree_kind(&p->tree, value) == JSON_TREE_NUMBER && input_json_is(p, value, "1");
     }
-    return strcmp(key, "response_format") == 0
-               ? is_text(p, json_tree_find(&p->tree, value, "type"), "text")
-               : v[value].count == 1 && is_text(p, value + 1, "text");
+    return strcmp(key, "response_format") == 0 ? is_text(p, json_tree_find(&p->tree, value, "type"), "text")
+                                               : v[value].count == 1 && is_text(p, value + 1, "text");
 }
 
 static bool take_key(struct input_parser *p, const char *key, int value)
@@ -245,8 +246,7 @@ static bool settle(struct input_parser *p, const struct talk *talk)
         return false;
     }
     in->route = input_asks_for_description(text, talk->text.n) ? INPUT_CAPTION : INPUT_VQA;
-    return in->route == INPUT_CAPTION ||
-           input_add_indexed_text(p, "messages", text, talk->text.n, INPUT_NO_INDEX);
+    return in->route == INPUT_CAPTION || input_add_indexed_text(p, "messages", text, talk->text.n, INPUT_NO_INDEX);
 }
 
 bool input_openai(struct input_parser *p)

@@ -15,7 +15,8 @@ static const char *const same[][2] = {
     {"whats", "what is"}, {"shown", "is"},     {"depicted", "is"},      {"seen", "is"},      {"visible", "is"},
     {"displayed", "is"},  {"photos", "image"}, {"images", "image"},     {"attached", "this"}};
 
-static const char *const small_words[] = {"please", "exactly", "just", "there", "now", "so", "hello", "hi", "in", "on", "us", "me"};
+static const char *const small_words[] = {"please", "exactly", "just", "there", "now", "so",
+                                          "hello",  "hi",      "in",   "on",    "us",  "me"};
 
 static bool is_small(const char *word)
 {
@@ -110,20 +111,24 @@ bool input_asks_for_description(const char *text, size_t n)
                                          " image ",
                                          " this image ",
                                          NULL};
-    static const char *const openings[] = {" tell about this image ", " tell what you see ",      " tell what is this image ",
-                                           " explain this image ",    " summarize this image ", " summarise this image ",
+    static const char *const openings[] = {" tell about this image ",
+                                           " tell what you see ",
+                                           " tell what is this image ",
+                                           " explain this image ",
+                                           " summarize this image ",
+                                           " summarise this image ",
                                            NULL};
-    static const char *const questions[] = {" what ", " which ", " who ",  " whose ", " where ", " when ", " why ",
-                                            " how ",  " is ",    " are ",  " was ",   " were ",  " does ", " do ",
-                                            " did ",  " has ",   " have ", NULL};
+    static const char *const questions[] = {" what ", " which ", " who ", " whose ", " where ", " when ",
+                                            " why ",  " how ",   " is ",  " are ",   " was ",   " were ",
+                                            " does ", " do ",    " did ", " has ",   " have ",  NULL};
     struct buf words;
     buf_init(&words, 2 * LOOK_BYTES + 64);
     plain_words(text, n < LOOK_BYTES ? n : LOOK_BYTES, &words);
     const char *w = words.bytes ? words.bytes : " ";
     bool names_it = strstr(w, " caption ") || strstr(w, " captions ") || strstr(w, " description ") ||
                     strstr(w, " alt text ") || strstr(w, " alttext ");
-    bool is_wanted = is_one_of(w, wholes) || begins(w, openings) || strstr(w, " describe ") || strstr(w, " describing ") ||
-                     (names_it && !begins(w, questions));
+    bool is_wanted = is_one_of(w, wholes) || begins(w, openings) || strstr(w, " describe ") ||
+                     strstr(w, " describing ") || (names_it && !begins(w, questions));
     buf_release(&words);
     return is_wanted;
 }
