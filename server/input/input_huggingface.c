@@ -1,5 +1,6 @@
 /* Hugging Face's inference shapes: the bytes of a picture, or {"inputs", "parameters", "options"}. `inputs` is a picture
- * (image-to-text) or {"image", "question"} (visual-question-answering); what it is decides the task. */
+ * (image-to-text) or {"image", "question"} (visual-question-answering); what it is decides the task. huggingface_hub
+ * writes the second as {"inputs": picture, "image": the same picture, "question"}. */
 #include "server/input/input_private.h"
 
 #include <stdio.h>
@@ -10,13 +11,23 @@ static bool is_image(struct input_parser *p, int value)
     return value >= 0 && json_tree_kind(&p->tree, value) == JSON_TREE_STRING;
 }
 
+static bool take_question(struct input_parser *p, int question)
+{
+    bool is_known;
+    if (json_tree_kind(&p->tree, question) == JSON_TREE_NULL) {
+        return true;
+    }
+    p->in->route = INPUT_VQA;
+    return input_param_json(p, "question", question, &is_known);
+}
+
 static bool take_inputs(struct input_parser *p, int inputs)
 {
     const struct json_tree *t = &p->tree;
     const struct json_tree_value *v = t->values;
     int image = json_tree_find(t, inputs, "image"), question = json_tree_find(t, inputs, "question");
-    if (inputs >= 0 && is_image(p, inputs)) {
-        return input_json_image(p, inputs, "/inputs");
+    if (is_image(p, inputs)) {
+        return input_json_image(p, inputs, "/inputs") && take_question(p, json_tree_find(t, 0, "question"));
     }
     if (inputs < 0 || json_tree_kind(t, inputs) != JSON_TREE_OBJECT || !is_image(p, image)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs",
@@ -30,15 +41,7 @@ static bool take_inputs(struct input_parser *p, int inputs)
             return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "unknown key \"%.64s\" in inputs", name);
         }
     }
-    if (!input_json_image(p, image, "/inputs/image")) {
-        return false;
-    }
-    if (question < 0 || json_tree_kind(t, question) == JSON_TREE_NULL) {
-        return true;
-    }
-    bool is_known;
-    p->in->route = INPUT_VQA;
-    return input_param_json(p, "question", question, &is_known);
+    return input_json_image(p, image, "/inputs/image") && take_question(p, question);
 }
 
 /* max_new_tokens is a caption's, top_k a question's; how to draw words by chance is nobody's here. */
@@ -87,7 +90,8 @@ bool input_huggingface(struct input_parser *p, const char *content_type)
     for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
-        if (!input_has_word("inputs parameters options", name)) { /* options: of caches and queues that are not here */
+        if (!input_has_word("inputs parameters options image question",
+                            name)) { /* options: of caches and queues that are not here */
             return input_json_unknown(p, name);
         }
     }

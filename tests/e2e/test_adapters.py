@@ -256,6 +256,7 @@ class HuggingFace(Adapters):
         wanted = self.answers("what is it")
         for path in ("/", "/pipeline/visual-question-answering"):
             self.assertEqual(self.post(path, {"inputs": {"image": B64, "question": "what is it"}}).json, wanted)
+        self.assertEqual(self.post("/", {"inputs": B64, "image": B64, "question": "what is it", "parameters": {}}).json, wanted)
         one = {"inputs": {"image": B64, "question": "what is it"}, "parameters": {"top_k": 1}}
         self.assertEqual(self.post("/", one).json, wanted[:1])
 
