@@ -60,6 +60,12 @@ static bool is_admin_safe(struct exchange *x)
 
 /* ---- who and what ---- */
 
+/* Of the Open Inference Protocol, where no route is. */
+static bool is_inference_path(const char *path)
+{
+    return strncmp(path, "/v2/", 4) == 0 && strcmp(path, "/v2/rerank") != 0;
+}
+
 static bool find_route(const struct admission *a, struct exchange *x)
 {
     struct buf allow;
@@ -67,7 +73,7 @@ static bool find_route(const struct admission *a, struct exchange *x)
     enum route_result found =
         route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
     x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
-    x->has_plain_errors = x->route ? x->route->flags & ROUTE_PLAIN : strncmp(x->path, "/v2/models", 10) == 0;
+    x->has_plain_errors = x->route ? x->route->flags & ROUTE_PLAIN : is_inference_path(x->path);
     if (found == ROUTE_NO_PATH) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
     } else if (found == ROUTE_NO_METHOD) {
