@@ -4,6 +4,7 @@
 #include "cli/cli_batch.h"
 #include "cli/cli_bench.h"
 #include "cli/cli_json.h"
+#include "cli/cli_profile.h"
 #include "cli/cli_text.h"
 
 #include <errno.h>
@@ -84,13 +85,16 @@ static int run_command(const struct cli_args *a)
                 o.model_dir);
         return CLI_FAILED;
     }
-    o.isa = a->isa;
+    o.isa_cap = a->isa_cap;
     o.use_openblas = a->use_openblas;
     o.verify_hash = a->verify;
     o.engine_threads = a->threads ? a->threads : o.engine_threads;
     o.max_texts = a->n_texts > MAX_TEXTS ? a->n_texts : MAX_TEXTS;
     if (a->command == CLI_BENCH) {
         return cli_bench_run(&o, a);
+    }
+    if (a->with_plan) {
+        return cli_profile_run(&o, a, NULL, 0);
     }
     enum err rc = engine_open(&e, &o, &why);
     if (rc) {

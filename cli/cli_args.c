@@ -37,6 +37,8 @@ enum option_id {
     OPT_DRAW,
     OPT_MIN_SCORE,
     OPT_ROUNDS,
+    OPT_PLAN,
+    OPT_STAGES,
 };
 
 struct known_option {
@@ -61,6 +63,9 @@ static const struct known_option options[] = {
     {"jsonl", "FILE", OPT_JSONL, FOR_IMAGES, "read JSON lines (- is standard input), print JSON lines; see below"},
     {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
+    {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
+    {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
+     "every step with its shapes, number format, kernel, bytes and operations"},
     {"json", NULL, OPT_JSON, FOR_ALL, "print one JSON object a line"},
     {"model", "DIR", OPT_MODEL, FOR_ALL, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
     {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
@@ -85,11 +90,6 @@ static const struct {
     [CLI_INSPECT] = {"inspect", "", "show the model and what it needs", ""},
     [CLI_BENCH] = {"bench", "IMAGE...", "measure how long everything takes", ""},
 };
-
-const char *cli_args_command_name(enum cli_command c)
-{
-    return commands[c].name;
-}
 
 /* ---- help ---- */
 
@@ -150,18 +150,10 @@ static bool parse_real(const char *name, const char *text, float *out)
     return true;
 }
 
-static bool parse_isa(const char *text, enum engine_isa *out)
+static bool parse_isa(const char *text, int *out)
 {
-    static const struct {
-        const char *name;
-        enum engine_isa isa;
-    } known[] = {
-        {"auto", ENGINE_ISA_AUTO}, {"ref", ENGINE_ISA_REF}, {"avx2", ENGINE_ISA_AVX2}, {"avx512", ENGINE_ISA_AVX512}};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(known[i].name, text) == 0) {
-            *out = known[i].isa;
-            return true;
-        }
+    if (engine_find_isa(text, out)) {
+        return true;
     }
     fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avx512 or auto is expected\n", text);
     return false;
@@ -189,6 +181,10 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return a->with_regions = true;
     case OPT_EXPLAIN:
         return a->explain = true;
+    case OPT_PLAN:
+        return a->with_plan = true;
+    case OPT_STAGES:
+        return a->with_stages = true;
     case OPT_JSONL:
         a->jsonl = value;
         return true;
@@ -216,7 +212,7 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
     case OPT_MIN_SCORE:
         return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
-        return parse_isa(value, &a->isa);
+        return parse_isa(value, &a->isa_cap);
     default:
         return false;
     }
@@ -331,7 +327,7 @@ static bool find_command(const char *name, enum cli_command *out)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){.top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
+    *a = (struct cli_args){.isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
     if (argc < 2) {
         print_commands(stderr);
         return CLI_ARGS_WRONG;

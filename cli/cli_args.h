@@ -23,7 +23,7 @@ struct cli_args {
     const char *model_dir;
     bool use_json;
     int threads; /* 0: as many as there are CPUs */
-    enum engine_isa isa;
+    int isa_cap;
     bool use_openblas;
     bool verify;
     /* what works on images */
@@ -41,13 +41,13 @@ struct cli_args {
     float min_score; /* of regions; negative: not given */
     const char *draw;
     int rounds;
+    bool with_plan;   /* inspect: what runs, instead of what the model is */
+    bool with_stages; /* bench: kernel by kernel */
 };
 
 enum cli_args_result { CLI_ARGS_RUN, CLI_ARGS_HELP, CLI_ARGS_WRONG };
 /* HELP: help was printed. WRONG: a complaint was printed. */
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv);
 void cli_args_release(struct cli_args *a);
-
-const char *cli_args_command_name(enum cli_command c);
 
 #endif

@@ -294,3 +294,21 @@ void cli_json_print_figure(FILE *to, const struct cli_json_figure *f)
     print(to, json_pack("{s:s, s:s, s:f, s:f, s:f, s:i}", "name", f->name, "unit", f->unit, "median", f->median, "min",
                         f->min, "max", f->max, "n", f->n));
 }
+
+void cli_json_print_profile_row(FILE *to, const struct profile *p, const struct profile_row *r)
+{
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "stage", r->stage, "step", r->step,
+                  "kernel", r->kernel, "format", r->format, "activation", r->act, "m", (json_int_t)r->m, "n",
+                  (json_int_t)r->n, "k", (json_int_t)r->k, "calls", (json_int_t)r->calls, "operations",
+                  (json_int_t)r->operations, "bytes", (json_int_t)r->bytes);
+    if (r->turn > 0) {
+        json_object_set_new(line, "turn", json_integer(r->turn));
+    } else {
+        json_object_set_new(line, "runs", json_integer(p->n_runs));
+        json_object_set_new(line, "ms", json_real(r->ms / p->n_runs));
+        json_object_set_new(line, "gflops", json_real(r->ms > 0 ? (double)r->operations / (r->ms * 1e6) : 0.0));
+        json_object_set_new(line, "peak_gflops", json_real(p->peak_gflops));
+    }
+    print(to, line);
+}

@@ -7,6 +7,7 @@
 
 #include "cli/cli_input.h"
 #include "engine/engine.h"
+#include "engine/profile.h"
 
 #include <stdio.h>
 
@@ -53,5 +54,8 @@ struct cli_json_figure {
     int n;
 };
 void cli_json_print_figure(FILE *to, const struct cli_json_figure *f);
+/* One row of a plan (inspect --plan) or of stages (bench --stages). Sums are over all runs but for ms, which is that of
+ * one picture. */
+void cli_json_print_profile_row(FILE *to, const struct profile *p, const struct profile_row *r);
 
 #endif

@@ -22,7 +22,7 @@ void engine_default_options(struct engine_options *o)
     int cpus = cpu_usable("");
     int decoders = cpus / 4 > 0 ? cpus / 4 : 1;
     *o = (struct engine_options){
-        .isa = ENGINE_ISA_AUTO,
+        .isa_cap = ENGINE_ISA_AUTO,
         .engine_threads = cpus,
         .decode_threads = decoders,
         .max_jobs = 256,
@@ -67,17 +67,22 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
 
 /* ---- what the model asks for ---- */
 
+struct preprocess_params engine_preprocess_params(const struct model_config *c)
+{
+    struct preprocess_params p = {.mode = c->image.resize == MODEL_RESIZE_SQUARE ? RESIZE_SQUARE : RESIZE_SHORT_SIDE,
+                                  .size = c->image.size,
+                                  .max_size = c->image.max_size,
+                                  .divisor = c->image.divisor};
+    memcpy(p.mean, c->image.mean, sizeof(p.mean));
+    memcpy(p.std, c->image.std, sizeof(p.std));
+    return p;
+}
+
 /* How pictures are resized, and how large the network's input can become. */
 static void plan_input(struct engine *e)
 {
     const struct model_config *c = e->config;
-    struct preprocess_params *p = &e->preprocess;
-    *p = (struct preprocess_params){.mode = c->image.resize == MODEL_RESIZE_SQUARE ? RESIZE_SQUARE : RESIZE_SHORT_SIDE,
-                                    .size = c->image.size,
-                                    .max_size = c->image.max_size,
-                                    .divisor = c->image.divisor};
-    memcpy(p->mean, c->image.mean, sizeof(p->mean));
-    memcpy(p->std, c->image.std, sizeof(p->std));
+    e->preprocess = engine_preprocess_params(c);
     int shorter;
     model_config_max_input(c, &shorter, &e->max_side);
     e->slot_floats = (size_t)e->max_side * (size_t)shorter * 3;
@@ -105,15 +110,16 @@ static struct batcher_limits plan_steps(struct engine *e)
 
 /* ---- life cycle ---- */
 
+struct model_options engine_model_options(const struct engine_options *o)
+{
+    return (struct model_options){.isa_cap = o->isa_cap < 0 ? ISA_COUNT - 1 : (enum isa)o->isa_cap,
+                                  .gemm_backend = o->use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
+                                  .verify_hash = o->verify_hash};
+}
+
 static enum err open_model(struct engine *e, const char *dir, struct errbuf *why)
 {
-    static const enum isa caps[] = {[ENGINE_ISA_AUTO] = ISA_COUNT - 1,
-                                    [ENGINE_ISA_REF] = ISA_REF,
-                                    [ENGINE_ISA_AVX2] = ISA_AVX2,
-                                    [ENGINE_ISA_AVX512] = ISA_AVX512};
-    struct model_options o = {.isa_cap = caps[e->options.isa],
-                              .gemm_backend = e->options.use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
-                              .verify_hash = e->options.verify_hash};
+    struct model_options o = engine_model_options(&e->options);
     enum err rc = model_open(&e->model, dir, &o, why);
     if (!rc) {
         e->config = model_config(e->model);
@@ -287,6 +293,19 @@ void engine_drain(struct engine *e, uint64_t timeout_us)
 
 /* ---- questions ---- */
 
+bool engine_find_isa(const char *name, int *out)
+{
+    *out = ENGINE_ISA_AUTO;
+    bool is_known = strcmp(name, "auto") == 0;
+    for (int i = 0; i < ISA_COUNT && !is_known; i++) {
+        if (strcmp(name, isa_name((enum isa)i)) == 0) {
+            *out = i;
+            is_known = true;
+        }
+    }
+    return is_known;
+}
+
 void engine_info(const struct engine *e, struct engine_info *out)
 {
     const struct model_config *c = e->config;
@@ -321,11 +340,6 @@ void engine_info(const struct engine *e, struct engine_info *out)
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out)
 {
     regions_leave_out(e->model, from, index, out);
-}
-
-bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes)
-{
-    return features_valid(block, n_bytes, e->config);
 }
 
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes)

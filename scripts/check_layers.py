@@ -29,7 +29,7 @@ LAYERS = [
     ("engine/model/", ["engine/base/*", "engine/kernels/*", "engine/text/*", "engine/model/*"]),
     ("engine/answer/", ["engine/base/*", "engine/engine.h", "engine/job.h", "engine/answer/*"]),
     ("engine/", ["engine/*"]),
-    ("cli/", ["engine/base/*", "engine/image/*", "engine/engine.h", "engine/job.h", "engine/answer/*", "cli/*"]),
+    ("cli/", ["engine/base/*", "engine/image/*", "engine/engine.h", "engine/job.h", "engine/profile.h", "engine/answer/*", "cli/*"]),
     ("config/", ["engine/base/*", "config/*"]),
     # the rooms of the server, lower ones first
     ("server/http/", ["engine/base/*", "engine/answer/answer_dump.h", "config/*", "server/http/*"]),

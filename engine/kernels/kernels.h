@@ -97,6 +97,11 @@ struct kernels {
     /* out[i] = x[i] * scale: one row of an int8 tensor. */
     void (*dequantize_i8)(const int8_t *x, float scale, size_t n, float *out);
     void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
+
+    /* -- the limit of a core -- */
+    /* Multiplies and adds floats in registers alone; returns the operations, two for each product. Timed, it is what a
+     * core can do at most. */
+    uint64_t (*multiply_add)(uint64_t rounds);
 };
 
 /* The best instruction set of this CPU and operating system. */

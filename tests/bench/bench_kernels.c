@@ -332,6 +332,11 @@ static void run_bf16_to_f32(struct bench *b)
     b->k->bf16_to_f32((const uint16_t *)b->in, 8192, b->out);
 }
 
+static void run_multiply_add(struct bench *b)
+{
+    b->n = b->k->multiply_add(1000);
+}
+
 static void simple(const char *name, void (*run)(struct bench *), double amount, const char *unit, enum act act)
 {
     if (!wanted(name)) {
@@ -365,6 +370,13 @@ SIMPLE(log_softmax, "2x30522", 8.0 * 2 * 30522, "GB/s")
 SIMPLE(dequantize_i8, "8192", 5.0 * 8192, "GB/s")
 SIMPLE(bf16_to_f32, "8192", 6.0 * 8192, "GB/s")
 #undef SIMPLE
+
+/* In GFLOP/s of the widest table; the others do less in a round. */
+static void bench_multiply_add(void)
+{
+    const struct kernels *best = kernels_select(ISA_COUNT - 1, GEMM_NATIVE);
+    simple("multiply_add 1000 rounds", run_multiply_add, (double)best->multiply_add(1000), "GFLOP/s", ACT_NONE);
+}
 
 static void bench_activate(void)
 {

@@ -10,4 +10,5 @@ void rows_avx512_install(struct kernels *k)
     k->log_softmax = log_softmax;
     k->dequantize_i8 = dequantize_i8;
     k->bf16_to_f32 = bf16_to_f32;
+    k->multiply_add = multiply_add;
 }

@@ -83,6 +83,16 @@ static void test_overlays(void)
     CHECK(kernels_select(ISA_REF, GEMM_OPENBLAS)->gemm != ref->gemm);
 }
 
+static void test_multiply_add(void)
+{
+    for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
+        const struct kernels *k = kernels_select((enum isa)isa, GEMM_NATIVE);
+        CHECK_INT(k->multiply_add(0), 0);
+        CHECK_INT(k->multiply_add(7), 7 * k->multiply_add(1));
+        CHECK(k->multiply_add(1) >= 2 * 12 * 4);
+    }
+}
+
 int main(void)
 {
     test_threads();
@@ -90,5 +100,8 @@ int main(void)
     test_caps();
     test_complete();
     test_overlays();
+#define RUN(op) test_##op();
+    LIST_PEAK(RUN)
+#undef RUN
     return check_result();
 }
