@@ -330,6 +330,9 @@ size_t input_need_bytes(const struct input_source *s)
     if (kind == INPUT_BODY_JSON) {
         size_t values = json_tree_bytes(s->body->n, input_max_values(l));
         need += values;
+        need += s->dialect == INPUT_OPENAI   ? 2 * least_of(INPUT_TALK_BYTES, s->body->n)
+                : s->dialect == INPUT_KSERVE ? INPUT_ID_BYTES + ALLOCATION_BYTES
+                                             : 0;
         if (s->route == INPUT_RETRIEVE) {
             need +=
                 values / sizeof(struct json_tree_value) * INPUT_JSON_BYTES + least_of(input_max_echo(l), s->body->n);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHERE_MAX = 64, DIGITS_MAX = 18, ID_MAX = 256 };
+#define MOST_US 1000000000000000LL
+
+enum { WHERE_MAX = 64, DIGITS_MAX = 15 };
 
 /* What stands behind the JSON and is not yet read. */
 struct rest {
@@ -266,7 +268,7 @@ static bool take_parameter(struct input_parser *p, const char *key, int value)
         return true;
     }
     if (strcmp(key, "timeout") == 0) {
-        if (!read_count(p, value, &us) || us == 0) {
+        if (!read_count(p, value, &us) || us == 0 || us > MOST_US) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, key, "timeout must be a whole number of microseconds");
         }
         p->in->timeout_ms = (uint64_t)(us + 999) / 1000;
@@ -310,8 +312,9 @@ static bool take_id(struct input_parser *p)
         return true;
     }
     const char *text = json_tree_kind(&p->tree, id) == JSON_TREE_STRING ? json_tree_text(&p->tree, id, &n) : NULL;
-    if (!text || n > ID_MAX) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, "id", "id must be a string of at most %d bytes", ID_MAX);
+    if (!text || n >= INPUT_ID_BYTES) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, "id", "id must be a string of at most %d bytes",
+                          INPUT_ID_BYTES - 1);
     }
     if (!input_alloc(p->in, &p->in->wish.id, n + 1, p->fault)) {
         return false;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { TEXT_MAX = 64 << 10, WHERE_MAX = 64 };
+enum { WHERE_MAX = 64 };
 
 static const char ignored[] = "model user temperature top_p presence_penalty frequency_penalty seed store metadata "
                               "service_tier parallel_tool_calls safety_identifier prompt_cache_key "
@@ -45,7 +45,7 @@ static bool add_text(struct input_parser *p, struct talk *talk, const char *wher
     buf_append(&talk->text, text, n);
     if (talk->text.err == ERR_TEXT_TOO_LONG) {
         return input_fail(p->fault, FAULT_TEXT_TOO_LONG, where, "%s: a message has %d bytes of text at most", where,
-                          TEXT_MAX);
+                          INPUT_TALK_BYTES);
     }
     return !talk->text.err || input_out_of_memory(p->fault);
 }
@@ -263,7 +263,7 @@ bool input_openai(struct input_parser *p)
             return false;
         }
     }
-    buf_init(&talk.text, TEXT_MAX);
+    buf_init(&talk.text, INPUT_TALK_BYTES);
     bool is_good = take_messages(p, &talk) && settle(p, &talk);
     buf_release(&talk.text);
     return is_good;

@@ -38,7 +38,8 @@ size_t input_max_echo(const struct input_limits *limits); /* bytes of documents 
 bool input_raw(struct input_parser *p, const char *content_type);
 bool input_json(struct input_parser *p);
 bool input_rerank(struct input_parser *p);
-bool input_rerank_body(struct input_parser *p); /* POST /rerank */
+bool input_rerank_body(struct input_parser *p);             /* POST /rerank */
+enum { INPUT_TALK_BYTES = 64 << 10, INPUT_ID_BYTES = 256 }; /* text of a message; KServe's id */
 bool input_openai(struct input_parser *p);
 bool input_kserve(struct input_parser *p, const char *json_bytes);
 bool input_huggingface(struct input_parser *p, const char *content_type);
