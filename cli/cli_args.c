@@ -23,6 +23,7 @@ enum option_id {
     OPT_OPENBLAS,
     OPT_VERIFY,
     OPT_JSONL,
+    OPT_NO_FAST_SCALING,
     OPT_NO_PROGRESS,
     OPT_TRUNCATED,
     OPT_REGIONS,
@@ -61,6 +62,8 @@ static const struct known_option options[] = {
     {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS, "leave out regions below (default 0, for --draw 0.3)"},
     {"tolerate-truncated", NULL, OPT_TRUNCATED, FOR_IMAGES, "accept JPEG files whose end is missing"},
     {"jsonl", "FILE", OPT_JSONL, FOR_IMAGES, "read JSON lines (- is standard input), print JSON lines; see below"},
+    {"no-fast-scaling", NULL, OPT_NO_FAST_SCALING, FOR_IMAGES | 1 << CLI_BENCH,
+     "decode large JPEGs from all their pixels, not at a half, a quarter or an eighth of their size"},
     {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
     {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
@@ -173,6 +176,8 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return a->use_openblas = true;
     case OPT_VERIFY:
         return a->verify = true;
+    case OPT_NO_FAST_SCALING:
+        return a->no_fast_scaling = true;
     case OPT_NO_PROGRESS:
         return a->no_progress = true;
     case OPT_TRUNCATED:

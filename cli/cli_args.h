@@ -31,6 +31,7 @@ struct cli_args {
     int n_files;
     const char *jsonl; /* NULL, a file or "-" */
     bool no_progress;
+    bool no_fast_scaling;
     bool tolerate_truncated;
     bool with_regions;
     bool explain;
