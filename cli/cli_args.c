@@ -73,7 +73,7 @@ static const struct known_option options[] = {
     {"model", "DIR", OPT_MODEL, FOR_ALL, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
     {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
     {"threads", "N", OPT_THREADS, FOR_ALL, "engine threads (default: usable CPUs)"},
-    {"isa", "NAME", OPT_ISA, FOR_ALL, "at most these instructions: ref, avx2, avx512 (default: the best)"},
+    {"isa", "NAME", OPT_ISA, FOR_ALL, "at most these: ref, avx2, avxvnni, avx512, avx512vnni (default: the best)"},
     {"openblas", NULL, OPT_OPENBLAS, FOR_ALL, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, FOR_ALL, "print this"},
 };
@@ -158,7 +158,7 @@ static bool parse_isa(const char *text, int *out)
     if (engine_find_isa(text, out)) {
         return true;
     }
-    fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avx512 or auto is expected\n", text);
+    fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avxvnni, avx512, avx512vnni or auto is expected\n", text);
     return false;
 }
 

@@ -56,7 +56,9 @@ LIBRARIES = [
     (["tiff.h", "tiffio.h"], ["engine/image/tiff.c"]),
     (["nettle/*"], ["engine/base/sha256.c", "engine/base/base64.c"]),
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
-    (["*intrin.h", "cpuid.h"], [f"engine/kernels/x86/*_{isa}.{end}" for isa in ("avx2", "avx512", "amx") for end in ("c", "inc")]),
+    (["*intrin.h"], [f"engine/kernels/x86/*_{isa}.{end}" for isa in ("avx2", "avxvnni", "vnni256", "avx512", "avx512vnni", "amx")
+                     for end in ("c", "inc")]),
+    (["cpuid.h"], ["engine/kernels/kernels.c"]),
     (["jansson.h"], ["config/config*.c", "engine/model/load/*.[ch]", "engine/answer/*.[ch]", "cli/*.[ch]", "server/api/*.[ch]", "server/input/*.[ch]",
                      "server/http/reply.[ch]", "server/work/self_test.c"]),
     (["uv.h", "uv/*"], ["server/http/loop.c"]),

@@ -4,7 +4,7 @@
 #include "engine/base/log.h"
 
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000 };
@@ -81,6 +81,10 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
     struct http_options o = {
         .host = a->config.server.host,
         .port = (int)a->config.server.port,
+        .socket = a->config.server.socket,
+        .socket_mode = (unsigned)strtoul(a->config.server.socket_mode, NULL, 8),
+        .trusted = &a->trusted,
+        .has_proxy_header = a->config.server.proxy_protocol,
         .max_connections = (int)a->config.server.max_connections,
         .max_connections_per_address = (int)a->config.server.max_connections_per_address,
         .idle_timeout_ms = (uint64_t)a->config.server.idle_timeout_ms,
@@ -94,6 +98,8 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
     enum err rc = http_open(&a->http, a->loop, &o, &handler, e);
     if (!rc && a->config.server.admin_port >= 0) {
         o.is_admin = true;
+        o.socket = "";
+        o.has_proxy_header = false;
         o.tls_certificate = o.tls_key = NULL;
         o.host = a->config.server.admin_host;
         o.port = (int)a->config.server.admin_port;
@@ -139,7 +145,8 @@ static void connect_parts(struct app *a)
 
 static enum err open_parts(struct app *a, struct errbuf *e)
 {
-    enum err rc = auth_load(&a->auth, a->config.auth.keys_file, e);
+    enum err rc = address_networks_parse(&a->trusted, a->config.server.trusted_proxies, "server.trusted_proxies", e);
+    rc = rc ? rc : auth_load(&a->auth, a->config.auth.keys_file, e);
     rc = rc ? rc : tls_load(&a->tls, &a->config, e);
     rc = rc ? rc : history_create(&a->api.history);
     rc = rc ? rc : loop_create(&a->loop, e);

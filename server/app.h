@@ -31,7 +31,8 @@ struct app {
     struct plan plan;
     struct auth auth;
     struct tls tls;
-    int n_live; /* exchanges */
+    struct networks trusted; /* server.trusted_proxies */
+    int n_live;              /* exchanges */
 };
 
 /* Runs until a signal ends it; the exit code. */

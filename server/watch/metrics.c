@@ -258,6 +258,8 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
             (double)s->connections_evicted);
     counter(b, "minivlm_tls_handshakes_failed_total", "Connections that spoke no TLS, or none that fits.",
             (double)s->handshakes_failed);
+    counter(b, "minivlm_proxy_headers_failed_total", "Connections of trusted proxies without a good PROXY header.",
+            (double)s->proxy_headers_failed);
     counter(b, "minivlm_requests_refused_total", "Requests refused for their framing, size or pace.",
             (double)s->requests_refused);
     counter(b, "minivlm_log_dropped_total", "Log lines dropped because nobody read them.", (double)s->log_dropped);

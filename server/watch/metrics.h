@@ -37,7 +37,8 @@ struct metrics_state {
     bool has_engine;
     bool is_ready;
     int connections;
-    uint64_t connections_refused, connections_evicted, handshakes_failed, requests_refused; /* by the HTTP room */
+    uint64_t connections_refused, connections_evicted, handshakes_failed, requests_refused,
+        proxy_headers_failed; /* by the HTTP room */
     uint64_t started_us, reloads, reloads_failed, log_dropped;
     struct gate_stats gate;
     struct ledger_figures ledger;
