@@ -73,7 +73,11 @@
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
-      "Status of a request refused for load; 503 for meshes that retry nothing else.")
+      "Status of a request refused for load; 503 for meshes that retry nothing else.") \
+    X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
+      "Bind the process once it listens: system calls (seccomp), files (Landlock), privileges; auto: as far as the kernel can; require: all of it or no start.") \
+    X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \
+      "Folders that the sandbox lets the service read, separated by colons, beside those of the files that are configured: for model.dir when it is a link that will lead elsewhere.")
 
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \

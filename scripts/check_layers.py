@@ -33,15 +33,17 @@ LAYERS = [
     ("config/", ["engine/base/*", "config/*"]),
     # the rooms of the server, lower ones first
     ("server/http/", ["engine/base/*", "engine/answer/answer_dump.h", "config/*", "server/http/*"]),
+    ("server/sandbox/", ["engine/base/*", "server/sandbox/*"]),
     ("server/gate/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/http/*", "server/gate/*"]),
     ("server/input/", ["engine/base/*", "engine/job.h", "config/*", "server/http/*", "server/input/*"]),
     ("server/collections/", ["engine/base/*", "server/collections/*"]),
     ("server/work/", ["engine/base/*", "engine/engine.h", "engine/job.h", "engine/answer/*", "config/*", "server/http/*", "server/gate/*",
                       "server/input/*", "server/work/*"]),
     ("server/watch/", ["engine/base/*", "engine/engine.h", "config/*", "server/http/*", "server/gate/*",
-                       "server/watch/*"]),
+                       "server/sandbox/*", "server/watch/*"]),
     ("server/api/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "engine/answer/*", "server/http/*",
-                     "server/gate/*", "server/input/*", "server/collections/*", "server/work/*", "server/watch/*", "server/api/*",
+                     "server/gate/*", "server/input/*", "server/collections/*", "server/sandbox/*", "server/work/*",
+                     "server/watch/*", "server/api/*",
                      "web/*"]),
     ("server/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/*"]),
 ]
@@ -64,12 +66,13 @@ LIBRARIES = [
     (["uv.h", "uv/*"], ["server/http/loop.c"]),
     (["microhttpd.h"], ["server/http/http*.[ch]"]),
     (["gnutls/*"], ["server/http/tls.c", "server/http/wire.c"]),
+    (["seccomp.h"], ["server/sandbox/sandbox_calls.c"]),
     (["sqlite3.h"], ["server/collections/collection*.c"]),
     (["poll.h"], ["engine/base/log_ring.c", "engine/base/err.c", "server/*", "cli/*"]),
     (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "sys/epoll.h"], ["server/*", "cli/*"]),
 ]
-C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float getopt inttypes iso646 langinfo libgen limits linux/* locale
-    malloc math pthread sched setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
+C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float fts getopt inttypes iso646 langinfo libgen limits linux/* locale
+    malloc math pthread sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
     string strings sys/* sysexits tgmath threads time ucontext unistd wchar wctype""".split())
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)

@@ -91,6 +91,7 @@ void api_metrics(struct api *a, struct exchange *x)
         .requests_refused = main_port.refused_requests + admin_port.refused_requests,
         .started_us = a->started_us,
         .log_dropped = log_dropped(),
+        .sandbox = a->sandbox,
     };
     services_status(a->desk.services, &models);
     s.reloads = models.n_loaded > 0 ? models.n_loaded - 1 : 0;
