@@ -3,6 +3,7 @@
 #include "cli/cli_args.h"
 #include "cli/cli_batch.h"
 #include "cli/cli_bench.h"
+#include "cli/cli_collection.h"
 #include "cli/cli_folder.h"
 #include "cli/cli_json.h"
 #include "cli/cli_profile.h"
@@ -116,13 +117,16 @@ static int run_command(const struct cli_args *a)
 
 static int open_folders_and_run(struct cli_args *a)
 {
+    if (a->command == CLI_SEARCH) {
+        return cli_collection_search(a);
+    }
     struct errbuf why;
     enum err rc = cli_folder_expand(a, &why);
     if (rc) {
         fprintf(stderr, "minivlm: %s\n", errbuf_text(&why, rc));
         return CLI_FAILED;
     }
-    return run_command(a);
+    return a->command == CLI_IMPORT ? cli_collection_import(a) : run_command(a);
 }
 
 int cli_run(int argc, char **argv)
