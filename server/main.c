@@ -45,9 +45,6 @@ static void set_up_log(const struct config *c)
     }
     log_setup(level, is_json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
     log_set_request_rate((unsigned)c->log.requests_per_second);
-    if (log_start()) {
-        log_warn("no thread for the log: a reader that stalls holds the service up");
-    }
 }
 
 /* The key goes to who asked, and nowhere else; the line holds its hash. */
@@ -128,6 +125,7 @@ int main(int argc, char **argv)
     case CONFIG_HEALTHCHECK:
         return health_client_ask(&app.config);
     default:
+        app.config_file = request.file;
         return serve(&app);
     }
 }

@@ -98,6 +98,16 @@ TRACE(gemm,
        const float *residual, size_t ldr),
       (w, a, lda, m, c, ldc, act, residual, ldr))
 
+TRACE(gemm8,
+      (.format = "int8", .act = out->act, .m = m, .n = w->n, .k = w->k, .operations = 2 * m * w->n * w->k,
+       .bytes = w->n * w->k + m * w->k + m * w->n * (out->c ? sizeof(float) : 1) +
+                (out->residual ? FLOATS(m * w->n) : 0)),
+      (const struct gemm8_weights *w, const struct gemm8_in *a, size_t m, const struct gemm8_out *out), (w, a, m, out))
+
+TRACE(quantize_rows, (.m = rows, .n = n, .k = 1, .operations = 4 * rows * n, .bytes = FLOATS(rows * n) + rows * n),
+      (const float *x, size_t ldx, size_t rows, size_t n, uint8_t *q, size_t ldq, struct gemm8_row *row),
+      (x, ldx, rows, n, q, ldq, row))
+
 TRACE(conv_rgb,
       (.act = act, .m = CELLS(s->out_h, s->out_w), .n = (uint64_t)out_channels, .k = 27,
        .operations = 54 * CELLS(s->out_h, s->out_w) * (uint64_t)out_channels,

@@ -320,7 +320,7 @@ class Text(Case):
 
 
 class Inputs(Case):
-    BAD = {f"{IMAGES}/nothere.png": "io_error", IMAGES: "io_error", f"{TINY}/model.safetensors": "unsupported_image",
+    BAD = {f"{IMAGES}/nothere.png": "io_error", f"{WAVES}/inside.png": "io_error", f"{TINY}/model.safetensors": "unsupported_image",
            f"{IMAGES}/codec/truncated.jpg": "corrupt_image"}
 
     def test_bad_ones_among_good_ones(self):
