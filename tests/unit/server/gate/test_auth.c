@@ -319,10 +319,9 @@ static void test_make(void)
     buf_reset(&line);
     CHECK_INT(auth_make("cam-1", "", "", "", other, &line, &e), OK);
     CHECK(strcmp(key, other) != 0);
-    static const char *const bad[][4] = {
-        {"", "", "", ""},         {"two words", "", "", ""}, {"#x", "", "", ""},
-        {"\xc3\xa9", "", "", ""}, {"x", "root", "", ""},     {"x", "", "fast", ""},
-        {"x", "", "", "half"},    {"x\ny", "", "", ""}};
+    static const char *const bad[][4] = {{"", "", "", ""},         {"two words", "", "", ""}, {"#x", "", "", ""},
+                                         {"\xc3\xa9", "", "", ""}, {"x", "root", "", ""},     {"x", "", "fast", ""},
+                                         {"x", "", "", "half"},    {"x\ny", "", "", ""}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         buf_reset(&line);
         errbuf_clear(&e);
