@@ -1,6 +1,7 @@
 #include "cli/cli_args.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/usage.h"
 #include "engine/base/version.h"
 #include "engine/image/image.h"
 
@@ -65,7 +66,7 @@ static const struct known_option options[] = {
     {"model", "DIR", OPT_MODEL, FOR_ALL, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
     {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
     {"threads", "N", OPT_THREADS, FOR_ALL, "engine threads (default: usable CPUs)"},
-    {"isa", "NAME", OPT_ISA, FOR_ALL, "at most these instructions: ref, avx2, avx512 (default: the best)"},
+    {"isa", "auto|ref|avx2|avx512", OPT_ISA, FOR_ALL, "the best instruction set to use (default auto)"},
     {"openblas", NULL, OPT_OPENBLAS, FOR_ALL, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, FOR_ALL, "print this"},
 };
@@ -108,14 +109,51 @@ static void print_help(enum cli_command c)
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct known_option *o = &options[i];
         if (o->commands >> c & 1) {
-            char left[32];
+            char left[40];
             const char *key = o->id == OPT_MODEL ? "-m, " : o->id == OPT_HELP ? "-h, " : "";
             snprintf(left, sizeof(left), "%s--%s%s%s", key, o->name, o->argument ? " " : "",
                      o->argument ? o->argument : "");
-            printf("  %-22s %s\n", left, o->help);
+            printf("  %-22s %s%s\n", left, strlen(left) > 22 ? "\n                         " : "", o->help);
         }
     }
     printf("%s%s", commands[c].more[0] ? "\n" : "", commands[c].more);
+}
+
+/* The same tables, as a manual page or a completion. */
+static bool print_usage(const char *shell)
+{
+    struct usage_option list[N_OPTIONS + 2] = {{.name = "help", .help = "list the commands"},
+                                               {.name = "version", .help = "print the version"}};
+    struct usage_command known[CLI_COMMAND_COUNT];
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct known_option *o = &options[i];
+        list[i + 2] = (struct usage_option){o->name, o->argument, o->help, NULL, (unsigned)o->commands};
+    }
+    for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
+        known[i] = (struct usage_command){commands[i].name, commands[i].arguments, commands[i].summary};
+    }
+    const struct usage u = {"minivlm",
+                            "captions, answers and matches for photographs",
+                            "COMMAND [OPTION]... [IMAGE]...",
+                            "Describes photographs, answers questions about them and matches them with sentences, on "
+                            "the CPU and without a network.\n"
+                            "Exit code: 0 all fine, 1 something failed, 2 wrong usage.",
+                            1,
+                            known,
+                            CLI_COMMAND_COUNT,
+                            list,
+                            N_OPTIONS + 2};
+    bool is_known = true;
+    if (shell) {
+        is_known = usage_completion(&u, shell, &out);
+    } else {
+        usage_man(&u, &out);
+    }
+    is_known = is_known && !out.err && fwrite(out.bytes, 1, out.n, stdout) == out.n;
+    buf_release(&out);
+    return is_known;
 }
 
 /* ---- values ---- */
@@ -331,6 +369,11 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) {
         printf("minivlm %s\n", VERSION_TEXT);
         return CLI_ARGS_HELP;
+    }
+    const char *completion = "--print-completion=";
+    bool is_completion = strncmp(argv[1], completion, strlen(completion)) == 0;
+    if (is_completion || strcmp(argv[1], "--print-man") == 0) {
+        return print_usage(is_completion ? argv[1] + strlen(completion) : NULL) ? CLI_ARGS_HELP : CLI_ARGS_WRONG;
     }
     const char *name = argv[is_help ? 2 : 1];
     if (!find_command(name, &a->command)) {

@@ -9,6 +9,8 @@ static struct kernels tables[ISA_COUNT][GEMM_BACKEND_COUNT];
 static enum isa best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+#ifdef __x86_64__
+
 /* __builtin_cpu_supports also asks (xgetbv) whether the operating system saves the wide registers. */
 enum isa kernels_detect_isa(void)
 {
@@ -23,6 +25,38 @@ enum isa kernels_detect_isa(void)
     return ISA_AVX512;
 }
 
+static void overlay(struct kernels *k)
+{
+    if (k->isa >= ISA_AVX2) {
+        gemm_avx2_install(k);
+        conv_avx2_install(k);
+        maps_avx2_install(k);
+        attend_avx2_install(k);
+        rows_avx2_install(k);
+    }
+    if (k->isa >= ISA_AVX512) {
+        gemm_avx512_install(k);
+        conv_avx512_install(k);
+        maps_avx512_install(k);
+        attend_avx512_install(k);
+        rows_avx512_install(k);
+    }
+}
+
+#else
+
+enum isa kernels_detect_isa(void)
+{
+    return ISA_REF;
+}
+
+static void overlay(struct kernels *k)
+{
+    (void)k;
+}
+
+#endif
+
 static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
 {
     k->isa = isa;
@@ -32,20 +66,7 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
     maps_ref_install(k);
     attend_ref_install(k);
     rows_ref_install(k);
-    if (isa >= ISA_AVX2) {
-        gemm_avx2_install(k);
-        conv_avx2_install(k);
-        maps_avx2_install(k);
-        attend_avx2_install(k);
-        rows_avx2_install(k);
-    }
-    if (isa >= ISA_AVX512) {
-        gemm_avx512_install(k);
-        conv_avx512_install(k);
-        maps_avx512_install(k);
-        attend_avx512_install(k);
-        rows_avx512_install(k);
-    }
+    overlay(k);
     if (backend == GEMM_OPENBLAS) {
         gemm_openblas_install(k);
     }
