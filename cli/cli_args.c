@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <strings.h>
 
 /* ---- what there is ---- */
 
 enum { FOR_IMAGES = 1 << CLI_CAPTION | 1 << CLI_VQA | 1 << CLI_RETRIEVE | 1 << CLI_REGIONS };
 enum { FOR_WORDS = 1 << CLI_CAPTION | 1 << CLI_VQA | 1 << CLI_RETRIEVE };
-enum { FOR_ALL = (1 << CLI_COMMAND_COUNT) - 1 };
+enum { FOR_SERVER = 1 << CLI_IMPORT | 1 << CLI_SEARCH };
+enum { FOR_ALL = (1 << CLI_COMMAND_COUNT) - 1, FOR_ENGINE = FOR_ALL & ~FOR_SERVER };
 
 enum option_id {
     OPT_HELP = 'h',
@@ -24,6 +26,7 @@ enum option_id {
     OPT_OPENBLAS,
     OPT_VERIFY,
     OPT_JSONL,
+    OPT_NO_FAST_SCALING,
     OPT_NO_PROGRESS,
     OPT_TRUNCATED,
     OPT_REGIONS,
@@ -38,6 +41,14 @@ enum option_id {
     OPT_DRAW,
     OPT_MIN_SCORE,
     OPT_ROUNDS,
+    OPT_PLAN,
+    OPT_STAGES,
+    OPT_OUTPUT,
+    OPT_RESUME,
+    OPT_SIDECAR,
+    OPT_SERVER,
+    OPT_COLLECTION,
+    OPT_PARALLEL,
 };
 
 struct known_option {
@@ -49,7 +60,7 @@ struct known_option {
 static const struct known_option options[] = {
     {"question", "Q", OPT_QUESTION, 1 << CLI_VQA, "what to ask; may be repeated"},
     {"text", "T", OPT_TEXT, 1 << CLI_RETRIEVE, "a sentence to match; may be repeated"},
-    {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA, "answers of a question, 1 to 20 (default 5)"},
+    {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA | 1 << CLI_SEARCH, "answers or pictures to print, 1 to 20 (default 5)"},
     {"num-beams", "N", OPT_BEAMS, 1 << CLI_CAPTION, "beams of the search, 1 to 10; 1 is greedy (default: the model's)"},
     {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions of an image, at most num-beams (default 1)"},
     {"max-tokens", "N", OPT_TOKENS, 1 << CLI_CAPTION, "longest caption (default: the model's)"},
@@ -60,14 +71,27 @@ static const struct known_option options[] = {
     {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS, "leave out regions below (default 0, for --draw 0.3)"},
     {"tolerate-truncated", NULL, OPT_TRUNCATED, FOR_IMAGES, "accept JPEG files whose end is missing"},
     {"jsonl", "FILE", OPT_JSONL, FOR_IMAGES, "read JSON lines (- is standard input), print JSON lines; see below"},
-    {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES, "no progress bar"},
+    {"no-fast-scaling", NULL, OPT_NO_FAST_SCALING, FOR_IMAGES | 1 << CLI_BENCH,
+     "decode large JPEGs from all their pixels, not at a half, a quarter or an eighth of their size"},
+    {"output", "FILE", OPT_OUTPUT, FOR_IMAGES,
+     "write the results to FILE, by its ending JSON lines (.jsonl) or CSV (.csv)"},
+    {"resume", NULL, OPT_RESUME, FOR_IMAGES, "go on with --output: skip what it has, try again what failed"},
+    {"sidecar", "xmp", OPT_SIDECAR, 1 << CLI_CAPTION, "write each caption to PICTURE.xmp as dc:description"},
+    {"collection", "NAME", OPT_COLLECTION, FOR_SERVER, "the collection"},
+    {"server", "URL", OPT_SERVER, FOR_SERVER, "the server (default: $MINIVLM_SERVER, http://localhost:8080)"},
+    {"parallel", "N", OPT_PARALLEL, 1 << CLI_IMPORT, "pictures sent at once, 1 to 16 (default 4)"},
+    {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES | 1 << CLI_IMPORT, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
-    {"json", NULL, OPT_JSON, FOR_ALL, "print one JSON object a line"},
-    {"model", "DIR", OPT_MODEL, FOR_ALL, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
-    {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
-    {"threads", "N", OPT_THREADS, FOR_ALL, "engine threads (default: usable CPUs)"},
-    {"isa", "auto|ref|avx2|avx512", OPT_ISA, FOR_ALL, "the best instruction set to use (default auto)"},
-    {"openblas", NULL, OPT_OPENBLAS, FOR_ALL, "multiply matrices with OpenBLAS"},
+    {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
+    {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
+     "every step with its shapes, number format, kernel, bytes and operations"},
+    {"json", NULL, OPT_JSON, FOR_ENGINE | 1 << CLI_SEARCH, "print one JSON object a line"},
+    {"model", "DIR", OPT_MODEL, FOR_ENGINE, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
+    {"verify", NULL, OPT_VERIFY, FOR_ENGINE, "compare the weights with the model's checksum"},
+    {"threads", "N", OPT_THREADS, FOR_ENGINE, "engine threads (default: usable CPUs)"},
+    {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni", OPT_ISA, FOR_ENGINE,
+     "the best instruction set to use (default auto)"},
+    {"openblas", NULL, OPT_OPENBLAS, FOR_ENGINE, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, FOR_ALL, "print this"},
 };
 enum { N_OPTIONS = sizeof(options) / sizeof(options[0]) };
@@ -85,6 +109,12 @@ static const struct {
                      "Lines of --jsonl: {\"image\": \"dog.jpg\"}\n"},
     [CLI_INSPECT] = {"inspect", "", "show the model and what it needs", ""},
     [CLI_BENCH] = {"bench", "IMAGE...", "measure how long everything takes", ""},
+    [CLI_IMPORT] =
+        {"import", "--collection NAME IMAGE...", "store pictures in a collection of a running server",
+         "A picture's key is its path below the folder that was named. MINIVLM_API_KEY holds the server's key, if "
+         "it wants one.\n"},
+    [CLI_SEARCH] = {"search", "--collection NAME TEXT", "find pictures of a collection of a running server",
+                    "Prints score and key, best first. MINIVLM_API_KEY holds the server's key, if it wants one.\n"},
 };
 
 /* ---- help ---- */
@@ -95,11 +125,12 @@ static void print_commands(FILE *to)
     for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
         fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
     }
-    fprintf(to,
-            "\nImages are %s files; - is standard input. minivlm COMMAND --help lists its options,\n"
-            "minivlm --version prints the version.\n"
-            "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
-            image_formats_text());
+    fprintf(
+        to,
+        "\nImages are %s files, or folders of them; - is standard input.\nminivlm COMMAND --help lists its options,\n"
+        "minivlm --version prints the version.\n"
+        "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
+        image_formats_text());
 }
 
 static void print_help(enum cli_command c)
@@ -183,13 +214,33 @@ static bool parse_real(const char *name, const char *text, float *out)
     return true;
 }
 
-static bool parse_isa(const char *text, int *out)
+static bool parse_isa(const struct known_option *o, const char *text, int *out)
 {
     if (engine_find_isa(text, out)) {
         return true;
     }
-    fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avx512 or auto is expected\n", text);
+    fprintf(stderr, "minivlm: --isa is \"%s\"; one of %s is expected\n", text, o->argument);
     return false;
+}
+
+static bool parse_sidecar(const char *text)
+{
+    if (strcmp(text, "xmp") == 0) {
+        return true;
+    }
+    fprintf(stderr, "minivlm: --sidecar is \"%s\"; xmp is expected\n", text);
+    return false;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n > m && strcasecmp(text + n - m, end) == 0;
+}
+
+bool cli_args_wants_csv(const struct cli_args *a)
+{
+    return ends_with(a->output, ".csv");
 }
 
 /* ---- parsing ---- */
@@ -206,6 +257,8 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return a->use_openblas = true;
     case OPT_VERIFY:
         return a->verify = true;
+    case OPT_NO_FAST_SCALING:
+        return a->no_fast_scaling = true;
     case OPT_NO_PROGRESS:
         return a->no_progress = true;
     case OPT_TRUNCATED:
@@ -214,9 +267,28 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return a->with_regions = true;
     case OPT_EXPLAIN:
         return a->explain = true;
+    case OPT_PLAN:
+        return a->with_plan = true;
+    case OPT_STAGES:
+        return a->with_stages = true;
     case OPT_JSONL:
         a->jsonl = value;
         return true;
+    case OPT_OUTPUT:
+        a->output = value;
+        return true;
+    case OPT_SERVER:
+        a->server = value;
+        return true;
+    case OPT_COLLECTION:
+        a->collection = value;
+        return true;
+    case OPT_PARALLEL:
+        return parse_int(o->name, value, 1, 16, &a->parallel);
+    case OPT_RESUME:
+        return a->resume = true;
+    case OPT_SIDECAR:
+        return a->with_sidecar = parse_sidecar(value);
     case OPT_DRAW:
         a->draw = value;
         return true;
@@ -241,7 +313,7 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
     case OPT_MIN_SCORE:
         return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
-        return parse_isa(value, &a->isa_cap);
+        return parse_isa(o, value, &a->isa_cap);
     default:
         return false;
     }
@@ -303,9 +375,30 @@ static enum cli_args_result parse_options(struct cli_args *a, int argc, char **a
         }
     }
     for (; optind < argc; optind++) {
-        a->files[a->n_files++] = argv[optind];
+        if (a->command == CLI_SEARCH) {
+            a->texts[a->n_texts++] = argv[optind];
+        } else {
+            a->files[a->n_files++] = argv[optind];
+        }
     }
     return CLI_ARGS_RUN;
+}
+
+static const char *find_output_conflict(const struct cli_args *a)
+{
+    if (a->output && !ends_with(a->output, ".csv") && !ends_with(a->output, ".jsonl")) {
+        return "--output is a file that ends in .jsonl or .csv";
+    }
+    if (a->resume && (!a->output || a->jsonl)) {
+        return a->output ? "--resume goes with files and folders, not with --jsonl" : "--resume needs --output";
+    }
+    if (a->output && a->draw) {
+        return "--output and --draw exclude each other";
+    }
+    if ((a->with_regions || a->explain) && !a->use_json && (!a->output || cli_args_wants_csv(a))) {
+        return "--regions and --explain need --json or an --output that ends in .jsonl";
+    }
+    return NULL;
 }
 
 /* What cannot go together; NULL when all is well. */
@@ -315,6 +408,12 @@ static const char *find_conflict(const struct cli_args *a)
     int n_stdin = a->jsonl && strcmp(a->jsonl, "-") == 0;
     for (int i = 0; i < a->n_files; i++) {
         n_stdin += strcmp(a->files[i], "-") == 0;
+    }
+    if ((FOR_SERVER >> a->command & 1) && !a->collection) {
+        return "--collection is missing";
+    }
+    if (a->command == CLI_SEARCH) {
+        return a->n_texts == 1 ? NULL : "one text is expected; put several words into quotation marks";
     }
     if (a->command == CLI_INSPECT) {
         return a->n_files > 0 ? "no image is expected" : NULL;
@@ -337,10 +436,7 @@ static const char *find_conflict(const struct cli_args *a)
     if (a->draw && a->n_files != 1) {
         return "--draw takes one image";
     }
-    if ((a->with_regions || a->explain) && !a->use_json) {
-        return "--regions and --explain need --json";
-    }
-    return NULL;
+    return find_output_conflict(a);
 }
 
 static bool find_command(const char *name, enum cli_command *out)
@@ -356,7 +452,8 @@ static bool find_command(const char *name, enum cli_command *out)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){.isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
+    *a = (struct cli_args){
+        .isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5, .parallel = 4};
     if (argc < 2) {
         print_commands(stderr);
         return CLI_ARGS_WRONG;
@@ -403,6 +500,11 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 
 void cli_args_release(struct cli_args *a)
 {
+    for (size_t i = 0; i < a->n_own_files; i++) {
+        mem_free(a->own_files[i]);
+    }
+    mem_free(a->own_files);
+    mem_free(a->key_at);
     mem_free(a->files);
     mem_free(a->texts);
     *a = (struct cli_args){0};

@@ -14,6 +14,7 @@
 #define SERVER_EXCHANGE_H
 
 #include "engine/base/buf.h"
+#include "server/http/address.h"
 #include "server/http/caller.h"
 #include "server/http/timings.h"
 
@@ -28,10 +29,13 @@
     X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
     X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
     X(HEADER_EXPECT, "Expect")                                                                                         \
+    X(HEADER_INFERENCE_LENGTH, "Inference-Header-Content-Length")                                                      \
+    X(HEADER_HOST, "Host")                                                                                             \
     X(HEADER_LOAD_FORMAT, "endpoint-load-metrics-format")                                                              \
     X(HEADER_ORIGIN, "Origin")                                                                                         \
     X(HEADER_PRIORITY, "Priority")                                                                                     \
     X(HEADER_REQUEST_ID, "X-Request-Id")                                                                               \
+    X(HEADER_SEC_FETCH_SITE, "Sec-Fetch-Site")                                                                         \
     X(HEADER_TIMEOUT, "X-Request-Timeout-Ms")                                                                          \
     X(HEADER_TRACEPARENT, "traceparent")
 #define EXCHANGE_HEADER_ENUM(symbol, name) symbol,
@@ -77,7 +81,8 @@ struct exchange {
     bool was_offered;        /* on_headers has seen it; false for what the HTTP room refused before */
     uint64_t content_length; /* 0 without one */
     uint64_t body_bytes;     /* that have arrived */
-    char peer[64];
+    struct address address;  /* of the client, by what trusted proxies say (forwarded.h) */
+    char peer[ADDRESS_TEXT_MAX];
     char request_id[EXCHANGE_ID_MAX + 1];
     /* ---- where it stands ---- */
     enum exchange_phase phase;
@@ -85,8 +90,9 @@ struct exchange {
     const struct route *route;                   /* NULL: unknown */
     const char *route_name;                      /* for metrics */
     struct caller caller;
-    int overload_status;                                     /* of refusals for load; 0: 429 */
-    struct work *work;                                       /* NULL: none, or it is done */
+    bool has_plain_errors; /* errors are {"error": "message"}, as clients of this route read them */
+    int overload_status;   /* of refusals for load; 0: 429 */
+    struct work *work;     /* NULL: none, or it is done */
     void (*on_abandon)(struct exchange *x, const char *why); /* deadline or vanished client: give up the work */
     /* ---- answer ---- */
     int status; /* 0: none yet */
