@@ -5,8 +5,7 @@ set -euo pipefail
 
 root=${1:?usage: sysroot.sh FOLDER}
 [ -e "$root/.complete" ] && exit 0
-packages=libc6-dev,libgcc-12-dev,linux-libc-dev,libmicrohttpd-dev,libgnutls28-dev,libuv1-dev,libjansson-dev,libjpeg62-turbo-dev,libpng-dev
-packages+=,zlib1g-dev,libwebp-dev,libgif-dev,libheif-dev,libtiff-dev,libopenblas-pthread-dev,nettle-dev,libsqlite3-dev
+packages=libc6-dev,libgcc-12-dev,libopenblas-pthread-dev,$("$(dirname "$0")/install_deps.sh" libraries | paste -sd,)
 rm -rf "$root"
 mkdir -p "$root"
 # shellcheck disable=SC2046 # every file is an argument
