@@ -109,7 +109,7 @@ const struct config_action_flag config_actions[] = {
     {"--print-completion=bash", CONFIG_BASH, "print completions for bash"},
     {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh"},
     {"--healthcheck", CONFIG_HEALTHCHECK, "ask the service that runs with this configuration; exit code 0 or 1"},
-    {"--make-key", CONFIG_MAKE_KEY, "NAME: print a new API key and its line; with --role, --rate, --share"},
+    {"--make-key", CONFIG_MAKE_KEY, "NAME; print a new API key and its line; also --role, --rate, --share"},
     {"--version", CONFIG_VERSION, "print the version"},
     {"--help", CONFIG_HELP, "print this"},
 };
