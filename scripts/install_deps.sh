@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|container
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|clients|container
 # Needs root (or sudo) only when something is missing.
 set -euo pipefail
 
@@ -7,15 +7,18 @@ build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev l
     libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libgif-dev libheif-dev libtiff-dev
     libopenblas-dev nettle-dev libsqlite3-dev libcurl4-gnutls-dev libseccomp-dev ca-certificates curl)
 test_packages=(clang-format python3 python3-venv python3-yaml python3-httpx nodejs haproxy openssl valgrind)
+clients_packages=(python3-venv nodejs)
 container_packages=(buildah crun curl mmdebstrap procps)
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well
+command -v npm >/dev/null || clients_packages+=(npm)
 
 case "${1:-}" in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+clients) packages=("${clients_packages[@]}") ;;
 container) packages=("${container_packages[@]}") ;;
 *)
-    echo "usage: $0 build|test|container" >&2
+    echo "usage: $0 build|test|clients|container" >&2
     exit 2
     ;;
 esac

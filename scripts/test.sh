@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs all tests.
+#   --clients    also the tests with other people's clients and generated ones (installs them into .venv-clients and
+#                tests/clients/node_modules)
 #   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-training=0
+training=0 clients=0
 for argument in "$@"; do
     case "$argument" in
+    --clients) clients=1 ;;
     --training) training=1 ;;
     *)
-        echo "usage: $0 [--training]" >&2
+        echo "usage: $0 [--clients] [--training]" >&2
         exit 2
         ;;
     esac
@@ -21,4 +24,10 @@ if [ "$training" = 1 ]; then
     .venv/bin/pip install -q --disable-pip-version-check -r scripts/requirements-reference.txt \
         -r scripts/train/requirements.txt
 fi
-TRAINING_TESTS=$training exec scripts/check.sh
+if [ "$clients" = 1 ]; then
+    scripts/install_deps.sh clients
+    [ -x .venv-clients/bin/python ] || python3 -m venv .venv-clients
+    .venv-clients/bin/pip install -q --disable-pip-version-check -r tests/clients/requirements.txt
+    npm install --prefix tests/clients --no-audit --no-fund --no-package-lock --silent
+fi
+TRAINING_TESTS=$training CLIENT_TESTS=$clients exec scripts/check.sh
