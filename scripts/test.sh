@@ -2,22 +2,33 @@
 # Installs what is missing, builds and runs all tests.
 #   --clients    also the tests with other people's clients and generated ones (installs them into .venv-clients and
 #                tests/clients/node_modules)
+#   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu (about ten minutes)
 #   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-training=0 clients=0
+training=0
+clients=0
+arm64=0
 for argument in "$@"; do
     case "$argument" in
     --clients) clients=1 ;;
     --training) training=1 ;;
+    --arm64) arm64=1 ;;
     *)
-        echo "usage: $0 [--clients] [--training]" >&2
+        echo "usage: $0 [--clients] [--training] | --arm64" >&2
         exit 2
         ;;
     esac
 done
 
+if [ "$arm64" = 1 ]; then
+    scripts/install_deps.sh arm64
+    scripts/sysroot.sh build/arm64-sysroot
+    cmake --preset arm64 >/dev/null
+    cmake --build --preset arm64
+    exec ctest --preset arm64 -L 'unit|golden' -j "$(nproc)"
+fi
 scripts/install_deps.sh test
 if [ "$training" = 1 ]; then
     [ -x .venv/bin/python ] || python3 -m venv .venv
