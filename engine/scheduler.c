@@ -2,7 +2,6 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
-#include "engine/figures.h"
 
 enum { KEEPS_ONE = 4 }; /* so many input slots and more: one is kept for newcomers */
 
@@ -79,6 +78,26 @@ static void insert_job(struct job_list *list, struct job_private *j)
     TAILQ_INSERT_HEAD(list, j, queue);
 }
 
+/* ---- costs ---- */
+
+enum { GUESS_US = 50000, MIN_JOB_US = 1000, MIN_ITEM_US = 100 };
+
+/* Microseconds of engine threads that a job costs, a guess while nothing was measured: its place in its client's line. */
+static uint64_t job_cost_us(const struct scheduler *s, const struct job_request *r)
+{
+    struct forecast_load nothing = {
+        .engine_threads = s->n_engine_threads, .decode_threads = s->n_decode_threads, .max_rows = s->limits.max_rows};
+    double us = forecast_finish_us(&s->forecast, &nothing, r->task, !r->image, r->n_texts);
+    us = us > 0 ? us / s->n_engine_threads : GUESS_US;
+    return us < MIN_JOB_US ? MIN_JOB_US : (uint64_t)us;
+}
+
+static uint64_t item_cost_us(const struct scheduler *s)
+{
+    double us = s->forecast.fusion.a * s->forecast.pair_rows.value / s->n_engine_threads;
+    return us < MIN_ITEM_US ? MIN_ITEM_US : (uint64_t)us;
+}
+
 /* ---- coming and going ---- */
 
 enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why)
@@ -103,7 +122,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         s->reached_us = least_us;
     }
     j->line_us = batcher_line_us(s->reached_us, client_end_us);
-    j->end_us = j->line_us + figures_job_cost_us(s, r);
+    j->end_us = j->line_us + job_cost_us(s, r);
     j->due_us = batcher_due_us(j->line_us, r->priority);
     j->hurry_us = batcher_hurry_us(now_us, r->deadline_us);
     j->submitted_us = now_us;
@@ -420,7 +439,7 @@ void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
     TAILQ_REMOVE(&s->fusion, j, queue);
     j->n_taken += n;
     if (j->n_taken < j->n_items) {
-        uint64_t done_us = (uint64_t)n * figures_item_cost_us(s);
+        uint64_t done_us = (uint64_t)n * item_cost_us(s);
         j->line_us += done_us;
         j->due_us += j->due_us >= BATCHER_ORIGIN_US ? done_us : 0; /* who hurries stays where he is */
         insert_job(&s->fusion, j);
