@@ -2,7 +2,7 @@
  *
  * Numbers of waiting things are counted from the queues when asked for, so they cannot drift.
  *
- * Threads: every function is called with the scheduler's lock held. */
+ * Threads: every function is called inside the scheduler. */
 #ifndef ENGINE_FIGURES_H
 #define ENGINE_FIGURES_H
 

@@ -69,11 +69,12 @@ LIBRARIES = [
     (["gnutls/*"], ["server/http/tls.c", "server/http/wire.c"]),
     (["seccomp.h"], ["server/sandbox/sandbox_calls.c"]),
     (["sqlite3.h"], ["server/collections/collection*.c"]),
+    (["pthread.h"], ["engine/base/*", "engine/image/heif.c", "engine/kernels/kernels.c", "cli/*", "server/*"]),  # engine/: monitor.h
     (["poll.h"], ["engine/base/log_ring.c", "engine/base/err.c", "server/*", "cli/*"]),
     (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "sys/epoll.h"], ["server/*", "cli/*"]),
 ]
 C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float fts getopt inttypes iso646 langinfo libgen limits linux/* locale
-    malloc math pthread sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
+    malloc math sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
     string strings sys/* sysexits tgmath threads time ucontext unistd wchar wctype""".split())
 
 # Doors: what stands behind one includes the door's header for its types, so the file that implements the door is a
@@ -227,6 +228,7 @@ PLANTED = [
     ("engine/image/png.c", "#include <jpeglib.h>\n", "engine/image/png.c:1: jpeglib.h belongs to"),
     ("server/gate/route.c", "#  include <microhttpd.h>\n", "server/gate/route.c:1: microhttpd.h belongs to"),
     ("engine/kernels/gemm_ref.c", "#include <immintrin.h>\n", "engine/kernels/gemm_ref.c:1: immintrin.h belongs to"),
+    ("engine/d.c", "#include <pthread.h>\n", "engine/d.c:1: pthread.h belongs to"),
     ("engine/base/d.c", "#include <jansson.h>\n", "engine/base/d.c:1: jansson.h belongs to"),
     ("engine/base/e.c", "/* x\n*/ #include <ldap.h>\n", "engine/base/e.c:2: ldap.h is neither"),
     ("engine/base/f.h", "#ifndef F_H\n#define F_H\nuint8_t f(void);\n#endif\n", "engine/base/f.h: does not compile alone"),
