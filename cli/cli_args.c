@@ -40,6 +40,7 @@ enum option_id {
     OPT_DRAW,
     OPT_MIN_SCORE,
     OPT_ROUNDS,
+    OPT_AT_ONCE,
     OPT_PLAN,
     OPT_STAGES,
     OPT_OUTPUT,
@@ -81,6 +82,8 @@ static const struct known_option options[] = {
     {"parallel", "N", OPT_PARALLEL, 1 << CLI_IMPORT, "pictures sent at once, 1 to 16 (default 4)"},
     {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES | 1 << CLI_IMPORT, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
+    {"at-once", "N", OPT_AT_ONCE, 1 << CLI_BENCH,
+     "captions under way when throughput is measured, 1 to 64 (default 16)"},
     {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
     {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
      "every step with its shapes, number format, kernel, bytes and operations"},
@@ -228,6 +231,8 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return a->with_regions = true;
     case OPT_EXPLAIN:
         return a->explain = true;
+    case OPT_AT_ONCE:
+        return parse_int(o->name, value, 1, CLI_MOST_AT_ONCE, &a->at_once);
     case OPT_PLAN:
         return a->with_plan = true;
     case OPT_STAGES:
@@ -413,8 +418,13 @@ static bool find_command(const char *name, enum cli_command *out)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){
-        .isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5, .parallel = 4};
+    *a = (struct cli_args){.isa_cap = ENGINE_ISA_AUTO,
+                           .top_k = 5,
+                           .length_penalty = NAN,
+                           .min_score = -1,
+                           .rounds = 5,
+                           .at_once = 16,
+                           .parallel = 4};
     if (argc < 2) {
         print_commands(stderr);
         return CLI_ARGS_WRONG;
