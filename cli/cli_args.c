@@ -20,6 +20,7 @@ enum option_id {
     OPT_JSON = 256,
     OPT_THREADS,
     OPT_ISA,
+    OPT_PRECISION,
     OPT_OPENBLAS,
     OPT_VERIFY,
     OPT_JSONL,
@@ -71,6 +72,7 @@ static const struct known_option options[] = {
     {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
     {"threads", "N", OPT_THREADS, FOR_ALL, "engine threads (default: usable CPUs)"},
     {"isa", "NAME", OPT_ISA, FOR_ALL, "at most these: ref, avx2, avxvnni, avx512, avx512vnni (default: the best)"},
+    {"precision", "NAME", OPT_PRECISION, FOR_ALL, "fp32, int8 or auto: as the model directory has them (default)"},
     {"openblas", NULL, OPT_OPENBLAS, FOR_ALL, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, FOR_ALL, "print this"},
 };
@@ -150,6 +152,15 @@ static bool parse_real(const char *name, const char *text, float *out)
     return true;
 }
 
+static bool parse_precision(const char *text, int *out)
+{
+    if (engine_find_precision(text, out)) {
+        return true;
+    }
+    fprintf(stderr, "minivlm: --precision is \"%s\"; fp32, int8 or auto is expected\n", text);
+    return false;
+}
+
 static bool parse_isa(const char *text, int *out)
 {
     if (engine_find_isa(text, out)) {
@@ -213,6 +224,8 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
         return parse_isa(value, &a->isa_cap);
+    case OPT_PRECISION:
+        return parse_precision(value, &a->precision);
     default:
         return false;
     }

@@ -16,7 +16,7 @@ import torch
 from golden import lively, margins, pictures, tiny, units
 from golden.record import Recorder, other_decoder
 from minivlm import config as cfg
-from minivlm import image, weights
+from minivlm import image, quantised, weights
 from minivlm.conv import fold
 from minivlm.model import Labels, MiniVLM
 from minivlm.text import Tokenizer
@@ -56,12 +56,12 @@ def export(model: MiniVLM, directory: pathlib.Path, kind: str, about: dict) -> M
     return MiniVLM.from_dir(directory)
 
 
-def record(model: MiniVLM, pics: dict, directory: pathlib.Path, about: dict) -> Recorder:
+def record(model: MiniVLM, pics: dict, directory: pathlib.Path, about: dict, suffix="") -> Recorder:
     recorder = Recorder(model, tiny.QUESTIONS, tiny.SENTENCES)
     for name, picture in pics.items():
         recorder.picture(name, picture)
     directory.mkdir(parents=True, exist_ok=True)
-    stem = directory / model.config.name
+    stem = directory / (model.config.name + suffix)
     save_file(recorder.tensors, f"{stem}.safetensors")
     page = {"model": model.config.name, "weights_sha256": model.config.weights.sha256, **about,
             "margins": least_margins(model, pics), "images": recorder.pages}
@@ -122,6 +122,9 @@ def make_tiny(root: pathlib.Path) -> None:
         recorder = record(model, pics, root / "golden", info)
         describe(recorder)
         print(f"  least margins {least_margins(model, pics)}")
+        if KINDS[name] == "int8":
+            quantised.apply(model, root / "data" / name, everything=True)
+            record(model, pics, root / "golden", info, "-bytes")
     save_file(units.record(pics), root / "golden/units.safetensors")
     record_text(tiny.vocabulary(), root / "golden/text.json")
 

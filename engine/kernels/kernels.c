@@ -37,6 +37,14 @@ static void detect(bool has_isa[ISA_COUNT])
     has_isa[ISA_AVX512VNNI] = has_isa[ISA_AVX512] && __builtin_cpu_supports("avx512vnni");
 }
 
+bool kernels_has_isa(enum isa isa)
+{
+    bool has_isa[ISA_COUNT];
+    BUG_ON(isa >= ISA_COUNT);
+    detect(has_isa);
+    return has_isa[isa];
+}
+
 static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
 {
     while (!has_isa[cap]) {

@@ -35,7 +35,7 @@ static enum err bind_copy(const struct copy *c, struct errbuf *e)
     errbuf_clear(e);
     enum err rc = weights_parse(&w, c->bytes, c->n_bytes, "copy", e);
     if (rc == OK) {
-        rc = bind_open(&b, w, &c->config, kernels_select(ISA_REF, GEMM_NATIVE), e);
+        rc = bind_open(&b, w, &c->config, kernels_select(ISA_REF, GEMM_NATIVE), MODEL_PRECISION_AUTO, e);
     }
     CHECK((rc == OK) == (b != NULL));
     bind_close(b);
@@ -197,13 +197,15 @@ static void test_halves(void)
     struct bind *floats = NULL, *halves = NULL;
     CHECK(load(&c, "models/minivlm-base"));
     CHECK_INT(weights_parse(&w, c.bytes, c.n_bytes, "copy", NULL), OK);
-    CHECK_INT(bind_open(&floats, w, &c.config, plain, NULL), OK);
-    CHECK_INT(bind_open(&halves, w, &c.config, fast, NULL), OK);
+    CHECK_INT(bind_open(&floats, w, &c.config, plain, MODEL_PRECISION_AUTO, NULL), OK);
+    CHECK_INT(bind_open(&halves, w, &c.config, fast, MODEL_PRECISION_AUTO, NULL), OK);
     if (floats && halves) {
-        const struct gemm_weights *a[] = {&floats->tee.fc6, &floats->fusion.layers[0].qkv,
-                                          &floats->fusion.layers[1].down, &floats->fusion.caption_words.weights};
-        const struct gemm_weights *b[] = {&halves->tee.fc6, &halves->fusion.layers[0].qkv,
-                                          &halves->fusion.layers[1].down, &halves->fusion.caption_words.weights};
+        const struct gemm_weights *a[] = {&floats->tee.fc6, &floats->fusion.layers[0].qkv.floats,
+                                          &floats->fusion.layers[1].down.floats,
+                                          &floats->fusion.caption_words.weights.floats};
+        const struct gemm_weights *b[] = {&halves->tee.fc6, &halves->fusion.layers[0].qkv.floats,
+                                          &halves->fusion.layers[1].down.floats,
+                                          &halves->fusion.caption_words.weights.floats};
         for (int i = 0; i < 4; i++) {
             float *x = calloc(a[i]->n, sizeof(float)), *y = calloc(a[i]->n, sizeof(float));
             CHECK(a[i]->packed && !a[i]->halves && (b[i]->halves != NULL) == fast->gemm_takes_halves);
