@@ -15,6 +15,7 @@
     S(model, "The network.") \
     S(server, "Sockets and HTTP.") \
     S(limits, "What one request, and all together, may cost.") \
+    S(image, "How pictures are read.") \
     S(engine, "Threads, instructions, batches.") \
     S(cache, "Region features by image.") \
     S(collections, "Stored images to search.") \
@@ -72,7 +73,11 @@
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
-      "Status of a request refused for load; 503 for meshes that retry nothing else.")
+      "Status of a request refused for load; 503 for meshes that retry nothing else.") \
+    X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
+      "Bind the process once it listens: system calls (seccomp), files (Landlock), privileges; auto: as far as the kernel can; require: all of it or no start.") \
+    X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \
+      "Folders that the sandbox lets the service read, separated by colons, beside those of the files that are configured: for model.dir when it is a link that will lead elsewhere.")
 
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
@@ -99,6 +104,10 @@
       "Longest deadline of a request, and the deadline of one that names none.") \
     X(limits, memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Memory the service may plan for; 0: what the control group or the machine has.")
+
+#define CONFIG_KEYS_image(X) \
+    X(image, fast_scaling, BOOL, true, 0, 1, NULL, START, \
+      "Decode a JPEG of at least twice the size of the network's input at a half, a quarter or an eighth of its size; false: from all its pixels.")
 
 #define CONFIG_KEYS_engine(X) \
     X(engine, threads, INT, 0, 0, 1024, NULL, START, \

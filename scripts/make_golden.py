@@ -122,9 +122,9 @@ def make_tiny(root: pathlib.Path) -> None:
         recorder = record(model, pics, root / "golden", info)
         describe(recorder)
         print(f"  least margins {least_margins(model, pics)}")
-        if KINDS[name] == "int8":
+        if KINDS[name] == "int8":  # without the picture whose captions hang on a byte that two roundings part on
             quantised.apply(model, root / "data" / name, everything=True)
-            record(model, pics, root / "golden", info, "-bytes")
+            record(model, {n: p for n, p in pics.items() if n != "waves"}, root / "golden", info, "-bytes")
     save_file(units.record(pics), root / "golden/units.safetensors")
     record_text(tiny.vocabulary(), root / "golden/text.json")
 

@@ -207,6 +207,15 @@ static void print_build(const struct metrics_state *s, struct buf *b)
     buf_text(b, "} 1\n");
 }
 
+static void print_sandbox(const struct sandbox_state *s, struct buf *b)
+{
+    head(b, "minivlm_sandbox", "gauge", "1 where the process is bound.");
+    buf_printf(b,
+               "minivlm_sandbox{part=\"system_calls\"} %d\nminivlm_sandbox{part=\"files\"} %d\n"
+               "minivlm_sandbox{part=\"privileges\"} %d\n",
+               s->has_calls, s->has_files, s->has_privileges);
+}
+
 static void print_gate(const struct gate_stats *g, struct buf *b)
 {
     gauge(b, "minivlm_inflight_requests", "Requests accepted and not yet answered.", g->inside);
@@ -253,6 +262,8 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     print_gate(&s->gate, b);
     print_ledger(&s->ledger, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
+    gauge(b, "minivlm_turn_requests_most", "Requests begun in one turn of the loop, at most so far: bounded.",
+          s->most_a_turn);
     counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
     counter(b, "minivlm_connections_evicted_total", "Idle or stalled connections closed for newcomers.",
             (double)s->connections_evicted);
@@ -268,5 +279,6 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     buf_printf(b, "minivlm_reloads_total{outcome=\"ok\"} %llu\nminivlm_reloads_total{outcome=\"failed\"} %llu\n",
                (unsigned long long)s->reloads, (unsigned long long)s->reloads_failed);
     print_build(s, b);
+    print_sandbox(s->sandbox, b);
     print_process(s, b);
 }
