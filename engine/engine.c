@@ -115,6 +115,7 @@ struct model_options engine_model_options(const struct engine_options *o)
 {
     return (struct model_options){.isa_cap = o->isa_cap < 0 ? ISA_COUNT - 1 : (enum isa)o->isa_cap,
                                   .gemm_backend = o->use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
+                                  .precision = (enum model_precision)o->precision,
                                   .verify_hash = o->verify_hash};
 }
 
@@ -307,6 +308,19 @@ bool engine_find_isa(const char *name, int *out)
     return is_known;
 }
 
+bool engine_find_precision(const char *name, int *out)
+{
+    static const char *const names[MODEL_PRECISION_COUNT] = {
+        [MODEL_PRECISION_AUTO] = "auto", [MODEL_PRECISION_FP32] = "fp32", [MODEL_PRECISION_INT8] = "int8"};
+    for (int i = 0; i < MODEL_PRECISION_COUNT; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 void engine_info(const struct engine *e, struct engine_info *out)
 {
     const struct model_config *c = e->config;
@@ -317,6 +331,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .model_sha256 = model_sha256(e->model),
         .model_identity = model_identity(e->model),
         .isa = isa_name(k->isa),
+        .precision = model_precision(e->model),
         .gemm = gemm_backend_name(k->gemm_backend),
         .engine_threads = e->options.engine_threads,
         .decode_threads = e->options.decode_threads,
