@@ -60,7 +60,9 @@
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
-      "Status of a request refused for load; 503 for meshes that retry nothing else.")
+      "Status of a request refused for load; 503 for meshes that retry nothing else.") \
+    X(server, page, BOOL, true, 0, 1, NULL, RELOAD, \
+      "The page for people at /; false: 404.")
 
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \

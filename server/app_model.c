@@ -3,7 +3,9 @@
 #include "engine/base/log.h"
 #include "server/app.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- options ---- */
 
@@ -94,6 +96,24 @@ static enum err accept(void *user, const struct service *fresh, struct errbuf *e
     return rc ? rc : open_archive(a, e);
 }
 
+/* For whoever has just started it: where to look, and a line to try. */
+static void log_invitation(const struct app *a)
+{
+    static const char photo[] = "docs/photos/cat.jpg";
+    const struct config *c = &a->config;
+    const char *host = c->server.host;
+    char root[sizeof(c->server.host) + 32], curl[sizeof(root) + 128];
+    bool is_any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "127.0.0.1") == 0;
+    bool is_six = strchr(host, ':') != NULL;
+    snprintf(root, sizeof(root), "%s://%s%s%s:%d/", c->server.tls_certificate[0] ? "https" : "http",
+             !is_any && is_six ? "[" : "", is_any ? "localhost" : host, !is_any && is_six ? "]" : "",
+             http_port(a->http));
+    snprintf(curl, sizeof(curl), "curl%s --data-binary @%s %scaption",
+             a->auth.keys ? " -H \"Authorization: Bearer KEY\"" : "", access(photo, R_OK) == 0 ? photo : "photo.jpg",
+             root);
+    log_info("try it", LOG_STR("open", c->server.page ? root : NULL), LOG_STR("run", curl));
+}
+
 static void on_outcome(void *user, const struct services_outcome *o)
 {
     struct app *a = user;
@@ -120,6 +140,9 @@ static void on_outcome(void *user, const struct services_outcome *o)
              LOG_INT("decode_threads", i->decode_threads), LOG_UINT("memory_mb", i->memory_bytes >> 20),
              LOG_UINT("planned_mb", a->plan.total >> 20), LOG_UINT("limit_mb", a->plan.limit >> 20),
              LOG_UINT("start_ms", (clock_us() - a->api.started_us) / 1000));
+    if (is_first) {
+        log_invitation(a);
+    }
 }
 
 /* ---- the interface ---- */

@@ -64,8 +64,8 @@ static bool find_route(const struct admission *a, struct exchange *x)
 {
     struct buf allow;
     buf_init(&allow, 256);
-    enum route_result found =
-        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
+    enum route_result found = route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port,
+                                         a->config->server.page ? 0 : ROUTE_PAGE, &x->route, &allow);
     x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
     if (found == ROUTE_NO_PATH) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");

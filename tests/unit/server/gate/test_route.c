@@ -8,12 +8,13 @@ enum port { MAIN_ALONE, MAIN, ADMIN };
 
 static struct buf allow;
 static const struct route *found;
+static int hidden; /* flags */
 
 static enum route_result find(enum port port, const char *method, const char *path)
 {
     buf_release(&allow);
     buf_init(&allow, 128);
-    enum route_result result = route_find(&api_routes, method, path, port == ADMIN, port != MAIN_ALONE, &found, &allow);
+    enum route_result result = route_find(&api_routes, method, path, port == ADMIN, port != MAIN_ALONE, hidden, &found, &allow);
     CHECK((result == ROUTE_FOUND) == (found != NULL));
     CHECK(result != ROUTE_NO_METHOD || allow.n > 0);
     return result;
