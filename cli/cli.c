@@ -84,7 +84,7 @@ static int run_command(const struct cli_args *a)
                 o.model_dir);
         return CLI_FAILED;
     }
-    o.isa = a->isa;
+    o.isa_cap = a->isa_cap;
     o.use_openblas = a->use_openblas;
     o.verify_hash = a->verify;
     o.engine_threads = a->threads ? a->threads : o.engine_threads;

@@ -2,8 +2,8 @@
  *
  * Results go to standard output, in the order of the input; complaints and the progress bar go to standard error.
  * Exit codes: 0 all fine; 1 something failed (a model, an input, the output); 2 wrong usage. */
-#ifndef ENGINE_CLI_CLI_H
-#define ENGINE_CLI_CLI_H
+#ifndef CLI_H
+#define CLI_H
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 

@@ -1,6 +1,7 @@
 #include "cli/cli_args.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/version.h"
 #include "engine/image/image.h"
 
 #include <errno.h>
@@ -85,11 +86,6 @@ static const struct {
     [CLI_BENCH] = {"bench", "IMAGE...", "measure how long everything takes", ""},
 };
 
-const char *cli_args_command_name(enum cli_command c)
-{
-    return commands[c].name;
-}
-
 /* ---- help ---- */
 
 static void print_commands(FILE *to)
@@ -99,7 +95,8 @@ static void print_commands(FILE *to)
         fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
     }
     fprintf(to,
-            "\nImages are %s files; - is standard input. minivlm COMMAND --help tells the options.\n"
+            "\nImages are %s files; - is standard input. minivlm COMMAND --help lists its options,\n"
+            "minivlm --version prints the version.\n"
             "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
             image_formats_text());
 }
@@ -148,18 +145,10 @@ static bool parse_real(const char *name, const char *text, float *out)
     return true;
 }
 
-static bool parse_isa(const char *text, enum engine_isa *out)
+static bool parse_isa(const char *text, int *out)
 {
-    static const struct {
-        const char *name;
-        enum engine_isa isa;
-    } known[] = {
-        {"auto", ENGINE_ISA_AUTO}, {"ref", ENGINE_ISA_REF}, {"avx2", ENGINE_ISA_AVX2}, {"avx512", ENGINE_ISA_AVX512}};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(known[i].name, text) == 0) {
-            *out = known[i].isa;
-            return true;
-        }
+    if (engine_find_isa(text, out)) {
+        return true;
     }
     fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avx512 or auto is expected\n", text);
     return false;
@@ -214,7 +203,7 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
     case OPT_MIN_SCORE:
         return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
-        return parse_isa(value, &a->isa);
+        return parse_isa(value, &a->isa_cap);
     default:
         return false;
     }
@@ -329,7 +318,7 @@ static bool find_command(const char *name, enum cli_command *out)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){.top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
+    *a = (struct cli_args){.isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5};
     if (argc < 2) {
         print_commands(stderr);
         return CLI_ARGS_WRONG;
@@ -337,6 +326,10 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
     bool is_help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0;
     if (is_help && argc < 3) {
         print_commands(stdout);
+        return CLI_ARGS_HELP;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("minivlm %s\n", VERSION_TEXT);
         return CLI_ARGS_HELP;
     }
     const char *name = argv[is_help ? 2 : 1];

@@ -1,8 +1,8 @@
 /* cli_args - what stands on the command line, checked.
  *
  * Ownership: texts and files point into argv, their arrays belong to the args. Threads: one owner. */
-#ifndef ENGINE_CLI_CLI_ARGS_H
-#define ENGINE_CLI_CLI_ARGS_H
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
 
 #include "engine/base/err.h"
 #include "engine/engine.h"
@@ -23,7 +23,7 @@ struct cli_args {
     const char *model_dir;
     bool use_json;
     int threads; /* 0: as many as there are CPUs */
-    enum engine_isa isa;
+    int isa_cap;
     bool use_openblas;
     bool verify;
     /* what works on images */
@@ -47,7 +47,5 @@ enum cli_args_result { CLI_ARGS_RUN, CLI_ARGS_HELP, CLI_ARGS_WRONG };
 /* HELP: help was printed. WRONG: a complaint was printed. */
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv);
 void cli_args_release(struct cli_args *a);
-
-const char *cli_args_command_name(enum cli_command c);
 
 #endif

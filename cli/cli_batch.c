@@ -37,6 +37,7 @@ struct batch {
     int n_printed, n_failed;
     float *scores; /* retrieve with several images: [files, texts] */
     bool *has_scores;
+    struct cli_json_images *images; /* the same with --json */
 };
 
 /* ---- in ---- */
@@ -106,8 +107,10 @@ static void print_error(struct batch *b, const struct cli_input *in, enum err rc
                         const char *stage)
 {
     b->n_failed++;
-    if (b->args->use_json || b->args->jsonl) {
-        cli_json_print_error(stdout, b->args, in, rc, error, stage);
+    if (b->images) {
+        cli_json_images_add_error(b->images, b->n_printed, rc, error, stage);
+    } else if (b->args->use_json || b->args->jsonl) {
+        cli_json_print_error(stdout, in, rc, error, stage);
     } else {
         fprintf(stderr, "minivlm: %s%s%s (%s)\n", in->path ? in->path : "", in->path ? ": " : "",
                 errbuf_text(error, rc), err_slug(rc));
@@ -136,8 +139,10 @@ static void print_place(struct batch *b, struct place *p)
         print_error(b, &p->input, rc, &error, "draw");
     } else {
         keep_scores(b, r);
-        if (b->args->use_json || b->args->jsonl) {
-            cli_json_print_result(stdout, b->args, b->info.model_name, &p->input, p->job);
+        if (b->images) {
+            cli_json_images_add(b->images, b->n_printed, b->args, &p->input, p->job);
+        } else if (b->args->use_json || b->args->jsonl) {
+            cli_json_print_result(stdout, b->args, &b->info, &p->input, p->job);
         } else {
             cli_text_print_result(stdout, b->args, &p->input, p->job);
         }
@@ -201,11 +206,7 @@ static void print_ranking(struct batch *b, int text, int *order, int *ranked, fl
             ranked[n++] = order[i];
         }
     }
-    if (b->args->use_json) {
-        cli_json_print_ranking(stdout, b->args->texts[text], b->args, ranked, column, n);
-    } else {
-        cli_text_print_ranking(stdout, b->args->texts[text], b->args, ranked, column, n);
-    }
+    cli_text_print_ranking(stdout, b->args->texts[text], b->args, ranked, column, n);
 }
 
 static enum err print_rankings(struct batch *b)
@@ -213,6 +214,10 @@ static enum err print_rankings(struct batch *b)
     int *orders = NULL;
     float *column = NULL;
     size_t n = (size_t)b->args->n_files;
+    if (b->images) {
+        cli_json_images_print(stdout, b->images, b->args, &b->info, b->scores);
+        return OK;
+    }
     enum err rc = mem_array(&orders, 2 * n, sizeof(*orders));
     rc = rc ? rc : mem_array(&column, n, sizeof(*column));
     for (int t = 0; !rc && t < b->args->n_texts; t++) {
@@ -242,6 +247,7 @@ static enum err prepare(struct batch *b, struct errbuf *e)
     if (!rc && a->command == CLI_RETRIEVE && a->n_files > 1) {
         rc = mem_array(&b->scores, (size_t)a->n_files, (size_t)a->n_texts * sizeof(*b->scores));
         rc = rc ? rc : mem_array(&b->has_scores, (size_t)a->n_files, sizeof(*b->has_scores));
+        rc = rc || !a->use_json ? rc : cli_json_images_create(&b->images, a->n_files);
     }
     return rc;
 }
@@ -253,6 +259,7 @@ static void release(struct batch *b)
     }
     mem_free(b->scores);
     mem_free(b->has_scores);
+    cli_json_images_destroy(b->images);
     cli_source_close(b->source);
     pthread_cond_destroy(&b->done);
     pthread_mutex_destroy(&b->lock);

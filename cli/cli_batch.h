@@ -1,8 +1,8 @@
 /* cli_batch - runs all inputs of the command line through the engine, several at once, and prints them in order.
  *
  * Threads: one owner; the engine's threads only report what is done. */
-#ifndef ENGINE_CLI_CLI_BATCH_H
-#define ENGINE_CLI_CLI_BATCH_H
+#ifndef CLI_BATCH_H
+#define CLI_BATCH_H
 
 #include "cli/cli_args.h"
 

@@ -33,18 +33,18 @@ static void print_samples(struct samples *s, const struct cli_args *a)
     qsort(s->ms, (size_t)s->n, sizeof(*s->ms), compare);
     struct cli_json_figure f = {.name = s->name, .unit = "ms", .n = s->n};
     f.median = s->n % 2 ? s->ms[s->n / 2] : (s->ms[s->n / 2 - 1] + s->ms[s->n / 2]) / 2;
-    f.least = s->ms[0];
-    f.most = s->ms[s->n - 1];
+    f.min = s->ms[0];
+    f.max = s->ms[s->n - 1];
     if (a->use_json) {
         cli_json_print_figure(stdout, &f);
     } else {
-        printf("%-20s %9.2f %9.2f %9.2f  ms  (%d)\n", f.name, f.median, f.least, f.most, f.n);
+        printf("%-20s %9.2f %9.2f %9.2f  ms  (%d)\n", f.name, f.median, f.min, f.max, f.n);
     }
 }
 
 static void print_figure(const char *name, double value, const char *unit, const struct cli_args *a)
 {
-    struct cli_json_figure f = {.name = name, .unit = unit, .median = value, .least = value, .most = value, .n = 1};
+    struct cli_json_figure f = {.name = name, .unit = unit, .median = value, .min = value, .max = value, .n = 1};
     if (a->use_json) {
         cli_json_print_figure(stdout, &f);
     } else {
@@ -208,7 +208,7 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
         }
     }
     if (!rc && !b->args->use_json) {
-        printf("%-20s %9s %9s %9s\n", "", "median", "least", "most");
+        printf("%-20s %9s %9s %9s\n", "", "median", "min", "max");
     }
     for (int i = 0; i < PARTS; i++) {
         if (!rc) {
@@ -284,7 +284,7 @@ int cli_bench_run(const struct engine_options *options, const struct cli_args *a
     if (rc) {
         fprintf(stderr, "minivlm bench: %s (%s)\n", errbuf_text(&e, rc), err_slug(rc));
     } else {
-        print_figure("most memory", status_mb("VmHWM:"), "MB resident", a);
+        print_figure("peak memory", status_mb("VmHWM:"), "MB resident", a);
     }
     for (int i = 0; i < b.n_images; i++) {
         cli_input_release(&b.images[i]);

@@ -3,8 +3,8 @@
  * One thread, one request at a time: decode, regions, vqa, retrieve, caption greedy and with beams. Then throughput of
  * captions with one and with all engine threads, many requests at once. Then resident memory.
  * Threads: one owner. */
-#ifndef ENGINE_CLI_CLI_BENCH_H
-#define ENGINE_CLI_CLI_BENCH_H
+#ifndef CLI_BENCH_H
+#define CLI_BENCH_H
 
 #include "cli/cli_args.h"
 

@@ -1,6 +1,6 @@
 /* cli_draw - a picture with its regions drawn on it. Threads: one owner. */
-#ifndef ENGINE_CLI_CLI_DRAW_H
-#define ENGINE_CLI_CLI_DRAW_H
+#ifndef CLI_DRAW_H
+#define CLI_DRAW_H
 
 #include "cli/cli_input.h"
 

@@ -125,6 +125,7 @@ static enum err fill_from_line(struct cli_input *in, const struct cli_args *a, c
     }
     rc = copy_text(&in->path, parsed.image);
     in->n_texts = rc ? 0 : parsed.n_texts;
+    in->has_text_list = parsed.has_text_list;
     rc = rc ? rc : mem_array(&in->own_texts, (size_t)in->n_texts, sizeof(*in->own_texts));
     for (int i = 0; !rc && i < in->n_texts; i++) {
         rc = copy_text(&in->own_texts[i], cli_json_line_text(&parsed, i));

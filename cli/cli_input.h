@@ -1,8 +1,8 @@
 /* cli_input - what is to be done, one image at a time: files of the command line, or lines of a JSON Lines file.
  *
  * Ownership: an input owns its bytes and texts; release it. A source borrows the args. Threads: one owner. */
-#ifndef ENGINE_CLI_CLI_INPUT_H
-#define ENGINE_CLI_CLI_INPUT_H
+#ifndef CLI_INPUT_H
+#define CLI_INPUT_H
 
 #include "cli/cli_args.h"
 
@@ -11,6 +11,7 @@ struct cli_input {
     const char *const *texts; /* of the args, or own_texts */
     size_t *text_bytes;
     int n_texts;
+    bool has_text_list; /* of a line: "questions" */
     char **own_texts;
     uint8_t *bytes; /* of the image */
     size_t n_bytes;

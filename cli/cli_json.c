@@ -1,9 +1,10 @@
 #include "cli/cli_json.h"
 
+#include "engine/answer/answer.h"
+#include "engine/answer/answer_dump.h"
 #include "engine/base/mem.h"
-#include "engine/base/sha256.h"
 
-#include <jansson.h>
+enum { LINE_MAX_BYTES = 1 << 30 };
 
 /* ---- lines in ---- */
 
@@ -30,6 +31,7 @@ static enum err find_texts(struct cli_json_line *l, const char *key, struct errb
 {
     json_t *texts = json_object_get(l->_root, key);
     l->_texts = texts;
+    l->has_text_list = json_is_array(texts);
     if (json_is_string(texts)) {
         l->n_texts = 1;
         return OK;
@@ -105,184 +107,168 @@ void cli_json_release_line(struct cli_json_line *l)
 
 static void print(FILE *to, json_t *line)
 {
-    json_dumpf(line, to, JSON_COMPACT | JSON_REAL_PRECISION(7));
-    fputc('\n', to);
+    struct buf b;
+    buf_init(&b, LINE_MAX_BYTES);
+    answer_dump(line, &b);
     json_decref(line);
+    if (!line || b.err) {
+        buf_reset(&b);
+        buf_text(&b, "{\"error\":{\"code\":\"internal\",\"message\":\"out of memory\"}}");
+    }
+    if (b.n > 0) {
+        fwrite(b.bytes, 1, b.n, to);
+    }
+    fputc('\n', to);
+    buf_release(&b);
 }
 
-/* File names need not be UTF-8: of such a one only the ASCII characters are shown. */
-static json_t *text_of(const char *bytes)
+static json_t *text_of(const char *text)
 {
-    json_t *text = json_string(bytes);
-    char *ascii = NULL;
-    if (!text && mem_alloc(&ascii, strlen(bytes) + 1) == OK) {
-        for (size_t i = 0; bytes[i]; i++) {
-            ascii[i] = '?';
-            if ((unsigned char)bytes[i] < 0x80) {
-                ascii[i] = bytes[i];
-            }
-        }
-        text = json_string(ascii);
-        mem_free(ascii);
-    }
-    return text;
+    return answer_text(text, strlen(text));
 }
 
-static json_t *regions_of(const struct job_result *r, float min_score)
+/* What was asked, which a client of HTTP knows, and then the answer as it would have been over HTTP. Takes `answer`. */
+static void print_answer(FILE *to, json_t *line, json_t *answer, const struct engine_info *info)
 {
-    json_t *list = json_array();
-    for (int i = 0; i < r->n_regions && r->regions[i].score >= min_score; i++) {
-        const struct job_region *g = &r->regions[i];
-        json_array_append_new(list, json_pack("{s:s, s:f, s:[f, f, f, f]}", "label", g->label, "score", g->score, "box",
-                                              g->box[0], g->box[1], g->box[2], g->box[3]));
+    if (!answer || json_object_update_new(line, answer) || json_object_set_new(line, "model", answer_model(info))) {
+        json_decref(line);
+        line = NULL;
     }
-    return list;
+    print(to, line);
 }
 
-static json_t *image_of(const struct job_result *r)
-{
-    char id[SHA256_HEX];
-    sha256_hex(r->id.bytes, id);
-    json_t *image = json_pack("{s:s, s:i, s:i}", "id", id, "width", r->width, "height", r->height);
-    json_t *warnings = json_array();
-    for (int bit = 0; job_warning_text(bit); bit++) {
-        if (r->warnings >> bit & 1) {
-            json_array_append_new(warnings, json_string(job_warning_text(bit)));
-        }
-    }
-    json_object_set_new(image, "warnings", warnings);
-    return image;
-}
-
-static void add_caption(json_t *line, const struct job_result *r)
-{
-    json_t *captions = json_array();
-    for (int i = 0; i < r->n_captions; i++) {
-        json_array_append_new(captions,
-                              json_pack("{s:s, s:f}", "text", r->captions[i].text, "score", r->captions[i].score));
-    }
-    json_object_set_new(line, "caption", json_string(r->n_captions > 0 ? r->captions[0].text : ""));
-    json_object_set_new(line, "score", json_real(r->n_captions > 0 ? r->captions[0].score : 0));
-    json_object_set_new(line, "captions", captions);
-}
-
-/* Of one question, into `to`. */
-static void add_answers(json_t *to, const struct job *job, int text)
-{
-    const struct job_answer *a = job->result.answers + (size_t)text * (size_t)job->request.top_k;
-    json_t *answers = json_array();
-    for (int i = 0; i < job->result.n_answers[text]; i++) {
-        json_array_append_new(answers, json_pack("{s:s, s:f}", "answer", a[i].answer, "score", a[i].score));
-    }
-    json_object_set_new(to, "answer", json_string(a[0].answer));
-    json_object_set_new(to, "score", json_real(a[0].score));
-    json_object_set_new(to, "answers", answers);
-}
-
-static void add_vqa(json_t *line, const struct cli_input *in, const struct job *job)
-{
-    if (in->n_texts == 1) {
-        json_object_set_new(line, "question", text_of(in->texts[0]));
-        add_answers(line, job, 0);
-        return;
-    }
-    json_t *results = json_array();
-    for (int i = 0; i < in->n_texts; i++) {
-        json_t *one = json_pack("{s:o}", "question", text_of(in->texts[i]));
-        add_answers(one, job, i);
-        json_array_append_new(results, one);
-    }
-    json_object_set_new(line, "results", results);
-}
-
-static void add_retrieve(json_t *line, const struct cli_input *in, const struct job *job)
-{
-    json_t *scores = json_array(), *texts = json_array();
-    for (int i = 0; i < in->n_texts; i++) {
-        json_array_append_new(scores, json_real(job->result.scores[i]));
-        json_array_append_new(texts, text_of(in->texts[i]));
-    }
-    json_object_set_new(line, "texts", texts);
-    json_object_set_new(line, "scores", scores);
-}
-
-static json_t *weights_of(const struct job *job)
-{
-    const struct job_result *r = &job->result;
-    int rows = job->request.n_texts > 0 ? job->request.n_texts : 1;
-    json_t *all = json_array();
-    for (int i = 0; i < rows; i++) {
-        json_t *row = json_array();
-        for (int k = 0; k < r->n_regions; k++) {
-            json_array_append_new(row, json_real(r->region_weights[i * r->n_regions + k]));
-        }
-        json_array_append_new(all, row);
-    }
-    return all;
-}
-
-static json_t *begin_line(const struct cli_args *a, const struct cli_input *in)
+static json_t *begin_line(const struct cli_input *in)
 {
     json_t *line = json_object();
     if (in->path) {
-        json_object_set_new(line, a->jsonl ? "image" : "file", text_of(in->path));
+        json_object_set_new(line, "file", text_of(in->path));
     }
     return line;
 }
 
-void cli_json_print_result(FILE *to, const struct cli_args *a, const char *model, const struct cli_input *in,
-                           const struct job *job)
+static json_t *texts_of(const char *const *texts, int n)
 {
-    const struct job_result *r = &job->result;
-    json_t *line = begin_line(a, in);
-    if (a->command == CLI_CAPTION) {
-        add_caption(line, r);
-    } else if (a->command == CLI_VQA) {
-        add_vqa(line, in, job);
-    } else if (a->command == CLI_RETRIEVE) {
-        add_retrieve(line, in, job);
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        json_array_append_new(list, text_of(texts[i]));
     }
-    if (a->with_regions || a->explain || a->command == CLI_REGIONS) {
-        json_object_set_new(line, "regions", regions_of(r, a->min_score));
-    }
-    if (a->jsonl && a->command == CLI_REGIONS) {
-        json_object_set_new(line, "width", json_integer(r->width));
-        json_object_set_new(line, "height", json_integer(r->height));
-    }
-    if (r->region_weights) {
-        json_object_set_new(line, "region_weights", weights_of(job));
-    }
-    if (!a->jsonl) {
-        int tokens = r->n_captions > 0 ? r->captions[0].n_tokens : 0;
-        json_object_set_new(line, "image", image_of(r));
-        json_object_set_new(line, "model", json_string(model));
-        json_object_set_new(line, "usage", json_pack("{s:i, s:i}", "regions", r->n_regions, "tokens", tokens));
-    }
-    print(to, line);
+    return list;
 }
 
-void cli_json_print_error(FILE *to, const struct cli_args *a, const struct cli_input *in, enum err rc,
-                          const struct errbuf *error, const char *stage)
+/* ---- one picture ---- */
+
+static struct answer_view view_of(const struct cli_args *a, const struct cli_input *in, const struct job *job)
 {
-    json_t *line = begin_line(a, in);
+    return (struct answer_view){.id = &job->result.id,
+                                .texts = in->texts,
+                                .text_bytes = in->text_bytes,
+                                .n_texts = in->n_texts,
+                                .has_text_list = in->has_text_list,
+                                .with_regions = a->with_regions || a->explain,
+                                .with_weights = a->explain};
+}
+
+static json_t *regions(const struct cli_args *a, const struct job_result *r)
+{
+    return json_pack("{s:o, s:o}", "regions", answer_regions(r, a->min_score), "image", answer_image(&r->id, r));
+}
+
+static json_t *retrieved(const struct answer_view *v, const struct job *job)
+{
+    json_t *image = answer_retrieve_image(v, job);
+    json_t *object = image ? answer_retrieve(&image, job->result.scores, 1, v->n_texts, 0) : NULL;
+    json_decref(image);
+    return object;
+}
+
+void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engine_info *info,
+                           const struct cli_input *in, const struct job *job)
+{
+    const struct answer_view v = view_of(a, in, job);
+    json_t *line = begin_line(in), *answer;
+    if (a->command == CLI_CAPTION) {
+        answer = answer_caption(&v, job);
+    } else if (a->command == CLI_VQA) {
+        answer = answer_vqa(&v, job);
+    } else if (a->command == CLI_RETRIEVE) {
+        json_object_set_new(line, "texts", texts_of(in->texts, in->n_texts));
+        answer = retrieved(&v, job);
+    } else {
+        answer = regions(a, &job->result);
+    }
+    print_answer(to, line, answer, info);
+}
+
+static json_t *error_of(enum err rc, const struct errbuf *error, const char *stage)
+{
     json_t *what = json_pack("{s:s, s:o}", "code", err_slug(rc), "message", text_of(errbuf_text(error, rc)));
-    if (stage) {
+    if (what && stage) {
         json_object_set_new(what, "stage", json_string(stage));
     }
-    json_object_set_new(line, "error", what);
+    return what;
+}
+
+void cli_json_print_error(FILE *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
+                          const char *stage)
+{
+    json_t *line = begin_line(in);
+    json_object_set_new(line, "error", error_of(rc, error, stage));
     print(to, line);
 }
 
-void cli_json_print_ranking(FILE *to, const char *text, const struct cli_args *a, const int *order, const float *scores,
-                            int n)
+/* ---- several pictures beside sentences ---- */
+
+struct cli_json_images {
+    json_t **images; /* [n] */
+    int n;
+};
+
+enum err cli_json_images_create(struct cli_json_images **out, int n)
 {
-    json_t *results = json_array();
-    for (int i = 0; i < n; i++) {
-        json_array_append_new(results,
-                              json_pack("{s:o, s:f}", "file", text_of(a->files[order[i]]), "score", scores[order[i]]));
+    enum err rc = mem_alloc(out, sizeof(**out));
+    rc = rc ? rc : mem_array(&(*out)->images, (size_t)n, sizeof(*(*out)->images));
+    if (rc) {
+        cli_json_images_destroy(*out);
+        *out = NULL;
+    } else {
+        (*out)->n = n;
     }
-    print(to, json_pack("{s:o, s:o}", "text", text_of(text), "results", results));
+    return rc;
 }
+
+void cli_json_images_destroy(struct cli_json_images *s)
+{
+    for (int i = 0; s && i < s->n; i++) {
+        json_decref(s->images[i]);
+    }
+    if (s) {
+        mem_free(s->images);
+    }
+    mem_free(s);
+}
+
+void cli_json_images_add(struct cli_json_images *s, int i, const struct cli_args *a, const struct cli_input *in,
+                         const struct job *job)
+{
+    const struct answer_view v = view_of(a, in, job);
+    s->images[i] = answer_retrieve_image(&v, job);
+}
+
+void cli_json_images_add_error(struct cli_json_images *s, int i, enum err rc, const struct errbuf *error,
+                               const char *stage)
+{
+    s->images[i] = json_pack("{s:o}", "error", error_of(rc, error, stage));
+}
+
+void cli_json_images_print(FILE *to, const struct cli_json_images *s, const struct cli_args *a,
+                           const struct engine_info *info, const float *scores)
+{
+    json_t *line =
+        json_pack("{s:o, s:o}", "files", texts_of(a->files, a->n_files), "texts", texts_of(a->texts, a->n_texts));
+    print_answer(to, line, answer_retrieve(s->images, scores, s->n, a->n_texts, 0), info);
+}
+
+/* ---- the model and figures ---- */
 
 void cli_json_print_inspect(FILE *to, const struct engine_info *i, const char *dir)
 {
@@ -306,5 +292,5 @@ void cli_json_print_inspect(FILE *to, const struct engine_info *i, const char *d
 void cli_json_print_figure(FILE *to, const struct cli_json_figure *f)
 {
     print(to, json_pack("{s:s, s:s, s:f, s:f, s:f, s:i}", "name", f->name, "unit", f->unit, "median", f->median, "min",
-                        f->least, "max", f->most, "n", f->n));
+                        f->min, "max", f->max, "n", f->n));
 }

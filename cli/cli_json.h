@@ -1,9 +1,9 @@
-/* cli_json - the only file of the program that knows JSON: lines in, lines out. Keys are those of the HTTP API where it
- * has them; "file" (or, for lines of --jsonl, "image") names the input.
+/* cli_json - the only file of the program that knows JSON: lines in, lines out. A line is what was asked ("file" or
+ * "files", and for retrieve "texts"), followed by the bytes of the HTTP API's answer to the same (engine/answer).
  *
  * Threads: one owner. Errors: ERR_BAD_REQUEST says what is wrong with a line. */
-#ifndef ENGINE_CLI_CLI_JSON_H
-#define ENGINE_CLI_CLI_JSON_H
+#ifndef CLI_JSON_H
+#define CLI_JSON_H
 
 #include "cli/cli_input.h"
 #include "engine/engine.h"
@@ -15,6 +15,7 @@
 struct cli_json_line {
     const char *image; /* borrowed until the release, texts too */
     int n_texts;
+    bool has_text_list;
     void *_root, *_texts; /* json_t */
 };
 /* {"image": path} and, for vqa, "question" or "questions", for retrieve "texts"; other keys are errors. line: [n] */
@@ -26,19 +27,29 @@ void cli_json_release_line(struct cli_json_line *l);
 /* ---- lines out ---- */
 
 /* One line for a finished job; job->result.err is OK. */
-void cli_json_print_result(FILE *to, const struct cli_args *a, const char *model, const struct cli_input *in,
-                           const struct job *job);
-void cli_json_print_error(FILE *to, const struct cli_args *a, const struct cli_input *in, enum err rc,
-                          const struct errbuf *error, const char *stage);
-/* retrieve with several images: one line for each text with its images, best first. order: [n] indices of files. */
-void cli_json_print_ranking(FILE *to, const char *text, const struct cli_args *a, const int *order, const float *scores,
-                            int n);
+void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engine_info *info,
+                           const struct cli_input *in, const struct job *job);
+void cli_json_print_error(FILE *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
+                          const char *stage);
+
+/* retrieve with several images: gathered one by one, and one line for all of them. */
+struct cli_json_images;
+MUST_USE enum err cli_json_images_create(struct cli_json_images **out, int n);
+void cli_json_images_destroy(struct cli_json_images *s); /* NULL is fine */
+void cli_json_images_add(struct cli_json_images *s, int i, const struct cli_args *a, const struct cli_input *in,
+                         const struct job *job);
+void cli_json_images_add_error(struct cli_json_images *s, int i, enum err rc, const struct errbuf *error,
+                               const char *stage);
+/* scores: [n, a->n_texts] */
+void cli_json_images_print(FILE *to, const struct cli_json_images *s, const struct cli_args *a,
+                           const struct engine_info *info, const float *scores);
+
 void cli_json_print_inspect(FILE *to, const struct engine_info *info, const char *dir);
 
 /* One row of figures. */
 struct cli_json_figure {
     const char *name, *unit;
-    double median, least, most;
+    double median, min, max;
     int n;
 };
 void cli_json_print_figure(FILE *to, const struct cli_json_figure *f);

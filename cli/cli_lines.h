@@ -3,8 +3,8 @@
  *
  * Ownership: a line is valid until the next call. Threads: one owner. Errors: in `err` and `error`, once a call has
  * said that there is no more. */
-#ifndef ENGINE_CLI_CLI_LINES_H
-#define ENGINE_CLI_CLI_LINES_H
+#ifndef CLI_LINES_H
+#define CLI_LINES_H
 
 #include "engine/base/buf.h"
 

@@ -3,8 +3,8 @@
  *     [#########-----------]  45/100  3.1/s  18 s left
  *
  * Only when standard error is a terminal, and not in the first half second. Threads: one owner. */
-#ifndef ENGINE_CLI_CLI_PROGRESS_H
-#define ENGINE_CLI_CLI_PROGRESS_H
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  *     regions     "0.93  34.0 50.5 410.2 300.0  dog" for each
  *
  * Threads: one owner. */
-#ifndef ENGINE_CLI_CLI_TEXT_H
-#define ENGINE_CLI_CLI_TEXT_H
+#ifndef CLI_TEXT_H
+#define CLI_TEXT_H
 
 #include "cli/cli_input.h"
 

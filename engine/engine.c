@@ -22,7 +22,7 @@ void engine_default_options(struct engine_options *o)
     int cpus = cpu_usable("");
     int decoders = cpus / 4 > 0 ? cpus / 4 : 1;
     *o = (struct engine_options){
-        .isa = ENGINE_ISA_AUTO,
+        .isa_cap = ENGINE_ISA_AUTO,
         .engine_threads = cpus,
         .decode_threads = decoders,
         .max_jobs = 256,
@@ -107,11 +107,7 @@ static struct batcher_limits plan_steps(struct engine *e)
 
 static enum err open_model(struct engine *e, const char *dir, struct errbuf *why)
 {
-    static const enum isa caps[] = {[ENGINE_ISA_AUTO] = ISA_COUNT - 1,
-                                    [ENGINE_ISA_REF] = ISA_REF,
-                                    [ENGINE_ISA_AVX2] = ISA_AVX2,
-                                    [ENGINE_ISA_AVX512] = ISA_AVX512};
-    struct model_options o = {.isa_cap = caps[e->options.isa],
+    struct model_options o = {.isa_cap = e->options.isa_cap < 0 ? ISA_COUNT - 1 : (enum isa)e->options.isa_cap,
                               .gemm_backend = e->options.use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
                               .verify_hash = e->options.verify_hash};
     enum err rc = model_open(&e->model, dir, &o, why);
@@ -287,6 +283,19 @@ void engine_drain(struct engine *e, uint64_t timeout_us)
 
 /* ---- questions ---- */
 
+bool engine_find_isa(const char *name, int *out)
+{
+    *out = ENGINE_ISA_AUTO;
+    bool is_known = strcmp(name, "auto") == 0;
+    for (int i = 0; i < ISA_COUNT && !is_known; i++) {
+        if (strcmp(name, isa_name((enum isa)i)) == 0) {
+            *out = i;
+            is_known = true;
+        }
+    }
+    return is_known;
+}
+
 void engine_info(const struct engine *e, struct engine_info *out)
 {
     const struct model_config *c = e->config;
@@ -321,11 +330,6 @@ void engine_info(const struct engine *e, struct engine_info *out)
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out)
 {
     regions_leave_out(e->model, from, index, out);
-}
-
-bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes)
-{
-    return features_valid(block, n_bytes, e->config);
 }
 
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes)

@@ -19,11 +19,11 @@
 
 #include <stdint.h>
 
-enum engine_isa { ENGINE_ISA_AUTO, ENGINE_ISA_REF, ENGINE_ISA_AVX2, ENGINE_ISA_AVX512 };
+enum { ENGINE_ISA_AUTO = -1 };
 
 struct engine_options {
     const char *model_dir;
-    enum engine_isa isa;    /* cap */
+    int isa_cap;            /* best instruction set to use: of engine_find_isa, or ENGINE_ISA_AUTO */
     bool use_openblas;      /* GEMM by OpenBLAS instead of our own kernels */
     bool verify_hash;       /* compare the weights with config.json */
     int nice;               /* 0..19: how far its threads stand behind others, the caller's event loop first of all */
@@ -44,6 +44,8 @@ struct engine_options {
 };
 /* Sensible values for this machine; model_dir must still be set. */
 void engine_default_options(struct engine_options *o);
+/* "auto", or the name of an instruction set that the kernels know (engine/kernels/isa.c); false: unknown. */
+bool engine_find_isa(const char *name, int *out);
 
 MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
 /* Less memory than the options said: between engine_open and the first job of the service, while nothing runs. What
@@ -77,7 +79,6 @@ struct engine_info {
 void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out);
-bool engine_features_valid(const struct engine *e, const void *block, size_t n_bytes);
 
 /* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a microsecond. */
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes);

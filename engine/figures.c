@@ -135,18 +135,11 @@ void figures_load(const struct scheduler *s, struct forecast_load *out)
 
 /* ---- costs ---- */
 
-static enum forecast_task forecast_task(enum job_task task)
-{
-    return task == JOB_REGIONS || task == JOB_CHECK ? FORECAST_REGIONS
-           : task == JOB_CAPTION                    ? FORECAST_CAPTION
-                                                    : FORECAST_PAIRS;
-}
-
 uint64_t figures_job_cost_us(const struct scheduler *s, const struct job_request *r)
 {
     struct forecast_load nothing = {
         .engine_threads = s->n_engine_threads, .decode_threads = s->n_decode_threads, .max_rows = s->limits.max_rows};
-    double us = forecast_finish_us(&s->forecast, &nothing, forecast_task(r->task), !r->image, r->n_texts);
+    double us = forecast_finish_us(&s->forecast, &nothing, r->task, !r->image, r->n_texts);
     us = us > 0 ? us / s->n_engine_threads : GUESS_US;
     return us < LEAST_US ? LEAST_US : (uint64_t)us;
 }

@@ -87,8 +87,8 @@ double forecast_backlog_us(const struct forecast *f, const struct forecast_load 
     return fmax(decode, engine);
 }
 
-double forecast_finish_us(const struct forecast *f, const struct forecast_load *l, enum forecast_task task,
-                          bool is_cached, int n_pairs)
+double forecast_finish_us(const struct forecast *f, const struct forecast_load *l, enum job_task task, bool is_cached,
+                          int n_pairs)
 {
     double own = 0;
     if (!is_cached) {
@@ -97,12 +97,13 @@ double forecast_finish_us(const struct forecast *f, const struct forecast_load *
         }
         own += forecast_us(&f->decode, 1) + forecast_us(&f->regions, 1);
     }
-    if (task != FORECAST_REGIONS && f->fusion.count == 0) {
+    bool is_pairs = task == JOB_VQA || task == JOB_RETRIEVE;
+    if ((is_pairs || task == JOB_CAPTION) && f->fusion.count == 0) {
         return 0;
     }
-    if (task == FORECAST_PAIRS) {
+    if (is_pairs) {
         own += pairs_us(f, l, n_pairs);
-    } else if (task == FORECAST_CAPTION) {
+    } else if (task == JOB_CAPTION) {
         if (f->caption_steps.count == 0) {
             return 0;
         }

@@ -9,6 +9,8 @@
 #ifndef ENGINE_FORECAST_H
 #define ENGINE_FORECAST_H
 
+#include "engine/job.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,10 +53,9 @@ struct forecast_load {
 /* Microseconds until all of it is done. */
 double forecast_backlog_us(const struct forecast *f, const struct forecast_load *l);
 
-enum forecast_task { FORECAST_REGIONS, FORECAST_CAPTION, FORECAST_PAIRS };
 /* Microseconds until one more job would be done; 0 while its task was never measured. */
-double forecast_finish_us(const struct forecast *f, const struct forecast_load *l, enum forecast_task task,
-                          bool is_cached, int n_pairs);
+double forecast_finish_us(const struct forecast *f, const struct forecast_load *l, enum job_task task, bool is_cached,
+                          int n_pairs);
 
 /* ---- utilisation: busy threads over time, as a mean that forgets; begins as zeros ---- */
 struct forecast_usage {

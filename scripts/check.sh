@@ -12,6 +12,8 @@ step "layers"
 python3 scripts/check_layers.py --self-test
 python3 scripts/check_layers.py
 scripts/check_symbols.sh --self-test
+python3 scripts/check_names.py --self-test
+python3 scripts/check_names.py
 
 step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions, chaos"
 cmake --preset asan >/dev/null

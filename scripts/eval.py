@@ -41,7 +41,7 @@ def question_truth(args):
 
 def name_of(row) -> str:
     """The last part of the picture's path; both programs may have been given other folders."""
-    return pathlib.PurePath(row.get("image") or row.get("file")).name
+    return pathlib.PurePath(row.get("file") or row["image"]).name
 
 
 # Scores

@@ -9,19 +9,11 @@
 
 /* ---- options ---- */
 
-static enum engine_isa isa_of(const char *name)
-{
-    return strcmp(name, "ref") == 0      ? ENGINE_ISA_REF
-           : strcmp(name, "avx2") == 0   ? ENGINE_ISA_AVX2
-           : strcmp(name, "avx512") == 0 ? ENGINE_ISA_AVX512
-                                         : ENGINE_ISA_AUTO;
-}
-
 static void engine_options_of(const struct config *c, struct engine_options *o)
 {
     engine_default_options(o);
     o->model_dir = c->model.dir;
-    o->isa = isa_of(c->engine.isa);
+    BUG_ON(!engine_find_isa(c->engine.isa, &o->isa_cap)); /* config/keys.h lists the same names */
     o->use_openblas = c->engine.openblas;
     o->verify_hash = c->model.verify;
     o->engine_threads = c->engine.threads ? (int)c->engine.threads : o->engine_threads;

@@ -1,7 +1,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/base/version.h"
 #include "server/app.h"
-#include "server/version.h"
 #include "server/watch/health_client.h"
 
 #include <fcntl.h>
@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     case CONFIG_PRINT:
         return print_config(&app.config);
     case CONFIG_VERSION:
-        return printf("minivlm-server %s\n", MINIVLM_VERSION) < 0;
+        return printf("minivlm-server %s\n", VERSION_TEXT) < 0;
     case CONFIG_CHECK:
         return puts("the configuration is valid") < 0;
     case CONFIG_HEALTHCHECK:

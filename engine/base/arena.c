@@ -27,24 +27,10 @@ void *arena_take(struct arena *a, size_t n, size_t size)
     BUG_ON(end > a->_size);
     void *p = a->_base ? a->_base + a->_used : NULL;
     a->_used = end;
-    if (end > a->_peak) {
-        a->_peak = end;
-    }
     return p;
-}
-
-size_t arena_mark(const struct arena *a)
-{
-    return a->_used;
-}
-
-void arena_rewind(struct arena *a, size_t mark)
-{
-    BUG_ON(mark > a->_used);
-    a->_used = mark;
 }
 
 size_t arena_needed(const struct arena *a)
 {
-    return a->_peak;
+    return a->_used;
 }

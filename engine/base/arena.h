@@ -1,8 +1,7 @@
 /* arena - one block of memory handed out from front to back.
  *
  * The same code runs twice: first over an arena without memory, which measures, then over a block of arena_needed()
- * bytes, which places. Everything is 64-byte aligned. There is no freeing of single pieces: a mark is taken before and
- * rewound to after, as with a stack.
+ * bytes, which places. Everything is 64-byte aligned. Single pieces are not freed.
  *
  *     struct arena a;
  *     arena_init(&a, NULL, 0);            measure
@@ -23,17 +22,14 @@ enum { ARENA_ALIGN = 64 };
 
 struct arena {
     unsigned char *_base; /* NULL while measuring */
-    size_t _size, _used, _peak;
+    size_t _size, _used;
 };
 
 /* block NULL: measuring pass, size is ignored. Else block is ARENA_ALIGN-aligned. */
 void arena_init(struct arena *a, void *block, size_t size);
 /* Room for n elements of `size` bytes, not zeroed; NULL while measuring. */
 void *arena_take(struct arena *a, size_t n, size_t size);
-/* Everything taken after the mark is given back by the rewind. */
-size_t arena_mark(const struct arena *a);
-void arena_rewind(struct arena *a, size_t mark);
-/* The most bytes that were in use at once: what the block must have. */
+/* The bytes that were taken: what the block must have. */
 size_t arena_needed(const struct arena *a);
 
 #endif

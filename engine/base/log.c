@@ -2,6 +2,7 @@
 #include "engine/base/log.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/hash.h"
 #include "engine/base/log_line.h"
 #include "engine/base/log_ring.h"
 
@@ -55,10 +56,7 @@ static pthread_mutex_t limits_lock = PTHREAD_MUTEX_INITIALIZER; /* guards limits
 
 static uint64_t hash_of(const char *key)
 {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (; *key; key++) {
-        hash = (hash ^ (unsigned char)*key) * 1099511628211u;
-    }
+    uint64_t hash = hash_text(key);
     hash ^= hash >> 32;
     return hash ? hash : 1;
 }

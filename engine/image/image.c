@@ -69,18 +69,6 @@ const char *image_formats_text(void)
            " or WebP";
 }
 
-const char *image_warning_text(enum image_warning bit)
-{
-    switch (bit) {
-#define WARNING_TEXT(symbol, bit, text)                                                                                \
-    case symbol:                                                                                                       \
-        return text;
-        IMAGE_WARNING_LIST(WARNING_TEXT)
-#undef WARNING_TEXT
-    }
-    bug(__FILE__, __LINE__, "not one warning bit");
-}
-
 enum err image_decoder_create(struct image_decoder **out)
 {
     return mem_alloc(out, sizeof(**out));

@@ -70,7 +70,6 @@ void image_decoder_trim(struct image_decoder *d, size_t keep);
 const char *image_format_name(enum image_format format); /* "jpeg", "png", "webp", "gif", "heic", "avif", "tiff" */
 bool image_is_readable(enum image_format format);        /* by this build */
 const char *image_formats_text(void);                    /* those that are: "JPEG, PNG or WebP" */
-const char *image_warning_text(enum image_warning bit);
 
 /* Reads the header only: format, upright size, orientation, limits. Microseconds. */
 MUST_USE enum err image_probe(const uint8_t *bytes, size_t n_bytes, const struct image_limits *limits,

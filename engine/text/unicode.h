@@ -1,15 +1,15 @@
-/* unicode - characters as BERT's uncased tokeniser sees them, and UTF-8.
+/* unicode - characters as BERT's uncased tokeniser sees them; engine/base/utf8.h reads and writes them.
  *
  * The answers are those of the public `tokenizers` package, character by character (scripts/gen_unicode_tables.py says
  * how they were taken and where they differ from one Unicode version). Threads: pure functions on constant data. */
-#ifndef ENGINE_MODEL_UNICODE_H
-#define ENGINE_MODEL_UNICODE_H
+#ifndef ENGINE_TEXT_UNICODE_H
+#define ENGINE_TEXT_UNICODE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { UNICODE_REPLACEMENT = 0xfffd, UNICODE_MAX = 0x10ffff, UNICODE_MAX_FOLD = 3 };
+enum { UNICODE_MAX_FOLD = 3 };
 
 enum unicode_flag {
     UNICODE_DROP = 1,          /* control, format, private use, U+FFFD: removed before anything else */
@@ -29,11 +29,5 @@ struct unicode_traits unicode_traits(uint32_t c);
 /* Canonical decomposition without the stripped marks, then lower case. Returns how many characters (1..3) it wrote.
  * Meant for characters without DROP, SPACE and MARK. */
 int unicode_fold(uint32_t c, uint32_t out[UNICODE_MAX_FOLD]);
-
-/* The next character of UTF-8 text, *at < end, and moves *at behind it. A byte that begins no valid character (overlong
- * forms, surrogates and truncated ones too) is U+FFFD and one byte long. */
-uint32_t unicode_next(const char **at, const char *end);
-/* Writes 1..4 bytes and returns how many. */
-size_t unicode_put(uint32_t c, char out[4]);
 
 #endif

@@ -4,10 +4,12 @@
 #include "engine/text/vocab.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/utf8.h"
 #include "engine/text/unicode.h"
 
 #include <string.h>
 
+enum { REPLACEMENT = 0xfffd }; /* what a converter leaves of bytes that it could not read */
 enum { MAX_BYTES = 8 << 20, MAX_TOKENS = 1000000, MAX_TOKEN = 200, ROOT_FIRST = 0, ROOT_WITHIN = 1, N_ROOTS = 2 };
 
 /* key 0 is a free place: no token contains a zero byte. */
@@ -98,9 +100,10 @@ static const char *fault_of(const char *line, size_t n)
     if (n > MAX_TOKEN) {
         return "is longer than 200 bytes";
     }
-    for (const char *at = line; at < line + n;) {
-        uint32_t c = unicode_next(&at, line + n);
-        if (c == UNICODE_REPLACEMENT) {
+    for (size_t at = 0, size; at < n; at += size) {
+        uint32_t c;
+        size = utf8_next(line + at, n - at, &c);
+        if (size == 0 || c == REPLACEMENT) {
             return "is not valid UTF-8";
         }
         if (c < ' ' || c == 0x7f) {

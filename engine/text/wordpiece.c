@@ -9,6 +9,7 @@
 
 #include "engine/base/fmap.h"
 #include "engine/base/mem.h"
+#include "engine/base/utf8.h"
 #include "engine/text/unicode.h"
 #include "engine/text/vocab.h"
 
@@ -198,7 +199,7 @@ static void end_word(struct encoder *e)
         put_id(e, e->w->special.unk);
     } else if (e->n_chars > 0) {
         for (int i = 0; i < e->n_chars; i++) {
-            n += unicode_put(e->chars[i], word + n);
+            n += utf8_write(e->chars[i], word + n);
         }
         put_word(e, word, n);
     }
@@ -259,9 +260,10 @@ int wordpiece_encode(const struct wordpiece *w, const char *text, size_t n_bytes
     e.ids = ids;
     e.max = max;
     e.n = e.n_chars = e.barrier = 0;
-    const char *end = n_bytes ? text + n_bytes : text;
-    while (text < end && e.n <= max) {
-        add_text_char(&e, unicode_next(&text, end));
+    for (size_t at = 0, size; at < n_bytes && e.n <= max; at += size ? size : 1) {
+        uint32_t c;
+        size = utf8_next(text + at, n_bytes - at, &c);
+        add_text_char(&e, c);
     }
     end_word(&e);
     return e.n;

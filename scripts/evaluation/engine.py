@@ -28,7 +28,7 @@ class Engine:
         options = [f"--num-beams={num_beams}"] if num_beams else []
         options += [f"--length-penalty={length_penalty}"] if length_penalty is not None else []
         for row in self.ask("caption", [{"image": n} for n in names], options):
-            yield {"image": row["image"], "caption": row["caption"], "score": row["score"]}
+            yield {"image": row["file"], "caption": row["caption"], "score": row["score"]}
 
     def answers(self, asked):
         """asked: questions with .image and .text; those of one picture go into one line."""
@@ -44,7 +44,9 @@ class Engine:
             yield from rows.matches(row)
 
     def regions(self, names):
-        yield from self.ask("regions", [{"image": n} for n in names])
+        for row in self.ask("regions", [{"image": n} for n in names]):
+            yield {"image": row["file"], "regions": row["regions"], "width": row["image"]["width"],
+                   "height": row["image"]["height"]}
 
     def ask(self, command: str, lines: list[dict], options=()):
         """The answer to each line, in order; the first error ends it all."""
@@ -70,7 +72,7 @@ class Engine:
 
 def checked(row: dict) -> dict:
     if "error" in row:
-        raise EngineError(f"{row.get('image', 'no image')}: {row['error']['message']}")
+        raise EngineError(f"{row.get('file', 'no image')}: {row['error']['message']}")
     return row
 
 

@@ -3,14 +3,15 @@
     {"image", "caption", "score"}            {"image", "question", "answer", "score"}
     {"image", "text", "score"}               {"image", "regions": [{"label", "score", "box"}], "width", "height"}
 
-A line of `minivlm` may hold several questions or sentences; answers() and matches() make one row of each."""
+A line of `minivlm` names its picture "file" and may hold several questions or sentences; answers() and matches() make
+one row of each."""
 import json
 import sys
 import time
 
 
 def answers(row: dict) -> list[dict]:
-    image = row.get("image") or row["file"]
+    image = row.get("file") or row["image"]
     return [{"image": image, "question": r["question"], "answer": r["answer"], "score": r["score"]}
             for r in row.get("results", [row])]
 
@@ -18,8 +19,9 @@ def answers(row: dict) -> list[dict]:
 def matches(row: dict) -> list[dict]:
     if "text" in row:
         return [row]
-    image = row.get("image") or row["file"]
-    return [{"image": image, "text": t, "score": s} for t, s in zip(row["texts"], row["scores"])]
+    files = row.get("files") or [row["file"]]
+    return [{"image": image, "text": t, "score": s} for image, scores in zip(files, row["scores"]) if scores
+            for t, s in zip(row["texts"], scores)]
 
 
 def read(path) -> list[dict]:

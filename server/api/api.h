@@ -75,10 +75,7 @@ void api_status(struct api *a, struct exchange *x); /* GET /status: for people *
 void api_reload(struct api *a, struct exchange *x); /* POST /admin/reload */
 void api_model(struct api *a, struct exchange *x);  /* GET /admin/model */
 
-/* api_result.c: pieces of answers */
-json_t *api_result_model(const struct service *s);
-json_t *api_result_image(const struct caller *c, const struct job_result *r);
-json_t *api_result_regions(const struct job_result *r);
+/* api_result.c: what a round makes of each job (engine/answer/answer.h builds it) */
 json_t *api_result_caption(struct work *w, const struct job *job, int index);
 json_t *api_result_vqa(struct work *w, const struct job *job, int index);
 json_t *api_result_retrieve(struct work *w, const struct job *job, int index);

@@ -1,4 +1,5 @@
 /* Collections over HTTP: each request is a task of the archive, some with a round of the engine before or after. */
+#include "engine/answer/answer.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
@@ -371,7 +372,7 @@ static void answer_search(struct work *w, json_t *results, int n_reranked)
                 json_pack("{s:o, s:I, s:i, s:I, s:{s:i, s:i}, s:o}", "results", results, "scanned",
                           (json_int_t)h->n_images, "reranked", n_reranked, "stale", (json_int_t)h->n_stale,
                           "candidates", "by_words", h->n_by_words, "by_sample", h->n_by_sample, "model",
-                          api_result_model(w->service)));
+                          answer_model(&w->service->info)));
 }
 
 static void search_done(struct work *w)

@@ -1,4 +1,5 @@
 /* Which model serves, and putting another in its place. */
+#include "engine/answer/answer.h"
 #include "engine/base/clock.h"
 #include "server/api/api.h"
 
@@ -61,7 +62,7 @@ void api_reload(struct api *a, struct exchange *x)
 static json_t *service_object(const struct service *s, uint64_t now)
 {
     return json_pack("{s:s, s:o, s:s, s:i, s:f, s:I}", "state", service_state_name(s->state), "model",
-                     api_result_model(s), "sha256", s->info.model_sha256, "references", s->references, "age_s",
+                     answer_model(&s->info), "sha256", s->info.model_sha256, "references", s->references, "age_s",
                      (double)(now - s->loaded_us) * 1e-6, "memory_bytes", (json_int_t)s->info.memory_bytes);
 }
 

@@ -1,8 +1,8 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/base/version.h"
 #include "server/api/api.h"
 #include "server/api/openapi.h"
-#include "server/version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +108,7 @@ void api_metrics(struct api *a, struct exchange *x)
 
 void api_version(struct api *a, struct exchange *x)
 {
-    json_t *object = json_pack("{s:s, s:s}", "name", "minivlm-server", "version", MINIVLM_VERSION);
+    json_t *object = json_pack("{s:s, s:s}", "name", "minivlm-server", "version", VERSION_TEXT);
     const struct service *serving = services_current(a->desk.services);
     if (object && serving) {
         const struct engine_info *i = &serving->info;

@@ -1,10 +1,11 @@
+#include "engine/answer/answer.h"
+#include "engine/answer/answer_dump.h"
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
 #include "server/api/api.h"
 #include "server/api/occlusion.h"
 #include "server/http/stream.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { STREAM_MAX = 1 << 20 };
@@ -73,7 +74,7 @@ static void items_done(struct work *w)
         object = json_pack("{s:o}", "results", list);
     }
     if (object) {
-        json_object_set_new(object, "model", api_result_model(w->service));
+        json_object_set_new(object, "model", answer_model(&w->service->info));
     }
     answer(w, object);
 }
@@ -94,8 +95,8 @@ static void stream_done(struct work *w)
     buf_init(&b, (size_t)1 << 20);
     buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
     if (item) {
-        json_object_set_new(item, "model", api_result_model(w->service));
-        reply_dump(item, &b);
+        json_object_set_new(item, "model", answer_model(&w->service->info));
+        answer_dump(item, &b);
     }
     buf_text(&b, "\n\n");
     if (!b.err) {
@@ -135,76 +136,16 @@ static bool begin_stream(struct work *w)
 
 /* ---- retrieve ---- */
 
-struct hit {
-    int image, text;
-    float score;
-};
-
-/* Best first; equal scores by place in the request. */
-static int by_score(const void *left, const void *right)
-{
-    const struct hit *a = left, *b = right;
-    if (a->score != b->score) {
-        return a->score < b->score ? 1 : -1;
-    }
-    return a->image != b->image ? a->image - b->image : a->text - b->text;
-}
-
-static struct hit *sort_hits(const struct work *w, int *n_out)
-{
-    const struct work_round *r = &w->round;
-    struct hit *hits;
-    int n = 0;
-    if (mem_array(&hits, (size_t)r->n_items * (size_t)r->n_texts, sizeof(*hits))) {
-        return NULL;
-    }
-    for (int i = 0; i < r->n_items; i++) {
-        for (int t = 0; t < r->n_texts && r->faults[i] == FAULT_COUNT; t++) {
-            hits[n++] = (struct hit){i, t, r->scores[i * r->n_texts + t]};
-        }
-    }
-    qsort(hits, (size_t)n, sizeof(*hits), by_score);
-    *n_out = w->input.top_k && w->input.top_k < n ? w->input.top_k : n;
-    return hits;
-}
-
-static json_t *score_table(const struct work_round *r)
-{
-    json_t *table = json_array();
-    for (int i = 0; i < r->n_items; i++) {
-        bool is_good = r->faults[i] == FAULT_COUNT;
-        json_t *row = is_good ? json_array() : json_null();
-        for (int t = 0; t < r->n_texts && is_good; t++) {
-            json_array_append_new(row, json_real((double)r->scores[i * r->n_texts + t]));
-        }
-        json_array_append_new(table, row);
-    }
-    return table;
-}
-
 static void retrieve_done(struct work *w)
 {
-    int n = 0;
+    const struct work_round *r = &w->round;
     if (answer_fault(w)) {
         return;
     }
-    struct hit *hits = sort_hits(w, &n);
-    json_t *results = json_array(), *images = json_array();
-    for (int i = 0; hits && i < n; i++) {
-        json_array_append_new(results,
-                              json_pack("{s:i, s:i, s:f, s:f}", "image", hits[i].image, "text", hits[i].text, "score",
-                                        (double)hits[i].score, "relevance_score", (double)hits[i].score));
+    json_t *object = answer_retrieve(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k);
+    if (object) {
+        json_object_set_new(object, "model", answer_model(&w->service->info));
     }
-    for (int i = 0; i < w->round.n_items; i++) {
-        json_array_append(images, w->round.items[i]);
-    }
-    json_t *object = json_pack("{s:o, s:o, s:o, s:o}", "scores", score_table(&w->round), "results", results, "images",
-                               images, "model", api_result_model(w->service));
-    if (!hits) {
-        json_decref(object);
-        object = NULL;
-    }
-    mem_free(hits);
     answer(w, object);
 }
 
@@ -226,7 +167,8 @@ static void rerank_done(struct work *w)
     if (answer_fault(w)) {
         return;
     }
-    struct hit *hits = sort_hits(w, &n);
+    const struct work_round *r = &w->round;
+    struct answer_hit *hits = answer_hits(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k, &n);
     json_t *results = json_array();
     for (int i = 0; hits && i < n; i++) {
         int index = w->input.has_image_documents ? hits[i].image : hits[i].text;
@@ -236,7 +178,7 @@ static void rerank_done(struct work *w)
         }
         json_array_append_new(results, result);
     }
-    json_t *object = json_pack("{s:o, s:o}", "results", results, "model", api_result_model(w->service));
+    json_t *object = json_pack("{s:o, s:o}", "results", results, "model", answer_model(&w->service->info));
     if (!hits) {
         json_decref(object);
         object = NULL;

@@ -1,5 +1,6 @@
 #include "server/http/reply.h"
 
+#include "engine/answer/answer_dump.h"
 #include "engine/base/utf8.h"
 
 #include <stdio.h>
@@ -62,20 +63,6 @@ const char *reply_fault_code(enum fault f)
 
 /* ---- objects ---- */
 
-static int dump_piece(const char *bytes, size_t n, void *user)
-{
-    struct buf *b = user;
-    buf_append(b, bytes, n);
-    return b->err ? -1 : 0;
-}
-
-void reply_dump(const json_t *object, struct buf *b)
-{
-    if (json_dump_callback(object, dump_piece, b, JSON_COMPACT | JSON_REAL_PRECISION(6)) && !b->err) {
-        b->err = ERR_NOMEM;
-    }
-}
-
 /* A copy, cut between characters, with ? for each byte that is not UTF-8: callers' names stand in messages. */
 static const char *as_utf8(const char *text, char *out, size_t size)
 {
@@ -111,7 +98,7 @@ void reply_json(struct exchange *x, int status, json_t *object)
     struct buf *b = &x->answer;
     buf_reset(b);
     if (object) {
-        reply_dump(object, b);
+        answer_dump(object, b);
         json_decref(object);
     }
     if (!object || b->err) {

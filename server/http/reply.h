@@ -69,7 +69,5 @@ void reply_json(struct exchange *x, int status, json_t *object);
 /* The same with an object that was printed before: takes the text. */
 void reply_printed(struct exchange *x, int status, struct buf *text);
 void reply_text(struct exchange *x, int status, const char *content_type, const char *text);
-/* The object as text into b, numbers with six significant digits. */
-void reply_dump(const json_t *object, struct buf *b);
 
 #endif

@@ -1,7 +1,7 @@
 #include "server/watch/metrics.h"
 
 #include "engine/base/clock.h"
-#include "server/version.h"
+#include "engine/base/version.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -199,7 +199,7 @@ static void label(struct buf *b, const char *name, const char *value)
 static void print_build(const struct metrics_state *s, struct buf *b)
 {
     head(b, "minivlm_build_info", "gauge", "What runs.");
-    buf_printf(b, "minivlm_build_info{version=\"%s\"", MINIVLM_VERSION);
+    buf_printf(b, "minivlm_build_info{version=\"%s\"", VERSION_TEXT);
     label(b, "model", s->has_engine ? s->info.model_name : "");
     label(b, "model_version", s->has_engine ? s->info.model_version : "");
     label(b, "isa", s->has_engine ? s->info.isa : "");

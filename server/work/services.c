@@ -289,11 +289,6 @@ struct service *services_current(const struct services *s)
     return s->current;
 }
 
-bool services_is_loading(const struct services *s)
-{
-    return s->loader != NULL;
-}
-
 void services_wait(struct services *s, struct services_waiter *w)
 {
     w->is_waiting = true;

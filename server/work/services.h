@@ -70,7 +70,6 @@ MUST_USE enum err services_load(struct services *s, const struct engine_options 
 /* Takes what has been loaded and lets jobs come home; after a wake. */
 void services_reap(struct services *s);
 struct service *services_current(const struct services *s); /* NULL before the first */
-bool services_is_loading(const struct services *s);
 void services_wait(struct services *s, struct services_waiter *w);
 void services_leave(struct services *s, struct services_waiter *w); /* also fine when not waiting */
 void services_status(const struct services *s, struct services_status *out);

@@ -1,5 +1,6 @@
 #include "server/work/work.h"
 
+#include "engine/answer/answer_dump.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "server/gate/admission.h"
@@ -358,7 +359,7 @@ static bool is_large(const struct work *w)
 static void print_run(struct side_task *t)
 {
     struct errand *e = (struct errand *)t;
-    reply_dump(e->object, &e->text);
+    answer_dump(e->object, &e->text);
     buf_text(&e->text, "\n");
 }
 

@@ -1,6 +1,7 @@
 /* Rounds: the jobs of one piece of work, submitted while slots are free, gathered as they come home. */
 #include "server/work/work.h"
 
+#include "engine/answer/answer_dump.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "server/http/stream.h"
@@ -169,7 +170,7 @@ static void on_token(struct job_request *request, const char *text, size_t n_byt
     json_t *event = json_pack("{s:s#}", "text", text, (int)n_bytes);
     if (event) {
         buf_text(&b, "data: ");
-        reply_dump(event, &b);
+        answer_dump(event, &b);
         buf_text(&b, "\n\n");
         json_decref(event);
     }

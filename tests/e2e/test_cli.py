@@ -94,6 +94,9 @@ class Usage(Case):
         self.assertIn("--question Q", self.text("vqa", "-h"))
         self.assertNotIn("--question", self.text("caption", "-h"))
 
+    def test_version(self):
+        self.assertRegex(self.text("--version"), r"^minivlm \d+\.\d+\.\d+\n$")
+
     def test_nothing_given(self):
         code, out, err = run()
         self.assertEqual((code, out), (USAGE, ""))
@@ -169,7 +172,7 @@ class Models(Case):
     def test_bench(self):
         found = self.json("bench", "--rounds", "1", WAVES)
         names = [row["name"] for row in found]
-        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "captions, 1 thread", "most memory"):
+        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "captions, 1 thread", "peak memory"):
             self.assertIn(name, names)
         self.assertTrue(all(0 < row["min"] <= row["median"] <= row["max"] for row in found), found)
         self.assertIn("caption greedy", self.text("bench", "--rounds", "1", WAVES))
@@ -209,17 +212,18 @@ class Golden(Case):
                 self.same(answered["answers"], list(zip(asked["answers"], asked["scores"])), "answer")
 
     def test_matches(self):
-        for golden, row in self.rows("retrieve", *repeated("--text", SENTENCES)):
-            self.assertEqual(row["texts"], SENTENCES)
-            for found, expected in zip(row["scores"], golden["retrieve"], strict=True):
+        table, = self.json("retrieve", *repeated("--text", SENTENCES), *PICTURES.values())
+        self.assertEqual((table["files"], table["texts"]), (list(PICTURES.values()), SENTENCES))
+        for golden, row in zip(GOLDEN.values(), table["scores"], strict=True):
+            for found, expected in zip(row, golden["retrieve"], strict=True):
                 self.assertAlmostEqual(found, expected["score"], delta=1e-3)
 
     def test_ranking(self):
-        found = self.json("retrieve", *repeated("--text", SENTENCES), *PICTURES.values())[len(PICTURES):]
-        for n, (sentence, row) in enumerate(zip(SENTENCES, found, strict=True)):
+        table, = self.json("retrieve", *repeated("--text", SENTENCES), *PICTURES.values())
+        for n in range(len(SENTENCES)):
             best = sorted(PICTURES, key=lambda name: -GOLDEN[name]["retrieve"][n]["score"])
-            self.assertEqual(row["text"], sentence)
-            self.assertEqual([r["file"] for r in row["results"]], [PICTURES[name] for name in best])
+            self.assertEqual([table["files"][r["image"]] for r in table["results"] if r["text"] == n],
+                             [PICTURES[name] for name in best])
 
     def test_regions(self):
         for golden, row in self.rows("regions"):
@@ -230,9 +234,9 @@ class Golden(Case):
     def test_explained(self):
         row, = self.json("vqa", "--regions", "--explain", *repeated("--question", QUESTIONS), WAVES)
         self.assertEqual([r["label"] for r in row["regions"]], GOLDEN["waves"]["labels"])
-        self.assertEqual([len(w) for w in row["region_weights"]], [len(row["regions"])] * len(QUESTIONS))
-        for weights in row["region_weights"]:
-            self.assertAlmostEqual(sum(weights), 1.0, places=4)
+        for result in row["results"]:
+            self.assertEqual(len(result["explain"]["region_weights"]), len(row["regions"]))
+            self.assertAlmostEqual(sum(result["explain"]["region_weights"]), 1.0, places=4)
 
 
 class Text(Case):
@@ -268,14 +272,15 @@ class Text(Case):
 
     def test_matches(self):
         out, found = self.both("retrieve", *repeated("--text", SENTENCES), WAVES, DISCS)
-        for row in found[:2]:
-            self.assertEqual(out.pop(0), f"{row['file']}:")
-            for score, text in sorted(zip(row["scores"], row["texts"]), reverse=True):
+        table, = found
+        for file, scores in zip(table["files"], table["scores"], strict=True):
+            self.assertEqual(out.pop(0), f"{file}:")
+            for score, text in sorted(zip(scores, table["texts"]), reverse=True):
                 self.same_score(out.pop(0), score, text)
-        for row in found[2:]:
-            self.assertEqual(out.pop(0), f'"{row["text"]}"')
-            for result in row["results"]:
-                self.same_score(out.pop(0), result["score"], result["file"])
+        for n, text in enumerate(table["texts"]):
+            self.assertEqual(out.pop(0), f'"{text}"')
+            for result in (r for r in table["results"] if r["text"] == n):
+                self.same_score(out.pop(0), result["score"], table["files"][result["image"]])
         self.assertEqual(out, [])
 
     def test_regions(self):
@@ -302,8 +307,9 @@ class Inputs(Case):
             self.assertTrue(line.startswith(f"minivlm: {name}: ") and line.endswith(f"({slug})"), line)
 
     def test_failed_picture_is_not_ranked(self):
-        found = self.json("retrieve", "--text", "a dog", WAVES, "nothere.png", DISCS, code=FAILED)
-        self.assertEqual({r["file"] for r in found[-1]["results"]}, {WAVES, DISCS})
+        table, = self.json("retrieve", "--text", "a dog", WAVES, "nothere.png", DISCS, code=FAILED)
+        self.assertEqual({r["image"] for r in table["results"]}, {0, 2})
+        self.assertEqual((table["scores"][1], table["images"][1]["error"]["code"]), (None, "io_error"))
 
     def test_truncated(self):
         row, = self.json("caption", "--tolerate-truncated", f"{IMAGES}/codec/truncated.jpg")
@@ -326,7 +332,7 @@ class Lines(Case):
     def test_order(self):
         files = [PICTURES[name] for name in PICTURES] * 25
         found = self.jsonl("caption", *({"image": f} for f in files), options=("--threads", "4"))
-        self.assertEqual([row["image"] for row in found], files)
+        self.assertEqual([row["file"] for row in found], files)
         for row, name in zip(found, list(PICTURES) * 25):
             self.assertEqual(squeezed(row["caption"]), squeezed(GOLDEN[name]["caption"]["beams"][0]["text"]))
 
@@ -339,7 +345,7 @@ class Lines(Case):
         self.assertEqual(row["texts"], SENTENCES)
         row, = self.jsonl("regions", {"image": WAVES})
         self.assertEqual([r["label"] for r in row["regions"]], GOLDEN["waves"]["labels"])
-        self.assertEqual((row["height"], row["width"]), tuple(GOLDEN["waves"]["upright"]))
+        self.assertEqual((row["image"]["height"], row["image"]["width"]), tuple(GOLDEN["waves"]["upright"]))
 
     def test_bad_lines(self):
         found = self.jsonl("caption", "not JSON", "", {"image": WAVES}, "[]", {"image": 5}, {"image": "nothere.png"},
@@ -347,15 +353,15 @@ class Lines(Case):
         self.assertEqual(["error" in row for row in found], [True, False, True, True, True, True, True, False])
         told = [row["error"]["message"] for row in found if "error" in row]
         self.assertEqual([t.split(":")[0] for t in told if "line" in t], [f"line {n}" for n in (1, 4, 5, 7, 8)])
-        self.assertEqual(found[4], {"image": "nothere.png", "error": {"code": "io_error",
-                                                                      "message": "No such file or directory"}})
+        self.assertEqual(found[4], {"file": "nothere.png", "error": {"code": "io_error",
+                                                                     "message": "No such file or directory"}})
 
     def test_files_of_lines(self):
         with tempfile.NamedTemporaryFile() as file:
             file.write(lines({"image": WAVES}).rstrip(b"\n"))
             file.flush()
             row, = rows(self.text("caption", "--jsonl", file.name))
-        self.assertEqual(row["image"], WAVES)
+        self.assertEqual(row["file"], WAVES)
         self.assertEqual(self.text("caption", "--jsonl", "/dev/null"), "")
         self.refused(FAILED, "caption", "--jsonl", "nothere.jsonl", saying="nothere.jsonl: No such file")
         code, out, _ = run("caption", "--jsonl", IMAGES)
@@ -374,7 +380,7 @@ class Lines(Case):
                 process.stdin.write(lines({"image": picture}))
                 process.stdin.flush()
                 self.assertTrue(select.select([process.stdout], [], [], 20)[0], "no answer")
-                self.assertEqual(json.loads(process.stdout.readline())["image"], picture)
+                self.assertEqual(json.loads(process.stdout.readline())["file"], picture)
             process.stdin.close()
             self.assertEqual(process.wait(20), OK)
 
@@ -392,7 +398,7 @@ class Output(Case):
         feeder = threading.Thread(target=feed)
         feeder.start()
         self.addCleanup(feeder.join)
-        self.assertEqual(json.loads(process.stdout.readline())["image"], WAVES)
+        self.assertEqual(json.loads(process.stdout.readline())["file"], WAVES)
         return process
 
     def end(self, process) -> tuple[int, bytes]:
@@ -445,8 +451,8 @@ class Same(Case):
     def words(self, command: str, isa: str) -> list[str]:
         options = self.RUNS[command] + ["--isa", isa]
         if command == "retrieve":
-            return [text for row in self.json(command, *options, *PICTURES.values())[len(PICTURES):]
-                    for text in [row["text"], *(r["file"] for r in row["results"])]]
+            table, = self.json(command, *options, *PICTURES.values())
+            return [[r["image"] for r in table["results"] if r["text"] == n] for n in range(len(SENTENCES))]
         return [line.lstrip(" 0123456789.") for line in self.text(command, *options, *PICTURES.values()).splitlines()]
 
     def test_instruction_sets(self):
@@ -539,7 +545,7 @@ class Shipped(Case):
         self.assertEqual((row["model"], row["answers"]), ("minivlm-base", len(labels["answers"])))
         self.assertRegex(self.shipped("caption", DISCS)["caption"], r"^[a-z]+( [a-z'-]+){2,}")
         self.assertIn(self.shipped("vqa", "--question", "Is there a dog?", DISCS)["answer"], labels["answers"])
-        self.assertTrue(0 <= self.shipped("retrieve", "--text", "a dog runs", DISCS)["scores"][0] <= 1)
+        self.assertTrue(0 <= self.shipped("retrieve", "--text", "a dog runs", DISCS)["scores"][0][0] <= 1)
         self.assertLessEqual({r["label"] for r in self.shipped("regions", DISCS)["regions"]}, set(labels["objects"]))
 
 

@@ -75,7 +75,7 @@ class Explained(unittest.TestCase):
             for question in ("what is this?", "how many dogs are on the boat"):
                 wanted = self.reference(model, picture, question)
                 row = next(engine().ask("vqa", [{"image": picture, "question": question}], ["--explain"]))
-                found = row["region_weights"][0]
+                found = row["explain"]["region_weights"]
                 self.assertEqual(len(found), len(wanted))
                 self.assertLess(max(abs(a - b) for a, b in zip(found, wanted)), 1e-4)
                 self.assertGreater(max(wanted) - min(wanted), 1e-3, "a test of equal weights shows nothing")

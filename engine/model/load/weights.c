@@ -11,6 +11,7 @@
 #include "engine/model/load/weights.h"
 
 #include "engine/base/fmap.h"
+#include "engine/base/hash.h"
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
 #include "engine/model/load/jsonread.h"
@@ -43,11 +44,6 @@ static const struct {
     [TENSOR_F32] = {"F32", 4}, [TENSOR_BF16] = {"BF16", 2}, [TENSOR_F16] = {"F16", 2}, [TENSOR_I8] = {"I8", 1}};
 
 enum { N_TYPES = sizeof(types) / sizeof(types[0]) };
-
-const char *weights_type_name(enum tensor_type type)
-{
-    return types[type].name;
-}
 
 size_t weights_elements(const struct tensor *t)
 {
@@ -233,10 +229,7 @@ static enum err reserve(struct weights *w, size_t n, size_t n_chars, struct errb
 
 static size_t slot_of(const struct weights *w, const char *name)
 {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (; *name; name++) {
-        hash = (hash ^ (unsigned char)*name) * 1099511628211u;
-    }
+    uint64_t hash = hash_text(name);
     return (size_t)(hash ^ hash >> 32) & (w->table_size - 1);
 }
 

@@ -56,6 +56,5 @@ void weights_forget(const struct weights *w);
 size_t weights_memory_bytes(const struct weights *w);
 
 size_t weights_elements(const struct tensor *t);
-const char *weights_type_name(enum tensor_type type); /* "F32" */
 
 #endif

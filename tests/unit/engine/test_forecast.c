@@ -95,14 +95,14 @@ static const struct forecast_load idle = {.engine_threads = 1, .decode_threads =
 static void test_finish_when_idle(void)
 {
     struct forecast f = measured(), nothing = {0};
-    CHECK_NEAR(forecast_finish_us(&f, &idle, FORECAST_REGIONS, false, 0), 55000, 1e-6);
-    CHECK_NEAR(forecast_finish_us(&f, &idle, FORECAST_PAIRS, true, 1), 17000, 1e-6);
-    CHECK_NEAR(forecast_finish_us(&f, &idle, FORECAST_PAIRS, false, 4), 55000 + 36000 + 2 * 8000, 1e-6);
-    CHECK_NEAR(forecast_finish_us(&f, &idle, FORECAST_CAPTION, true, 0), 10 * 8200, 1e-6);
-    CHECK_NEAR(forecast_finish_us(&nothing, &idle, FORECAST_REGIONS, false, 0), 0, 0);
-    CHECK_NEAR(forecast_finish_us(&nothing, &idle, FORECAST_PAIRS, true, 1), 0, 0);
+    CHECK_NEAR(forecast_finish_us(&f, &idle, JOB_REGIONS, false, 0), 55000, 1e-6);
+    CHECK_NEAR(forecast_finish_us(&f, &idle, JOB_VQA, true, 1), 17000, 1e-6);
+    CHECK_NEAR(forecast_finish_us(&f, &idle, JOB_VQA, false, 4), 55000 + 36000 + 2 * 8000, 1e-6);
+    CHECK_NEAR(forecast_finish_us(&f, &idle, JOB_CAPTION, true, 0), 10 * 8200, 1e-6);
+    CHECK_NEAR(forecast_finish_us(&nothing, &idle, JOB_REGIONS, false, 0), 0, 0);
+    CHECK_NEAR(forecast_finish_us(&nothing, &idle, JOB_VQA, true, 1), 0, 0);
     f.caption_steps.count = 0;
-    CHECK_NEAR(forecast_finish_us(&f, &idle, FORECAST_CAPTION, true, 0), 0, 0);
+    CHECK_NEAR(forecast_finish_us(&f, &idle, JOB_CAPTION, true, 0), 0, 0);
 }
 
 static void test_backlog(void)

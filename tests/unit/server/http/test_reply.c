@@ -187,20 +187,6 @@ static void test_text_that_is_no_utf8(void)
 
 /* ---- results ---- */
 
-static void test_six_digits(void)
-{
-    struct buf b;
-    buf_init(&b, 4096);
-    json_t *object = json_pack("{s:f, s:f, s:f, s:f, s:f, s:i, s:s}", "a", 0.123456789, "b", 1e-9 / 3, "c", 2.0 / 3e-9,
-                               "d", 1.0, "e", -0.5, "f", 123456789, "g", "\xc3\xa9\"\x02/");
-    reply_dump(object, &b);
-    CHECK_STR(b.bytes, "{\"a\":0.123457,\"b\":3.33333e-10,\"c\":6.66667e8,\"d\":1.0,\"e\":-0.5,\"f\":123456789,"
-                       "\"g\":\"\xc3\xa9\\\"\\u0002/\"}");
-    CHECK_INT(b.err, OK);
-    json_decref(object);
-    buf_release(&b);
-}
-
 static void test_results(void)
 {
     begin();
@@ -247,7 +233,6 @@ int main(void)
     test_status_of_overload();
     test_when_to_come_again();
     test_text_that_is_no_utf8();
-    test_six_digits();
     test_results();
     test_no_memory();
     json_decref(parsed);

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Checks that what comments and the architecture page name is there: files, and errors of engine/base/err.h.
+
+    check_names.py               checks the comments of C files, ARCHITECTURE.md and CONTRIBUTING.md
+    check_names.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
+
+A file may be named by the end of its path (`gate/gate.h`, `gate.h`)."""
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+FOREIGN = {"jpeglib.h", "Resample.c"}  # of libraries that comments speak of
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
+FILE = re.compile(r"(?<![\w*.<{/-])((?:[\w-]+/)*[\w-]+\.(?:c|h|inc|py|md|sh|json|js|css))\b(?![\w*(])")
+ERROR = re.compile(r"\bERR_[A-Z]+(?:_[A-Z]+)*\b(?!\*)")
+
+
+def endings(paths: list[str]) -> set[str]:
+    """Every path with 0, 1, ... leading folders left out."""
+    return {"/".join(parts[i:]) for parts in (p.split("/") for p in paths) for i in range(len(parts))}
+
+
+def tracked(root: pathlib.Path) -> list[str]:
+    told = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, check=True,
+                          capture_output=True, text=True)
+    return sorted(p for p in told.stdout.splitlines() if (root / p).is_file())
+
+
+def texts(path: str, content: str) -> list[tuple[int, str]]:
+    """(line, text) of what is to be read: comments of C, a page as a whole."""
+    if path.endswith(".md"):
+        return [(1, content)]
+    return [(content.count("\n", 0, m.start()) + 1, m.group()) for m in COMMENT.finditer(content)]
+
+
+def check(root: pathlib.Path, paths: list[str]) -> list[str]:
+    known = endings(paths) | FOREIGN
+    errors = set(ERROR.findall((root / "engine/base/err.h").read_text()))
+    faults = []
+    for path in paths:
+        if path not in PAGES and not path.endswith((".c", ".h", ".inc")):
+            continue
+        for first, text in texts(path, (root / path).read_text()):
+            for found in FILE.finditer(text):
+                if found.group(1) not in known:
+                    faults.append((path, first + text.count("\n", 0, found.start()), f"there is no {found.group(1)}"))
+            for found in ERROR.finditer(text) if errors else ():
+                if found.group() not in errors:
+                    line = first + text.count("\n", 0, found.start())
+                    faults.append((path, line, f"{found.group()} is not in engine/base/err.h"))
+    return [f"{path}:{line}: {what}" for path, line, what in faults]
+
+
+GOOD = {
+    "engine/base/err.h": "X(ERR_IO, a, b)\n",
+    "engine/a.h": "/* a - see engine/a.h, a.h, base/err.h, <stdio.h>, test_*.c and model_config.json5 */\nint x; /* ERR_IO */\n",
+    "engine/a.c": 'static const char *names = "nothere.c";\n',
+    "ARCHITECTURE.md": "`engine/a.h` and [a](engine/a.c)\n",
+}
+PLANTED = {
+    "engine/b.h": ("int x;\n/* b -\n * see gone.h */\n", "engine/b.h:3: there is no gone.h"),
+    "engine/c.c": ("/* engine/base/a.h */\n", "engine/c.c:1: there is no engine/base/a.h"),
+    "engine/d.c": ("// ERR_NO_MEMORY\n", "engine/d.c:1: ERR_NO_MEMORY is not in engine/base/err.h"),
+    "CONTRIBUTING.md": ("\nscripts/gone.sh\n", "CONTRIBUTING.md:2: there is no scripts/gone.sh"),
+}
+
+
+def self_test() -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for path, text in (GOOD | {p: t for p, (t, _) in PLANTED.items()}).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        failures = [f"reported in a good tree: {f}" for f in check(root, sorted(GOOD))]
+        found, expected = check(root, sorted(GOOD | PLANTED)), {m for _, m in PLANTED.values()}
+        return failures + [f"not found: {m}" for m in sorted(expected - set(found))] + [
+            f"not planted: {f}" for f in sorted(set(found) - expected)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--self-test", action="store_true")
+    is_self_test = parser.parse_args().self_test
+    faults = self_test() if is_self_test else check(ROOT, tracked(ROOT))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults:
+        print(f"self-test: {len(PLANTED)} planted faults found" if is_self_test else "names: all are there")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
