@@ -1,7 +1,7 @@
 /* The page for people: files of web/, straight out of the program's memory. */
+#include "engine/base/version.h"
 #include "server/api/api.h"
 #include "server/api/page_assets.h"
-#include "server/version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +139,7 @@ void api_page(struct api *a, struct exchange *x)
     if (is_root && is_program(x->headers[HEADER_ACCEPT])) {
         exchange_out(x, "Vary", "Accept, Accept-Encoding");
         reply_json(x, 200,
-                   json_pack("{s:s, s:s, s:s, s:s}", "name", "minivlm-server", "version", MINIVLM_VERSION, "openapi",
+                   json_pack("{s:s, s:s, s:s, s:s}", "name", "minivlm-server", "version", VERSION_TEXT, "openapi",
                              "openapi.json", "status", "status"));
         return;
     }

@@ -1,7 +1,7 @@
 /* What the service is and how it fares, for people who look at it. */
 #include "engine/base/clock.h"
+#include "engine/base/version.h"
 #include "server/api/api.h"
-#include "server/version.h"
 
 #include <stdlib.h>
 
@@ -59,9 +59,9 @@ void api_status(struct api *a, struct exchange *x)
     exchange_out(x, "Cache-Control", "no-store");
     reply_json(x, 200,
                json_pack("{s:s, s:s, s:o, s:o, s:f, s:o, s:b, s:{s:I, s:I, s:I, s:I}}", "state", state(a), "version",
-                         MINIVLM_VERSION, "model", model, "load", load, "uptime_s",
-                         (double)(now - a->started_us) * 1e-6, "last_minute", last_minute(a->history, now),
-                         "collections", c->collections.path[0] != '\0', "limits", "body_bytes",
-                         (json_int_t)c->limits.body_bytes, "images", (json_int_t)c->limits.images, "texts",
-                         (json_int_t)c->limits.texts, "pixels", (json_int_t)c->limits.pixels));
+                         VERSION_TEXT, "model", model, "load", load, "uptime_s", (double)(now - a->started_us) * 1e-6,
+                         "last_minute", last_minute(a->history, now), "collections", c->collections.path[0] != '\0',
+                         "limits", "body_bytes", (json_int_t)c->limits.body_bytes, "images",
+                         (json_int_t)c->limits.images, "texts", (json_int_t)c->limits.texts, "pixels",
+                         (json_int_t)c->limits.pixels));
 }
