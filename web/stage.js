@@ -116,8 +116,8 @@ export class Stage {
     const shown = all.filter((r) => r.score >= this.threshold);
     this.count.textContent = `${shown.length} of ${all.length} regions${shown.length < all.length ? "; move the slider to see more" : ""}`;
     this.list.replaceChildren(...shown.map((region) => {
-      const chip = h("button.chip", { type: "button", "data-hue": hueOf(region.label), "aria-label": `${region.label}, ${percent(region.score)} sure` },
-        h("i.swatch"), h("span", {}, region.label), h("small", {}, percent(region.score)));
+      const chip = h("button.chip", { type: "button", "data-hue": hueOf(region.label) },
+        h("i.swatch"), h("span", {}, region.label), " ", h("small", {}, percent(region.score)));
       const box = h("div.box", { "data-hue": hueOf(region.label), style: {
         "--x": region.box[0] / width, "--y": region.box[1] / height,
         "--bw": (region.box[2] - region.box[0]) / width, "--bh": (region.box[3] - region.box[1]) / height,
