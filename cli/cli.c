@@ -3,7 +3,9 @@
 #include "cli/cli_args.h"
 #include "cli/cli_batch.h"
 #include "cli/cli_bench.h"
+#include "cli/cli_folder.h"
 #include "cli/cli_json.h"
+#include "cli/cli_profile.h"
 #include "cli/cli_text.h"
 
 #include <errno.h>
@@ -92,6 +94,9 @@ static int run_command(const struct cli_args *a)
     if (a->command == CLI_BENCH) {
         return cli_bench_run(&o, a);
     }
+    if (a->with_plan) {
+        return cli_profile_run(&o, a, NULL, 0);
+    }
     enum err rc = engine_open(&e, &o, &why);
     if (rc) {
         fprintf(stderr, "minivlm: %s\n", errbuf_text(&why, rc));
@@ -108,6 +113,17 @@ static int run_command(const struct cli_args *a)
     return code;
 }
 
+static int open_folders_and_run(struct cli_args *a)
+{
+    struct errbuf why;
+    enum err rc = cli_folder_expand(a, &why);
+    if (rc) {
+        fprintf(stderr, "minivlm: %s\n", errbuf_text(&why, rc));
+        return CLI_FAILED;
+    }
+    return run_command(a);
+}
+
 int cli_run(int argc, char **argv)
 {
     struct cli_args a;
@@ -115,7 +131,7 @@ int cli_run(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, STDOUT_BYTES); /* whole lines also when a signal ends the program */
     switch (cli_args_parse(&a, argc, argv)) {
     case CLI_ARGS_RUN:
-        code = run_command(&a);
+        code = open_folders_and_run(&a);
         break;
     case CLI_ARGS_HELP:
         code = CLI_OK;

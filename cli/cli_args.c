@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <strings.h>
 
 /* ---- what there is ---- */
 
@@ -37,6 +38,11 @@ enum option_id {
     OPT_DRAW,
     OPT_MIN_SCORE,
     OPT_ROUNDS,
+    OPT_PLAN,
+    OPT_STAGES,
+    OPT_OUTPUT,
+    OPT_RESUME,
+    OPT_SIDECAR,
 };
 
 struct known_option {
@@ -59,13 +65,20 @@ static const struct known_option options[] = {
     {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS, "leave out regions below (default 0, for --draw 0.3)"},
     {"tolerate-truncated", NULL, OPT_TRUNCATED, FOR_IMAGES, "accept JPEG files whose end is missing"},
     {"jsonl", "FILE", OPT_JSONL, FOR_IMAGES, "read JSON lines (- is standard input), print JSON lines; see below"},
+    {"output", "FILE", OPT_OUTPUT, FOR_IMAGES,
+     "write the results to FILE, by its ending JSON lines (.jsonl) or CSV (.csv)"},
+    {"resume", NULL, OPT_RESUME, FOR_IMAGES, "go on with --output: skip what it has, try again what failed"},
+    {"sidecar", "xmp", OPT_SIDECAR, 1 << CLI_CAPTION, "write each caption to PICTURE.xmp as dc:description"},
     {"no-progress", NULL, OPT_NO_PROGRESS, FOR_IMAGES, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
+    {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
+    {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
+     "every step with its shapes, number format, kernel, bytes and operations"},
     {"json", NULL, OPT_JSON, FOR_ALL, "print one JSON object a line"},
     {"model", "DIR", OPT_MODEL, FOR_ALL, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
     {"verify", NULL, OPT_VERIFY, FOR_ALL, "compare the weights with the model's checksum"},
     {"threads", "N", OPT_THREADS, FOR_ALL, "engine threads (default: usable CPUs)"},
-    {"isa", "NAME", OPT_ISA, FOR_ALL, "at most these instructions: ref, avx2, avx512 (default: the best)"},
+    {"isa", "NAME", OPT_ISA, FOR_ALL, "at most these: ref, avx2, avxvnni, avx512, avx512vnni (default: the best)"},
     {"openblas", NULL, OPT_OPENBLAS, FOR_ALL, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, FOR_ALL, "print this"},
 };
@@ -94,11 +107,12 @@ static void print_commands(FILE *to)
     for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
         fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
     }
-    fprintf(to,
-            "\nImages are %s files; - is standard input. minivlm COMMAND --help lists its options,\n"
-            "minivlm --version prints the version.\n"
-            "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
-            image_formats_text());
+    fprintf(
+        to,
+        "\nImages are %s files, or folders of them; - is standard input.\nminivlm COMMAND --help lists its options,\n"
+        "minivlm --version prints the version.\n"
+        "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
+        image_formats_text());
 }
 
 static void print_help(enum cli_command c)
@@ -150,8 +164,28 @@ static bool parse_isa(const char *text, int *out)
     if (engine_find_isa(text, out)) {
         return true;
     }
-    fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avx512 or auto is expected\n", text);
+    fprintf(stderr, "minivlm: --isa is \"%s\"; ref, avx2, avxvnni, avx512, avx512vnni or auto is expected\n", text);
     return false;
+}
+
+static bool parse_sidecar(const char *text)
+{
+    if (strcmp(text, "xmp") == 0) {
+        return true;
+    }
+    fprintf(stderr, "minivlm: --sidecar is \"%s\"; xmp is expected\n", text);
+    return false;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n > m && strcasecmp(text + n - m, end) == 0;
+}
+
+bool cli_args_wants_csv(const struct cli_args *a)
+{
+    return ends_with(a->output, ".csv");
 }
 
 /* ---- parsing ---- */
@@ -176,9 +210,20 @@ static bool take_option(struct cli_args *a, const struct known_option *o, const 
         return a->with_regions = true;
     case OPT_EXPLAIN:
         return a->explain = true;
+    case OPT_PLAN:
+        return a->with_plan = true;
+    case OPT_STAGES:
+        return a->with_stages = true;
     case OPT_JSONL:
         a->jsonl = value;
         return true;
+    case OPT_OUTPUT:
+        a->output = value;
+        return true;
+    case OPT_RESUME:
+        return a->resume = true;
+    case OPT_SIDECAR:
+        return a->with_sidecar = parse_sidecar(value);
     case OPT_DRAW:
         a->draw = value;
         return true;
@@ -270,6 +315,23 @@ static enum cli_args_result parse_options(struct cli_args *a, int argc, char **a
     return CLI_ARGS_RUN;
 }
 
+static const char *find_output_conflict(const struct cli_args *a)
+{
+    if (a->output && !ends_with(a->output, ".csv") && !ends_with(a->output, ".jsonl")) {
+        return "--output is a file that ends in .jsonl or .csv";
+    }
+    if (a->resume && (!a->output || a->jsonl)) {
+        return a->output ? "--resume goes with files and folders, not with --jsonl" : "--resume needs --output";
+    }
+    if (a->output && a->draw) {
+        return "--output and --draw exclude each other";
+    }
+    if ((a->with_regions || a->explain) && !a->use_json && (!a->output || cli_args_wants_csv(a))) {
+        return "--regions and --explain need --json or an --output that ends in .jsonl";
+    }
+    return NULL;
+}
+
 /* What cannot go together; NULL when all is well. */
 static const char *find_conflict(const struct cli_args *a)
 {
@@ -299,10 +361,7 @@ static const char *find_conflict(const struct cli_args *a)
     if (a->draw && a->n_files != 1) {
         return "--draw takes one image";
     }
-    if ((a->with_regions || a->explain) && !a->use_json) {
-        return "--regions and --explain need --json";
-    }
-    return NULL;
+    return find_output_conflict(a);
 }
 
 static bool find_command(const char *name, enum cli_command *out)
@@ -360,6 +419,10 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 
 void cli_args_release(struct cli_args *a)
 {
+    for (size_t i = 0; i < a->n_own_files; i++) {
+        mem_free(a->own_files[i]);
+    }
+    mem_free(a->own_files);
     mem_free(a->files);
     mem_free(a->texts);
     *a = (struct cli_args){0};

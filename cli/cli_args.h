@@ -1,6 +1,6 @@
 /* cli_args - what stands on the command line, checked.
  *
- * Ownership: texts and files point into argv, their arrays belong to the args. Threads: one owner. */
+ * Ownership: texts and files point into argv or own_files, their arrays belong to the args. Threads: one owner. */
 #ifndef CLI_ARGS_H
 #define CLI_ARGS_H
 
@@ -29,6 +29,11 @@ struct cli_args {
     /* what works on images */
     const char **files; /* [n_files]; "-" is standard input */
     int n_files;
+    char **own_files; /* [n_own_files]: what folders were opened up into */
+    size_t n_own_files;
+    const char *output; /* NULL, or a file that ends in .jsonl or .csv */
+    bool resume;
+    bool with_sidecar;
     const char *jsonl; /* NULL, a file or "-" */
     bool no_progress;
     bool tolerate_truncated;
@@ -41,11 +46,14 @@ struct cli_args {
     float min_score; /* of regions; negative: not given */
     const char *draw;
     int rounds;
+    bool with_plan;   /* inspect: what runs, instead of what the model is */
+    bool with_stages; /* bench: kernel by kernel */
 };
 
 enum cli_args_result { CLI_ARGS_RUN, CLI_ARGS_HELP, CLI_ARGS_WRONG };
 /* HELP: help was printed. WRONG: a complaint was printed. */
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv);
 void cli_args_release(struct cli_args *a);
+bool cli_args_wants_csv(const struct cli_args *a); /* with output */
 
 #endif

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/cli_input.h"
 #include "cli/cli_json.h"
+#include "cli/cli_profile.h"
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
@@ -273,9 +274,14 @@ int cli_bench_run(const struct engine_options *options, const struct cli_args *a
 {
     struct bench b = {.args = a};
     struct errbuf e = {{0}};
+    int code = CLI_OK;
     pthread_mutex_init(&b.lock, NULL);
     pthread_cond_init(&b.done, NULL);
     enum err rc = read_images(&b, &e);
+    if (!rc && a->with_stages) {
+        code = cli_profile_run(options, a, b.images, b.n_images);
+        goto out;
+    }
     rc = rc ? rc : measure_alone(&b, options, &e);
     rc = rc ? rc : measure_throughput(&b, options, 1, &e);
     if (!rc && options->engine_threads > 1) {
@@ -283,14 +289,16 @@ int cli_bench_run(const struct engine_options *options, const struct cli_args *a
     }
     if (rc) {
         fprintf(stderr, "minivlm bench: %s (%s)\n", errbuf_text(&e, rc), err_slug(rc));
+        code = CLI_FAILED;
     } else {
         print_figure("peak memory", status_mb("VmHWM:"), "MB resident", a);
     }
+out:
     for (int i = 0; i < b.n_images; i++) {
         cli_input_release(&b.images[i]);
     }
     mem_free(b.images);
     pthread_cond_destroy(&b.done);
     pthread_mutex_destroy(&b.lock);
-    return rc ? CLI_FAILED : CLI_OK;
+    return code;
 }

@@ -190,8 +190,43 @@ static void read_flags(struct config *c, struct config_request *request, int arg
 
 /* ---- all ---- */
 
+/* /a or /a/b of unreserved characters: nothing that a proxy could write otherwise. */
+static bool is_prefix(const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '/' ? p[1] == '/' || p[1] == '\0' || (p[1] == '.' && strchr("./", p[2]))
+                      : !isalnum((unsigned char)*p) && !strchr("-._~", *p)) {
+            return false;
+        }
+    }
+    return !text[0] || text[0] == '/';
+}
+
+static void check_server(const struct config *c, struct buf *faults)
+{
+    const char *mode = c->server.socket_mode;
+    if (!is_prefix(c->server.prefix)) {
+        buf_printf(
+            faults,
+            "server.prefix: expected a path like /vision of letters, digits, - . _ ~ without a slash at its end, "
+            "found \"%s\"\n",
+            c->server.prefix);
+    }
+    size_t n_mode = strlen(mode);
+    if (strspn(mode, "01234567") != n_mode || !(n_mode == 3 || (n_mode == 4 && mode[0] == '0'))) {
+        buf_printf(faults, "server.socket_mode: expected three octal digits like 0660, found \"%s\"\n", mode);
+    }
+    if (c->server.port < 0 && !c->server.socket[0]) {
+        buf_text(faults, "server.port: expected a port, or server.socket beside -1, found \"-1\"\n");
+    }
+    if (c->server.proxy_protocol && !c->server.trusted_proxies[0]) {
+        buf_text(faults, "server.proxy_protocol: expected server.trusted_proxies beside it, found none\n");
+    }
+}
+
 static void check_together(const struct config *c, struct buf *faults)
 {
+    check_server(c, faults);
     if (c->limits.body_memory_bytes > 0 && c->limits.body_bytes > c->limits.body_memory_bytes) {
         buf_printf(faults, "limits.body_bytes: expected at most limits.body_memory_bytes, %llu, found \"%llu\"\n",
                    (unsigned long long)c->limits.body_memory_bytes, (unsigned long long)c->limits.body_bytes);

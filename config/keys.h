@@ -30,11 +30,23 @@
 
 #define CONFIG_KEYS_server(X) \
     X(server, host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
-      "Address to listen on, IPv4 or IPv6; 0.0.0.0 or :: for all.") \
-    X(server, port, INT, 8080, 0, 65535, NULL, START, \
-      "Port to listen on; 0 takes a free one and logs it.") \
+      "Addresses to listen on, IPv4 or IPv6, with spaces between; :: for all of both kinds, 0.0.0.0 for all of IPv4; a name stands for all its addresses.") \
+    X(server, port, INT, 8080, -1, 65535, NULL, START, \
+      "Port to listen on; 0 takes a free one and logs it; -1: none, server.socket alone.") \
+    X(server, socket, TEXT, "", 0, 107, NULL, START, \
+      "Path of a UNIX socket to listen on as well; one that an ended process has left is replaced; empty: none.") \
+    X(server, socket_mode, TEXT, "0660", 0, 63, NULL, START, \
+      "Permissions of the UNIX socket, in octal digits: who may write may connect.") \
+    X(server, prefix, TEXT, "", 0, 255, NULL, START, \
+      "Path before all routes of the main port, like /vision, for a balancer that passes it on; health routes answer without it too; empty: none.") \
+    X(server, trusted_proxies, TEXT, "", 0, 1023, NULL, RELOAD, \
+      "Networks of the proxies whose X-Forwarded-For and Forwarded are believed, like 10.0.0.0/8 fd00::/8, with spaces between; unix: who comes by server.socket; empty: nobody.") \
+    X(server, proxy_protocol, BOOL, false, 0, 1, NULL, START, \
+      "Each connection from server.trusted_proxies to the main port begins with a PROXY protocol header, version 1 or 2; others may not send one.") \
     X(server, admin_host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
       "Address of the admin port.") \
+    X(server, admin_names, TEXT, "", 0, 1023, NULL, RELOAD, \
+      "Host names by which the admin port may be called, with spaces between, beside IP addresses, localhost and server.admin_host; * allows all.") \
     X(server, admin_port, INT, -1, -1, 65535, NULL, START, \
       "Port for health, metrics, /debug and /admin; -1: health and metrics on the main port, no /debug, no /admin; 0 takes a free one.") \
     X(server, tls_certificate, TEXT, "", 0, 1023, NULL, START, \
@@ -62,7 +74,11 @@
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
       "Status of a request refused for load; 503 for meshes that retry nothing else.") \
     X(server, page, BOOL, true, 0, 1, NULL, RELOAD, \
-      "The page for people at /; false: 404.")
+      "The page for people at /; false: 404.") \
+    X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
+      "Bind the process once it listens: system calls (seccomp), files (Landlock), privileges; auto: as far as the kernel can; require: all of it or no start.") \
+    X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \
+      "Folders that the sandbox lets the service read, separated by colons, beside those of the files that are configured: for model.dir when it is a link that will lead elsewhere.")
 
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
@@ -97,7 +113,7 @@
       "Threads that decode images; 0: a quarter of the usable CPUs, at least one.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
       "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1); 0 where other programs compete for the CPUs.") \
-    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avx512", START, \
+    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni", START, \
       "Most modern instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
       "Multiply matrices with OpenBLAS instead of the engine's own kernels.") \

@@ -3,9 +3,9 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
+#include "engine/base/thread.h"
 #include "engine/engine_private.h"
 #include "engine/figures.h"
-#include "engine/thread.h"
 
 #include <string.h>
 

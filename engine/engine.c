@@ -67,17 +67,22 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
 
 /* ---- what the model asks for ---- */
 
+struct preprocess_params engine_preprocess_params(const struct model_config *c)
+{
+    struct preprocess_params p = {.mode = c->image.resize == MODEL_RESIZE_SQUARE ? RESIZE_SQUARE : RESIZE_SHORT_SIDE,
+                                  .size = c->image.size,
+                                  .max_size = c->image.max_size,
+                                  .divisor = c->image.divisor};
+    memcpy(p.mean, c->image.mean, sizeof(p.mean));
+    memcpy(p.std, c->image.std, sizeof(p.std));
+    return p;
+}
+
 /* How pictures are resized, and how large the network's input can become. */
 static void plan_input(struct engine *e)
 {
     const struct model_config *c = e->config;
-    struct preprocess_params *p = &e->preprocess;
-    *p = (struct preprocess_params){.mode = c->image.resize == MODEL_RESIZE_SQUARE ? RESIZE_SQUARE : RESIZE_SHORT_SIDE,
-                                    .size = c->image.size,
-                                    .max_size = c->image.max_size,
-                                    .divisor = c->image.divisor};
-    memcpy(p->mean, c->image.mean, sizeof(p->mean));
-    memcpy(p->std, c->image.std, sizeof(p->std));
+    e->preprocess = engine_preprocess_params(c);
     int shorter;
     model_config_max_input(c, &shorter, &e->max_side);
     e->slot_floats = (size_t)e->max_side * (size_t)shorter * 3;
@@ -105,11 +110,16 @@ static struct batcher_limits plan_steps(struct engine *e)
 
 /* ---- life cycle ---- */
 
+struct model_options engine_model_options(const struct engine_options *o)
+{
+    return (struct model_options){.isa_cap = o->isa_cap < 0 ? ISA_COUNT - 1 : (enum isa)o->isa_cap,
+                                  .gemm_backend = o->use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
+                                  .verify_hash = o->verify_hash};
+}
+
 static enum err open_model(struct engine *e, const char *dir, struct errbuf *why)
 {
-    struct model_options o = {.isa_cap = e->options.isa_cap < 0 ? ISA_COUNT - 1 : (enum isa)e->options.isa_cap,
-                              .gemm_backend = e->options.use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
-                              .verify_hash = e->options.verify_hash};
+    struct model_options o = engine_model_options(&e->options);
     enum err rc = model_open(&e->model, dir, &o, why);
     if (!rc) {
         e->config = model_config(e->model);

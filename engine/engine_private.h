@@ -30,6 +30,10 @@ struct engine {
     size_t memory_bytes;
 };
 
+/* How a model is opened, and how its pictures are resized. */
+struct model_options engine_model_options(const struct engine_options *o);
+struct preprocess_params engine_preprocess_params(const struct model_config *c);
+
 static inline float *engine_slot(const struct engine *e, int slot)
 {
     return (float *)e->slots.block + (size_t)slot * e->slot_floats;

@@ -5,10 +5,10 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "engine/base/thread.h"
 #include "engine/engine_private.h"
 #include "engine/figures.h"
 #include "engine/fusion_step.h"
-#include "engine/thread.h"
 
 #include <string.h>
 

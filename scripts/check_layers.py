@@ -29,19 +29,21 @@ LAYERS = [
     ("engine/model/", ["engine/base/*", "engine/kernels/*", "engine/text/*", "engine/model/*"]),
     ("engine/answer/", ["engine/base/*", "engine/engine.h", "engine/job.h", "engine/answer/*"]),
     ("engine/", ["engine/*"]),
-    ("cli/", ["engine/base/*", "engine/image/*", "engine/engine.h", "engine/job.h", "engine/answer/*", "cli/*"]),
+    ("cli/", ["engine/base/*", "engine/image/*", "engine/engine.h", "engine/job.h", "engine/profile.h", "engine/answer/*", "cli/*"]),
     ("config/", ["engine/base/*", "config/*"]),
     # the rooms of the server, lower ones first
     ("server/http/", ["engine/base/*", "engine/answer/answer_dump.h", "config/*", "server/http/*"]),
+    ("server/sandbox/", ["engine/base/*", "server/sandbox/*"]),
     ("server/gate/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/http/*", "server/gate/*"]),
     ("server/input/", ["engine/base/*", "engine/job.h", "config/*", "server/http/*", "server/input/*"]),
     ("server/collections/", ["engine/base/*", "server/collections/*"]),
     ("server/work/", ["engine/base/*", "engine/engine.h", "engine/job.h", "engine/answer/*", "config/*", "server/http/*", "server/gate/*",
                       "server/input/*", "server/work/*"]),
     ("server/watch/", ["engine/base/*", "engine/engine.h", "config/*", "server/http/*", "server/gate/*",
-                       "server/watch/*"]),
+                       "server/sandbox/*", "server/watch/*"]),
     ("server/api/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "engine/answer/*", "server/http/*",
-                     "server/gate/*", "server/input/*", "server/collections/*", "server/work/*", "server/watch/*", "server/api/*",
+                     "server/gate/*", "server/input/*", "server/collections/*", "server/sandbox/*", "server/work/*",
+                     "server/watch/*", "server/api/*",
                      "web/*"]),
     ("server/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/*"]),
 ]
@@ -56,18 +58,21 @@ LIBRARIES = [
     (["tiff.h", "tiffio.h"], ["engine/image/tiff.c"]),
     (["nettle/*"], ["engine/base/sha256.c", "engine/base/base64.c"]),
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
-    (["*intrin.h", "cpuid.h"], [f"engine/kernels/x86/*_{isa}.{end}" for isa in ("avx2", "avx512", "amx") for end in ("c", "inc")]),
+    (["*intrin.h"], [f"engine/kernels/x86/*_{isa}.{end}" for isa in ("avx2", "avxvnni", "vnni256", "avx512", "avx512vnni", "amx")
+                     for end in ("c", "inc")]),
+    (["cpuid.h"], ["engine/kernels/kernels.c"]),
     (["jansson.h"], ["config/config*.c", "engine/model/load/*.[ch]", "engine/answer/*.[ch]", "cli/*.[ch]", "server/api/*.[ch]", "server/input/*.[ch]",
                      "server/http/reply.[ch]", "server/work/self_test.c"]),
     (["uv.h", "uv/*"], ["server/http/loop.c"]),
     (["microhttpd.h"], ["server/http/http*.[ch]"]),
     (["gnutls/*"], ["server/http/tls.c", "server/http/wire.c"]),
+    (["seccomp.h"], ["server/sandbox/sandbox_calls.c"]),
     (["sqlite3.h"], ["server/collections/collection*.c"]),
     (["poll.h"], ["engine/base/log_ring.c", "engine/base/err.c", "server/*", "cli/*"]),
     (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "sys/epoll.h"], ["server/*", "cli/*"]),
 ]
-C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float getopt inttypes iso646 langinfo libgen limits linux/* locale
-    malloc math pthread sched setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
+C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float fts getopt inttypes iso646 langinfo libgen limits linux/* locale
+    malloc math pthread sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
     string strings sys/* sysexits tgmath threads time ucontext unistd wchar wctype""".split())
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)

@@ -42,7 +42,7 @@ check_object() {
         esac
     done < <(exported "$object")
     case "$stem" in
-    *_avx2 | *_avx512 | *_amx)
+    *_avx2 | *_avxvnni | *_avx512 | *_avx512vnni | *_amx)
         [ "$n" -eq 1 ] || echo "$source exports $n symbols; a file of one instruction set exports one" ;;
     esac
 }

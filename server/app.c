@@ -4,7 +4,7 @@
 #include "engine/base/log.h"
 
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000 };
@@ -81,6 +81,10 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
     struct http_options o = {
         .host = a->config.server.host,
         .port = (int)a->config.server.port,
+        .socket = a->config.server.socket,
+        .socket_mode = (unsigned)strtoul(a->config.server.socket_mode, NULL, 8),
+        .trusted = &a->trusted,
+        .has_proxy_header = a->config.server.proxy_protocol,
         .max_connections = (int)a->config.server.max_connections,
         .max_connections_per_address = (int)a->config.server.max_connections_per_address,
         .idle_timeout_ms = (uint64_t)a->config.server.idle_timeout_ms,
@@ -94,6 +98,8 @@ static enum err open_listeners(struct app *a, struct errbuf *e)
     enum err rc = http_open(&a->http, a->loop, &o, &handler, e);
     if (!rc && a->config.server.admin_port >= 0) {
         o.is_admin = true;
+        o.socket = "";
+        o.has_proxy_header = false;
         o.tls_certificate = o.tls_key = NULL;
         o.host = a->config.server.admin_host;
         o.port = (int)a->config.server.admin_port;
@@ -137,13 +143,57 @@ static void connect_parts(struct app *a)
     p->admission.gate = p->desk.gate;
 }
 
-static enum err open_parts(struct app *a, struct errbuf *e)
+/* What the process needs before it is bound: the loop, its clocks and signals, and the sockets. */
+static enum err open_loop(struct app *a, struct errbuf *e)
 {
-    enum err rc = auth_load(&a->auth, a->config.auth.keys_file, e);
+    enum err rc = address_networks_parse(&a->trusted, a->config.server.trusted_proxies, "server.trusted_proxies", e);
+    rc = rc ? rc : auth_load(&a->auth, a->config.auth.keys_file, e);
     rc = rc ? rc : tls_load(&a->tls, &a->config, e);
     rc = rc ? rc : history_create(&a->api.history);
     rc = rc ? rc : loop_create(&a->loop, e);
-    rc = rc ? rc : side_open(&a->api.desk.side, a->loop, e);
+    if (!rc) {
+        loop_on_wake(a->loop, on_wake, a);
+    }
+    rc = rc ? rc : loop_timer_create(&a->tick, a->loop, on_tick, a);
+    rc = rc ? rc : loop_timer_create(&a->drain, a->loop, app_drain_on_timer, a);
+    rc = rc ? rc : loop_signal(a->loop, SIGTERM, app_drain_on_stop, a);
+    rc = rc ? rc : loop_signal(a->loop, SIGINT, app_drain_on_stop, a);
+    rc = rc ? rc : loop_signal(a->loop, SIGHUP, app_drain_on_hangup, a);
+    return rc ? rc : open_listeners(a, e);
+}
+
+/* Before any thread is started: what binds the process binds those that come after it. */
+static enum err bind_process(struct app *a, struct errbuf *e)
+{
+    const struct config *c = &a->config;
+    const struct sandbox_options o = {
+        .is_required = strcmp(c->server.sandbox, "require") == 0,
+        .read = c->server.sandbox_read,
+        .read_too = {c->model.dir, c->auth.keys_file, c->server.tls_certificate, c->server.tls_key, a->config_file},
+        .write = {c->collections.path, c->server.socket},
+    };
+    struct sandbox_state *s = &a->sandbox;
+    a->api.sandbox = s;
+    enum err rc = OK;
+    if (strcmp(c->server.sandbox, "off") == 0) {
+        snprintf(s->missing, sizeof(s->missing), "server.sandbox=off");
+    } else {
+        rc = sandbox_close(&o, s, e);
+    }
+    if (!rc) {
+        log_info("sandbox", LOG_BOOL("system_calls", s->has_calls), LOG_BOOL("files", s->has_files),
+                 LOG_BOOL("privileges", s->has_privileges), LOG_INT("landlock_abi", s->landlock_abi),
+                 LOG_STR("missing", s->missing[0] ? s->missing : NULL));
+    }
+    return rc;
+}
+
+static enum err open_parts(struct app *a, struct errbuf *e)
+{
+    if (log_start()) {
+        log_warn("no thread for the log: a reader that stalls holds the service up");
+    }
+    enum err rc = side_open(&a->api.desk.side, a->loop, e);
     rc = rc ? rc : app_model_open(a, e);
     if (!rc) {
         connect_parts(a);
@@ -155,17 +205,9 @@ static enum err start(struct app *a, struct errbuf *e)
 {
     http_raise_descriptor_limit();
     a->api.started_us = clock_us();
-    enum err rc = open_parts(a, e);
-    if (rc) {
-        return rc;
-    }
-    loop_on_wake(a->loop, on_wake, a);
-    rc = loop_timer_create(&a->tick, a->loop, on_tick, a);
-    rc = rc ? rc : loop_timer_create(&a->drain, a->loop, app_drain_on_timer, a);
-    rc = rc ? rc : loop_signal(a->loop, SIGTERM, app_drain_on_stop, a);
-    rc = rc ? rc : loop_signal(a->loop, SIGINT, app_drain_on_stop, a);
-    rc = rc ? rc : loop_signal(a->loop, SIGHUP, app_drain_on_hangup, a);
-    rc = rc ? rc : open_listeners(a, e);
+    enum err rc = open_loop(a, e);
+    rc = rc ? rc : bind_process(a, e);
+    rc = rc ? rc : open_parts(a, e);
     if (!rc) {
         log_info("listening", LOG_STR("host", a->config.server.host), LOG_INT("port", http_port(a->http)),
                  LOG_INT("admin_port", a->admin ? http_port(a->admin) : -1), LOG_STR("model_dir", a->config.model.dir));

@@ -13,11 +13,13 @@
 
 #include "server/api/api.h"
 #include "server/http/tls.h"
+#include "server/sandbox/sandbox.h"
 
 struct app {
     struct config config;
     char **argv, **environ; /* for SIGHUP */
     int argc;
+    const char *config_file; /* "": none */
     int exit_code;
     struct loop *loop;
     struct loop_timer *tick, *drain;
@@ -31,7 +33,9 @@ struct app {
     struct plan plan;
     struct auth auth;
     struct tls tls;
-    int n_live; /* exchanges */
+    struct sandbox_state sandbox;
+    struct networks trusted; /* server.trusted_proxies */
+    int n_live;              /* exchanges */
 };
 
 /* Runs until a signal ends it; the exit code. */

@@ -102,13 +102,15 @@ void app_drain_on_hangup(void *user, int signal_number)
     struct buf text;
     struct auth auth = {.keys = NULL};
     struct tls tls = {.certificate = NULL};
+    struct networks trusted;
     struct errbuf e;
     (void)signal_number;
     buf_init(&text, 65536);
     errbuf_clear(&e);
     if (config_load(&fresh, &request, a->argc, a->argv, a->environ, &text)) {
         log_error("configuration not reloaded", LOG_STR("reason", text.bytes ? text.bytes : "out of memory"));
-    } else if (auth_load(&auth, fresh.auth.keys_file, &e) || tls_load(&tls, &fresh, &e) ||
+    } else if (address_networks_parse(&trusted, fresh.server.trusted_proxies, "server.trusted_proxies", &e) ||
+               auth_load(&auth, fresh.auth.keys_file, &e) || tls_load(&tls, &fresh, &e) ||
                (tls.key && http_set_certificate(a->http, tls.certificate, tls.key, &e))) {
         log_error("configuration not reloaded", LOG_STR("reason", errbuf_text(&e, ERR_BAD_CONFIG)));
         auth_release(&auth);
@@ -120,6 +122,7 @@ void app_drain_on_hangup(void *user, int signal_number)
         tls_release(&a->tls);
         a->auth = auth;
         a->tls = tls;
+        a->trusted = trusted;
         log_info("configuration reloaded", LOG_INT("keys", a->auth.n_keys),
                  LOG_STR("needs_restart", text.n ? text.bytes : NULL));
     }

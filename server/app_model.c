@@ -94,16 +94,23 @@ static void log_invitation(const struct app *a)
     static const char photo[] = "docs/photos/cat.jpg";
     const struct config *c = &a->config;
     const char *host = c->server.host;
-    char root[sizeof(c->server.host) + 32], curl[sizeof(root) + 128];
-    bool is_any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "127.0.0.1") == 0;
-    bool is_six = strchr(host, ':') != NULL;
-    snprintf(root, sizeof(root), "%s://%s%s%s:%d/", c->server.tls_certificate[0] ? "https" : "http",
-             !is_any && is_six ? "[" : "", is_any ? "localhost" : host, !is_any && is_six ? "]" : "",
-             http_port(a->http));
-    snprintf(curl, sizeof(curl), "curl%s --data-binary @%s %scaption",
-             a->auth.keys ? " -H \"Authorization: Bearer KEY\"" : "", access(photo, R_OK) == 0 ? photo : "photo.jpg",
-             root);
-    log_info("try it", LOG_STR("open", c->server.page ? root : NULL), LOG_STR("run", curl));
+    char root[CONFIG_TEXT_MAX], curl[3 * CONFIG_TEXT_MAX];
+    int n = (int)strcspn(host, " ,"); /* the first of several */
+    bool is_near = (n == 7 && memcmp(host, "0.0.0.0", 7) == 0) || (n == 9 && memcmp(host, "127.0.0.1", 9) == 0) ||
+                   (n == 2 && memcmp(host, "::", 2) == 0);
+    bool is_six = !is_near && memchr(host, ':', (size_t)n);
+    bool has_port = http_port(a->http) > 0;
+    if (has_port) {
+        snprintf(root, sizeof(root), "%s://%s%.*s%s:%d%s/", c->server.tls_certificate[0] ? "https" : "http",
+                 is_six ? "[" : "", is_near ? 9 : n, is_near ? "localhost" : host, is_six ? "]" : "",
+                 http_port(a->http), c->server.prefix);
+    } else {
+        snprintf(root, sizeof(root), "http://localhost%s/", c->server.prefix);
+    }
+    snprintf(curl, sizeof(curl), "curl%s%s%s --data-binary @%s %scaption", has_port ? "" : " --unix-socket ",
+             has_port ? "" : c->server.socket, a->auth.keys ? " -H \"Authorization: Bearer KEY\"" : "",
+             access(photo, R_OK) == 0 ? photo : "photo.jpg", root);
+    log_info("try it", LOG_STR("open", c->server.page && has_port ? root : NULL), LOG_STR("run", curl));
 }
 
 static void on_outcome(void *user, const struct services_outcome *o)

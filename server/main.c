@@ -45,9 +45,6 @@ static void set_up_log(const struct config *c)
     }
     log_setup(level, is_json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
     log_set_request_rate((unsigned)c->log.requests_per_second);
-    if (log_start()) {
-        log_warn("no thread for the log: a reader that stalls holds the service up");
-    }
 }
 
 static int serve(struct app *a)
@@ -105,6 +102,7 @@ int main(int argc, char **argv)
     case CONFIG_HEALTHCHECK:
         return health_client_ask(&app.config);
     default:
+        app.config_file = request.file;
         return serve(&app);
     }
 }

@@ -2,11 +2,16 @@
 
 #include <time.h>
 
-uint64_t clock_us(void)
+uint64_t clock_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t clock_us(void)
+{
+    return clock_ns() / 1000u;
 }
 
 uint64_t clock_since(uint64_t now_us, uint64_t from_us)

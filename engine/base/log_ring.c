@@ -1,10 +1,10 @@
 #include "engine/base/log_ring.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -153,23 +153,17 @@ void log_ring_set_fd(struct log_ring *r, int fd)
 
 enum err log_ring_start(struct log_ring *r)
 {
-    sigset_t all, before;
     pthread_mutex_lock(&r->_lock);
     r->_must_stop = false;
     r->_is_running = true;
     pthread_mutex_unlock(&r->_lock);
-    sigfillset(&all); /* signals are for others, and a reader that is gone is no reason to die */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&r->_thread, NULL, run, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    enum err rc = thread_start(&r->_thread, "log", run, r);
     if (rc) {
         pthread_mutex_lock(&r->_lock);
         r->_is_running = false;
         pthread_mutex_unlock(&r->_lock);
-        return ERR_IO;
     }
-    pthread_setname_np(r->_thread, "log");
-    return OK;
+    return rc;
 }
 
 /* With the lock held. */

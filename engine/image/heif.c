@@ -11,6 +11,7 @@
 #include "engine/image/heif_boxes.h"
 #include "engine/image/limits.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -22,6 +23,17 @@ struct reader {
     struct heif_image *image;
     struct heif_boxes boxes;
 };
+
+static void load_library(void)
+{
+    (void)heif_init(NULL); /* a plug-in that fails is one that pictures are then refused for */
+}
+
+void heif_prepare(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load_library);
+}
 
 static enum err fail(struct heif_error error, struct errbuf *e)
 {

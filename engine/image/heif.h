@@ -10,6 +10,8 @@
 #include "engine/image/image.h"
 #include "engine/image/scratch.h"
 
+/* Once, by a thread that may open files: the library loads its plug-ins now, not at the first picture. */
+void heif_prepare(void);
 /* Reads the header. Fills everything of *info but the format, which is set; limits are checked. */
 MUST_USE enum err heif_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                              struct errbuf *e);

@@ -71,6 +71,9 @@ const char *image_formats_text(void)
 
 enum err image_decoder_create(struct image_decoder **out)
 {
+#ifdef MINIVLM_HEIF
+    heif_prepare();
+#endif
     return mem_alloc(out, sizeof(**out));
 }
 

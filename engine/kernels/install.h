@@ -1,6 +1,7 @@
 /* install - the one exported symbol of every object that holds kernels: each writes its entries into a table.
  *
- * kernels.c calls them in order of rank (ref, avx2, avx512, then the back end of the matrix product), so that a table
+ * kernels.c calls them in order of rank (ref, avx2, avxvnni, avx512, avx512vnni, then the back end of the matrix
+ * product), so that a table
  * is complete whatever an overlay leaves out. An installer of an instruction set must be called only where the CPU has
  * it. */
 #ifndef ENGINE_KERNELS_INSTALL_H
@@ -9,22 +10,29 @@
 #include "engine/kernels/kernels.h"
 
 void gemm_ref_install(struct kernels *k);
+void gemm8_ref_install(struct kernels *k);
 void conv_ref_install(struct kernels *k);
 void maps_ref_install(struct kernels *k);
 void attend_ref_install(struct kernels *k);
 void rows_ref_install(struct kernels *k);
 
 void gemm_avx2_install(struct kernels *k);
+void gemm8_avx2_install(struct kernels *k);
 void conv_avx2_install(struct kernels *k);
 void maps_avx2_install(struct kernels *k);
 void attend_avx2_install(struct kernels *k);
 void rows_avx2_install(struct kernels *k);
 
+void gemm8_avxvnni_install(struct kernels *k);
+
 void gemm_avx512_install(struct kernels *k);
+void gemm8_avx512_install(struct kernels *k);
 void conv_avx512_install(struct kernels *k);
 void maps_avx512_install(struct kernels *k);
 void attend_avx512_install(struct kernels *k);
 void rows_avx512_install(struct kernels *k);
+
+void gemm8_avx512vnni_install(struct kernels *k);
 
 void gemm_openblas_install(struct kernels *k);
 

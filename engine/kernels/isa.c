@@ -2,7 +2,11 @@
 
 const char *isa_name(enum isa isa)
 {
-    static const char *const names[ISA_COUNT] = {[ISA_REF] = "ref", [ISA_AVX2] = "avx2", [ISA_AVX512] = "avx512"};
+    static const char *const names[ISA_COUNT] = {[ISA_REF] = "ref",
+                                                 [ISA_AVX2] = "avx2",
+                                                 [ISA_AVXVNNI] = "avxvnni",
+                                                 [ISA_AVX512] = "avx512",
+                                                 [ISA_AVX512VNNI] = "avx512vnni"};
     BUG_ON(isa >= ISA_COUNT);
     return names[isa];
 }

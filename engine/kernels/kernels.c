@@ -4,23 +4,52 @@
 #include "engine/kernels/install.h"
 
 #include <pthread.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 static struct kernels tables[ISA_COUNT][GEMM_BACKEND_COUNT];
-static enum isa best;
+static bool has[ISA_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* AVX-VNNI is leaf 7, subleaf 1, EAX bit 4; gcc 12 and clang 14 have no name for it. Its registers are AVX2's. */
+static bool has_avxvnni(void)
+{
+#if defined(__x86_64__)
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & 1U << 4);
+#else
+    return false;
+#endif
+}
+
 /* __builtin_cpu_supports also asks (xgetbv) whether the operating system saves the wide registers. */
-enum isa kernels_detect_isa(void)
+static void detect(bool has_isa[ISA_COUNT])
 {
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
-        return ISA_REF;
+    has_isa[ISA_REF] = true;
+    has_isa[ISA_AVX2] =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    has_isa[ISA_AVXVNNI] = has_isa[ISA_AVX2] && has_avxvnni();
+    has_isa[ISA_AVX512] = has_isa[ISA_AVX2] && __builtin_cpu_supports("avx512f") &&
+                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                          __builtin_cpu_supports("avx512dq");
+    has_isa[ISA_AVX512VNNI] = has_isa[ISA_AVX512] && __builtin_cpu_supports("avx512vnni");
+}
+
+static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
+{
+    while (!has_isa[cap]) {
+        cap--;
     }
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
-        return ISA_AVX2;
-    }
-    return ISA_AVX512;
+    return cap;
+}
+
+enum isa kernels_detect_isa(void)
+{
+    bool has_isa[ISA_COUNT];
+    detect(has_isa);
+    return best_of(has_isa, ISA_COUNT - 1);
 }
 
 static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
@@ -28,23 +57,32 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
     k->isa = isa;
     k->gemm_backend = backend;
     gemm_ref_install(k);
+    gemm8_ref_install(k);
     conv_ref_install(k);
     maps_ref_install(k);
     attend_ref_install(k);
     rows_ref_install(k);
     if (isa >= ISA_AVX2) {
         gemm_avx2_install(k);
+        gemm8_avx2_install(k);
         conv_avx2_install(k);
         maps_avx2_install(k);
         attend_avx2_install(k);
         rows_avx2_install(k);
     }
+    if (isa == ISA_AVXVNNI) {
+        gemm8_avxvnni_install(k);
+    }
     if (isa >= ISA_AVX512) {
         gemm_avx512_install(k);
+        gemm8_avx512_install(k);
         conv_avx512_install(k);
         maps_avx512_install(k);
         attend_avx512_install(k);
         rows_avx512_install(k);
+    }
+    if (isa == ISA_AVX512VNNI) {
+        gemm8_avx512vnni_install(k);
     }
     if (backend == GEMM_OPENBLAS) {
         gemm_openblas_install(k);
@@ -53,9 +91,9 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
 
 static void fill_all(void)
 {
-    best = kernels_detect_isa();
-    for (int isa = ISA_REF; isa <= (int)best; isa++) {
-        for (int b = 0; b < GEMM_BACKEND_COUNT; b++) {
+    detect(has);
+    for (int isa = ISA_REF; isa < ISA_COUNT; isa++) {
+        for (int b = 0; has[isa] && b < GEMM_BACKEND_COUNT; b++) {
             fill(&tables[isa][b], (enum isa)isa, (enum gemm_backend)b);
         }
     }
@@ -66,5 +104,5 @@ const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend)
     BUG_ON(cap >= ISA_COUNT || backend >= GEMM_BACKEND_COUNT);
     int failed = pthread_once(&once, fill_all);
     BUG_ON(failed);
-    return &tables[cap < best ? cap : best][backend];
+    return &tables[best_of(has, cap)][backend];
 }

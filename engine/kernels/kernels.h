@@ -1,7 +1,8 @@
 /* kernels - the numerical building blocks, one table per instruction set.
  *
  * kernels_select() fills a table with the plain-C reference entries and overlays what the CPU (and the cap given) does
- * better: avx2, avx512. Every entry of an overlay is tested against ref on odd sizes.
+ * better: avx2, avx512, and for products of bytes avxvnni or avx512vnni above them. Every entry of an overlay is tested
+ * against ref on odd sizes.
  *
  * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
  * channels-last, [height, width, channels], rows dense. An output never overlaps an input unless the entry says so.
@@ -15,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum isa { ISA_REF, ISA_AVX2, ISA_AVX512, ISA_COUNT };
+enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_COUNT };
 enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS, GEMM_BACKEND_COUNT };
 enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
 
@@ -28,6 +29,51 @@ struct gemm_weights {
     /* Or the same numbers in the same places as IEEE binary16, which must hold them exactly: half the memory to read, the
      * same result bit for bit. Only where the table says gemm_takes_halves. */
     const uint16_t *halves;
+};
+
+/* -- the same in 8 bits --
+ *
+ * A row of bytes stands for the numbers (q - zero) * scale, a row of weights for q * scale. Sums are whole numbers, hence
+ * exact; what follows has one order, so that every instruction set gives the same bits (but for the last ones of swish,
+ * GELU, tanh and sigmoid):
+ *     s = sum over i of (a[i] - zero) * w[i]                                   32 bits, exact
+ *     y = fma((float)s, scale of the row * scale of the column, bias)
+ *     y = act(y) + residual                                                    to floats, or to bytes at a fixed scale:
+ *     q = whole number next to y / scale (half to even) + zero, within 0..255; 0 for NaN */
+enum {
+    GEMM8_MAX_DEPTH = 1 << 16, /* of a product: so many terms cannot overflow */
+    GEMM8_ALIGN = 4            /* bytes of a row are read up to a multiple of this; what lies beyond k does not count */
+};
+
+struct gemm8_weights {
+    size_t n, k;
+    const int8_t *packed; /* gemm8_packed_bytes(n, k), 64-byte aligned, by gemm8_pack of the same table */
+    const float *scale;   /* [n] */
+    const float *bias;    /* [n] or NULL */
+};
+
+struct gemm8_row {
+    float scale; /* NaN where the row had a number that is not finite: then the product's row is NaN too */
+    int32_t zero;
+};
+
+/* A: rows of bytes. An image is rows too, one a pixel, channels-last. */
+struct gemm8_in {
+    const uint8_t *q; /* [m, ld], ld at least k rounded up to GEMM8_ALIGN */
+    size_t ld;
+    const struct gemm8_row *row;
+    size_t row_step; /* 1: a row has its own scale; 0: all have row[0] */
+};
+
+/* C, as floats or as bytes; the other is NULL. The residual may be c itself (with the same stride). */
+struct gemm8_out {
+    float *c;   /* [m, n] */
+    uint8_t *q; /* [m, n] */
+    size_t ld;
+    struct gemm8_row to; /* of q: scale above 0 and zero within 0..255 */
+    enum act act;
+    const float *residual; /* [m, n] or NULL */
+    size_t ldr;
 };
 
 /* Keys and values of one stretch of positions; rows are `ld` floats apart. */
@@ -57,6 +103,15 @@ struct kernels {
     void (*gemm_pack)(const float *w /* [n, k] */, size_t n, size_t k, float *packed);
     void (*gemm)(const struct gemm_weights *w, const float *a, size_t lda, size_t m, float *c, size_t ldc, enum act act,
                  const float *residual /* [m, ldr] or NULL */, size_t ldr);
+
+    size_t (*gemm8_packed_bytes)(size_t n, size_t k);
+    void (*gemm8_pack)(const int8_t *w /* [n, k] */, size_t n, size_t k, int8_t *packed);
+    void (*gemm8)(const struct gemm8_weights *w, const struct gemm8_in *a, size_t m, const struct gemm8_out *out);
+    /* Rows of n floats, ldx apart, to bytes, ldq apart: scale (most - least) / 255 and zero so that 0 is one of the 256
+     * numbers. A row of nothing but zeros (below 1e-30) has scale 0. The bytes up to GEMM8_ALIGN are written too. The
+     * same bits for every instruction set. */
+    void (*quantize_rows)(const float *x, size_t ldx, size_t rows, size_t n, uint8_t *q, size_t ldq,
+                          struct gemm8_row *row /* [rows] */);
 
     /* -- convolutions -- */
     /* First convolution: 3x3 on 3 channels. w [3*3*3, out_channels] (row, column, channel), out_channels any. */
@@ -97,13 +152,19 @@ struct kernels {
     /* out[i] = x[i] * scale: one row of an int8 tensor. */
     void (*dequantize_i8)(const int8_t *x, float scale, size_t n, float *out);
     void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
+
+    /* -- the limit of a core -- */
+    /* Multiplies and adds floats in registers alone; returns the operations, two for each product. Timed, it is what a
+     * core can do at most. */
+    uint64_t (*multiply_add)(uint64_t rounds);
 };
 
-/* The best instruction set of this CPU and operating system. */
+/* The best instruction set of this CPU and operating system. It need not have all that stand before it. */
 enum isa kernels_detect_isa(void);
-const char *isa_name(enum isa isa); /* "ref", "avx2", "avx512" */
+/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni" */
+const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
-/* The table for at most `cap` (and at most what the CPU has). Cheap; the table is constant for the process. OpenBLAS is
+/* The table for the best that the CPU has of those up to `cap`. Cheap; the table is constant for the process. OpenBLAS is
  * held to one thread per caller. */
 const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
 

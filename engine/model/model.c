@@ -98,6 +98,9 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
         return rc;
     }
     m->kernels = kernels_select(options->isa_cap, options->gemm_backend);
+    if (options->trace) {
+        m->kernels = trace_kernels(options->trace, m->kernels);
+    }
     rc = open_config(m, dir, e);
     rc = rc != OK ? rc : open_text(m, dir, e);
     rc = rc != OK ? rc : open_weights(m, dir, options->verify_hash, e);

@@ -8,7 +8,7 @@
 #define ENGINE_MODEL_MODEL_H
 
 #include "engine/base/err.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/trace.h"
 #include "engine/model/load/model_config.h"
 #include "engine/text/wordpiece.h"
 
@@ -19,6 +19,8 @@ struct model_options {
     enum isa isa_cap;
     enum gemm_backend gemm_backend;
     bool verify_hash; /* compare the weights with config.json's sha256 */
+    /* NULL, or the books of all its kernels: it then runs only in the thread that has entered the trace. */
+    struct trace *trace;
 };
 
 MUST_USE enum err model_open(struct model **out, const char *dir, const struct model_options *options,

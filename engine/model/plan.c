@@ -1,5 +1,7 @@
 #include "engine/model/plan.h"
 
+#include "engine/kernels/trace.h"
+
 enum { ALIGN_FLOATS = 16, STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
 
 void plan_init(struct plan *p, struct plan_step *steps, int max_steps)
@@ -41,6 +43,7 @@ struct plan_step *plan_add(struct plan *p, const char *name,
 void plan_execute(const struct plan *p, const struct plan_run *r, int first, int end)
 {
     for (int i = first; i < end; i++) {
+        trace_step(p->steps[i].name);
         p->steps[i].run(&p->steps[i], r);
     }
 }

@@ -60,9 +60,12 @@ enum err session_regions(struct session *s, const struct tee_input *in, struct f
 
 void session_fusion_step(struct session *s, struct fusion_item *items, int n_items, enum err *item_err)
 {
+    trace_step("embed");
     size_t rows = fusion_embed(&s->fusion, items, n_items);
     for (int i = 0; i < s->model->config.fusion.layers; i++) {
+        trace_step("layer");
         fusion_layer(&s->fusion, i, items, n_items, rows); /* [rows, D] */
     }
+    trace_step("head");
     fusion_heads(&s->fusion, items, n_items, item_err);
 }

@@ -24,6 +24,7 @@ struct api {
     const char *loading_step;
     bool is_leaving; /* SIGTERM has come */
     uint64_t started_us;
+    const struct sandbox_state *sandbox;
     struct http *http, *admin; /* admin: NULL when it has no port of its own */
     void *user;
     enum err (*reload)(void *user, struct errbuf *e); /* begins to load the configured model */

@@ -87,9 +87,11 @@ void api_metrics(struct api *a, struct exchange *x)
         .connections_refused = main_port.refused_connections + admin_port.refused_connections,
         .connections_evicted = main_port.evicted_connections + admin_port.evicted_connections,
         .handshakes_failed = main_port.failed_handshakes,
+        .proxy_headers_failed = main_port.failed_proxy_headers,
         .requests_refused = main_port.refused_requests + admin_port.refused_requests,
         .started_us = a->started_us,
         .log_dropped = log_dropped(),
+        .sandbox = a->sandbox,
     };
     services_status(a->desk.services, &models);
     s.reloads = models.n_loaded > 0 ? models.n_loaded - 1 : 0;
@@ -127,9 +129,17 @@ void api_version(struct api *a, struct exchange *x)
 
 void api_openapi(struct api *a, struct exchange *x)
 {
-    (void)a;
+    static const char root[] = "[{\"url\": \"/\"}]"; /* its servers */
+    const char *prefix = a->config->server.prefix;
+    const char *at = prefix[0] ? strstr(openapi_json, root) : NULL;
+    size_t n = at ? (size_t)(at - openapi_json) : 0;
     buf_reset(&x->answer);
-    buf_append(&x->answer, openapi_json, openapi_json_bytes);
+    if (at) {
+        buf_append(&x->answer, openapi_json, n);
+        buf_printf(&x->answer, "[{\"url\": \"%s\"}]", prefix);
+        n += sizeof(root) - 1;
+    }
+    buf_append(&x->answer, openapi_json + n, openapi_json_bytes - n);
     exchange_answer(x, 200, "application/json");
 }
 

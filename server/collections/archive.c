@@ -3,10 +3,10 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/base/thread.h"
 #include "server/collections/archive_errand.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 enum { THREADS = 1 + ARCHIVE_READERS, WRITER = 0, WRITES_EACH = 8 /* writes between slices of purging */ };
@@ -140,20 +140,13 @@ static void *serve(void *user)
 
 static enum err start(struct archive *a, struct errbuf *e)
 {
-    sigset_t all, before;
-    int rc = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (int i = 0; i < THREADS && rc == 0; i++) {
+    enum err rc = OK;
+    for (int i = 0; i < THREADS && !rc; i++) {
         struct worker *w = &a->workers[i];
-        rc = pthread_create(&w->thread, NULL, serve, w);
-        w->is_started = rc == 0;
-        if (w->is_started) {
-            pthread_setname_np(w->thread, i == WRITER ? "archive-write" : "archive-read");
-        }
+        rc = thread_start(&w->thread, i == WRITER ? "archive-write" : "archive-read", serve, w);
+        w->is_started = !rc;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc ? err_set(e, ERR_INTERNAL, "cannot start the threads of the collections: %s", strerrordesc_np(rc)) : OK;
+    return rc ? err_set(e, ERR_INTERNAL, "cannot start the threads of the collections: %s", err_text(rc)) : OK;
 }
 
 enum err archive_open(struct archive **out, const struct archive_options *options, struct errbuf *e)

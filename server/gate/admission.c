@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/hash.h"
 #include "engine/base/sha256.h"
+#include "server/http/peers.h"
 #include "server/http/reply.h"
 
 #include <string.h>
@@ -60,14 +61,40 @@ static bool is_admin_safe(struct exchange *x)
 
 /* ---- who and what ---- */
 
+/* Takes server.prefix off the path. Without it only health is found. */
+static bool strip_prefix(const struct admission *a, struct exchange *x)
+{
+    const char *prefix = a->config->server.prefix;
+    size_t n = strlen(prefix);
+    if (x->is_admin || n == 0 || strncmp(x->path, prefix, n) != 0 || (x->path[n] != '/' && x->path[n])) {
+        return x->is_admin || n == 0;
+    }
+    x->path += x->path[n] ? n : 0;
+    return true;
+}
+
 static bool find_route(const struct admission *a, struct exchange *x)
 {
     struct buf allow;
+    bool has_prefix = strip_prefix(a, x);
+    if (has_prefix && !x->is_admin && a->config->server.prefix[0] && strcmp(x->path, a->config->server.prefix) == 0) {
+        exchange_out(x, "Location", "%s/", a->config->server.prefix); /* so that a page's relative links are right */
+        reply_text(x, 308, NULL, "");
+        return false;
+    }
     buf_init(&allow, 256);
-    enum route_result found = route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port,
-                                         a->config->server.page ? 0 : ROUTE_PAGE, &x->route, &allow);
+    int hidden = a->config->server.page && has_prefix ? 0 : ROUTE_PAGE;
+    enum route_result found =
+        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, hidden, &x->route, &allow);
+    if (!has_prefix && (found != ROUTE_FOUND || !(x->route->flags & ROUTE_PUBLIC))) {
+        found = ROUTE_NO_PATH;
+        x->route = NULL;
+    }
     x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
-    if (found == ROUTE_NO_PATH) {
+    if (found == ROUTE_NO_PATH && !has_prefix) {
+        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; all paths of this service begin with %s/",
+                    a->config->server.prefix);
+    } else if (found == ROUTE_NO_PATH) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
     } else if (found == ROUTE_NO_METHOD) {
         exchange_out(x, "Allow", "%s", allow.bytes ? allow.bytes : "");
@@ -79,7 +106,7 @@ static bool find_route(const struct admission *a, struct exchange *x)
 
 static bool find_caller(const struct admission *a, struct exchange *x)
 {
-    x->caller.client = hash_text(x->peer);
+    x->caller.client = peers_number(&x->address);
     if (!a->auth->keys || (x->route->flags & ROUTE_PUBLIC)) {
         return true;
     }

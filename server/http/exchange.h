@@ -14,6 +14,7 @@
 #define SERVER_EXCHANGE_H
 
 #include "engine/base/buf.h"
+#include "server/http/address.h"
 #include "server/http/caller.h"
 #include "server/http/timings.h"
 
@@ -29,11 +30,13 @@
     X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
     X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
     X(HEADER_EXPECT, "Expect")                                                                                         \
+    X(HEADER_HOST, "Host")                                                                                             \
     X(HEADER_IF_NONE_MATCH, "If-None-Match")                                                                           \
     X(HEADER_LOAD_FORMAT, "endpoint-load-metrics-format")                                                              \
     X(HEADER_ORIGIN, "Origin")                                                                                         \
     X(HEADER_PRIORITY, "Priority")                                                                                     \
     X(HEADER_REQUEST_ID, "X-Request-Id")                                                                               \
+    X(HEADER_SEC_FETCH_SITE, "Sec-Fetch-Site")                                                                         \
     X(HEADER_TIMEOUT, "X-Request-Timeout-Ms")                                                                          \
     X(HEADER_TRACEPARENT, "traceparent")
 #define EXCHANGE_HEADER_ENUM(symbol, name) symbol,
@@ -79,7 +82,8 @@ struct exchange {
     bool was_offered;        /* on_headers has seen it; false for what the HTTP room refused before */
     uint64_t content_length; /* 0 without one */
     uint64_t body_bytes;     /* that have arrived */
-    char peer[64];
+    struct address address;  /* of the client, by what trusted proxies say (forwarded.h) */
+    char peer[ADDRESS_TEXT_MAX];
     char request_id[EXCHANGE_ID_MAX + 1];
     /* ---- where it stands ---- */
     enum exchange_phase phase;

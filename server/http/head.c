@@ -356,12 +356,28 @@ static enum head_state parse(struct head *h, const char *bytes, size_t n)
         size_t length = (size_t)(feed - 1 - at);
         if (is_first) {
             state = take_request_line(h, at, length);
+            h->lines = (struct head_text){feed + 1, (size_t)(end - feed - 1)};
         } else if (length) {
             state = take_field(h, &f, at, length);
         }
         at = feed + 1;
     }
     return state == HEAD_WHOLE ? judge(h, &f) : state;
+}
+
+bool head_next(const struct head *h, const char *name, const char **at, struct head_text *value)
+{
+    const char *line = *at ? *at : h->lines.bytes, *end = h->lines.bytes + h->lines.n;
+    for (const char *feed; line < end; line = feed + 1) {
+        feed = memchr(line, '\n', (size_t)(end - line));
+        const char *colon = memchr(line, ':', (size_t)(feed - line));
+        if (colon && is_word((struct head_text){line, (size_t)(colon - line)}, name)) {
+            *value = trim((struct head_text){colon + 1, (size_t)(feed - 1 - colon - 1)});
+            *at = feed + 1;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- scanning ---- */

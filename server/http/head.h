@@ -31,6 +31,7 @@ struct head {
     bool keeps_alive, expects_continue, is_chunked, has_length;
     uint64_t length;                       /* of the body; what overflows is UINT64_MAX */
     struct head_text fields[HEADER_COUNT]; /* the first one of each name, trimmed */
+    struct head_text lines;                /* of HEAD_WHOLE: all header lines, for head_next */
     enum refusal why;                      /* of HEAD_REFUSED, with what was understood so far above */
     const char *message;
 };
@@ -44,6 +45,9 @@ enum head_state { HEAD_MORE, HEAD_WHOLE, HEAD_REFUSED };
 
 /* max_bytes counts from the request line to the empty line, both with their CR LF. Zero *s for a new request. */
 enum head_state head_scan(struct head *h, struct head_scan *s, const char *bytes, size_t n, size_t max_bytes);
+
+/* The next value with this name, trimmed. Begin with *at NULL; false: there are no more. */
+bool head_next(const struct head *h, const char *name, const char **at, struct head_text *value);
 
 /* Decodes %XX, and '+' as a space where `is_query`, to `out` (n bytes are enough). Returns the length; *is_good: every
  * escape had two hex digits (others are kept as they stand) and none was %00. */

@@ -149,7 +149,7 @@ enum err http_open(struct http **out, struct loop *l, const struct http_options 
     h->loop = l;
     h->options = *options;
     h->handler = *handler;
-    h->listener = h->spare = -1;
+    h->port = h->spare = -1;
     lower_limit(&h->options);
     if (options->tls_key) {
         rc = tls_identity_create(&h->identity, options->tls_certificate, options->tls_key, e);

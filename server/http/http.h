@@ -36,6 +36,7 @@
 /* Every phase of a connection has a clock and an end.
  * X(symbol, name, clock, what happens when it runs out) */
 #define HTTP_PHASES(X)                                                                                                 \
+    X(HTTP_PROXY, "proxy", "5 s for the PROXY header of a trusted proxy", "closed; a failed header")                   \
     X(HTTP_HANDSHAKE, "handshake", "10 s", "closed; a failed handshake")                                               \
     X(HTTP_IDLE, "idle", "server.idle_timeout_ms; 1 s while draining", "closed")                                       \
     X(HTTP_HEAD, "head", "the lesser of server.idle_timeout_ms and server.upload_timeout_ms, from the first byte",     \
@@ -73,8 +74,12 @@ struct http_rates {
 };
 
 struct http_options {
-    const char *host;
-    int port;                        /* 0: a free one */
+    const char *host;                /* one or more, with spaces between; a name stands for all its addresses */
+    int port;                        /* 0: a free one, the same at each host; -1: none */
+    const char *socket;              /* path of a UNIX socket to listen on too; "": none */
+    unsigned socket_mode;            /* its permissions */
+    const struct networks *trusted;  /* proxies whose word counts; borrowed, may change between turns */
+    bool has_proxy_header;           /* each connection of theirs begins with a PROXY header */
     int max_connections;             /* lowered to what descriptors allow */
     int max_connections_per_address; /* 0: a share, see http_accept.c */
     uint64_t idle_timeout_ms, send_timeout_ms;
@@ -88,7 +93,7 @@ MUST_USE enum err http_open(struct http **out, struct loop *l, const struct http
                             const struct http_handler *handler, struct errbuf *e);
 /* Ends what is left as http_abort does. Before loop_destroy. NULL is fine. */
 void http_close(struct http *h);
-int http_port(const struct http *h);
+int http_port(const struct http *h); /* -1: a UNIX socket alone */
 /* Connections that begin from now on get this certificate; a faulty one changes nothing. TLS ports only. */
 MUST_USE enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e);
 void http_set_rates(struct http *h, const struct http_rates *rates);
@@ -117,7 +122,8 @@ struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us);
 struct http_stats {
     int connections, phases[HTTP_PHASE_COUNT]; /* open, in all and by phase */
     int max_connections;                       /* as lowered */
-    uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, refused_requests;
+    uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, failed_proxy_headers,
+        refused_requests;
     size_t buffered_bytes; /* http_buffered_bytes */
 };
 void http_stats(const struct http *h, struct http_stats *out);

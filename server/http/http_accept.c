@@ -9,10 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -53,21 +51,26 @@ static bool make_room(struct http *h, uint64_t now)
     return true;
 }
 
-static bool has_place(struct http *h, const struct peer *peer)
+bool http_accept_is_within_share(const struct http *h, const struct peer *peer)
 {
     int most = h->options.max_connections, share = h->options.max_connections_per_address;
-    int taken = n_places_taken(h);
-    if (share > 0 && peer->n > share) {
-        return false;
+    if (share > 0) {
+        return peer->n <= share;
     }
     share = most / 4 > SHARE_MIN ? most / 4 : SHARE_MIN;
-    if (h->options.max_connections_per_address == 0 && peer->n > share && most - taken <= most / 8) {
-        return false;
-    }
-    return taken < most || make_room(h, clock_us());
+    return peer->n <= share || most - n_places_taken(h) > most / 8;
 }
 
-static void take_client(struct http *h, int fd, const struct sockaddr *address)
+/* A trusted proxy's connections are those of its clients. */
+static bool has_place(struct http *h, const struct address *address, const struct peer *peer)
+{
+    if (!address_networks_have(h->options.trusted, address) && !http_accept_is_within_share(h, peer)) {
+        return false;
+    }
+    return n_places_taken(h) < h->options.max_connections || make_room(h, clock_us());
+}
+
+static void take_client(struct http *h, int fd, const struct address *address)
 {
     int yes = 1;
     struct peer *peer = peers_add(&h->peers, address);
@@ -75,7 +78,7 @@ static void take_client(struct http *h, int fd, const struct sockaddr *address)
         close(fd);
         return;
     }
-    bool is_welcome = has_place(h, peer);
+    bool is_welcome = has_place(h, address, peer);
     h->stats.accepted += is_welcome;
     h->stats.refused_connections += !is_welcome;
     if (!is_welcome && (h->identity || h->phases[HTTP_LINGER].n >= most_lingering(h))) {
@@ -102,13 +105,14 @@ static void open_spare(struct http *h)
 }
 
 /* No descriptor is left: the spare one makes it possible to tell the client by closing. */
-static bool turn_away(struct http *h)
+static bool turn_away(struct http_listener *l)
 {
+    struct http *h = l->http;
     if (h->spare < 0) {
         return false;
     }
     close(h->spare);
-    int fd = accept4(h->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         close(fd);
     }
@@ -120,14 +124,24 @@ static bool turn_away(struct http *h)
     return fd >= 0;
 }
 
-/* False: there are no more for now. */
-static bool accept_one(struct http *h)
+static void watch_listeners(struct http *h, int events)
 {
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    socklen_t n = sizeof(address);
-    int fd = accept4(h->listener, (struct sockaddr *)&address, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    for (int i = 0; i < h->n_listeners; i++) {
+        loop_watch_set(h->listeners[i].watch, events);
+    }
+}
+
+/* False: there are no more for now. */
+static bool accept_one(struct http_listener *l)
+{
+    struct http *h = l->http;
+    struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+    socklen_t n = sizeof(from);
+    int fd = accept4(l->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        take_client(h, fd, (struct sockaddr *)&address);
+        struct address address;
+        address_of(&address, (struct sockaddr *)&from);
+        take_client(h, fd, &address);
         return true;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -136,20 +150,20 @@ static bool accept_one(struct http *h)
     if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO) {
         return true;
     }
-    if ((errno == EMFILE || errno == ENFILE) && turn_away(h)) {
+    if ((errno == EMFILE || errno == ENFILE) && turn_away(l)) {
         return true;
     }
     h->is_paused = true; /* for one tick, else the loop would spin */
-    loop_watch_set(h->listener_watch, 0);
+    watch_listeners(h, 0);
     http_clock_start(h);
     return false;
 }
 
 static void on_listener(void *user, int events)
 {
-    struct http *h = user;
+    struct http_listener *l = user;
     (void)events;
-    for (int i = 0; i < ACCEPTS && h->listener >= 0 && accept_one(h); i++) {
+    for (int i = 0; i < ACCEPTS && l->fd >= 0 && accept_one(l); i++) {
     }
 }
 
@@ -158,74 +172,32 @@ void http_accept_resume(struct http *h)
     if (h->is_paused) {
         h->is_paused = false;
         open_spare(h);
-        if (h->listener_watch) {
-            loop_watch_set(h->listener_watch, LOOP_READABLE);
-        }
+        watch_listeners(h, LOOP_READABLE);
     }
 }
 
-/* ---- the listening socket ---- */
-
-static int try_listen(const struct addrinfo *a)
-{
-    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol), yes = 1;
-    if (fd < 0) {
-        return -1;
-    }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, BACKLOG)) {
-        int why = errno;
-        close(fd);
-        errno = why;
-        return -1;
-    }
-    return fd;
-}
-
-static enum err open_listener(struct http *h, struct errbuf *e)
-{
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found;
-    char port[16];
-    snprintf(port, sizeof(port), "%d", h->options.port);
-    int rc = getaddrinfo(h->options.host, port, &hints, &found);
-    if (rc) {
-        return err_set(e, ERR_BAD_CONFIG, "server.host %s: %s", h->options.host, gai_strerror(rc));
-    }
-    for (const struct addrinfo *a = found; a && h->listener < 0; a = a->ai_next) {
-        h->listener = try_listen(a);
-    }
-    int why = errno;
-    freeaddrinfo(found);
-    if (h->listener < 0) {
-        return err_set(e, ERR_IO, "cannot listen on %s port %d: %s", h->options.host, h->options.port, strerror(why));
-    }
-    struct sockaddr_storage bound;
-    socklen_t n = sizeof(bound);
-    getsockname(h->listener, (struct sockaddr *)&bound, &n);
-    h->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                : ((struct sockaddr_in *)&bound)->sin_port);
-    return OK;
-}
+/* ---- opening and closing ---- */
 
 enum err http_accept_open(struct http *h, struct errbuf *e)
 {
-    enum err rc = open_listener(h, e);
-    rc = rc ? rc : loop_watch_create(&h->listener_watch, h->loop, h->listener, on_listener, h);
+    enum err rc = http_listen_open(h, e);
+    for (int i = 0; i < h->n_listeners && !rc; i++) {
+        rc = loop_watch_create(&h->listeners[i].watch, h->loop, h->listeners[i].fd, on_listener, &h->listeners[i]);
+    }
     if (!rc) {
         open_spare(h);
-        loop_watch_set(h->listener_watch, LOOP_READABLE);
+        watch_listeners(h, LOOP_READABLE);
     }
     return rc;
 }
 
 void http_accept_close(struct http *h)
 {
-    loop_watch_destroy(h->listener_watch);
-    h->listener_watch = NULL;
-    if (h->listener >= 0) {
-        close(h->listener);
-        h->listener = -1;
+    for (int i = 0; i < h->n_listeners; i++) {
+        loop_watch_destroy(h->listeners[i].watch);
+        h->listeners[i].watch = NULL;
     }
+    http_listen_close(h);
     if (h->spare >= 0) {
         close(h->spare);
         h->spare = -1;

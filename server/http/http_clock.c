@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { HANDSHAKE_US = 10 * HTTP_SECOND_US };
+enum { PROXY_US = 5 * HTTP_SECOND_US, HANDSHAKE_US = 10 * HTTP_SECOND_US };
 
 const char *http_phase_name(enum http_phase p)
 {
@@ -32,6 +32,8 @@ static uint64_t due_us(const struct http_connection *c)
     const struct http_options *o = &c->http->options;
     uint64_t upload_us = o->rates.upload_timeout_ms * 1000;
     switch (c->phase) {
+    case HTTP_PROXY:
+        return c->since_us + PROXY_US;
     case HTTP_HANDSHAKE:
         return c->since_us + HANDSHAKE_US;
     case HTTP_IDLE:
@@ -88,6 +90,10 @@ static void run_out(struct http_connection *c, uint64_t now)
         break;
     case HTTP_ANSWER:
         http_front_lose(c);
+        break;
+    case HTTP_PROXY:
+        c->http->stats.failed_proxy_headers++;
+        http_front_end(c);
         break;
     case HTTP_HANDSHAKE:
         c->http->stats.failed_handshakes++;

@@ -58,7 +58,17 @@ void http_front_reset_in(struct http_connection *c)
     buf_init(&c->in, c->http->options.max_header_bytes + 2 * HTTP_PIECE);
 }
 
-struct http_connection *http_front_create(struct http *h, int fd, const struct sockaddr *address, struct peer *peer)
+static enum http_phase first_phase(const struct http_connection *c)
+{
+    return c->http->identity ? HTTP_HANDSHAKE : HTTP_IDLE;
+}
+
+void http_front_begin(struct http_connection *c)
+{
+    http_front_enter(c, first_phase(c));
+}
+
+struct http_connection *http_front_create(struct http *h, int fd, const struct address *address, struct peer *peer)
 {
     struct http_connection *c;
     if (mem_alloc(&c, sizeof(*c))) {
@@ -74,15 +84,12 @@ struct http_connection *http_front_create(struct http *h, int fd, const struct s
         return NULL;
     }
     c->peer = peer;
-    if (address->sa_family == AF_INET6) {
-        memcpy(&c->address.v6, address, sizeof(c->address.v6));
-    } else if (address->sa_family == AF_INET) {
-        memcpy(&c->address.v4, address, sizeof(c->address.v4));
-    }
+    c->address = *address;
     http_front_reset_in(c);
     buf_init(&c->to_inner, 4 * HTTP_PIECE);
     buf_init(&c->out, SIZE_MAX / 4);
-    c->phase = h->identity ? HTTP_HANDSHAKE : HTTP_IDLE;
+    c->phase =
+        h->options.has_proxy_header && address_networks_have(h->options.trusted, address) ? HTTP_PROXY : first_phase(c);
     c->since_us = c->progress_us = clock_us();
     h->stats.connections++;
     enlist(c);
@@ -151,6 +158,7 @@ void http_front_linger(struct http_connection *c)
 static bool wants_bytes(const struct http_connection *c)
 {
     switch (c->phase) {
+    case HTTP_PROXY:
     case HTTP_IDLE:
     case HTTP_HEAD:
     case HTTP_SWALLOW:
@@ -189,6 +197,11 @@ static void read_once(struct http_connection *c)
 {
     struct http *h = c->http;
     ssize_t n;
+    if (c->phase == HTTP_PROXY) {
+        c->ready &= ~LOOP_READABLE;
+        http_proxy_read(c);
+        return;
+    }
     if (c->phase == HTTP_LINGER) { /* nobody wants these: not even decrypted */
         n = recv(c->wire.fd, h->scratch, sizeof(h->scratch), 0);
         n = n >= 0 ? n : errno == EAGAIN || errno == EINTR ? WIRE_WAIT : WIRE_DEAD;

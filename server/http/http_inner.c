@@ -7,6 +7,7 @@
 #include "engine/base/mem.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -171,8 +172,9 @@ static void on_inner(void *user, int events)
     }
 }
 
-static struct http_inner *create(struct http *h, const struct sockaddr *address, socklen_t n)
+static struct http_inner *create(struct http *h)
 {
+    static const struct sockaddr_in nobody = {.sin_family = AF_INET}; /* the library wants an address */
     struct http_inner *inner;
     int pair[2];
     if (mem_alloc(&inner, sizeof(*inner))) {
@@ -190,7 +192,7 @@ static struct http_inner *create(struct http *h, const struct sockaddr *address,
         return NULL;
     }
     h->adding = inner;
-    enum MHD_Result rc = MHD_add_connection(h->daemon, pair[1], address, n);
+    enum MHD_Result rc = MHD_add_connection(h->daemon, pair[1], (const struct sockaddr *)&nobody, sizeof(nobody));
     h->adding = NULL;
     if (rc != MHD_YES || !inner->mhd) { /* the library has closed its end */
         give_up(inner);
@@ -208,7 +210,7 @@ bool http_inner_open(struct http_connection *c)
         h->spares = c->inner->next;
         h->n_spares--;
     } else {
-        c->inner = create(h, &c->address.any, sizeof(c->address));
+        c->inner = create(h);
     }
     if (c->inner) {
         c->inner->front = c;

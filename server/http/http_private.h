@@ -4,6 +4,7 @@
  *     http.c         opening, closing, the turn          http_accept.c  who may connect
  *     http_front.c   phases, reading, the end            http_clock.c   the phases' clocks
  *     http_request.c requests out of bytes               http_inner.c   libmicrohttpd
+ *     http_listen.c  sockets to listen on                http_proxy.c   PROXY headers
  *     http_answer.c  answers on their way out
  *
  * A connection is ended at once but freed at the end of the turn, so that no caller up the stack holds freed memory.
@@ -19,7 +20,7 @@
 #include "server/http/wire.h"
 
 #include <microhttpd.h>
-#include <netinet/in.h>
+#include <sys/stat.h>
 
 enum {
     HTTP_PIECE = 65536,      /* bytes moved in one go */
@@ -27,6 +28,7 @@ enum {
     HTTP_SECOND_US = 1000000,
     HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
     HTTP_LINGER_BYTES = 1 << 20,
+    HTTP_LISTENERS_MAX = 8,
     HTTP_BEGUN_MAX = 16 /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
 };
 
@@ -53,17 +55,19 @@ struct http_list {
     int n;
 };
 
+struct http_listener {
+    struct http *http;
+    struct loop_watch *watch;
+    int fd;
+};
+
 /* Of one client's socket. */
 struct http_connection {
     struct wheel_entry clock; /* the first member */
     struct http *http;
     struct wire wire;
     struct loop_watch *watch;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address;
+    struct address address; /* the client's, as far as the connection tells: its own, or by the PROXY header */
     struct peer *peer;
     enum http_phase phase;
     struct http_link by_phase; /* ordered by progress, the oldest first */
@@ -96,11 +100,14 @@ struct http {
     struct loop *loop;
     struct loop_turn *turn;
     struct loop_timer *timer;
-    struct loop_watch *listener_watch, *daemon_watch;
+    struct loop_watch *daemon_watch;
+    struct http_listener listeners[HTTP_LISTENERS_MAX];
+    int n_listeners;
+    struct stat socket; /* the file of the UNIX socket, to know it again; st_ino 0: none */
     struct http_options options;
     struct http_handler handler;
     struct tls_identity *identity; /* NULL: plain */
-    int port, listener, spare;     /* spare: a descriptor to give up when there are none */
+    int port, spare;               /* spare: a descriptor to give up when there are none */
     bool is_draining, is_quiet, is_paused, must_run, is_ticking;
     struct http_list phases[HTTP_PHASE_COUNT], work;
     struct http_connection *touched, *over; /* `over` is linked by next_touched */
@@ -129,11 +136,26 @@ void http_turn(struct http *h, uint64_t until_us);
 MUST_USE enum err http_accept_open(struct http *h, struct errbuf *e);
 void http_accept_close(struct http *h);
 void http_accept_resume(struct http *h); /* after a pause for want of memory */
+/* One more connection of this peer, which is counted already, is within the share of an address. */
+bool http_accept_is_within_share(const struct http *h, const struct peer *peer);
+
+/* ---- http_listen.c ---- */
+
+/* Fills h->listeners and h->port; the descriptors are http_listen_close's. */
+MUST_USE enum err http_listen_open(struct http *h, struct errbuf *e);
+void http_listen_close(struct http *h);
+
+/* ---- http_proxy.c ---- */
+
+/* The first bytes of a connection of a trusted proxy. */
+void http_proxy_read(struct http_connection *c);
 
 /* ---- http_front.c ---- */
 
 /* Takes the socket. NULL: no memory, it is closed. */
-struct http_connection *http_front_create(struct http *h, int fd, const struct sockaddr *address, struct peer *peer);
+struct http_connection *http_front_create(struct http *h, int fd, const struct address *address, struct peer *peer);
+/* Behind the PROXY header, if there was one. */
+void http_front_begin(struct http_connection *c);
 void http_front_reset_in(struct http_connection *c); /* forgets c->in without a release */
 void http_front_enter(struct http_connection *c, enum http_phase p);
 void http_front_progress(struct http_connection *c, size_t n);

@@ -1,6 +1,7 @@
 /* Requests out of bytes: judged, handed on to libmicrohttpd, or refused. */
 #include "server/http/http_private.h"
 
+#include "server/http/forwarded.h"
 #include "server/http/http_exchange.h"
 
 #include <stdio.h>
@@ -8,13 +9,32 @@
 
 /* ---- refusals ---- */
 
+/* Who sends this request: the connection's address, or whom trusted proxies name. */
+static struct address client_of(const struct http_connection *c, const struct head *h)
+{
+    const struct networks *trusted = c->http->options.trusted;
+    struct forwarded f = {.x = {.n = 0}};
+    struct head_text value;
+    if (!h || !h->lines.bytes || !address_networks_have(trusted, &c->address)) {
+        return c->address;
+    }
+    for (const char *at = NULL; head_next(h, "X-Forwarded-For", &at, &value);) {
+        forwarded_add_x(&f, value.bytes, value.n);
+    }
+    for (const char *at = NULL; head_next(h, "Forwarded", &at, &value);) {
+        forwarded_add(&f, value.bytes, value.n);
+    }
+    return forwarded_client(&f, trusted, &c->address);
+}
+
 static struct exchange *give_exchange(struct http_connection *c, const struct head *h)
 {
     struct exchange *x;
     if (http_exchange_create(&x, h)) {
         return NULL;
     }
-    peers_text(&c->address.any, x->peer);
+    x->address = client_of(c, h);
+    address_text(&x->address, x->peer);
     x->is_admin = c->http->options.is_admin;
     x->connection = c;
     c->exchange = x;

@@ -6,10 +6,11 @@
 #ifndef SERVER_PEERS_H
 #define SERVER_PEERS_H
 
-#include <stddef.h>
-#include <sys/socket.h>
+#include "server/http/address.h"
 
-enum { PEERS_BUCKETS = 1024, PEERS_TEXT_MAX = 64 };
+#include <stdint.h>
+
+enum { PEERS_BUCKETS = 1024 };
 
 struct peer {
     struct peer *next;
@@ -22,10 +23,10 @@ struct peers {
 };
 
 /* One connection more or less; the peer lives while it has one. */
-struct peer *peers_add(struct peers *p, const struct sockaddr *address);
+struct peer *peers_add(struct peers *p, const struct address *address);
 void peers_drop(struct peers *p, struct peer *peer);
 
-/* The address without its port, as text; "unknown" for what has none. */
-void peers_text(const struct sockaddr *address, char out[PEERS_TEXT_MAX]);
+/* A number for what counts as one address: the same for all addresses of one host, whoever counts what. */
+uint64_t peers_number(const struct address *address);
 
 #endif

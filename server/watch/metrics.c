@@ -207,6 +207,15 @@ static void print_build(const struct metrics_state *s, struct buf *b)
     buf_text(b, "} 1\n");
 }
 
+static void print_sandbox(const struct sandbox_state *s, struct buf *b)
+{
+    head(b, "minivlm_sandbox", "gauge", "1 where the process is bound.");
+    buf_printf(b,
+               "minivlm_sandbox{part=\"system_calls\"} %d\nminivlm_sandbox{part=\"files\"} %d\n"
+               "minivlm_sandbox{part=\"privileges\"} %d\n",
+               s->has_calls, s->has_files, s->has_privileges);
+}
+
 static void print_gate(const struct gate_stats *g, struct buf *b)
 {
     gauge(b, "minivlm_inflight_requests", "Requests accepted and not yet answered.", g->inside);
@@ -258,6 +267,8 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
             (double)s->connections_evicted);
     counter(b, "minivlm_tls_handshakes_failed_total", "Connections that spoke no TLS, or none that fits.",
             (double)s->handshakes_failed);
+    counter(b, "minivlm_proxy_headers_failed_total", "Connections of trusted proxies without a good PROXY header.",
+            (double)s->proxy_headers_failed);
     counter(b, "minivlm_requests_refused_total", "Requests refused for their framing, size or pace.",
             (double)s->requests_refused);
     counter(b, "minivlm_log_dropped_total", "Log lines dropped because nobody read them.", (double)s->log_dropped);
@@ -266,5 +277,6 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     buf_printf(b, "minivlm_reloads_total{outcome=\"ok\"} %llu\nminivlm_reloads_total{outcome=\"failed\"} %llu\n",
                (unsigned long long)s->reloads, (unsigned long long)s->reloads_failed);
     print_build(s, b);
+    print_sandbox(s->sandbox, b);
     print_process(s, b);
 }

@@ -9,6 +9,7 @@
 #include "server/gate/gate.h"
 #include "server/http/exchange.h"
 #include "server/http/reply.h"
+#include "server/sandbox/sandbox.h"
 
 enum { METRICS_ROUTES = 32, METRICS_BUCKETS = 14 };
 
@@ -37,10 +38,12 @@ struct metrics_state {
     bool has_engine;
     bool is_ready;
     int connections;
-    uint64_t connections_refused, connections_evicted, handshakes_failed, requests_refused; /* by the HTTP room */
+    uint64_t connections_refused, connections_evicted, handshakes_failed, requests_refused,
+        proxy_headers_failed; /* by the HTTP room */
     uint64_t started_us, reloads, reloads_failed, log_dropped;
     struct gate_stats gate;
     struct ledger_figures ledger;
+    const struct sandbox_state *sandbox;
 };
 void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *out);
 

@@ -3,10 +3,10 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/base/thread.h"
 #include "server/work/self_test.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,16 +135,11 @@ static int count_others(const struct services *s)
 
 static enum err start(struct services *s, struct loader *l, struct errbuf *e)
 {
-    sigset_t all, before;
     enum err rc = charge(s, l, e);
     if (rc) {
         return rc;
     }
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&l->thread, NULL, load, l);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed) {
+    if (thread_start(&l->thread, "loader", load, l)) {
         ledger_give(s->options.ledger, LEDGER_RELOAD, l->charged);
         return err_set(e, ERR_INTERNAL, "cannot start the loading thread");
     }

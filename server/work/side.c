@@ -1,9 +1,7 @@
 #include "server/work/side.h"
 
 #include "engine/base/mem.h"
-
-#include <pthread.h>
-#include <signal.h>
+#include "engine/base/thread.h"
 
 struct side {
     pthread_t thread;
@@ -32,7 +30,6 @@ static void *run(void *user)
 enum err side_open(struct side **out, struct loop *l, struct errbuf *e)
 {
     struct side *s;
-    sigset_t all, before;
     *out = NULL;
     if (mem_alloc(&s, sizeof(*s))) {
         return err_set(e, ERR_NOMEM, "out of memory for the side thread");
@@ -40,11 +37,7 @@ enum err side_open(struct side **out, struct loop *l, struct errbuf *e)
     s->loop = l;
     mailbox_init(&s->waiting);
     mailbox_init(&s->done);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&s->thread, NULL, run, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc) {
+    if (thread_start(&s->thread, "side", run, s)) {
         mailbox_release(&s->waiting);
         mailbox_release(&s->done);
         mem_free(s);

@@ -181,6 +181,70 @@ static void bench_gemm(void)
     }
 }
 
+/* -- the same of bytes -- */
+
+static void run_gemm8(struct bench *b)
+{
+    static const struct gemm8_row row = {0.01f, 128};
+    size_t size = (b->k->gemm8_packed_bytes(b->n, b->depth) + 63) / 64 * 64;
+    struct gemm8_weights w = {b->n, b->depth, (int8_t *)b->packed + b->turn * size, b->weights, b->extra};
+    struct gemm8_in in = {(uint8_t *)b->in, b->depth, &row, 0};
+    struct gemm8_out out = {.c = b->out, .ld = b->n, .act = b->act};
+    b->turn = (b->turn + 1) % b->copies;
+    b->k->gemm8(&w, &in, b->m, &out);
+}
+
+static void gemm8_shape(const char *what, size_t m, size_t n, size_t depth, enum act act, bool cold)
+{
+    static const enum isa isas[CANDIDATES] = {ISA_AVX512VNNI, ISA_AVX512, ISA_AVX2, ISA_REF};
+    char name[80];
+    snprintf(name, sizeof(name), "gemm8 %s %zu x %zu x %zu%s", what, m, n, depth, cold ? " cold" : "");
+    if (!wanted(name)) {
+        return;
+    }
+    struct bench b[CANDIDATES];
+    float *in = floats(m * depth / 4 + 1), *out = floats(m * n), *bias = floats(n), *w = floats(n * depth / 4 + 1);
+    for (int c = 0; c < CANDIDATES; c++) {
+        const struct kernels *k = kernels_select(isas[c], GEMM_NATIVE);
+        size_t size = (k->gemm8_packed_bytes(n, depth) + 63) / 64 * 64;
+        b[c] = (struct bench){.k = k, .in = in, .out = out, .weights = bias, .extra = bias, .m = m, .n = n};
+        b[c].depth = depth;
+        b[c].act = act;
+        b[c].copies = cold ? COLD_BYTES / size + 1 : 1;
+        b[c].packed = floats(b[c].copies * size / sizeof(float));
+        for (size_t i = 0; i < b[c].copies; i++) {
+            k->gemm8_pack((int8_t *)w, n, depth, (int8_t *)b[c].packed + i * size);
+        }
+    }
+    measure(name, b, CANDIDATES, run_gemm8, 2e-9 * (double)m * (double)n * (double)depth, "GOP/s");
+    for (int c = 0; c < CANDIDATES; c++) {
+        mem_free(b[c].packed);
+    }
+    mem_free(in);
+    mem_free(out);
+    mem_free(bias);
+    mem_free(w);
+}
+
+static void bench_gemm8(void)
+{
+    gemm8_shape("fusion qkv", 100, 1152, 384, ACT_NONE, false);
+    gemm8_shape("fusion out", 100, 384, 384, ACT_NONE, false);
+    gemm8_shape("fusion up", 100, 1536, 384, ACT_GELU, false);
+    gemm8_shape("fusion down", 100, 384, 1536, ACT_NONE, false);
+    gemm8_shape("region fc6", 96, 1024, 1024, ACT_RELU, false);
+    gemm8_shape("expand", 392, 144, 24, ACT_RELU6, false);
+    gemm8_shape("expand", 196, 672, 112, ACT_RELU6, false);
+    gemm8_shape("project", 196, 112, 672, ACT_NONE, false);
+    static const size_t rows[] = {1, 2, 4, 16};
+    for (int i = 0; i < 4; i++) {
+        gemm8_shape("step qkv", rows[i], 1152, 384, ACT_NONE, true);
+        gemm8_shape("step up", rows[i], 1536, 384, ACT_GELU, true);
+        gemm8_shape("step down", rows[i], 384, 1536, ACT_NONE, true);
+        gemm8_shape("step words", rows[i], 4324, 384, ACT_NONE, true);
+    }
+}
+
 /* -- everything else: the same buffers for all candidates -- */
 
 static void compare(const char *name, struct bench *b, void (*run)(struct bench *), double amount, const char *unit)
@@ -332,6 +396,17 @@ static void run_bf16_to_f32(struct bench *b)
     b->k->bf16_to_f32((const uint16_t *)b->in, 8192, b->out);
 }
 
+static void run_quantize_rows(struct bench *b)
+{
+    struct gemm8_row row[100];
+    b->k->quantize_rows(b->in, 384, 100, 384, (uint8_t *)b->out, 384, row);
+}
+
+static void run_multiply_add(struct bench *b)
+{
+    b->n = b->k->multiply_add(1000);
+}
+
 static void simple(const char *name, void (*run)(struct bench *), double amount, const char *unit, enum act act)
 {
     if (!wanted(name)) {
@@ -362,9 +437,17 @@ SIMPLE(attend_block, "100 x 100, 12x32", 4.0 * 100 * 100 * 384, "GFLOP/s")
 SIMPLE(layer_norm, "100x384", 8.0 * 100 * 384, "GB/s")
 SIMPLE(softmax, "100x100", 8.0 * 100 * 100, "GB/s")
 SIMPLE(log_softmax, "2x30522", 8.0 * 2 * 30522, "GB/s")
+SIMPLE(quantize_rows, "100x384", 5.0 * 100 * 384, "GB/s")
 SIMPLE(dequantize_i8, "8192", 5.0 * 8192, "GB/s")
 SIMPLE(bf16_to_f32, "8192", 6.0 * 8192, "GB/s")
 #undef SIMPLE
+
+/* In GFLOP/s of the widest table; the others do less in a round. */
+static void bench_multiply_add(void)
+{
+    const struct kernels *best = kernels_select(ISA_COUNT - 1, GEMM_NATIVE);
+    simple("multiply_add 1000 rounds", run_multiply_add, (double)best->multiply_add(1000), "GFLOP/s", ACT_NONE);
+}
 
 static void bench_activate(void)
 {

@@ -169,6 +169,33 @@ class Models(Case):
         for key in ("model", "version", "sha256", "isa", "gemm", "answers", "num_beams", "max_tokens"):
             self.assertIn(str(row[key]), out)
 
+    def test_plan(self):
+        found = self.json("inspect", "--plan")
+        config = json.loads((ROOT / TINY / "config.json").read_text())
+        stem, = [r for r in found if r["kernel"] == "conv_rgb"]
+        self.assertEqual((stem["stage"], stem["step"], stem["n"], stem["k"]), ("regions", "stem", config["backbone"]["stem"], 27))
+        self.assertEqual(stem["operations"], 2 * stem["m"] * stem["n"] * stem["k"])
+        layers = {r["turn"] for r in found if r["stage"] == "words" and r["step"] == "layer"}
+        self.assertEqual(len(layers), config["fusion"]["layers"])
+        self.assertEqual([r["stage"] for r in found],
+                         sorted((r["stage"] for r in found), key=("regions", "question", "caption", "words").index))
+        self.assertEqual(found, self.json("inspect", "--plan", "--isa", "ref"))
+        out = self.text("inspect", "--plan")
+        for word in ("conv_rgb", "depthwise", "attend_block", "relu6" if "relu6" in json.dumps(config) else "swish", "in all"):
+            self.assertIn(word, out)
+        self.refused(USAGE, "inspect", "--plan", WAVES, saying="no image is expected")
+
+    def test_stages(self):
+        found = self.json("bench", "--stages", "--rounds", "2", WAVES, DISCS)
+        self.assertEqual({r["runs"] for r in found}, {4})
+        for stage, kernel in (("regions", "gemm"), ("regions", "roi_align"), ("question", "attend_block"), ("words", "attend")):
+            self.assertTrue(any(r["stage"] == stage and r["kernel"] == kernel and r["ms"] > 0 for r in found), kernel)
+        self.assertEqual([r["step"] for r in found if r["stage"] == "picture"], ["decode", "resize"])
+        self.assertTrue(all(r["peak_gflops"] > 0 for r in found))
+        self.assertIn("measured peak", self.text("bench", "--stages", "--rounds", "1", WAVES))
+        self.refused(FAILED, "bench", "--stages", f"{TINY}/vocab.txt", saying="vocab.txt: ")
+        self.refused(USAGE, "caption", "--stages", WAVES, saying="--stages")
+
     def test_bench(self):
         found = self.json("bench", "--rounds", "1", WAVES)
         names = [row["name"] for row in found]
@@ -293,7 +320,7 @@ class Text(Case):
 
 
 class Inputs(Case):
-    BAD = {f"{IMAGES}/nothere.png": "io_error", IMAGES: "io_error", f"{TINY}/model.safetensors": "unsupported_image",
+    BAD = {f"{IMAGES}/nothere.png": "io_error", f"{WAVES}/inside.png": "io_error", f"{TINY}/model.safetensors": "unsupported_image",
            f"{IMAGES}/codec/truncated.jpg": "corrupt_image"}
 
     def test_bad_ones_among_good_ones(self):

@@ -109,7 +109,7 @@ class Image(unittest.TestCase):
         needed = subprocess.run(["objdump", "-p", BUILD / "minivlm-server"], check=True, capture_output=True, text=True).stdout
         prefixes = {"libjpeg": "libjpeg62-turbo", "libpng16": "libpng16-16", "libwebp": "libwebp7", "libopenblas": "libopenblas0",
                     "libnettle": "libnettle8", "libuv": "libuv1", "libmicrohttpd": "libmicrohttpd12",
-                    "libjansson": "libjansson4", "libsqlite3": "libsqlite3-0", "libgnutls": "libgnutls30",
+                    "libjansson": "libjansson4", "libsqlite3": "libsqlite3-0", "libseccomp": "libseccomp2", "libgnutls": "libgnutls30",
                     "libgif": "libgif7", "libheif": "libheif1", "libtiff": "libtiff6", "libz": "zlib1g"}
         libraries = set(re.findall(r"NEEDED\s+(\w+)", needed)) - {"libc", "libm", "libgcc_s"}
         libraries = {name for name in libraries if not name.startswith("ld")}

@@ -278,7 +278,7 @@ static inline bool golden_open(struct golden *g, const struct golden_place *plac
                                enum gemm_backend backend, int max_rows)
 {
     struct errbuf e;
-    struct model_options options = {isa, backend, false};
+    struct model_options options = {.isa_cap = isa, .gemm_backend = backend};
     errbuf_clear(&e);
     *g = (struct golden){.place = place};
     bool is_open = model_open(&g->model, place->model, &options, &e) == OK && golden_open_expected(g, &e) &&

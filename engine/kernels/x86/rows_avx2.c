@@ -10,4 +10,6 @@ void rows_avx2_install(struct kernels *k)
     k->log_softmax = log_softmax;
     k->dequantize_i8 = dequantize_i8;
     k->bf16_to_f32 = bf16_to_f32;
+    k->quantize_rows = quantize_rows;
+    k->multiply_add = multiply_add;
 }

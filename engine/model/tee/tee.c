@@ -72,7 +72,9 @@ bool tee_head(const struct tee *t, float *arena, const struct tee_input *in, str
     for (int i = 0; i < MODEL_TAPS; i++) {
         maps[i] = (struct regions_map){arena + t->pyramid[i].at, t->pyramid[i].h, t->pyramid[i].w};
     }
-    regions_align(r, k, c, maps);   /* [n, pool, pool, C] */
+    trace_step("align");
+    regions_align(r, k, c, maps); /* [n, pool, pool, C] */
+    trace_step("region head");
     regions_head(r, k, t->weights); /* [n, H], [n, K + 4] */
     return regions_select(r, k, c, in->resized_width, in->resized_height);
 }
@@ -80,6 +82,7 @@ bool tee_head(const struct tee *t, float *arena, const struct tee_input *in, str
 bool tee_cells(const struct tee *t, float *arena, const struct tee_input *in, struct features *out)
 {
     float *inputs = arena + t->cells_at;
+    trace_step("cells");
     int n = cells_inputs(model_config(t->model), t->cells, arena + t->cells.at, in, inputs, features_cell_boxes(out));
     features_context(out)->n_cells = n;
     return cells_embed(model_kernels(t->model), &t->model->bound->fusion, inputs, n, features_cells(out)); /* [n, D] */

@@ -103,7 +103,7 @@ static void test_faulty_flags(void)
         {"--server.=1", "flag: server.: no such key"},
         {"--serve.port=1", "did you mean server.port?\n"},
         {"--nonsense.at_all_or_so=1", "flag: nonsense.at_all_or_so: no such key\n"},
-        {"--server.port=", "flag: server.port: expected a whole number from 0 to 65535, found \"\"\n"},
+        {"--server.port=", "flag: server.port: expected a whole number from -1 to 65535, found \"\"\n"},
         {"--engine.openblas=yes", "flag: engine.openblas: expected true or false, found \"yes\"\n"},
         {"--log.level=loud", "flag: log.level: expected one of debug|info|warn|error|off, found \"loud\"\n"},
         {"--config", "flag: config: "},
@@ -153,7 +153,7 @@ static void test_variables(void)
     CHECK_FAULT("environment: server.port: no such key");
     CHECK_INT(n_faults(), 4);
     CHECK_INT(load(NO_ARGS, ENV("MINIVLM_SERVER_PORT=eighty")), ERR_BAD_CONFIG);
-    CHECK_FAULT("MINIVLM_SERVER_PORT: server.port: expected a whole number from 0 to 65535, found \"eighty\"\n");
+    CHECK_FAULT("MINIVLM_SERVER_PORT: server.port: expected a whole number from -1 to 65535, found \"eighty\"\n");
     char longest[300];
     int n = snprintf(longest, sizeof(longest), "MINIVLM_");
     memset(longest + n, 'A', sizeof(longest) - (size_t)n - 3);
@@ -198,7 +198,8 @@ static void test_numbers_as_text(void)
         {"0", 0, 0},
         {"65535", 65535, 65535},
         {"65536", NAN, 65536},
-        {"-1", NAN, NAN},
+        {"-1", -1, NAN},
+        {"-2", NAN, NAN},
         {"-0", 0, 0},
         {"007", 7, 7},
         {"1e3", 1000, 1000},
@@ -329,7 +330,7 @@ static void test_all_faults_at_once(void)
                    ENV("MINIVLM_CACHE_BYTES=lots", "MINIVLM_DRAIN_DELAY_MS=-1")),
               ERR_BAD_CONFIG);
     CHECK_INT(n_faults(), 7);
-    snprintf(expected, sizeof(expected), "%s: server.port: expected a whole number from 0 to 65535, found \"99999\"\n",
+    snprintf(expected, sizeof(expected), "%s: server.port: expected a whole number from -1 to 65535, found \"99999\"\n",
              path);
     CHECK_FAULT(expected);
     snprintf(expected, sizeof(expected), "%s: server.colour: no such key\n", path);
@@ -340,7 +341,7 @@ static void test_all_faults_at_once(void)
     CHECK_FAULT("MINIVLM_CACHE_BYTES: cache.bytes: expected bytes from 0 to 1099511627776, as a number or like 64MiB, "
                 "found \"lots\"\n");
     CHECK_FAULT("MINIVLM_DRAIN_DELAY_MS: drain.delay_ms: expected a whole number from 0 to 600000, found \"-1\"\n");
-    CHECK_FAULT("flag: engine.isa: expected one of auto|ref|avx2|avx512, found \"mmx\"\n");
+    CHECK_FAULT("flag: engine.isa: expected one of auto|ref|avx2|avxvnni|avx512|avx512vnni, found \"mmx\"\n");
     CHECK_FAULT("flag: log.format: expected one of auto|json|text, found \"xml\"\n");
     unlink(path);
 }
@@ -353,6 +354,33 @@ static void test_keys_that_depend_on_each_other(void)
     CHECK_INT(load(ARGS("--server.port=90", "--server.admin_port=90"), NO_ENV), ERR_BAD_CONFIG);
     CHECK_FAULT("server.admin_port: expected another port than server.port, found \"90\"\n");
     CHECK_INT(load(ARGS("--server.port=0", "--server.admin_port=0"), NO_ENV), OK); /* two free ones */
+    CHECK_INT(load(ARGS("--server.port=-1"), NO_ENV), ERR_BAD_CONFIG);
+    CHECK_FAULT("server.port: expected a port, or server.socket beside -1, found \"-1\"\n");
+    CHECK_INT(load(ARGS("--server.port=-1", "--server.socket=/run/x"), NO_ENV), OK);
+    CHECK_INT(load(ARGS("--server.proxy_protocol"), NO_ENV), ERR_BAD_CONFIG);
+    CHECK_FAULT("server.proxy_protocol: expected server.trusted_proxies beside it, found none\n");
+}
+
+static void test_server_texts(void)
+{
+    static const char *const good[] = {"/v", "/a/b-c_d.e~1", "/.well", "/a..b", "/v1.0/x"};
+    static const char *const bad[] = {"/",       "v",    "/v/",  "//v",       "/a//b", "/a/..",
+                                      "/a/../b", "/./a", "/a b", "/\xc3\xa9", "/%41"};
+    static const char *const modes[] = {"", "7", "66", "0999", "1660", "00660", "rw-", "0x1b", "-660"};
+    char flag[64];
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(flag, sizeof(flag), "--server.prefix=%s", good[i]);
+        CHECK_INT(load(ARGS(flag), NO_ENV), OK);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(flag, sizeof(flag), "--server.prefix=%s", bad[i]);
+        CHECK_INT(load(ARGS(flag), NO_ENV), ERR_BAD_CONFIG);
+    }
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        snprintf(flag, sizeof(flag), "--server.socket_mode=%s", modes[i]);
+        CHECK_INT(load(ARGS(flag), NO_ENV), ERR_BAD_CONFIG);
+    }
+    CHECK_INT(load(ARGS("--server.socket_mode=666"), NO_ENV), OK);
 }
 
 /* Faults that do not fit their buf are faults all the same. */
@@ -384,6 +412,7 @@ int main(void)
     test_lengths_of_text();
     test_all_faults_at_once();
     test_keys_that_depend_on_each_other();
+    test_server_texts();
     test_no_room_for_faults();
     buf_release(&faults);
     return check_result();

@@ -4,6 +4,7 @@
 #include "tests/support/check.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -8,7 +8,9 @@ static void test_names(void)
 {
     CHECK_STR(isa_name(ISA_REF), "ref");
     CHECK_STR(isa_name(ISA_AVX2), "avx2");
+    CHECK_STR(isa_name(ISA_AVXVNNI), "avxvnni");
     CHECK_STR(isa_name(ISA_AVX512), "avx512");
+    CHECK_STR(isa_name(ISA_AVX512VNNI), "avx512vnni");
     CHECK_STR(gemm_backend_name(GEMM_NATIVE), "native");
     CHECK_STR(gemm_backend_name(GEMM_OPENBLAS), "openblas");
 }
@@ -43,7 +45,10 @@ static void test_caps(void)
     for (int isa = ISA_REF; isa < ISA_COUNT; isa++) {
         for (int b = 0; b < GEMM_BACKEND_COUNT; b++) {
             const struct kernels *k = kernels_select((enum isa)isa, (enum gemm_backend)b);
-            CHECK_INT(k->isa, isa < (int)best ? isa : (int)best);
+            CHECK(k->isa <= (enum isa)isa && k->isa <= best);
+            CHECK(isa < (int)best || k->isa == best);
+            CHECK(isa != ISA_REF || k->isa == ISA_REF);
+            CHECK(k == kernels_select(k->isa, (enum gemm_backend)b));
             CHECK_INT(k->gemm_backend, b);
         }
     }
@@ -57,12 +62,13 @@ static void test_complete(void)
 #define PRESENT(op) CHECK(k->op != NULL);
             LIST_ALL(PRESENT)
 #undef PRESENT
-            CHECK(k->gemm_pack && k->gemm_packed_floats);
+            CHECK(k->gemm_pack && k->gemm_packed_floats && k->gemm8_pack && k->gemm8_packed_bytes);
         }
     }
 }
 
-/* Every operation but the plain copy has a version of its own in every instruction set. */
+/* Every operation but the plain copy has a version of its own in AVX2 and AVX-512; what multiplies bytes adds its product
+ * of bytes. */
 static void test_overlays(void)
 {
     const struct kernels *ref = kernels_select(ISA_REF, GEMM_NATIVE);
@@ -80,7 +86,25 @@ static void test_overlays(void)
     if (kernels_detect_isa() >= ISA_AVX512) {
         CHECK_INT(same_avx512, 1);
     }
+    const struct kernels *avxvnni = kernels_select(ISA_AVXVNNI, GEMM_NATIVE),
+                         *avx512vnni = kernels_select(ISA_AVX512VNNI, GEMM_NATIVE);
+    if (avxvnni->isa == ISA_AVXVNNI) {
+        CHECK(avxvnni->gemm8 != avx2->gemm8 && avxvnni->gemm == avx2->gemm);
+    }
+    if (avx512vnni->isa == ISA_AVX512VNNI) {
+        CHECK(avx512vnni->gemm8 != avx512->gemm8 && avx512vnni->gemm == avx512->gemm);
+    }
     CHECK(kernels_select(ISA_REF, GEMM_OPENBLAS)->gemm != ref->gemm);
+}
+
+static void test_multiply_add(void)
+{
+    for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
+        const struct kernels *k = kernels_select((enum isa)isa, GEMM_NATIVE);
+        CHECK_INT(k->multiply_add(0), 0);
+        CHECK_INT(k->multiply_add(7), 7 * k->multiply_add(1));
+        CHECK(k->multiply_add(1) >= 2 * 12 * 4);
+    }
 }
 
 int main(void)
@@ -90,5 +114,8 @@ int main(void)
     test_caps();
     test_complete();
     test_overlays();
+#define RUN(op) test_##op();
+    LIST_PEAK(RUN)
+#undef RUN
     return check_result();
 }

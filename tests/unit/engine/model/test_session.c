@@ -29,7 +29,7 @@ static struct tee_input make_input(int width, int height)
 
 static bool make(const char *dir)
 {
-    struct model_options options = {ISA_AVX512, GEMM_NATIVE, true};
+    struct model_options options = {.isa_cap = ISA_AVX512, .gemm_backend = GEMM_NATIVE, .verify_hash = true};
     struct session_limits limits = {SIDE, SIDE, ROWS};
     struct errbuf e;
     if (model_open(&model, dir, &options, &e) != OK) {

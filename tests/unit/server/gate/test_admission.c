@@ -80,7 +80,7 @@ static void test_passes(void)
     CHECK(!x.caller.has_id_key);
     uint64_t client = x.caller.client;
     request("POST", "/vqa");
-    snprintf(x.peer, sizeof(x.peer), "192.0.2.2");
+    address_parse(&x.address, "192.0.2.2", 9);
     CHECK(admission_headers(&a, &x));
     CHECK(x.caller.client != client);
 }
@@ -99,6 +99,32 @@ static void test_no_route(void)
     request("POST", "/admin/reload"); /* on the main port */
     CHECK(!admission_headers(&a, &x));
     CHECK_INT(x.status, 404);
+}
+
+static void test_prefix(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    snprintf(config.server.prefix, sizeof(config.server.prefix), "/vision");
+    request("POST", "/vision/vqa");
+    CHECK(admission_headers(&a, &x));
+    CHECK_STR(x.path, "/vqa");
+    static const char *const others[] = {"/vqa", "/visionary/vqa", "/vision/vision/vqa", "/vision/", "/version"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        request("GET", others[i]);
+        CHECK(!admission_headers(&a, &x));
+        CHECK_INT(x.status, 404);
+    }
+    CHECK(says("begin with /vision/"));
+    request("GET", "/vision");
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 308);
+    CHECK_STR(out("Location"), "/vision/");
+    request("GET", "/healthz"); /* probes come directly */
+    CHECK(admission_headers(&a, &x));
+    request("POST", "/admin/reload");
+    x.is_admin = true;
+    CHECK(admission_headers(&a, &x));
+    config.server.prefix[0] = '\0';
 }
 
 static void test_keys(void)
@@ -226,6 +252,7 @@ int main(void)
     config_defaults(&config);
     test_passes();
     test_no_route();
+    test_prefix();
     test_keys();
     test_query();
     test_size();

@@ -132,7 +132,7 @@ static void test_decoder(enum model_decoder decoder, struct features *f)
 
 int main(void)
 {
-    struct model_options options = {ISA_REF, GEMM_NATIVE, true};
+    struct model_options options = {.isa_cap = ISA_REF, .gemm_backend = GEMM_NATIVE, .verify_hash = true};
     struct errbuf e;
     errbuf_clear(&e);
     srand(2);

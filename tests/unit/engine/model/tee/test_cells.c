@@ -163,7 +163,7 @@ static void test_branches(struct model *m)
 
 int main(void)
 {
-    struct model_options options = {ISA_AVX512, GEMM_NATIVE, true};
+    struct model_options options = {.isa_cap = ISA_AVX512, .gemm_backend = GEMM_NATIVE, .verify_hash = true};
     static const char *const dirs[] = {"tests/data/tiny-cells", "tests/data/tiny-both"};
     srand(5);
     test_pool();

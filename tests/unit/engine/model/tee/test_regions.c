@@ -247,7 +247,7 @@ static void test_with_cells(void)
         {0, 0, 89, 119}, {0, 0, 179, 119}, {100, 130, 120, 150}, {0, 0, 179, 239}, {85, 110, 95, 125}};
     static const char *const cells[] = {"123", "23", "012", "", "023"}; /* left when each region goes */
     const float scores[] = {0.9F, 0.85F, 0.8F, 0.75F, 0.74F};
-    struct model_options options = {ISA_REF, GEMM_NATIVE, true};
+    struct model_options options = {.isa_cap = ISA_REF, .gemm_backend = GEMM_NATIVE, .verify_hash = true};
     struct model *m = NULL;
     CHECK_INT(model_open(&m, "tests/data/tiny-both", &options, NULL), OK);
     size_t n_bytes = m ? features_bytes(model_config(m)) : 0;
@@ -303,7 +303,7 @@ static void test_cut(const struct model *m, struct features *f)
 
 int main(void)
 {
-    struct model_options options = {ISA_REF, GEMM_NATIVE, true};
+    struct model_options options = {.isa_cap = ISA_REF, .gemm_backend = GEMM_NATIVE, .verify_hash = true};
     struct model *m = NULL;
     struct regions measured;
     float none[1];

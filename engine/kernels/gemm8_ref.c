@@ -1,0 +1,90 @@
+/* Product of bytes in plain C: what all instruction sets must give, bit for bit. W stays as it is, [n, k], behind the sum
+ * of each of its rows. */
+#include "engine/kernels/act.h"
+#include "engine/kernels/gemm8_row.h"
+#include "engine/kernels/install.h"
+
+#include <string.h>
+
+static size_t packed_bytes(size_t n, size_t k)
+{
+    return n * (k + sizeof(int32_t));
+}
+
+static void pack(const int8_t *w, size_t n, size_t k, int8_t *packed)
+{
+    int32_t *sums = (int32_t *)(void *)packed;
+    for (size_t j = 0; j < n; j++) {
+        sums[j] = 0;
+        for (size_t i = 0; i < k; i++) {
+            sums[j] += w[j * k + i];
+        }
+    }
+    if (n > 0 && k > 0) {
+        memcpy(sums + n, w, n * k);
+    }
+}
+
+static int32_t dot(const uint8_t *a, const int8_t *w, size_t k)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < k; i++) {
+        sum += a[i] * w[i];
+    }
+    return sum;
+}
+
+static uint8_t to_byte(float y, float inverse, int32_t zero)
+{
+    float low = (float)-zero, high = (float)(255 - zero), x = y * inverse;
+    x = x > low ? x : low; /* NaN too */
+    return (uint8_t)(lrintf(x < high ? x : high) + zero);
+}
+
+static void gemm8(const struct gemm8_weights *w, const struct gemm8_in *a, size_t m, const struct gemm8_out *out)
+{
+    const int32_t *sums = (const int32_t *)(const void *)w->packed;
+    const int8_t *rows = (const int8_t *)(sums + w->n);
+    BUG_ON(w->k > GEMM8_MAX_DEPTH);
+    for (size_t r = 0; r < m; r++) {
+        struct gemm8_row row = a->row[r * a->row_step];
+        for (size_t j = 0; j < w->n; j++) {
+            float sum = (float)(dot(a->q + r * a->ld, rows + j * w->k, w->k) - row.zero * sums[j]);
+            float y = act_scalar(fmaf(sum, row.scale * w->scale[j], w->bias ? w->bias[j] : 0.0F), out->act);
+            y = out->residual ? y + out->residual[r * out->ldr + j] : y;
+            if (out->c) {
+                out->c[r * out->ld + j] = y;
+            } else {
+                out->q[r * out->ld + j] = to_byte(y, 1.0F / out->to.scale, out->to.zero);
+            }
+        }
+    }
+}
+
+static void quantize_rows(const float *x, size_t ldx, size_t rows, size_t n, uint8_t *q, size_t ldq,
+                          struct gemm8_row *row)
+{
+    for (size_t r = 0; r < rows; r++, x += ldx, q += ldq) {
+        float low = 0.0F, high = 0.0F, inverse;
+        bool is_finite = true;
+        for (size_t i = 0; i < n; i++) {
+            is_finite = is_finite && isfinite(x[i]);
+            low = x[i] < low ? x[i] : low;
+            high = x[i] > high ? x[i] : high;
+        }
+        row[r] = gemm8_row_of(low, high, is_finite, &inverse);
+        memset(q, 0, gemm8_row_bytes(n));
+        for (size_t i = 0; i < n && inverse > 0.0F; i++) {
+            int32_t whole = (int32_t)lrintf(x[i] * inverse) + row[r].zero;
+            q[i] = (uint8_t)(whole > 255 ? 255 : whole);
+        }
+    }
+}
+
+void gemm8_ref_install(struct kernels *k)
+{
+    k->gemm8_packed_bytes = packed_bytes;
+    k->gemm8_pack = pack;
+    k->gemm8 = gemm8;
+    k->quantize_rows = quantize_rows;
+}

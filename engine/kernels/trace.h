@@ -1,0 +1,52 @@
+/* trace - which kernels ran, on what shapes, how many bytes and operations they took, and how long.
+ *
+ * A trace is a table of kernels like any other: each entry calls the table behind it and keeps the books. Who runs a
+ * network on it says which stage and which step of it is under way; outside a trace these two calls do nothing.
+ *
+ *     struct trace *t;
+ *     trace_create(&t, false);
+ *     model_open(&m, dir, &(struct model_options){.trace = t, ...}, &e);
+ *     trace_enter(t);           // this thread keeps its books in t until trace_leave
+ *     trace_stage("question");
+ *     ...
+ *
+ * A row stands for all calls of one kernel on one shape in one step; rows of the summary stand for all calls of a kernel
+ * in steps of one name. Operations are those of the definition: two for each product that is added up (matrices,
+ * convolutions, attention, RoIAlign, weighted sums), one for each value that is compared, scaled or added; activations
+ * are not counted. Bytes are what is read and written once, weights as they are stored.
+ *
+ * Ownership: a trace owns its rows; names are borrowed for ever (string constants). It must outlive the model.
+ * Threads:   the table may be used only between trace_enter and trace_leave, by that thread. */
+#ifndef ENGINE_KERNELS_TRACE_H
+#define ENGINE_KERNELS_TRACE_H
+
+#include "engine/kernels/kernels.h"
+
+struct trace_row {
+    const char *stage, *step, *kernel;
+    const char *format; /* of the weights, or of what is read where there are none: "f32", "f16" */
+    int turn;           /* which step of its stage, from 1; 0 in a summary */
+    enum act act;
+    uint64_t m, n, k; /* rows or pixels, channels or columns, what an output is the sum of; m of all calls together */
+    uint64_t calls, operations, bytes, ns;
+};
+
+struct trace;
+MUST_USE enum err trace_create(struct trace **out, bool is_summary);
+void trace_destroy(struct trace *t); /* NULL is fine */
+
+/* The table that traces `inner`; valid as long as the trace. */
+const struct kernels *trace_kernels(struct trace *t, const struct kernels *inner);
+
+void trace_enter(struct trace *t);
+void trace_leave(void);
+void trace_stage(const char *name);
+void trace_step(const char *name);
+
+/* In the order in which they first ran. ERR_NOMEM when some are missing. */
+MUST_USE enum err trace_rows(const struct trace *t, const struct trace_row **rows, int *n);
+void trace_forget(struct trace *t); /* no rows */
+
+const char *trace_act_name(enum act act); /* "" for none */
+
+#endif

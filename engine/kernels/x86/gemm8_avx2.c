@@ -1,0 +1,29 @@
+/* 6 rows x 2 vectors, as in gemm_avx2.c; pairs of 16 bits. */
+enum { TILE_VECS = 2, TILE_ROWS = 6 };
+#define TILE_COLUMN(X, vecs) X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs)
+#define TILE_LIST(X)         TILE_COLUMN(X, 1) TILE_COLUMN(X, 2)
+
+#include "engine/kernels/x86/vec_avx2.inc"
+
+#include "engine/kernels/x86/dot_avx2.inc"
+
+#define DOT_DEPTH 2
+static inline dot_vec dot_load(const char *p)
+{
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline dot_vec dot_add(dot_vec sum, dot_vec a, dot_vec line)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, line));
+}
+
+#include "engine/kernels/x86/dot8.inc"
+
+#include "engine/kernels/x86/gemm8.inc"
+
+void gemm8_avx2_install(struct kernels *k)
+{
+    k->gemm8_packed_bytes = packed_bytes;
+    k->gemm8_pack = pack;
+    k->gemm8 = gemm8;
+}

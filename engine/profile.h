@@ -1,0 +1,53 @@
+/* profile - where the time of a picture goes, kernel by kernel.
+ *
+ * Opens a model of its own and runs it on the caller's thread, one picture after the other: decoding, regions, a
+ * question, a greedy caption. Every call of a kernel is counted and timed (engine/kernels/trace.h says how operations
+ * and bytes are counted); what a stage does beside its kernels stands in a row "rest".
+ *
+ * A plan (`is_plan`) runs once on a made-up picture, and its rows are the steps in their order with their shapes. Else
+ * the pictures are run `rounds` times, and a row stands for all calls of a kernel in the steps of one name.
+ *
+ * Ownership: a profile owns its rows; names in them are constants. Threads: one owner, runs nothing in others.
+ * Errors:    those of model_open and image_decode, with text. */
+#ifndef ENGINE_PROFILE_H
+#define ENGINE_PROFILE_H
+
+#include "engine/engine.h"
+
+struct profile_picture {
+    const char *name; /* for messages */
+    const uint8_t *bytes;
+    size_t n_bytes;
+};
+
+struct profile_request {
+    const struct engine_options *engine; /* model_dir, isa_cap, use_openblas and verify_hash count */
+    bool is_plan;
+    const struct profile_picture *pictures; /* [n_pictures]; a plan takes none */
+    int n_pictures, rounds;
+    const char *question;
+};
+
+struct profile_row {
+    const char *stage;               /* "picture", "regions", "question", "caption", "words" */
+    const char *step, *kernel, *act; /* act: "" for none */
+    const char *format;              /* of the weights, or of what is read: "f32", "f16"; "" of a row without kernel */
+    int turn;                        /* in a plan: which step of its stage, from 1 */
+    uint64_t m, n, k;                /* of all calls together: rows or pixels; columns or channels; summed for each */
+    uint64_t calls, operations, bytes;
+    double ms;
+};
+
+struct profile {
+    struct profile_row *rows; /* [n_rows], stage by stage */
+    int n_rows;
+    int n_runs;         /* pictures times rounds: what the sums are to be divided by */
+    int words;          /* steps of the stage "words" in all runs */
+    double peak_gflops; /* measured: multiply-adds in registers alone, the best of many short runs */
+    const char *isa, *gemm;
+};
+
+MUST_USE enum err profile_run(struct profile *out, const struct profile_request *request, struct errbuf *e);
+void profile_release(struct profile *p); /* also after an error */
+
+#endif
