@@ -6,8 +6,9 @@ set -euo pipefail
 build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev libuv1-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libgif-dev libheif-dev libtiff-dev
     libopenblas-dev nettle-dev libsqlite3-dev libseccomp-dev ca-certificates curl)
-test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl valgrind)
+test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl valgrind chromium fonts-inter)
 container_packages=(buildah crun curl mmdebstrap procps)
+command -v npm >/dev/null || test_packages+=(nodejs npm) # so does another Node from version 18 on
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well
 
 case "${1:-}" in

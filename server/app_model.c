@@ -94,7 +94,7 @@ static void log_invitation(const struct app *a)
     static const char photo[] = "docs/photos/cat.jpg";
     const struct config *c = &a->config;
     const char *host = c->server.host;
-    char root[CONFIG_TEXT_MAX], curl[3 * CONFIG_TEXT_MAX];
+    char root[3 * CONFIG_TEXT_MAX], curl[5 * CONFIG_TEXT_MAX];
     int n = (int)strcspn(host, " ,"); /* the first of several */
     bool is_near = (n == 7 && memcmp(host, "0.0.0.0", 7) == 0) || (n == 9 && memcmp(host, "127.0.0.1", 9) == 0) ||
                    (n == 2 && memcmp(host, "::", 2) == 0);

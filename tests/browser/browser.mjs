@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const BUILD = process.env.MINIVLM_BUILD_DIR ?? join(ROOT, "build", "release");
-const PLACE = process.env.BROWSER_PLACE ?? join(BUILD, "browser");
+const BUILD = resolve(process.env.MINIVLM_BUILD_DIR ?? join(ROOT, "build", "release"));
+const PLACE = resolve(process.env.BROWSER_PLACE ?? join(BUILD, "browser"));
 const require = createRequire(join(PLACE, "package.json"));
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -22,16 +22,16 @@ const PATIENCE_MS = 30000; // machines may be slow; nothing here is judged by ti
 export async function serve(...flags) {
   const child = spawn(join(BUILD, "minivlm-server"), ["--model.dir=models/minivlm-base", "--server.port=0", "--log.format=json",
     "--engine.threads=1", ...flags], { cwd: ROOT, stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, OPENBLAS_NUM_THREADS: "1" } });
-  const ended = new Promise((resolve) => { child.once("exit", resolve); });
+  const ended = new Promise((done) => { child.once("exit", done); });
   const said = [];
-  const url = await new Promise((resolve, reject) => {
+  const url = await new Promise((done, reject) => {
     let port = 0;
     child.once("exit", () => reject(new Error(`the server ended: ${said.slice(-3)}`)));
     createInterface({ input: child.stderr }).on("line", (line) => {
       said.push(line);
       const event = line.startsWith("{") ? JSON.parse(line) : {};
       if (event.event === "listening") port = event.port;
-      if (event.event === "ready" || (flags.includes("--engine.isa=ref") && event.event === "listening")) resolve(`http://127.0.0.1:${port}/`);
+      if (event.event === "ready" || (flags.includes("--engine.isa=ref") && event.event === "listening")) done(`http://127.0.0.1:${port}/`);
     });
   });
   const stop = async () => {

@@ -14,7 +14,8 @@ static enum route_result find(enum port port, const char *method, const char *pa
 {
     buf_release(&allow);
     buf_init(&allow, 128);
-    enum route_result result = route_find(&api_routes, method, path, port == ADMIN, port != MAIN_ALONE, hidden, &found, &allow);
+    enum route_result result =
+        route_find(&api_routes, method, path, port == ADMIN, port != MAIN_ALONE, hidden, &found, &allow);
     CHECK((result == ROUTE_FOUND) == (found != NULL));
     CHECK(result != ROUTE_NO_METHOD || allow.n > 0);
     return result;
@@ -40,7 +41,7 @@ static void check_allow(const char *method, const char *path, const char *expect
 
 static void test_whole_paths(void)
 {
-    static const char *const none[] = {"",          "/",           "caption",   "/captio",    "/captions", "/caption/",
+    static const char *const none[] = {"",          "/page",       "caption",   "/captio",    "/captions", "/caption/",
                                        "//caption", "/Caption",    "/caption?", "/caption/x", "*",         "/images",
                                        "/images/",  "/images/a/b", "/{}",       "/images/x/", "/healthz/"};
     check_found(MAIN, "POST", "/caption", api_caption);
@@ -54,6 +55,20 @@ static void test_whole_paths(void)
         }
         CHECK_INT(find(MAIN_ALONE, "POST", none[i]), ROUTE_NO_PATH);
     }
+}
+
+static void test_the_page_can_be_hidden(void)
+{
+    check_found(MAIN_ALONE, "GET", "/", api_page);
+    check_found(MAIN, "HEAD", "/page/app.js", api_page);
+    check_allow("POST", "/", "GET, HEAD");
+    CHECK_INT(find(ADMIN, "GET", "/"), ROUTE_NO_PATH);
+    hidden = ROUTE_PAGE;
+    CHECK_INT(find(MAIN_ALONE, "GET", "/"), ROUTE_NO_PATH);
+    CHECK_INT(find(MAIN_ALONE, "POST", "/"), ROUTE_NO_PATH);
+    CHECK_INT(find(MAIN_ALONE, "GET", "/page/app.js"), ROUTE_NO_PATH);
+    check_found(MAIN_ALONE, "GET", "/status", api_status);
+    hidden = 0;
 }
 
 static void test_patterns(void)
@@ -165,6 +180,7 @@ static void test_segments(void)
 int main(void)
 {
     test_whole_paths();
+    test_the_page_can_be_hidden();
     test_patterns();
     test_methods();
     test_ports();
