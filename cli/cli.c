@@ -3,6 +3,7 @@
 #include "cli/cli_args.h"
 #include "cli/cli_batch.h"
 #include "cli/cli_bench.h"
+#include "cli/cli_collection.h"
 #include "cli/cli_folder.h"
 #include "cli/cli_json.h"
 #include "cli/cli_profile.h"
@@ -89,6 +90,7 @@ static int run_command(const struct cli_args *a)
     o.isa_cap = a->isa_cap;
     o.use_openblas = a->use_openblas;
     o.verify_hash = a->verify;
+    o.fast_scaling = !a->no_fast_scaling;
     o.engine_threads = a->threads ? a->threads : o.engine_threads;
     o.max_texts = a->n_texts > MAX_TEXTS ? a->n_texts : MAX_TEXTS;
     if (a->command == CLI_BENCH) {
@@ -115,13 +117,16 @@ static int run_command(const struct cli_args *a)
 
 static int open_folders_and_run(struct cli_args *a)
 {
+    if (a->command == CLI_SEARCH) {
+        return cli_collection_search(a);
+    }
     struct errbuf why;
     enum err rc = cli_folder_expand(a, &why);
     if (rc) {
         fprintf(stderr, "minivlm: %s\n", errbuf_text(&why, rc));
         return CLI_FAILED;
     }
-    return run_command(a);
+    return a->command == CLI_IMPORT ? cli_collection_import(a) : run_command(a);
 }
 
 int cli_run(int argc, char **argv)

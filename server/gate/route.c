@@ -48,7 +48,13 @@ enum route_result route_find(const struct route_table *t, const char *method, co
     *out = NULL;
     for (int i = 0; i < t->n; i++) {
         const struct route *r = &t->routes[i];
-        if ((r->flags & hidden) || !is_on(r, is_admin_port, has_admin_port) || !matches(r->path, path)) {
+        if (!is_on(r, is_admin_port, has_admin_port) || !matches(r->path, path)) {
+            continue;
+        }
+        if (r->flags & hidden) {
+            if (is_method(r, method)) { /* as if the path were not there, whatever else it takes */
+                return ROUTE_NO_PATH;
+            }
             continue;
         }
         if (is_method(r, method)) {

@@ -16,7 +16,8 @@ enum route_flags {
     ROUTE_OPS = 4,    /* health, metrics: on the admin port when there is one, else on the main port */
     ROUTE_ADMIN = 8,  /* on the admin port only */
     ROUTE_BOTH = 16,  /* on either port */
-    ROUTE_PAGE = 32,  /* for people's browsers, no part of the API; not there with server.page=false */
+    ROUTE_PLAIN = 32, /* errors are {"error": "message"} */
+    ROUTE_PAGE = 64,  /* for people's browsers, no part of the API; not there with server.page=false */
 };
 
 struct route {

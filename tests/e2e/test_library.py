@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A library of photographs through `minivlm`: folders, files of results, resuming, sidecars.
+"""A library of photographs through `minivlm`: folders, files of results, resuming, sidecars, collections of a server.
 
 MINIVLM_BUILD_DIR names the build folder (default build/release)."""
 import csv
+import hashlib
 import json
 import os
 import pathlib
@@ -13,6 +14,8 @@ import tempfile
 import time
 import unittest
 import xml.etree.ElementTree as ElementTree
+
+from support import Server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = str(pathlib.Path(os.environ.get("MINIVLM_BUILD_DIR", ROOT / "build/release")).resolve() / "minivlm")
@@ -32,9 +35,9 @@ class Case(unittest.TestCase):
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(of, self.root / name)
 
-    def run_it(self, *arguments) -> tuple[int, str, str]:
-        done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True,
-                              timeout=120)
+    def run_it(self, *arguments, **environment) -> tuple[int, str, str]:
+        done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=self.root, env={**ENVIRONMENT, **environment},
+                              capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout, done.stderr
 
     def files(self, name) -> list[str]:
@@ -164,6 +167,49 @@ class Sidecars(Case):
         self.assertEqual((code, out), (FAILED, ""))
         self.assertIn("a.png.xmp is there already and minivlm did not write it", err)
         self.assertEqual((self.root / "a.png.xmp").read_text(), "<x:xmpmeta x:xmptk='darktable'/>")
+
+
+class Collections(Case):
+    def test_import_and_search(self):
+        self.put("in/a.png", "in/sub/ü \"b\".png", "alone.png")
+        (self.root / "in/bad.png").write_bytes(b"no picture")
+        with Server(f"--collections.path={self.root}/c.db") as s:
+            there = {"MINIVLM_SERVER": f"http://127.0.0.1:{s.port}"}
+            code, _, err = self.run_it("import", "--collection", "album", "in", "alone.png", **there)
+            self.assertEqual(code, FAILED)
+            self.assertRegex(err, r"^minivlm: in/bad.png: .*\(415\)\nminivlm: album: 3 of 4 pictures stored\n$")
+            listed = s.get("/collections/album").json["images"]
+            self.assertEqual(sorted(i["key"] for i in listed), ["a.png", "alone.png", 'sub/ü "b".png'])
+            code, out, err = self.run_it("search", "--collection", "album", "a dog", **there)
+            self.assertEqual((code, err, len(out.splitlines())), (OK, "", 3))
+            self.assertRegex(out.splitlines()[0], r"^\d\.\d\d  \S")
+            code, out, _ = self.run_it("search", "--collection", "album", "--json", "--top-k", "1", "a dog", **there)
+            self.assertEqual(len(json.loads(out)["results"]), 1)
+            code, out, err = self.run_it("search", "--collection", "other", "a dog", **there)
+            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection of this name (404)\n"))
+
+    def test_key_of_the_server(self):
+        self.put("a.png", "b.png")
+        (self.root / "keys").write_text(f"me {hashlib.sha256(b'secret').hexdigest()}\n")
+        (self.root / "keys").chmod(0o600)
+        with Server(f"--collections.path={self.root}/c.db", f"--auth.keys_file={self.root}/keys") as s:
+            there = {"MINIVLM_SERVER": f"http://127.0.0.1:{s.port}"}
+            code, _, err = self.run_it("import", "--collection", "album", "--parallel", "1", "a.png", "b.png", **there)
+            self.assertEqual((code, err.count("(401)")), (FAILED, 1))  # the others would fare no better
+            self.assertEqual(self.run_it("import", "--collection", "album", "a.png", MINIVLM_API_KEY="secret", **there)[0], OK)
+
+    def test_nobody_there(self):
+        self.put("a.png", "b.png")
+        code, _, err = self.run_it("import", "--collection", "album", "--parallel", "1", "a.png", "b.png",
+                                   MINIVLM_SERVER="http://127.0.0.1:1")
+        self.assertEqual((code, err.count("127.0.0.1:1")), (FAILED, 1))
+
+    def test_server_that_is_full(self):
+        self.put(*(f"{n}.png" for n in range(24)))
+        with Server(f"--collections.path={self.root}/c.db", "--limits.requests=1") as s:
+            code, _, err = self.run_it("import", "--collection", "album", "--parallel", "8", ".", MINIVLM_SERVER=f"http://127.0.0.1:{s.port}")
+            self.assertEqual((code, err), (OK, "minivlm: album: 24 of 24 pictures stored\n"))
+            self.assertEqual(s.get("/collections/album").json["size"], 24)
 
 
 if __name__ == "__main__":

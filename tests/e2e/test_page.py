@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+import signal
 import tempfile
 
 from support import BASE, ROOT, Server, picture, run, unittest
@@ -102,12 +103,12 @@ class Page(unittest.TestCase):
     def test_what_is_not_there(self):
         for path in ("/page/", "/page/none.js", "/page/../index.html", "/page/embed.cmake", "/page/a/b", "/index.html"):
             self.assertEqual(self.get(path).status, 404, path)
-        answer = self.server.post("/", b"")
+        answer = self.server.post("/page/app.js", b"")
         self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, HEAD"))
 
     def test_switched_off(self):
         with Server("--server.page=false") as s:
-            for method, path in (("GET", "/"), ("HEAD", "/"), ("POST", "/"), ("GET", "/page/app.js")):
+            for method, path in (("GET", "/"), ("HEAD", "/"), ("POST", "/page/app.js"), ("GET", "/page/app.js")):
                 answer, other = s.request(method, path), s.request(method, "/none")
                 self.assertEqual(answer.status, 404, path)
                 self.assertEqual(self.without_id(answer.body), self.without_id(other.body))
@@ -150,6 +151,7 @@ class Status(unittest.TestCase):
             self.assertIn(b"<!doctype html>", s.get("/").body)
             status = s.get("/status").json
             self.assertEqual((status["state"], status["model"], status["load"]), ("loading", None, None))
+            s.stop(signal.SIGKILL)  # the reference takes long to load
 
     def test_what_the_log_invites_to_works(self):
         with Server() as s:
