@@ -89,6 +89,8 @@ static bool take_option(struct cli_args *a, const struct cli_option *o, const ch
         return a->with_regions = true;
     case OPT_EXPLAIN:
         return a->explain = true;
+    case OPT_AT_ONCE:
+        return parse_int(o->name, value, 1, CLI_MOST_AT_ONCE, &a->at_once);
     case OPT_PLAN:
         return a->with_plan = true;
     case OPT_STAGES:
@@ -274,8 +276,13 @@ static bool find_command(const char *name, enum cli_command *out)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){
-        .isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5, .parallel = 4};
+    *a = (struct cli_args){.isa_cap = ENGINE_ISA_AUTO,
+                           .top_k = 5,
+                           .length_penalty = NAN,
+                           .min_score = -1,
+                           .rounds = 5,
+                           .at_once = 16,
+                           .parallel = 4};
     if (argc < 2) {
         cli_options_print_commands(stderr);
         return CLI_ARGS_WRONG;

@@ -40,6 +40,7 @@ enum cli_option_id {
     OPT_DRAW,
     OPT_MIN_SCORE,
     OPT_ROUNDS,
+    OPT_AT_ONCE,
     OPT_PLAN,
     OPT_STAGES,
     OPT_OUTPUT,

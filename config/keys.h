@@ -147,7 +147,7 @@
 
 #define CONFIG_KEYS_auth(X) \
     X(auth, keys_file, TEXT, "", 0, 1023, NULL, RELOAD, \
-      "File of API keys, one a line: NAME SHA256-OF-THE-KEY in hex; empty: no keys needed.")
+      "File of API keys, one a line, as --make-key prints it: NAME SHA256-OF-THE-KEY in hex, then role=client|metrics|admin, rate=5/s, share=25% where wanted; empty: no keys needed.")
 
 #define CONFIG_KEYS_log(X) \
     X(log, level, CHOICE, "info", 0, 0, "debug|info|warn|error|off", RELOAD, \

@@ -107,6 +107,7 @@ void api_metrics(struct api *a, struct exchange *x)
         .requests_refused = main_port.refused_requests + admin_port.refused_requests,
         .started_us = a->started_us,
         .log_dropped = log_dropped(),
+        .auth = a->admission.auth,
         .sandbox = a->sandbox,
     };
     services_status(a->desk.services, &models);

@@ -214,9 +214,9 @@ class Models(Case):
         self.refused(USAGE, "caption", "--stages", WAVES, saying="--stages")
 
     def test_bench(self):
-        found = self.json("bench", "--rounds", "1", WAVES)
+        found = self.json("bench", "--rounds", "1", "--at-once", "3", WAVES)
         names = [row["name"] for row in found]
-        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "captions, 1 thread", "peak memory"):
+        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "greedy in all", "captions, 1 thread", "peak memory"):
             self.assertIn(name, names)
         self.assertTrue(all(0 < row["min"] <= row["median"] <= row["max"] for row in found), found)
         self.assertIn("caption greedy", self.text("bench", "--rounds", "1", WAVES))

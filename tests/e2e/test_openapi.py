@@ -492,6 +492,7 @@ class Errors(Service):
     def keys(self):
         with tempfile.NamedTemporaryFile("w", suffix=".keys") as f:
             f.write(f"ann {hashlib.sha256(b'secret').hexdigest()}\n")
+            f.write(f"slow {hashlib.sha256(b'slow').hexdigest()} rate=1/h\n")
             f.flush()
             with Server(f"--auth.keys_file={f.name}") as s:
                 for method, path, op, _ in operations():
@@ -502,6 +503,9 @@ class Errors(Service):
                         good = s.request(method.upper(), fill(path), headers={"Authorization": "Bearer secret"})
                         self.assertNotEqual(good.status, 401)
                 self.refuse(s, "POST", "/caption", 401, "unauthorized", "", GOOD)
+                self.refuse(s, "GET", "/metrics", 403, "forbidden", "", None, {"Authorization": "Bearer secret"})
+                s.post("/caption", GOOD, {"Authorization": "Bearer slow"})
+                self.refuse(s, "POST", "/caption", 429, "rate_limited", "", GOOD, {"Authorization": "Bearer slow"})
 
     def slow_model(self):
         with Server("--engine.isa=ref", "--server.admin_port=0", model=BASE, ready=False) as s:
