@@ -45,6 +45,15 @@ static bool parse_isa(const struct cli_option *o, const char *text, int *out)
     return false;
 }
 
+static bool parse_precision(const struct cli_option *o, const char *text, int *out)
+{
+    if (engine_find_precision(text, out)) {
+        return true;
+    }
+    fprintf(stderr, "minivlm: --precision is \"%s\"; one of %s is expected\n", text, o->argument);
+    return false;
+}
+
 static bool parse_sidecar(const char *text)
 {
     if (strcmp(text, "xmp") == 0) {
@@ -138,6 +147,8 @@ static bool take_option(struct cli_args *a, const struct cli_option *o, const ch
         return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
         return parse_isa(o, value, &a->isa_cap);
+    case OPT_PRECISION:
+        return parse_precision(o, value, &a->precision);
     default:
         return false;
     }

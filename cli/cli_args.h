@@ -27,7 +27,7 @@ struct cli_args {
     const char *model_dir;
     bool use_json;
     int threads; /* 0: as many as there are CPUs */
-    int isa_cap;
+    int isa_cap, precision;
     bool use_openblas;
     bool verify;
     /* what works on images */

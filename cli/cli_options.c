@@ -41,6 +41,8 @@ const struct cli_option cli_options[] = {
     {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
     {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni", OPT_ISA, CLI_FOR_ENGINE,
      "the best instruction set to use (default auto)"},
+    {"precision", "auto|fp32|int8", OPT_PRECISION, CLI_FOR_ENGINE,
+     "what the fusion multiplies in (default auto: as the model directory has it)"},
     {"openblas", NULL, OPT_OPENBLAS, CLI_FOR_ENGINE, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, CLI_FOR_ALL, "print this"},
 };

@@ -22,6 +22,7 @@ enum cli_option_id {
     OPT_JSON = 256,
     OPT_THREADS,
     OPT_ISA,
+    OPT_PRECISION,
     OPT_OPENBLAS,
     OPT_VERIFY,
     OPT_JSONL,

@@ -183,7 +183,7 @@ class Models(Case):
         config = json.loads((ROOT / TINY / "config.json").read_text())
         self.assertEqual((row["model"], row["sha256"], row["engine_threads"]), ("tiny", config["weights"]["sha256"], 3))
         out = self.text("inspect", "--threads", "3")
-        for key in ("model", "version", "sha256", "isa", "gemm", "answers", "num_beams", "max_tokens"):
+        for key in ("model", "version", "sha256", "isa", "gemm", "precision", "answers", "num_beams", "max_tokens"):
             self.assertIn(str(row[key]), out)
 
     def test_plan(self):
