@@ -2,7 +2,6 @@
 import json
 import pathlib
 from dataclasses import dataclass, field
-
 from typing import Any
 
 import torch
