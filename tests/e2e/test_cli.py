@@ -100,7 +100,9 @@ class Usage(Case):
     def test_manual_and_completions(self):
         """Both programs: every option of --help is in them, and bash can read what it is given."""
         for name in ("minivlm", "minivlm-server"):
-            def told(*arguments, program=pathlib.Path(PROGRAM).with_name(name)):
+            program = pathlib.Path(PROGRAM).with_name(name)
+
+            def told(*arguments, program=program):
                 done = subprocess.run([program, *arguments], capture_output=True, text=True, check=True, timeout=60)
                 return done.stdout
             man, bash, zsh = (told(f) for f in ("--print-man", "--print-completion=bash", "--print-completion=zsh"))
@@ -183,7 +185,7 @@ class Models(Case):
         config = json.loads((ROOT / TINY / "config.json").read_text())
         self.assertEqual((row["model"], row["sha256"], row["engine_threads"]), ("tiny", config["weights"]["sha256"], 3))
         out = self.text("inspect", "--threads", "3")
-        for key in ("model", "version", "sha256", "isa", "gemm", "answers", "num_beams", "max_tokens"):
+        for key in ("model", "version", "sha256", "isa", "gemm", "precision", "answers", "num_beams", "max_tokens"):
             self.assertIn(str(row[key]), out)
 
     def test_plan(self):
@@ -214,9 +216,9 @@ class Models(Case):
         self.refused(USAGE, "caption", "--stages", WAVES, saying="--stages")
 
     def test_bench(self):
-        found = self.json("bench", "--rounds", "1", WAVES)
+        found = self.json("bench", "--rounds", "1", "--at-once", "3", WAVES)
         names = [row["name"] for row in found]
-        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "captions, 1 thread", "peak memory"):
+        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "greedy in all", "captions, 1 thread", "peak memory"):
             self.assertIn(name, names)
         self.assertTrue(all(0 < row["min"] <= row["median"] <= row["max"] for row in found), found)
         self.assertIn("caption greedy", self.text("bench", "--rounds", "1", WAVES))
@@ -492,7 +494,7 @@ class Same(Case):
                                        *PICTURES.values()) for n in "14")
                 self.assertEqual(one, four)
 
-    def words(self, command: str, isa: str) -> list[str]:
+    def words(self, command: str, isa: str) -> list:
         options = self.RUNS[command] + ["--isa", isa]
         if command == "retrieve":
             table, = self.json(command, *options, *PICTURES.values())
