@@ -8,7 +8,8 @@
 const struct cli_option cli_options[] = {
     {"question", "Q", OPT_QUESTION, 1 << CLI_VQA, "what to ask; may be repeated"},
     {"text", "T", OPT_TEXT, 1 << CLI_RETRIEVE, "a sentence to match; may be repeated"},
-    {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA | 1 << CLI_SEARCH, "how many answers or pictures to print, 1 to 20 (default 5)"},
+    {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA | 1 << CLI_SEARCH,
+     "how many answers or pictures to print, 1 to 20 (default 5)"},
     {"num-beams", "N", OPT_BEAMS, 1 << CLI_CAPTION, "beam width, 1 to 10; 1 is greedy search (default: the model's)"},
     {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions per picture, at most num-beams (default 1)"},
     {"max-tokens", "N", OPT_TOKENS, 1 << CLI_CAPTION, "maximum length of a caption (default: the model's)"},
@@ -18,7 +19,8 @@ const struct cli_option cli_options[] = {
     {"draw", "FILE", OPT_DRAW, 1 << CLI_REGIONS, "write the picture with its regions as a JPEG"},
     {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS, "leave out regions below (default 0, for --draw 0.3)"},
     {"tolerate-truncated", NULL, OPT_TRUNCATED, CLI_FOR_IMAGES, "accept truncated JPEG files"},
-    {"jsonl", "FILE", OPT_JSONL, CLI_FOR_IMAGES, "read requests from a JSON Lines file (- is standard input); see below"},
+    {"jsonl", "FILE", OPT_JSONL, CLI_FOR_IMAGES,
+     "read requests from a JSON Lines file (- is standard input); see below"},
     {"no-fast-scaling", NULL, OPT_NO_FAST_SCALING, CLI_FOR_IMAGES | 1 << CLI_BENCH,
      "decode large JPEGs from all their pixels, not at a half, a quarter or an eighth of their size"},
     {"output", "FILE", OPT_OUTPUT, CLI_FOR_IMAGES,
@@ -51,7 +53,8 @@ _Static_assert((int)N_OPTIONS <= (int)CLI_OPTIONS_MAX, "CLI_OPTIONS_MAX is too s
 const int cli_options_n = N_OPTIONS;
 
 const struct cli_command_text cli_options_commands[CLI_COMMAND_COUNT] = {
-    [CLI_CAPTION] = {"caption", "IMAGE...", "describe pictures in a sentence", "Lines of --jsonl: {\"image\": \"dog.jpg\"}\n"},
+    [CLI_CAPTION] = {"caption", "IMAGE...", "describe pictures in a sentence",
+                     "Lines of --jsonl: {\"image\": \"dog.jpg\"}\n"},
     [CLI_VQA] = {"vqa", "--question Q IMAGE...", "answer questions about images",
                  "Lines of --jsonl: {\"image\": \"dog.jpg\", \"question\": \"what colour is the dog?\"}\n"},
     [CLI_RETRIEVE] = {"retrieve", "--text T IMAGE...", "score how well sentences and pictures match",
