@@ -2,6 +2,7 @@
 """Checks who includes whom: the folder is the layer, and a library belongs to the files named here.
 
     check_layers.py               checks engine/, cli/, config/ and server/; exit code 1 and one line for each fault
+    check_layers.py --graph       prints what the rooms of the server include, and which way
     check_layers.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
 
 Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
@@ -10,6 +11,7 @@ without an include guard is a list for macros and is left out)."""
 import argparse
 import concurrent.futures
 import fnmatch
+import functools
 import os
 import pathlib
 import re
@@ -145,13 +147,35 @@ def module_of(root: pathlib.Path, path: str) -> str:
     return f"{folder}/{stem}"
 
 
-def check_circles(root: pathlib.Path, paths: list[str]) -> list[str]:
-    """No module of the server reaches itself through the headers that it includes."""
+def module_graph(root: pathlib.Path, paths: list[str]) -> dict[str, set[str]]:
+    """module of the server -> those that it includes"""
     graph: dict[str, set[str]] = {}
     for path in (p for p in paths if p.startswith("server/")):
         text = COMMENT.sub("", (root / path).read_text())
-        edges = graph.setdefault(module_of(root, path), set())
-        edges |= {module_of(root, target) for kind, target in INCLUDE.findall(text) if kind == '"' and target.startswith("server/")}
+        module = module_of(root, path)
+        targets = (target for kind, target in INCLUDE.findall(text) if kind == '"' and target.startswith("server/"))
+        graph.setdefault(module, set()).update(other for other in map(functools.partial(module_of, root), targets) if other != module)
+    return graph
+
+
+def print_graph(root: pathlib.Path) -> None:
+    """Rooms in the order of LAYERS, the lowest last; an arrow down is one to a room that stands below."""
+    graph = module_graph(root, sources(root))
+    rooms = [folder.rstrip("/") for folder, _ in LAYERS if folder.startswith("server/")]
+    rank = {room: i for i, room in enumerate(rooms)}
+    modules = {room: sorted(m for m in graph if os.path.dirname(m) == room) for room in rooms}
+    between = {(os.path.dirname(a), os.path.dirname(b)) for a, edges in graph.items() for b in edges} - {(r, r) for r in rooms}
+    for room in reversed(rooms):
+        arrows = sorted(to.removeprefix("server/") for of, to in between if of == room)
+        print(f"{room + '/':22} {len(modules[room]):3} modules  -> {', '.join(arrows) or '-'}")
+    up = sorted(f"{a} -> {b}" for a, b in between if rank[b] > rank[a])
+    print(f"{len(graph)} modules in {len(rooms)} rooms, {sum(map(len, graph.values()))} arrows between modules, {len(between)} between rooms, "
+          f"{len(up)} up, {len(check_circles(root, sources(root)))} circles")
+
+
+def check_circles(root: pathlib.Path, paths: list[str]) -> list[str]:
+    """No module of the server reaches itself through the headers that it includes."""
+    graph = module_graph(root, paths)
     faults, state = [], {}
 
     def walk(module: str, way: list[str]) -> None:
@@ -245,7 +269,11 @@ def self_test() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--self-test", action="store_true")
+    parser.add_argument("--graph", action="store_true")
     arguments = parser.parse_args()
+    if arguments.graph:
+        print_graph(ROOT)
+        return 0
     faults = self_test() if arguments.self_test else check(ROOT)
     for fault in faults:
         print(fault, file=sys.stderr)
