@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|container|arm64
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|clients|container|arm64
 # install_deps.sh libraries prints what the programs link with.
 # Needs root (or sudo) only when something is missing.
 set -euo pipefail
@@ -7,14 +7,21 @@ set -euo pipefail
 build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev libuv1-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libgif-dev libheif-dev libtiff-dev
     libopenblas-dev nettle-dev libsqlite3-dev libcurl4-gnutls-dev libseccomp-dev ca-certificates curl)
-test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl valgrind)
+test_packages=(clang-format python3 python3-venv python3-yaml python3-httpx nodejs haproxy nginx-light openssl
+    valgrind chromium fonts-inter)
+clients_packages=(python3-venv nodejs)
 container_packages=(buildah crun curl mmdebstrap procps)
 arm64_packages=(gcc-aarch64-linux-gnu qemu-user mmdebstrap)
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well
+if ! command -v npm >/dev/null; then # another Node brings its own
+    test_packages+=(npm)
+    clients_packages+=(npm)
+fi
 
 case "${1:-}" in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+clients) packages=("${clients_packages[@]}") ;;
 container) packages=("${container_packages[@]}") ;;
 arm64) packages=("${build_packages[@]}" "${arm64_packages[@]}") ;;
 libraries)
@@ -22,7 +29,7 @@ libraries)
     exit 0
     ;;
 *)
-    echo "usage: $0 build|test|container|arm64|libraries" >&2
+    echo "usage: $0 build|test|clients|container|arm64|libraries" >&2
     exit 2
     ;;
 esac
