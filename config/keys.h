@@ -74,6 +74,8 @@
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
       "Status of a request refused for load; 503 for meshes that retry nothing else.") \
+    X(server, page, BOOL, true, 0, 1, NULL, RELOAD, \
+      "The page for people at /; false: 404.") \
     X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
       "Bind the process once it listens: system calls (seccomp), files (Landlock), privileges; auto: as far as the kernel can; require: all of it or no start.") \
     X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \

@@ -1,8 +1,8 @@
 """The fusion in 8 bits, as the engine runs it: the same numbers, in floats.
 
-A row of activations becomes bytes of its own scale and zero at run time, a row of weights is int8 with a scale. The sums
-of their products are whole numbers, which floats hold but for the last bits, so a model with these hooks is what the
-engine is checked against. Where a sum is rounded to another float, a byte of the next layer may differ by one."""
+A row of activations becomes bytes of its own scale and zero at run time, a row of weights is int8 with a scale. The
+sums of their products are whole numbers, which floats hold but for the last bits, so a model with these hooks is what
+the engine is checked against. Where a sum is rounded to another float, a byte of the next layer may differ by one."""
 import pathlib
 
 import torch
@@ -26,8 +26,8 @@ def rows(x):
 
 def linears(model) -> dict[str, nn.Linear]:
     """The layers that may run in 8 bits. The projection of cells runs once a picture and stays in floats."""
-    return {f"{part}.{name}": layer for part in ("fusion", "heads") for name, layer in getattr(model, part).named_modules()
-            if isinstance(layer, nn.Linear) and f"{part}.{name}" != "fusion.cells.project"}
+    parts = [(f"{part}.{name}", layer) for part in ("fusion", "heads") for name, layer in getattr(model, part).named_modules()]
+    return {name: layer for name, layer in parts if isinstance(layer, nn.Linear) and name != "fusion.cells.project"}
 
 
 def _in_bytes(w, stored):
@@ -37,8 +37,8 @@ def _in_bytes(w, stored):
 
 @torch.no_grad()
 def apply(model, directory, everything=False) -> None:
-    """Makes the model that came from `directory` run as the engine does: by default (`engine.precision` auto) the matrices
-    that the file has as I8 in 8 bits, that of the words only where no rows of words stand beside it. `everything`: all of
+    """Makes the model that came from `directory` run as the engine does: by default (`engine.precision` auto) the
+    matrices that the file has as I8 in 8 bits, that of the words only behind a layer in 8 bits. `everything`: all of
     them (int8)."""
     file = load_file(pathlib.Path(directory) / model.config.weights.file)
     for name, layer in linears(model).items():
@@ -47,8 +47,9 @@ def apply(model, directory, everything=False) -> None:
             layer.weight.copy_(_in_bytes(layer.weight, stored))
             layer.register_forward_pre_hook(lambda _, args: (rows(args[0]),))
     stored = file[weights.WORDS]
-    if everything or (stored.dtype == torch.int8 and weights.SAID not in file):
-        w = model.fusion.embeddings.word.weight
-        words = weights.dequantise(stored, file[weights.WORDS + weights.SCALE]) if stored.dtype == torch.int8 else _in_bytes(w, stored)
+    if everything or (stored.dtype == file["heads.caption.transform.weight"].dtype == torch.int8):
+        words = _in_bytes(model.fusion.embeddings.word.weight, stored)
+        if stored.dtype == torch.int8:  # without the rows that count where words go in
+            words = weights.dequantise(stored, file[weights.WORDS + weights.SCALE])
         model.heads.caption.norm.register_forward_hook(lambda _, args, out: rows(out))
         model.heads.caption.register_forward_pre_hook(lambda _, args: (args[0], words))

@@ -143,8 +143,9 @@ static bool find_route(const struct admission *a, struct exchange *x)
         return false;
     }
     buf_init(&allow, 256);
+    int hidden = a->config->server.page && has_prefix ? 0 : ROUTE_PAGE;
     enum route_result found =
-        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
+        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, hidden, &x->route, &allow);
     if (!has_prefix && (found != ROUTE_FOUND || !(x->route->flags & ROUTE_PUBLIC))) {
         found = ROUTE_NO_PATH;
         x->route = NULL;

@@ -241,7 +241,7 @@ CALLS = [
     ("POST", "/admin/reload", "?wait=true", b""),
     ("GET", "/admin/model", "", None),
     *[("GET", path, "", None) for path in ("/healthz", "/livez", "/health/live", "/ping", "/readyz", "/health/ready",
-                                           "/startupz", "/metrics", "/version", "/openapi.json", "/debug/requests")],
+                                           "/startupz", "/metrics", "/version", "/status", "/openapi.json", "/debug/requests")],
     ("GET", "/readyz", "?max_load=1", None),
 ]
 # The parts of an answer that only some questions bring, and the document that a caller gave.
@@ -289,6 +289,8 @@ class Answers(Service):
                 is_admin = item[methods[0]].get("x-port") in ("admin", "admin-or-main")
                 if path == "/images/check":
                     methods.append("head")  # "check" may stand where an image id stands
+                if path == "/":
+                    methods.append("get")  # the page, which is no part of the API
                 answer = self.server.request("PATCH", fill(path), admin=is_admin)
                 response = DOCUMENT["components"]["responses"]["MethodNotAllowed"]
                 self.assertEqual(answer.status, 405)

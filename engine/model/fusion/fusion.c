@@ -4,6 +4,7 @@
 #include "engine/model/widen.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SPECIAL_TOKENS = 2, SEGMENT_TEXT = 0, SEGMENT_TAGS = 1, ALIGN_FLOATS = 16 };
@@ -90,6 +91,24 @@ int fusion_caption_rows(const struct model *m, const struct features *f)
 
 /* ---- embeddings ---- */
 
+static int compare_ids(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Row `i` of a table [rows, n] as floats -> out [n]. */
+static void embed_row(const struct kernels *k, const struct bind_rows *table, size_t i, size_t n, float *out)
+{
+    int id = (int)i;
+    const int *said = table->said ? bsearch(&id, table->said_ids, table->n_said, sizeof(id), compare_ids) : NULL;
+    if (said) {
+        widen_rows(k, table->said, NULL, (size_t)(said - table->said_ids), 1, n, out);
+        return;
+    }
+    widen_rows(k, table->tensor, table->scale, i, 1, n, out);
+}
+
 /* x = norm(word + position + segment) */
 static void embed_token(struct fusion *f, int token, int position, int segment, float *x)
 {
@@ -97,12 +116,12 @@ static void embed_token(struct fusion *f, int token, int position, int segment, 
     const struct kernels *k = f->model->kernels;
     size_t d = (size_t)f->model->config.fusion.hidden;
     float *row = f->hidden, *sum = f->context; /* free before the first layer */
-    widen_row(k, &w->word, (size_t)token, d, sum);
-    widen_row(k, &w->position, (size_t)position, d, row);
+    embed_row(k, &w->word, (size_t)token, d, sum);
+    embed_row(k, &w->position, (size_t)position, d, row);
     for (size_t i = 0; i < d; i++) {
         sum[i] += row[i];
     }
-    widen_row(k, &w->segment, (size_t)segment, d, row);
+    embed_row(k, &w->segment, (size_t)segment, d, row);
     for (size_t i = 0; i < d; i++) {
         sum[i] += row[i];
     }
