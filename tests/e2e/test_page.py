@@ -84,7 +84,7 @@ class Page(unittest.TestCase):
                 self.assertEqual(self.get("/", If_None_Match=header, Accept_Encoding=coding).status, 200, header)
         with self.server.wire() as w:  # the connection goes on behind it
             for _ in range(3):
-                w.send(f"GET / HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n".encode())
+                w.send(b"GET / HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n")
                 self.assertEqual(w.reply().status, 304)
 
     def test_head(self):
