@@ -109,7 +109,7 @@
 
 #define CONFIG_KEYS_image(X) \
     X(image, fast_scaling, BOOL, true, 0, 1, NULL, START, \
-      "Decode a JPEG of at least twice the size of the network's input at a half, a quarter or an eighth of its size; false: from all its pixels.")
+      "Decode a JPEG of at least four times the size of the network's input at a half, a quarter or an eighth of its size; false: from all its pixels.")
 
 #define CONFIG_KEYS_engine(X) \
     X(engine, threads, INT, 0, 0, 1024, NULL, START, \
