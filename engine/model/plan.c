@@ -52,8 +52,7 @@ void plan_execute(const struct plan *p, const struct plan_run *r, int first, int
 size_t plan_take_bytes(struct plan *p, const struct bind_linear *w, size_t rows)
 {
     struct linear_scratch measured;
-    float none[1];
-    return plan_take(p, w->bytes.n > 0 ? linear_lay_out(&measured, rows, w->bytes.k, none) : 0);
+    return plan_take(p, w->bytes.n > 0 ? linear_lay_out(&measured, rows, w->bytes.k, NULL) : 0);
 }
 
 void plan_linear(const struct plan_step *s, const struct plan_run *r, const struct bind_linear *w, const float *a,

@@ -33,7 +33,7 @@ struct regions {
     struct linear_scratch bytes; /* what a layer in 8 bits reads */
 };
 
-/* Points the arrays into `base` and returns the floats needed; base may be any pointer when only measuring. */
+/* Points the arrays into `base` and returns the floats needed; base NULL: only measures. */
 size_t regions_lay_out(struct regions *r, const struct model_config *c, float *base);
 
 /* 2..5: the pyramid level of a box. */
