@@ -124,8 +124,8 @@ struct bind {
     size_t block_bytes;    /* memory beside the mapping */
     size_t n_parameters;   /* elements of all tensors but scales and rows given twice */
     int n_linear, n_bytes; /* layers that may be in 8 bits, and those that are */
-    float *block_;
-    void *arrays_;
+    float *_block;
+    void *_arrays;
 };
 
 MUST_USE enum err bind_open(struct bind **out, const struct weights *weights, const struct model_config *config,
