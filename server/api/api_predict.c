@@ -26,7 +26,7 @@ static const char *first_id(const struct work_round *r)
 void api_predict_headers(struct work *w)
 {
     const char *id = first_id(&w->round);
-    if (id) { /* for balancers: who made it can use it again */
+    if (id && w->timings.cache) { /* for balancers: who made it can use it again */
         exchange_out(w->x, "X-Image-Id", "%s", id);
     }
     if (w->timings.cache) {
