@@ -147,7 +147,8 @@ def has_option(program: pathlib.Path, option: str) -> bool:
 
 def runners(python, graphs, args, threads) -> dict:
     ours = OURS if threads == 1 else {"ours": []}
-    every: dict[str, Ours | Peer] = {name: Ours(args, flags, args.batch if name == "ours" else []) for name, flags in ours.items()
+    ours = ours | {f"ours, {folder.name}": ["--model", str(folder.resolve())] for folder in args.also}
+    every: dict[str, Ours | Peer] = {name: Ours(args, flags, args.batch if name == "ours" or "--model" in flags else []) for name, flags in ours.items()
              if "--precision" not in flags or has_option(args.build / "minivlm", "--precision")}
     for name in args.peers:
         every[name] = Peer(python, name, graphs, args, threads)
@@ -296,6 +297,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 32], help="of the services; none: no services")
     parser.add_argument("--seconds", type=float, default=6.0, help="a service is measured for each number of clients")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--also", type=pathlib.Path, nargs="*", default=[], metavar="DIR",
+                        help="other exports of the same weights, a row each")
     parser.add_argument("--quick", action="store_true", help="one pass, one thread, no compiler, a second for each service")
     parser.add_argument("--json", type=pathlib.Path, help="also write all milliseconds there")
     args = parser.parse_args()
