@@ -3,6 +3,8 @@
 #include "cli/cli_args.h"
 #include "cli/cli_batch.h"
 #include "cli/cli_bench.h"
+#include "cli/cli_collection.h"
+#include "cli/cli_folder.h"
 #include "cli/cli_json.h"
 #include "cli/cli_profile.h"
 #include "cli/cli_text.h"
@@ -88,6 +90,7 @@ static int run_command(const struct cli_args *a)
     o.isa_cap = a->isa_cap;
     o.use_openblas = a->use_openblas;
     o.verify_hash = a->verify;
+    o.fast_scaling = !a->no_fast_scaling;
     o.engine_threads = a->threads ? a->threads : o.engine_threads;
     o.max_texts = a->n_texts > MAX_TEXTS ? a->n_texts : MAX_TEXTS;
     if (a->command == CLI_BENCH) {
@@ -112,6 +115,20 @@ static int run_command(const struct cli_args *a)
     return code;
 }
 
+static int open_folders_and_run(struct cli_args *a)
+{
+    if (a->command == CLI_SEARCH) {
+        return cli_collection_search(a);
+    }
+    struct errbuf why;
+    enum err rc = cli_folder_expand(a, &why);
+    if (rc) {
+        fprintf(stderr, "minivlm: %s\n", errbuf_text(&why, rc));
+        return CLI_FAILED;
+    }
+    return a->command == CLI_IMPORT ? cli_collection_import(a) : run_command(a);
+}
+
 int cli_run(int argc, char **argv)
 {
     struct cli_args a;
@@ -119,7 +136,7 @@ int cli_run(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, STDOUT_BYTES); /* whole lines also when a signal ends the program */
     switch (cli_args_parse(&a, argc, argv)) {
     case CLI_ARGS_RUN:
-        code = run_command(&a);
+        code = open_folders_and_run(&a);
         break;
     case CLI_ARGS_HELP:
         code = CLI_OK;

@@ -1,6 +1,6 @@
 /* cli_args - what stands on the command line, checked.
  *
- * Ownership: texts and files point into argv, their arrays belong to the args. Threads: one owner. */
+ * Ownership: texts and files point into argv or own_files, their arrays belong to the args. Threads: one owner. */
 #ifndef CLI_ARGS_H
 #define CLI_ARGS_H
 
@@ -14,6 +14,8 @@ enum cli_command {
     CLI_REGIONS,
     CLI_INSPECT,
     CLI_BENCH,
+    CLI_IMPORT,
+    CLI_SEARCH,
     CLI_COMMAND_COUNT,
 };
 
@@ -29,8 +31,19 @@ struct cli_args {
     /* what works on images */
     const char **files; /* [n_files]; "-" is standard input */
     int n_files;
+    int *key_at;      /* [n_files]: where the path below a folder that was named begins, or the name of a file */
+    char **own_files; /* [n_own_files]: what folders were opened up into */
+    size_t n_own_files;
+    const char *output; /* NULL, or a file that ends in .jsonl or .csv */
+    bool resume;
+    bool with_sidecar;
+    /* collections of a server */
+    const char *server; /* NULL: not given */
+    const char *collection;
+    int parallel;      /* pictures on the way at once */
     const char *jsonl; /* NULL, a file or "-" */
     bool no_progress;
+    bool no_fast_scaling;
     bool tolerate_truncated;
     bool with_regions;
     bool explain;
@@ -49,5 +62,6 @@ enum cli_args_result { CLI_ARGS_RUN, CLI_ARGS_HELP, CLI_ARGS_WRONG };
 /* HELP: help was printed. WRONG: a complaint was printed. */
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv);
 void cli_args_release(struct cli_args *a);
+bool cli_args_wants_csv(const struct cli_args *a); /* with output */
 
 #endif

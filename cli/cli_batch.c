@@ -6,7 +6,9 @@
 #include "cli/cli.h"
 #include "cli/cli_draw.h"
 #include "cli/cli_json.h"
+#include "cli/cli_output.h"
 #include "cli/cli_progress.h"
+#include "cli/cli_sidecar.h"
 #include "cli/cli_text.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
@@ -27,6 +29,8 @@ struct batch {
     struct engine *engine;
     struct engine_info info;
     const struct cli_args *args;
+    struct cli_args rest; /* when resuming: the args, with the files that are left */
+    struct cli_output *output;
     struct cli_source *source;
     struct cli_progress progress;
     bool has_terminal; /* results and progress share it */
@@ -107,7 +111,9 @@ static void print_error(struct batch *b, const struct cli_input *in, enum err rc
                         const char *stage)
 {
     b->n_failed++;
-    if (b->images) {
+    if (b->output) {
+        cli_output_error(b->output, in, rc, error, stage);
+    } else if (b->images) {
         cli_json_images_add_error(b->images, b->n_printed, rc, error, stage);
     } else if (b->args->use_json || b->args->jsonl) {
         cli_json_print_error(stdout, in, rc, error, stage);
@@ -137,9 +143,13 @@ static void print_place(struct batch *b, struct place *p)
         print_error(b, &p->input, r->err, &r->error, r->stage);
     } else if (b->args->draw && (rc = cli_draw_regions(b->args->draw, &p->input, r, b->args->min_score, &error))) {
         print_error(b, &p->input, rc, &error, "draw");
+    } else if (b->args->with_sidecar && (rc = cli_sidecar_write(p->input.path, r->captions[0].text, &error))) {
+        print_error(b, &p->input, rc, &error, "sidecar");
     } else {
         keep_scores(b, r);
-        if (b->images) {
+        if (b->output) {
+            cli_output_result(b->output, &p->input, p->job);
+        } else if (b->images) {
             cli_json_images_add(b->images, b->n_printed, b->args, &p->input, p->job);
         } else if (b->args->use_json || b->args->jsonl) {
             cli_json_print_result(stdout, b->args, &b->info, &p->input, p->job);
@@ -230,12 +240,35 @@ static enum err print_rankings(struct batch *b)
 
 /* ---- all ---- */
 
-static enum err prepare(struct batch *b, struct errbuf *e)
+/* Leaves the files that the output has already. */
+static enum err leave_the_rest(struct batch *b)
 {
     const struct cli_args *a = b->args;
+    b->rest = *a;
+    b->rest.n_files = 0;
+    enum err rc = mem_array(&b->rest.files, (size_t)a->n_files, sizeof(*b->rest.files));
+    for (int i = 0; !rc && i < a->n_files; i++) {
+        if (!cli_output_has(b->output, a->files[i])) {
+            b->rest.files[b->rest.n_files++] = a->files[i];
+        }
+    }
+    b->args = rc ? a : &b->rest;
+    return rc;
+}
+
+static enum err open_output(struct batch *b, struct errbuf *e)
+{
+    enum err rc = b->args->output ? cli_output_open(&b->output, b->args, &b->info, e) : OK;
+    return !rc && b->args->resume ? leave_the_rest(b) : rc;
+}
+
+static enum err prepare(struct batch *b, struct errbuf *e)
+{
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->done, NULL);
-    enum err rc = cli_source_open(&b->source, a, e);
+    enum err rc = open_output(b, e);
+    const struct cli_args *a = b->args;
+    rc = rc ? rc : cli_source_open(&b->source, a, e);
     int n = a->jsonl || a->n_files > PLACES ? PLACES : a->n_files;
     for (int i = 0; !rc && i < n; i++) {
         rc = job_create(&b->places[i].job, b->engine);
@@ -244,7 +277,7 @@ static enum err prepare(struct batch *b, struct errbuf *e)
             b->places[i].job->on_done = on_done;
         }
     }
-    if (!rc && a->command == CLI_RETRIEVE && a->n_files > 1) {
+    if (!rc && a->command == CLI_RETRIEVE && a->n_files > 1 && !a->output) {
         rc = mem_array(&b->scores, (size_t)a->n_files, (size_t)a->n_texts * sizeof(*b->scores));
         rc = rc ? rc : mem_array(&b->has_scores, (size_t)a->n_files, sizeof(*b->has_scores));
         rc = rc || !a->use_json ? rc : cli_json_images_create(&b->images, a->n_files);
@@ -261,6 +294,7 @@ static void release(struct batch *b)
     mem_free(b->has_scores);
     cli_json_images_destroy(b->images);
     cli_source_close(b->source);
+    mem_free(b->rest.files);
     pthread_cond_destroy(&b->done);
     pthread_mutex_destroy(&b->lock);
     mem_free(b);
@@ -270,7 +304,7 @@ static void run(struct batch *b)
 {
     bool has_more = true;
     cli_progress_begin(&b->progress, !b->args->no_progress, cli_source_count(b->source), clock_us());
-    while ((has_more || b->n > 0) && !ferror(stdout)) {
+    while ((has_more || b->n > 0) && !ferror(stdout) && !(b->output && cli_output_has_failed(b->output))) {
         while (has_more && b->n < PLACES && (b->n == 0 || cli_source_is_ready(b->source)) && (has_more = take_one(b))) {
         }
         if (b->n > 0) {
@@ -279,6 +313,26 @@ static void run(struct batch *b)
     }
     give_up(b);
     cli_progress_clear(&b->progress);
+}
+
+/* Returns rc, or what went wrong with the file when all was well so far. */
+static enum err close_output(struct batch *b, enum err rc, struct errbuf *e)
+{
+    struct errbuf why = {{0}};
+    if (!b->output) {
+        return rc;
+    }
+    enum err closed = cli_output_close(b->output, &why);
+    if (rc || closed) {
+        *e = rc ? *e : why;
+        return rc ? rc : closed;
+    }
+    fprintf(stderr, "minivlm: %s: %d picture%s written", b->args->output, b->n_printed, b->n_printed == 1 ? "" : "s");
+    if (b->n_failed > 0) {
+        fprintf(stderr, ", %d of them with an error; --resume tries those again", b->n_failed);
+    }
+    fputc('\n', stderr);
+    return OK;
 }
 
 int cli_batch_run(struct engine *e, const struct cli_args *a)
@@ -292,13 +346,14 @@ int cli_batch_run(struct engine *e, const struct cli_args *a)
     }
     b->engine = e;
     b->args = a;
-    b->has_terminal = isatty(STDOUT_FILENO);
+    b->has_terminal = !a->output && isatty(STDOUT_FILENO);
     engine_info(e, &b->info);
     rc = prepare(b, &error);
     if (!rc) {
         run(b);
         rc = b->scores && !ferror(stdout) ? print_rankings(b) : OK;
     }
+    rc = close_output(b, rc, &error);
     if (rc) {
         fprintf(stderr, "minivlm: %s\n", errbuf_text(&error, rc));
     }

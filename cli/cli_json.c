@@ -105,21 +105,32 @@ void cli_json_release_line(struct cli_json_line *l)
 
 /* ---- lines out ---- */
 
+/* `to` is empty. */
+static void write_line(struct buf *to, json_t *line)
+{
+    answer_dump(line, to);
+    json_decref(line);
+    if (!line || to->err) {
+        buf_reset(to);
+        buf_text(to, "{\"error\":{\"code\":\"internal\",\"message\":\"out of memory\"}}");
+    }
+    buf_text(to, "\n");
+}
+
+static void print_buf(FILE *to, struct buf *b)
+{
+    if (b->n > 0) {
+        fwrite(b->bytes, 1, b->n, to);
+    }
+    buf_release(b);
+}
+
 static void print(FILE *to, json_t *line)
 {
     struct buf b;
     buf_init(&b, LINE_MAX_BYTES);
-    answer_dump(line, &b);
-    json_decref(line);
-    if (!line || b.err) {
-        buf_reset(&b);
-        buf_text(&b, "{\"error\":{\"code\":\"internal\",\"message\":\"out of memory\"}}");
-    }
-    if (b.n > 0) {
-        fwrite(b.bytes, 1, b.n, to);
-    }
-    fputc('\n', to);
-    buf_release(&b);
+    write_line(&b, line);
+    print_buf(to, &b);
 }
 
 static json_t *text_of(const char *text)
@@ -127,14 +138,14 @@ static json_t *text_of(const char *text)
     return answer_text(text, strlen(text));
 }
 
-/* What was asked, which a client of HTTP knows, and then the answer as it would have been over HTTP. Takes `answer`. */
-static void print_answer(FILE *to, json_t *line, json_t *answer, const struct engine_info *info)
+/* What was asked, which a client of HTTP knows, and then the answer as it would have been over HTTP. Takes both. */
+static json_t *whole_line(json_t *line, json_t *answer, const struct engine_info *info)
 {
     if (!answer || json_object_update_new(line, answer) || json_object_set_new(line, "model", answer_model(info))) {
         json_decref(line);
-        line = NULL;
+        return NULL;
     }
-    print(to, line);
+    return line;
 }
 
 static json_t *begin_line(const struct cli_input *in)
@@ -181,8 +192,8 @@ static json_t *retrieved(const struct answer_view *v, const struct job *job)
     return object;
 }
 
-void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engine_info *info,
-                           const struct cli_input *in, const struct job *job)
+void cli_json_result(struct buf *to, const struct cli_args *a, const struct engine_info *info,
+                     const struct cli_input *in, const struct job *job)
 {
     const struct answer_view v = view_of(a, in, job);
     json_t *line = begin_line(in), *answer;
@@ -196,7 +207,16 @@ void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engi
     } else {
         answer = regions(a, &job->result);
     }
-    print_answer(to, line, answer, info);
+    write_line(to, whole_line(line, answer, info));
+}
+
+void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engine_info *info,
+                           const struct cli_input *in, const struct job *job)
+{
+    struct buf b;
+    buf_init(&b, LINE_MAX_BYTES);
+    cli_json_result(&b, a, info, in, job);
+    print_buf(to, &b);
 }
 
 static json_t *error_of(enum err rc, const struct errbuf *error, const char *stage)
@@ -208,12 +228,55 @@ static json_t *error_of(enum err rc, const struct errbuf *error, const char *sta
     return what;
 }
 
-void cli_json_print_error(FILE *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
-                          const char *stage)
+void cli_json_error(struct buf *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
+                    const char *stage)
 {
     json_t *line = begin_line(in);
     json_object_set_new(line, "error", error_of(rc, error, stage));
-    print(to, line);
+    write_line(to, line);
+}
+
+void cli_json_print_error(FILE *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
+                          const char *stage)
+{
+    struct buf b;
+    buf_init(&b, LINE_MAX_BYTES);
+    cli_json_error(&b, in, rc, error, stage);
+    print_buf(to, &b);
+}
+
+/* ---- lines of an earlier run ---- */
+
+static bool answers_command(const json_t *line, enum cli_command c)
+{
+    bool has_caption = json_object_get(line, "caption"), has_scores = json_object_get(line, "scores");
+    bool has_answer = json_object_get(line, "answer") || json_object_get(line, "results");
+    switch (c) {
+    case CLI_CAPTION:
+        return has_caption;
+    case CLI_VQA:
+        return has_answer && !has_scores;
+    case CLI_RETRIEVE:
+        return has_scores;
+    default:
+        return json_object_get(line, "regions") && !has_caption && !has_answer && !has_scores;
+    }
+}
+
+enum cli_json_seen cli_json_read_result(const char *line, size_t n, enum cli_command c, struct buf *file)
+{
+    json_t *root = json_loadb(line, n, 0, NULL);
+    const char *name = json_string_value(json_object_get(root, "file"));
+    enum cli_json_seen seen = CLI_JSON_FOREIGN;
+    buf_reset(file);
+    if (name && json_object_get(root, "error")) {
+        seen = CLI_JSON_FAILED;
+    } else if (name && answers_command(root, c)) {
+        buf_text(file, name);
+        seen = CLI_JSON_DONE;
+    }
+    json_decref(root);
+    return seen;
 }
 
 /* ---- several pictures beside sentences ---- */
@@ -265,7 +328,7 @@ void cli_json_images_print(FILE *to, const struct cli_json_images *s, const stru
 {
     json_t *line =
         json_pack("{s:o, s:o}", "files", texts_of(a->files, a->n_files), "texts", texts_of(a->texts, a->n_texts));
-    print_answer(to, line, answer_retrieve(s->images, scores, s->n, a->n_texts, 0), info);
+    print(to, whole_line(line, answer_retrieve(s->images, scores, s->n, a->n_texts, 0), info));
 }
 
 /* ---- the model and figures ---- */

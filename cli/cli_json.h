@@ -6,6 +6,7 @@
 #define CLI_JSON_H
 
 #include "cli/cli_input.h"
+#include "engine/base/buf.h"
 #include "engine/engine.h"
 #include "engine/profile.h"
 
@@ -32,6 +33,18 @@ void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engi
                            const struct cli_input *in, const struct job *job);
 void cli_json_print_error(FILE *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
                           const char *stage);
+
+/* The same lines, with their ends, after what `to` holds: nothing. */
+void cli_json_result(struct buf *to, const struct cli_args *a, const struct engine_info *info,
+                     const struct cli_input *in, const struct job *job);
+void cli_json_error(struct buf *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
+                    const char *stage);
+
+/* ---- lines of an earlier run ---- */
+
+/* FOREIGN: no answer to this command. DONE: its picture stands in `file`, which is reset first. */
+enum cli_json_seen { CLI_JSON_DONE, CLI_JSON_FAILED, CLI_JSON_FOREIGN };
+enum cli_json_seen cli_json_read_result(const char *line, size_t n, enum cli_command c, struct buf *file);
 
 /* retrieve with several images: gathered one by one, and one line for all of them. */
 struct cli_json_images;

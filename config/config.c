@@ -100,22 +100,28 @@ static const char *find_variable(char **environ, const char *name)
 
 /* ---- flags ---- */
 
-static bool take_action(const char *flag, struct config_request *request)
+const struct config_action_flag config_actions[] = {
+    {"--print-config", CONFIG_PRINT, "print the configuration as it would run, as JSON, and exit"},
+    {"--check-config", CONFIG_CHECK, "check the configuration and exit"},
+    {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the file"},
+    {"--print-reference", CONFIG_REFERENCE, "print the reference page"},
+    {"--print-man", CONFIG_MAN, "print the manual page"},
+    {"--print-completion=bash", CONFIG_BASH, "print completions for bash"},
+    {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh"},
+    {"--healthcheck", CONFIG_HEALTHCHECK, "ask the service that runs with this configuration; exit code 0 or 1"},
+    {"--version", CONFIG_VERSION, "print the version"},
+    {"--help", CONFIG_HELP, "print this"},
+};
+const int config_n_actions = sizeof(config_actions) / sizeof(config_actions[0]);
+
+static bool set_action(const char *flag, struct config_request *request)
 {
-    static const struct {
-        const char *name;
-        enum config_action action;
-    } actions[] = {{"--help", CONFIG_HELP},
-                   {"-h", CONFIG_HELP},
-                   {"--version", CONFIG_VERSION},
-                   {"--print-config", CONFIG_PRINT},
-                   {"--check-config", CONFIG_CHECK},
-                   {"--print-schema", CONFIG_SCHEMA},
-                   {"--print-reference", CONFIG_REFERENCE},
-                   {"--healthcheck", CONFIG_HEALTHCHECK}};
-    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-        if (strcmp(flag, actions[i].name) == 0) {
-            request->action = actions[i].action;
+    if (strcmp(flag, "-h") == 0) {
+        flag = "--help";
+    }
+    for (int i = 0; i < config_n_actions; i++) {
+        if (strcmp(flag, config_actions[i].name) == 0) {
+            request->action = config_actions[i].action;
             return true;
         }
     }
@@ -180,7 +186,7 @@ static void read_flags(struct config *c, struct config_request *request, int arg
         config_file_flag(argv + i, argc - i, &n);
         if (n > 0) {
             i += n;
-        } else if (take_action(argv[i], request)) {
+        } else if (set_action(argv[i], request)) {
             i++;
         } else {
             i += read_flag(c, argv + i, argc - i, faults);

@@ -28,6 +28,9 @@ enum config_action {
     CONFIG_CHECK,
     CONFIG_SCHEMA,
     CONFIG_REFERENCE,
+    CONFIG_MAN,
+    CONFIG_BASH,
+    CONFIG_ZSH,
     CONFIG_HEALTHCHECK
 };
 
@@ -37,8 +40,8 @@ struct config_request {
 };
 
 void config_defaults(struct config *c);
-/* Reads everything. argv[1..] may hold key flags, --config FILE and one of --help, --version, --print-config,
- * --check-config, --print-schema, --print-reference, --healthcheck. environ: NULL-terminated NAME=VALUE list. */
+/* Reads everything. argv[1..] may hold key flags, --config FILE and one of the actions that --help
+ * lists. environ: NULL-terminated NAME=VALUE list. */
 MUST_USE enum err config_load(struct config *c, struct config_request *request, int argc, char **argv, char **environ,
                               struct buf *faults);
 /* For SIGHUP: a copy of `now` with the reloadable keys of `fresh`; names of START keys that differ go to `ignored`,
@@ -49,5 +52,8 @@ void config_print_help(struct buf *out);                         /* --help */
 void config_print_json(const struct config *c, struct buf *out); /* --print-config: can be read back as a file */
 void config_print_schema(struct buf *out);                       /* JSON Schema 2020-12 */
 void config_print_reference(struct buf *out);                    /* docs/configuration.md */
+void config_print_man(struct buf *out);                          /* --print-man */
+void config_print_bash(struct buf *out);                         /* --print-completion=bash */
+void config_print_zsh(struct buf *out);
 
 #endif

@@ -1,5 +1,7 @@
 #include "config/config_private.h"
 
+#include "engine/base/usage.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -91,14 +93,11 @@ void config_print_help(struct buf *out)
     buf_text(out, "usage: minivlm-server [--config FILE] [--SECTION.KEY=VALUE]...\n"
                   "Captions photographs, answers questions about them, matches them with sentences, over HTTP.\n\n"
                   "Each key can stand in a JSON file, in the environment (MINIVLM_SERVER_PORT=8080) and in a flag;\n"
-                  "the later ones win. Keys with * are read again on SIGHUP.\n\n"
-                  "  --config FILE       JSON file: {\"server\": {\"port\": 8080}}\n"
-                  "  --print-config      print the configuration as it would run, as JSON, and leave\n"
-                  "  --check-config      check it and leave\n"
-                  "  --print-schema      print the JSON Schema of the file\n"
-                  "  --print-reference   print the reference page\n"
-                  "  --healthcheck       ask the service that runs with this configuration; exit code 0 or 1\n"
-                  "  --version, --help\n");
+                  "the later ones win. Keys with * are read again on SIGHUP.\n\n");
+    buf_printf(out, "  %-24s %s\n", "--config FILE", "JSON file: {\"server\": {\"port\": 8080}}");
+    for (int i = 0; i < config_n_actions; i++) {
+        buf_printf(out, "  %-24s %s\n", config_actions[i].name, config_actions[i].help);
+    }
     for (int s = 0; s < N_SECTIONS; s++) {
         buf_printf(out, "\n%s\n", sections[s].help);
         for (int i = 0; i < config_n_keys; i++) {
@@ -116,6 +115,75 @@ void config_print_help(struct buf *out)
             }
         }
     }
+}
+
+/* ---- manual page and completions ---- */
+
+static const char *argument_of(const struct config_key *k)
+{
+    static const char *const names[] = {[INT] = "N", [BYTES] = "BYTES", [BOOL] = "true|false", [TEXT] = "TEXT"};
+    return k->kind == CHOICE ? k->words : names[k->kind];
+}
+
+enum { MAX_OPTIONS = 256, NAME_BYTES = 64 };
+
+static int fill_options(struct usage_option options[MAX_OPTIONS], char names[MAX_OPTIONS][NAME_BYTES])
+{
+    int n = 0;
+    BUG_ON(config_n_keys + config_n_actions + 1 > MAX_OPTIONS);
+    options[n++] = (struct usage_option){"config", "FILE", "the configuration file, JSON", NULL, 0};
+    for (int i = 0; i < config_n_actions; i++) {
+        options[n++] = (struct usage_option){config_actions[i].name + 2, NULL, config_actions[i].help, NULL, 0};
+    }
+    for (int s = 0; s < N_SECTIONS; s++) {
+        for (int i = 0; i < config_n_keys; i++) {
+            const struct config_key *k = &config_keys[i];
+            if (strcmp(k->section, sections[s].name) == 0) {
+                snprintf(names[n], NAME_BYTES, "%s.%s", k->section, k->name);
+                options[n] = (struct usage_option){names[n], argument_of(k), k->help, sections[s].help, 0};
+                n++;
+            }
+        }
+    }
+    return n;
+}
+
+static void print_usage(const char *shell, struct buf *out)
+{
+    char names[MAX_OPTIONS][NAME_BYTES];
+    struct usage_option options[MAX_OPTIONS];
+    const struct usage u = {
+        "minivlm-server",
+        "captions, answers and matches for photographs over HTTP",
+        "[--config FILE] [--SECTION.KEY=VALUE]...",
+        "Serves a vision-language model over HTTP. Each key may stand in a JSON file, in the environment "
+        "(MINIVLM_SERVER_PORT=8080) or in a flag; later ones win. SIGHUP reloads the keys that can be "
+        "changed while it runs, SIGTERM stops it once accepted requests are answered.",
+        8,
+        NULL,
+        0,
+        options,
+        fill_options(options, names)};
+    if (shell) {
+        (void)usage_completion(&u, shell, out);
+    } else {
+        usage_man(&u, out);
+    }
+}
+
+void config_print_man(struct buf *out)
+{
+    print_usage(NULL, out);
+}
+
+void config_print_bash(struct buf *out)
+{
+    print_usage("bash", out);
+}
+
+void config_print_zsh(struct buf *out)
+{
+    print_usage("zsh", out);
 }
 
 /* ---- reference and schema ---- */

@@ -21,6 +21,14 @@ struct config_key {
 extern const struct config_key config_keys[];
 extern const int config_n_keys;
 
+struct config_action_flag {
+    const char *name;
+    enum config_action action;
+    const char *help;
+};
+extern const struct config_action_flag config_actions[];
+extern const int config_n_actions;
+
 const struct config_key *config_find(const char *section, const char *name);
 /* The known key nearest to "section.name", for a hint; NULL when none is near. */
 const struct config_key *config_nearest(const char *full_name);

@@ -15,6 +15,7 @@
     S(model, "The network.") \
     S(server, "Sockets and HTTP.") \
     S(limits, "What one request, and all together, may cost.") \
+    S(image, "How pictures are read.") \
     S(engine, "Threads, instructions, batches.") \
     S(cache, "Region features by image.") \
     S(collections, "Stored images to search.") \
@@ -103,6 +104,10 @@
       "Longest deadline of a request, and the deadline of one that names none.") \
     X(limits, memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Memory the service may plan for; 0: what the control group or the machine has.")
+
+#define CONFIG_KEYS_image(X) \
+    X(image, fast_scaling, BOOL, true, 0, 1, NULL, START, \
+      "Decode a JPEG of at least twice the size of the network's input at a half, a quarter or an eighth of its size; false: from all its pixels.")
 
 #define CONFIG_KEYS_engine(X) \
     X(engine, threads, INT, 0, 0, 1024, NULL, START, \

@@ -84,7 +84,8 @@ static struct image_limits limits_of(const struct engine *e, const struct job_re
 {
     return (struct image_limits){.max_pixels = e->options.max_pixels,
                                  .max_progressive_pixels = e->options.max_progressive_pixels,
-                                 .tolerate_truncated = r->tolerate_truncated};
+                                 .tolerate_truncated = r->tolerate_truncated,
+                                 .least_side = e->options.fast_scaling ? e->preprocess.size : 0};
 }
 
 /* Without the lock. The header alone: what decoding will take, and whether it can ever be had. */

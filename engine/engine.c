@@ -37,6 +37,7 @@ void engine_default_options(struct engine_options *o)
         .cache_bytes = (size_t)256 << 20,
         .max_pixels = image_default_limits.max_pixels,
         .max_progressive_pixels = image_default_limits.max_progressive_pixels,
+        .fast_scaling = true,
     };
 }
 

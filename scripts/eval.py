@@ -9,7 +9,8 @@ truth. Answers come from the C engine, or with --reference from PyTorch; `score`
     eval.py baselines --data DATA --cache CACHE
 
 Sets: captions flickr8k, coco; questions vqa_v2, coco_qa, daquar, objects, vsr. Retrieval ranks the first --limit pictures
-of the split against all their captions: every pair is a run of the fusion, so the whole split is out of reach on a CPU.
+of the split against all their captions. Every pair is a run of the fusion, so a thousand pictures with five thousand captions are
+out of reach on a CPU: --gallery 100 takes all thousand as ten galleries of a hundred, and the mean of their recalls.
 `parity` asks both programs the same and prints how often they agree and how far their numbers part."""
 import argparse
 import json
@@ -76,16 +77,25 @@ def score_answer_pairs(pairs) -> dict:
     return out
 
 
-def score_matches(truth, rows) -> dict:
-    """R@k of texts for a picture and of pictures for a text."""
+def galleries(truth, size):
+    """The pictures in groups of `size`, in their order; a last group that is not full is left out."""
+    size = size or len(truth)
+    return [truth[n:n + size] for n in range(0, len(truth) - size + 1, size)]
+
+
+def score_matches(groups, rows) -> dict:
+    """R@k of texts for a picture and of pictures for a text, each among those of its gallery."""
     table = {(name_of(m), m["text"]): m["score"] for r in rows for m in lines.matches(r)}
-    names = [pathlib.PurePath(c.image).name for c in truth]
-    sentences = [(n, t) for n, c in enumerate(truth) for t in c.texts]
-    scores = [[table[name, t] for _, t in sentences] for name in names]
-    texts = metrics.recalls(scores, [{i for i, (n, _) in enumerate(sentences) if n == row} for row in range(len(names))])
-    turned = [[scores[n][i] for n in range(len(names))] for i in range(len(sentences))]
-    pictures = metrics.recalls(turned, [{n} for n, _ in sentences])
-    return {"text of picture": texts, "picture of text": pictures, "pictures": len(names), "texts": len(sentences)}
+    of_pictures, of_texts = [], []
+    for truth in groups:
+        names = [pathlib.PurePath(c.image).name for c in truth]
+        sentences = [(n, t) for n, c in enumerate(truth) for t in c.texts]
+        scores = [[table[name, t] for _, t in sentences] for name in names]
+        of_pictures += metrics.ranks(scores, [{i for i, (n, _) in enumerate(sentences) if n == row} for row in range(len(names))])
+        turned = [[scores[n][i] for n in range(len(names))] for i in range(len(sentences))]
+        of_texts += metrics.ranks(turned, [{n} for n, _ in sentences])
+    return {"text of picture": metrics.recalls(of_pictures), "picture of text": metrics.recalls(of_texts), "galleries": len(groups),
+            "pictures": len(of_pictures), "texts": len(of_texts)}
 
 
 # Commands
@@ -115,8 +125,9 @@ def predict(args):
         found = who.captions(names, num_beams=args.beams, length_penalty=args.length_penalty)
         lines.write(args.out, found, len(names))
     else:
-        sentences = [t for c in truth for t in c.texts]
-        lines.write(args.out, who.matches(names, sentences), len(names) * len(sentences))
+        groups = [([c.image for c in g], [t for c in g for t in c.texts]) for g in galleries(truth, args.gallery)]
+        rows = (row for pictures, sentences in groups for row in who.matches(pictures, sentences))
+        lines.write(args.out, rows, sum(len(pictures) * len(sentences) for pictures, sentences in groups))
 
 
 def score(args):
@@ -125,7 +136,7 @@ def score(args):
         return score_captions(caption_truth(args), rows)
     if args.task == "vqa":
         return score_answers(question_truth(args), rows)
-    return score_matches(caption_truth(args), rows)
+    return score_matches(galleries(caption_truth(args), args.gallery), rows)
 
 
 def trivial(args):
@@ -214,6 +225,7 @@ def arguments():
             c.add_argument("--beams", type=int)
             c.add_argument("--length-penalty", type=float)
         add_pictures(c)
+        c.add_argument("--gallery", type=int, help="retrieve: pictures in groups of this many, each with its own captions")
     y = commands.add_parser("parity")
     add_model(y, is_choice=False)
     add_pictures(y, limit=200)

@@ -1,21 +1,28 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|container
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|container|arm64
+# install_deps.sh libraries prints what the programs link with.
 # Needs root (or sudo) only when something is missing.
 set -euo pipefail
 
 build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev libuv1-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libgif-dev libheif-dev libtiff-dev
-    libopenblas-dev nettle-dev libsqlite3-dev libseccomp-dev ca-certificates curl)
+    libopenblas-dev nettle-dev libsqlite3-dev libcurl4-gnutls-dev libseccomp-dev ca-certificates curl)
 test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl valgrind)
 container_packages=(buildah crun curl mmdebstrap procps)
+arm64_packages=(gcc-aarch64-linux-gnu qemu-user mmdebstrap)
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well
 
 case "${1:-}" in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
 container) packages=("${container_packages[@]}") ;;
+arm64) packages=("${build_packages[@]}" "${arm64_packages[@]}") ;;
+libraries)
+    printf '%s\n' "${build_packages[@]}" | grep -- '-dev$'
+    exit 0
+    ;;
 *)
-    echo "usage: $0 build|test|container" >&2
+    echo "usage: $0 build|test|container|arm64|libraries" >&2
     exit 2
     ;;
 esac

@@ -1,20 +1,30 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs all tests.
+#   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu (about ten minutes)
 #   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 training=0
+arm64=0
 for argument in "$@"; do
     case "$argument" in
     --training) training=1 ;;
+    --arm64) arm64=1 ;;
     *)
-        echo "usage: $0 [--training]" >&2
+        echo "usage: $0 [--training | --arm64]" >&2
         exit 2
         ;;
     esac
 done
 
+if [ "$arm64" = 1 ]; then
+    scripts/install_deps.sh arm64
+    scripts/sysroot.sh build/arm64-sysroot
+    cmake --preset arm64 >/dev/null
+    cmake --build --preset arm64
+    exec ctest --preset arm64 -L 'unit|golden' -j "$(nproc)"
+fi
 scripts/install_deps.sh test
 if [ "$training" = 1 ]; then
     [ -x .venv/bin/python ] || python3 -m venv .venv

@@ -29,6 +29,7 @@ static void engine_options_of(const struct config *c, struct engine_options *o)
     o->cache_bytes = c->cache.bytes; /* a ceiling; on_outcome says what the plan leaves of it */
     o->max_pixels = (uint64_t)c->limits.pixels;
     o->max_progressive_pixels = (uint64_t)c->limits.progressive_pixels;
+    o->fast_scaling = c->image.fast_scaling;
     if (strcmp(c->engine.batching, "off") == 0) {
         o->max_captions = 1;
         o->continuous = false;

@@ -93,6 +93,12 @@ int main(int argc, char **argv)
         return print(config_print_schema, "the schema");
     case CONFIG_REFERENCE:
         return print(config_print_reference, "the reference");
+    case CONFIG_MAN:
+        return print(config_print_man, "the manual page");
+    case CONFIG_BASH:
+        return print(config_print_bash, "the completions");
+    case CONFIG_ZSH:
+        return print(config_print_zsh, "the completions");
     case CONFIG_PRINT:
         return print_config(&app.config);
     case CONFIG_VERSION:

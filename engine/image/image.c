@@ -101,7 +101,7 @@ static enum err explained(enum err rc, const uint8_t *bytes, size_t n_bytes, str
 static enum err probe(const uint8_t *bytes, size_t n_bytes, const struct image_limits *limits, struct image_info *out,
                       struct errbuf *e)
 {
-    *out = (struct image_info){.orientation = 1};
+    *out = (struct image_info){.orientation = 1, .shrink = 1};
     enum err rc = sniff_format(bytes, n_bytes, &out->format, e);
     return rc ? rc : codecs[out->format].probe(bytes, n_bytes, limits, out, e);
 }

@@ -42,6 +42,9 @@ struct image_limits {
     uint64_t max_pixels;             /* 50 MP by default */
     uint64_t max_progressive_pixels; /* 26 MP: a JPEG of several scans keeps all coefficients in memory */
     bool tolerate_truncated;         /* a JPEG of which a part is missing decodes with a warning */
+    /* 0, or what the caller has use for: a JPEG then comes 2, 4 or 8 times smaller on each side, as long as neither side
+     * falls below this. The library leaves out the fine waves of each block, which takes a fraction of the time. */
+    int least_side;
 };
 extern const struct image_limits image_default_limits;
 
@@ -51,14 +54,30 @@ struct image_info {
     int orientation;   /* EXIF 1..8; 1 where there is none */
     bool progressive;  /* JPEG only */
     uint32_t warnings; /* enum image_warning bits */
+    int shrink;        /* 1, 2, 4 or 8: how many times smaller on each side the pixels come (image_limits.least_side) */
     /* Memory that decoding takes at its peak, pixels and the library's own included: at most so much. */
     uint64_t decode_bytes;
 };
 
 struct image {
     struct image_info info;
-    const uint8_t *rgb; /* [height, width, 3], upright, owned by the decoder */
+    const uint8_t *rgb; /* [image_rows, image_columns, 3], upright, owned by the decoder */
 };
+
+/* Pixels of a side of `pixels` in a picture that came `shrink` times smaller: rounded up, so that the last one may stand
+ * for fewer. */
+static inline int image_shrunk(int pixels, int shrink)
+{
+    return (pixels + shrink - 1) / shrink;
+}
+static inline int image_columns(const struct image *i)
+{
+    return image_shrunk(i->info.width, i->info.shrink);
+}
+static inline int image_rows(const struct image *i)
+{
+    return image_shrunk(i->info.height, i->info.shrink);
+}
 
 struct image_decoder;
 MUST_USE enum err image_decoder_create(struct image_decoder **out);

@@ -283,12 +283,23 @@ static uint64_t rounded_up(uint64_t n, uint64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
+/* The most that the picture may be shrunk. */
+static int shrink_of(const struct image_info *info, int least_side)
+{
+    int shorter = info->width < info->height ? info->width : info->height, shrink = 1;
+    while (least_side > 0 && shrink < DCTSIZE && shorter / (2 * shrink) >= least_side) {
+        shrink *= 2;
+    }
+    return shrink;
+}
+
 /* Pixels, rows of the library and of ours, and, for several scans, two bytes for each coefficient of whole blocks.
  * tests/unit/engine/image/test_memory.c measures it. */
-static uint64_t bytes_to_decode(struct jpeg_decompress_struct *c)
+static uint64_t bytes_to_decode(struct jpeg_decompress_struct *c, int shrink)
 {
     enum { FIXED_BYTES = 128 << 10, ROW_BYTES_A_COLUMN = 192 };
-    uint64_t width = c->image_width, height = c->image_height, bytes = FIXED_BYTES + 3 * width * height;
+    uint64_t width = c->image_width, height = c->image_height, bytes = FIXED_BYTES;
+    bytes += 3 * (uint64_t)image_shrunk((int)width, shrink) * (uint64_t)image_shrunk((int)height, shrink);
     int high = 1, wide = 1;
     for (int i = 0; i < c->num_components; i++) {
         wide = c->comp_info[i].h_samp_factor > wide ? c->comp_info[i].h_samp_factor : wide;
@@ -316,7 +327,8 @@ static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct im
                   : 0;
     upright_describe(info, exif, xmp, c->image_width, c->image_height);
     info->progressive = c->progressive_mode;
-    info->decode_bytes = bytes_to_decode(c);
+    info->shrink = shrink_of(info, r->limits->least_side);
+    info->decode_bytes = bytes_to_decode(c, info->shrink);
     if (jpeg_segments_find(bytes, n, JPEG_APP0 + 2, "ICC_PROFILE", 12, &body, &n_body)) {
         info->warnings |= IMAGE_WARN_ICC;
     }
@@ -362,10 +374,12 @@ static void read_pixels(struct reader *r)
 {
     struct jpeg_decompress_struct *c = &r->cinfo;
     bool is_cmyk = c->num_components == 4, is_direct = !is_cmyk && r->info->orientation == 1;
-    size_t row_bytes = (size_t)c->image_width * (is_cmyk ? 4 : 3);
-    struct orient o = {r->rgb, (int)c->image_width, (int)c->image_height, r->info->orientation};
     c->out_color_space = is_cmyk ? JCS_CMYK : JCS_RGB;
+    c->scale_num = 1;
+    c->scale_denom = (unsigned)r->info->shrink;
     jpeg_start_decompress(c);
+    size_t row_bytes = (size_t)c->output_width * (is_cmyk ? 4 : 3);
+    struct orient o = {r->rgb, (int)c->output_width, (int)c->output_height, r->info->orientation};
     while (c->output_scanline < c->output_height) {
         unsigned first = c->output_scanline, n = c->output_height - first;
         n = n > ORIENT_STRIP ? ORIENT_STRIP : n;
@@ -379,7 +393,7 @@ static void read_pixels(struct reader *r)
             jpeg_read_scanlines(c, rows, n - done);
         }
         if (is_cmyk) {
-            cmyk_to_rgb(to, (size_t)n * c->image_width);
+            cmyk_to_rgb(to, (size_t)n * c->output_width);
         }
         if (!is_direct) {
             struct orient_grid grid = {0, (int)first, 1, 1, o.width, (int)n};
@@ -435,8 +449,9 @@ static enum err decode_bytes(struct reader *r, const uint8_t *bytes, size_t n, s
 enum err jpeg_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                      struct scratch *pixels, struct scratch *work, struct errbuf *e)
 {
-    size_t n_pixels = (size_t)info->width * (size_t)info->height, skipped = jpeg_segments_begin(bytes, n);
-    size_t stored_width = (size_t)(orient_swaps(info->orientation) ? info->height : info->width);
+    size_t width = (size_t)image_shrunk(info->width, info->shrink), skipped = jpeg_segments_begin(bytes, n);
+    size_t height = (size_t)image_shrunk(info->height, info->shrink), n_pixels = width * height;
+    size_t stored_width = orient_swaps(info->orientation) ? height : width;
     enum err rc = scratch_reserve(pixels, n_pixels, 3);
     if (!rc) {
         rc = scratch_reserve(work, stored_width, 4 * ORIENT_STRIP);

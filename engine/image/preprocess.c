@@ -104,8 +104,10 @@ enum err preprocessor_run(struct preprocessor *p, const struct image *image, str
     preprocess_shape(&p->params, image->info.width, image->info.height, shape);
     struct output o = {p, shape, input};
     struct resize_job job = {.rgb = image->rgb,
-                             .width = image->info.width,
-                             .height = image->info.height,
+                             .width = image_columns(image),
+                             .height = image_rows(image),
+                             .used_width = (double)image->info.width / image->info.shrink,
+                             .used_height = (double)image->info.height / image->info.shrink,
                              .to_width = shape->resized_width,
                              .to_height = shape->resized_height,
                              .put = put_row,

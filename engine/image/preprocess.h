@@ -1,6 +1,7 @@
 /* preprocess - upright RGB to the network's input: resize, normalise, pad (docs/model-format.md, "Image").
  *
- * The resize is Pillow's antialiased bilinear filter, bit for bit (two passes, each rounded to 8 bits); the rest is
+ * The resize is Pillow's antialiased bilinear filter, bit for bit (two passes, each rounded to 8 bits), of a picture
+ * that came shrunk that of its smaller copy; the rest is
  * (x / 255 - mean) / std and zeros on the right and below up to a multiple of `divisor`.
  *
  * Ownership: a preprocessor owns its scratch rows. Output memory is the caller's.

@@ -22,6 +22,7 @@ struct span {
 /* One direction: spans [n] and their weights. */
 struct axis {
     int length, n;
+    double used;
     struct scratch span_memory, weight_memory;
 };
 
@@ -56,9 +57,9 @@ struct window {
     int first, count;
 };
 
-static struct window window_of(int length, int n, int i)
+static struct window window_of(int length, double used, int n, int i)
 {
-    double scale = (double)length / n, support = scale < 1.0 ? 1.0 : scale;
+    double scale = used / n, support = scale < 1.0 ? 1.0 : scale;
     double centre = (i + 0.5) * scale;
     int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
     first = first < 0 ? 0 : first;
@@ -83,10 +84,10 @@ static void fill_weights(const struct window *w, int32_t *out)
     }
 }
 
-static enum err axis_prepare(struct axis *a, int length, int n)
+static enum err axis_prepare(struct axis *a, int length, double used, int n)
 {
     size_t n_weights = 0;
-    if (a->length == length && a->n == n) {
+    if (a->length == length && a->used == used && a->n == n) {
         return OK;
     }
     a->length = a->n = 0;
@@ -96,7 +97,7 @@ static enum err axis_prepare(struct axis *a, int length, int n)
     }
     struct span *spans = (struct span *)(void *)a->span_memory.bytes;
     for (int i = 0; i < n; i++) {
-        struct window w = window_of(length, n, i);
+        struct window w = window_of(length, used, n, i);
         spans[i] = (struct span){w.first, w.count, (int)n_weights};
         n_weights += (size_t)w.count;
     }
@@ -106,10 +107,11 @@ static enum err axis_prepare(struct axis *a, int length, int n)
     }
     int32_t *weights = (int32_t *)(void *)a->weight_memory.bytes;
     for (int i = 0; i < n; i++) {
-        struct window w = window_of(length, n, i);
+        struct window w = window_of(length, used, n, i);
         fill_weights(&w, weights + spans[i].at);
     }
     a->length = length;
+    a->used = used;
     a->n = n;
     return OK;
 }
@@ -205,15 +207,31 @@ static void take_row(struct resize *r, const struct resize_job *job, struct vert
     }
 }
 
+static double used_of(double used, int length)
+{
+    return used > 0.0 ? used : length;
+}
+
+/* Does a pass change anything? */
+static bool is_across(const struct resize_job *job)
+{
+    return job->to_width != job->width || used_of(job->used_width, job->width) != job->width;
+}
+
+static bool is_down(const struct resize_job *job)
+{
+    return job->to_height != job->height || used_of(job->used_height, job->height) != job->height;
+}
+
 static enum err prepare(struct resize *r, const struct resize_job *job)
 {
     size_t row_bytes = 3 * (size_t)job->to_width;
     enum err rc = scratch_reserve(&r->row, 2, row_bytes); /* one narrowed, one going out */
-    if (!rc && job->to_width != job->width) {
-        rc = axis_prepare(&r->across, job->width, job->to_width);
+    if (!rc && is_across(job)) {
+        rc = axis_prepare(&r->across, job->width, used_of(job->used_width, job->width), job->to_width);
     }
-    if (!rc && job->to_height != job->height) {
-        rc = axis_prepare(&r->down, job->height, job->to_height);
+    if (!rc && is_down(job)) {
+        rc = axis_prepare(&r->down, job->height, used_of(job->used_height, job->height), job->to_height);
         r->n_under_way = rc ? 0 : widest_overlap(&r->down);
         rc = rc ? rc : scratch_reserve(&r->sums, (size_t)r->n_under_way, row_bytes * sizeof(int32_t));
     }
@@ -229,11 +247,11 @@ enum err resize_run(struct resize *r, const struct resize_job *job)
     struct vertical v = {.sums = (int32_t *)(void *)r->sums.bytes, .n = 3 * (size_t)job->to_width};
     for (int y = 0; y < job->height; y++) {
         const uint8_t *row = job->rgb + 3 * (size_t)job->width * (size_t)y;
-        if (job->to_width != job->width) {
+        if (is_across(job)) {
             narrow(&r->across, row, r->row.bytes);
             row = r->row.bytes;
         }
-        if (job->to_height != job->height) {
+        if (is_down(job)) {
             take_row(r, job, &v, y, row);
         } else {
             job->put(job->user, y, row);

@@ -16,8 +16,11 @@
 #include <stdint.h>
 
 struct resize_job {
-    const uint8_t *rgb;                                 /* [height, width, 3] */
-    int width, height;                                  /* >= 1, at most 65535 */
+    const uint8_t *rgb; /* [height, width, 3] */
+    int width, height;  /* >= 1, at most 65535 */
+    /* 0, or how much of it is picture: above width - 1 and at most width, and so for the height. A picture that came
+     * smaller than it is may end within its last column. */
+    double used_width, used_height;
     int to_width, to_height;                            /* >= 1 */
     void (*put)(void *user, int y, const uint8_t *row); /* row: [to_width, 3], valid during the call */
     void *user;

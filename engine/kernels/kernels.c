@@ -4,7 +4,7 @@
 #include "engine/kernels/install.h"
 
 #include <pthread.h>
-#if defined(__x86_64__)
+#ifdef __x86_64__
 #include <cpuid.h>
 #endif
 
@@ -12,15 +12,13 @@ static struct kernels tables[ISA_COUNT][GEMM_BACKEND_COUNT];
 static bool has[ISA_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+#ifdef __x86_64__
+
 /* AVX-VNNI is leaf 7, subleaf 1, EAX bit 4; gcc 12 and clang 14 have no name for it. Its registers are AVX2's. */
 static bool has_avxvnni(void)
 {
-#if defined(__x86_64__)
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & 1U << 4);
-#else
-    return false;
-#endif
 }
 
 /* __builtin_cpu_supports also asks (xgetbv) whether the operating system saves the wide registers. */
@@ -37,6 +35,46 @@ static void detect(bool has_isa[ISA_COUNT])
     has_isa[ISA_AVX512VNNI] = has_isa[ISA_AVX512] && __builtin_cpu_supports("avx512vnni");
 }
 
+static void overlay(struct kernels *k)
+{
+    if (k->isa >= ISA_AVX2) {
+        gemm_avx2_install(k);
+        gemm8_avx2_install(k);
+        conv_avx2_install(k);
+        maps_avx2_install(k);
+        attend_avx2_install(k);
+        rows_avx2_install(k);
+    }
+    if (k->isa == ISA_AVXVNNI) {
+        gemm8_avxvnni_install(k);
+    }
+    if (k->isa >= ISA_AVX512) {
+        gemm_avx512_install(k);
+        gemm8_avx512_install(k);
+        conv_avx512_install(k);
+        maps_avx512_install(k);
+        attend_avx512_install(k);
+        rows_avx512_install(k);
+    }
+    if (k->isa == ISA_AVX512VNNI) {
+        gemm8_avx512vnni_install(k);
+    }
+}
+
+#else
+
+static void detect(bool has_isa[ISA_COUNT])
+{
+    has_isa[ISA_REF] = true;
+}
+
+static void overlay(struct kernels *k)
+{
+    (void)k;
+}
+
+#endif
+
 static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
 {
     while (!has_isa[cap]) {
@@ -47,7 +85,7 @@ static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
 
 enum isa kernels_detect_isa(void)
 {
-    bool has_isa[ISA_COUNT];
+    bool has_isa[ISA_COUNT] = {false};
     detect(has_isa);
     return best_of(has_isa, ISA_COUNT - 1);
 }
@@ -62,28 +100,7 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
     maps_ref_install(k);
     attend_ref_install(k);
     rows_ref_install(k);
-    if (isa >= ISA_AVX2) {
-        gemm_avx2_install(k);
-        gemm8_avx2_install(k);
-        conv_avx2_install(k);
-        maps_avx2_install(k);
-        attend_avx2_install(k);
-        rows_avx2_install(k);
-    }
-    if (isa == ISA_AVXVNNI) {
-        gemm8_avxvnni_install(k);
-    }
-    if (isa >= ISA_AVX512) {
-        gemm_avx512_install(k);
-        gemm8_avx512_install(k);
-        conv_avx512_install(k);
-        maps_avx512_install(k);
-        attend_avx512_install(k);
-        rows_avx512_install(k);
-    }
-    if (isa == ISA_AVX512VNNI) {
-        gemm8_avx512vnni_install(k);
-    }
+    overlay(k);
     if (backend == GEMM_OPENBLAS) {
         gemm_openblas_install(k);
     }

@@ -2,19 +2,21 @@
 """More load than the server can serve: does it keep what it promised, and does everybody get a part? Python's standard
 library only.
 
-    overload.py                     open loop: 1.5, 2, 5, 10 times the capacity measured before, deadlines of 1, 2, 5 and
-                                    30 s, requests of one and of 16 pictures
+    overload.py                     open loop: 1.5, 2, 5, 10 times the capacity measured before and after each row, deadlines
+                                    of 1, 2, 5 and 30 s, requests of one and of 16 pictures; a table in Markdown
     overload.py --quick             2 and 10 times, 1 and 5 s, eight seconds each
     overload.py --fairness          a polite client beside a greedy one of 500 connections, of each kind
     overload.py --port 8080         a server that runs already (its feature cache off), not one of its own
 
-Open loop: requests are sent when their time has come, whether or not earlier ones were answered; `lag` says how late the
-sender itself was. `accepted` are all but 429 and 503; `in time` is measured here, from the first byte sent to the last
-byte read; goodput are pictures answered in time. Exit code 1 when a row misses 99 % in time, 95 % goodput or 5 ms for
-refusals."""
+Open loop: requests are sent when their time has come, whether or not earlier ones were answered; the last column says how late
+the sender itself was. `accepted` are all but 429 and 503, silence among them; `in time` is measured here, from the first byte
+sent to the last byte read; goodput are pictures answered in time, capacity is what the cores do that the sender leaves. Exit
+code 1 when a row misses 99 % in time, 95 % goodput or 5 ms for refusals. A row that the sender was late for isn't judged: with
+a tiny model ten times its capacity is more than a sender, or one thread that refuses, can do."""
 import argparse
 import asyncio
 import json
+import os
 import pathlib
 import re
 import struct
@@ -134,48 +136,59 @@ def large_png(n, side=7071):
 
 # ---- overload ----
 
-async def capacity(port, picture, images, seconds):
-    """Pictures a second, closed loop."""
-    pool, stop, done = Pool(port), time.perf_counter() + seconds, [0]
-
-    async def client(n):
-        i = 0
-        while time.perf_counter() < stop:
-            i += 1
-            status, _, _ = await pool.ask(captions(picture, n * 100000 + i, images, 30000))
-            done[0] += images * (status == 200 and time.perf_counter() < stop)
-            if status != 200:
-                await asyncio.sleep(0.05)
-    began = time.perf_counter()
-    await asyncio.gather(*(client(n) for n in range(32 if images == 1 else 6)))
-    pool.close()
-    return done[0] / (stop - began)
-
-
-def overload(args, port, images, rate, timeout_s, seconds, warm_up):
-    """In a program of its own, so that the sender takes next to nothing of the machine."""
-    command = [args.build / "tests/bench_open_loop", str(port), f"{rate:.3f}", str(seconds), str(warm_up),
-               str(int(timeout_s * 1000)), str(images)]
+def send(args, port, rate, images, timeout_s, seconds, warm_up=2):
+    """rate: requests a second, or "x64": so many at a time. In a program of its own, which takes little of the machine."""
+    command = [args.build / "tests/bench_open_loop", str(port), str(rate), str(seconds), str(warm_up), str(int(timeout_s * 1000)),
+               str(images)]
     return json.loads(subprocess.run(command, input=args.picture.read_bytes(), capture_output=True, check=True).stdout)
+
+
+class Capacity:
+    """Pictures a second when enough waits at any time and nobody is refused, by the same sender as the rows, so that the
+    machine's mood between a row and its neighbours counts least. What the sender takes of the cores is no fault of the server:
+    `beside` is the capacity with a sender that takes `cpu` seconds a second."""
+
+    def __init__(self, args, port, images, seconds):
+        self.args, self.port, self.images, self.seconds, self.last = args, port, images, seconds, None
+        send(args, port, "x8", images, 30, 1, 1)  # prices are learnt, memory is touched
+        self.measure()
+
+    def measure(self):
+        r = send(self.args, self.port, "x64" if self.images == 1 else "x12", self.images, 30, self.seconds)
+        before, self.last = self.last, (r["pictures"] / self.seconds, r["cpu"])
+        before = before or self.last
+        self.full, self.cpu = ((a + b) / 2 for a, b in zip(before, self.last))
+
+    def beside(self, cpu):
+        cores = len(os.sched_getaffinity(0))
+        return self.full * min(1, (cores - cpu) / (cores - self.cpu))
+
+
+HEAD = ("pictures", "deadline", "load", "offered/s", "accepted", "in time", "goodput/s", "of capacity", "refused in, p50", "p99",
+        "sender late, p99")
 
 
 def table(args, server, picture):
     factors, timeouts = ((2, 10), (1, 5)) if args.quick else ((1.5, 2, 5, 10), (1, 2, 5, 30))
     seconds, missed = (8 if args.quick else args.seconds), 0
-    print(f"{'pictures':>8} {'deadline':>8} {'load':>5} {'offered/s':>9} {'accepted':>8} {'in time':>8} {'goodput':>8} "
-          f"{'of capacity':>11} {'refusal p50':>11} {'p99':>8} {'lag p99':>8}")
+    print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|")
     for images in args.images:
-        full = asyncio.run(capacity(server.port, picture, images, seconds))
-        print(f"capacity, {images} picture(s) a request: {full:.1f} pictures/s", flush=True)
+        capacity = Capacity(args, server.port, images, seconds)
         for timeout_s in timeouts:
             for factor in factors:
-                r = overload(args, server.port, images, factor * full / images, timeout_s, seconds, 2)
-                in_time, goodput, p99 = r["in_time"] / max(1, r["accepted"]), r["pictures"] / seconds, r["refusal_p99"]
-                is_good = in_time >= 0.99 and goodput >= 0.95 * full and p99 <= 5
-                missed += not is_good
-                print(f"{images:8} {timeout_s:7}s {factor:4}x {r['offered'] / seconds:9.1f} {r['accepted']:8} "
-                      f"{100 * in_time:7.2f}% {goodput:6.1f}/s {100 * goodput / full:10.1f}% {r['refusal_p50']:8.2f} ms "
-                      f"{p99:5.2f} ms {r['lag_p99']:5.2f} ms{'' if is_good else '  missed'}", flush=True)
+                offered = factor * capacity.last[0] / images
+                r = send(args, server.port, f"{offered:.3f}", images, timeout_s, seconds)
+                capacity.measure()
+                full, n = capacity.beside(r["cpu"]), r["accepted"] + r["unanswered"]
+                in_time, goodput, p99 = r["in_time"] / max(1, n), r["pictures"] / seconds, r["refusal_p99"]
+                verdict = "" if in_time >= 0.99 and goodput >= 0.95 * full and p99 <= 5 else " missed"
+                if r["lag_p99"] > 50:
+                    verdict = " the sender does not manage so many"
+                missed += verdict == " missed"
+                print(f"| {images} | {timeout_s} s | {factor}x | {r['offered'] / seconds:.1f} | {n} | {100 * in_time:.2f} % | {goodput:.1f} | "
+                      f"{100 * goodput / full:.1f} % | {r['refusal_p50']:.2f} ms | {p99:.2f} ms | {r['lag_p99']:.1f} ms |{verdict}", flush=True)
+        print(f"\ncapacity, {images} picture(s) a request: {capacity.last[0]:.1f} pictures/s at the end, loop and sender on the same "
+              f"{len(os.sched_getaffinity(0))} cores\n", flush=True)
     return missed
 
 

@@ -4,6 +4,7 @@
     soak.py --minutes 60 PICTURE...
     soak.py --minutes 60 --reload-every 3 PICTURE...     the model is replaced all the while (1,200 times)
     soak.py --minutes 60 --chaos --build build/asan      the clients of tests/e2e/chaos.py, which need no pictures
+    E2E_PATIENCE=10 chrt -i 0 soak.py ...                where others use the machine: ten times as long for everything
 
 What is right comes from the program minivlm, asked before the server starts. Prints a line a minute; exit code 1 when an
 answer was wrong, a request or a reload was lost, or the server died."""

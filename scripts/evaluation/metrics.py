@@ -175,12 +175,20 @@ def vqa_accuracy(answer: str, given: list[str]) -> float:
 # Retrieval
 
 
-def recalls(scores, right, at=(1, 5, 10)) -> dict[str, float]:
-    """scores: for each query one number an item; right: for each query the set of right items. Ties count against."""
-    hits = {k: 0 for k in at}
+def ranks(scores, right) -> list[int]:
+    """scores: for each query one number an item; right: for each query the set of right items. -> how many wrong items
+    stand before the best right one, for each query; ties count against."""
+    found = []
     for row, wanted in zip(scores, right):
         best = max(row[i] for i in wanted)
-        rank = sum(1 for i, s in enumerate(row) if i not in wanted and s >= best)
-        for k in at:
-            hits[k] += rank < k
-    return {f"R@{k}": 100 * n / len(scores) for k, n in hits.items()}
+        found.append(sum(1 for i, s in enumerate(row) if i not in wanted and s >= best))
+    return found
+
+
+def recalls(found: list[int], at=(1, 5, 10)) -> dict:
+    """found: ranks() of every query -> per cent whose right item is among the first k, and where 95 % of resamples lie."""
+    out = {}
+    for k in at:
+        hits = [100.0 * (rank < k) for rank in found]
+        out |= {f"R@{k}": sum(hits) / len(hits), f"R@{k} 95 %": interval(hits)}
+    return out

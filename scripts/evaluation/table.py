@@ -31,8 +31,10 @@ def read(folder) -> dict[str, dict]:
 def recall_rows(pages: list[dict]):
     for key in ("text of picture", "picture of text"):
         if all("retrieval" in p for p in pages):
-            title = f"{key}, {pages[0]['retrieval']['pictures']} pictures, {pages[0]['retrieval']['texts']} texts"
-            yield [title, "R@1 / 5 / 10", *(" / ".join(f"{p['retrieval'][key][f'R@{k}']:.1f}" for k in (1, 5, 10)) for p in pages)]
+            first = pages[0]["retrieval"]
+            title = f"{key}, {first['galleries']} galleries of {first['pictures'] // first['galleries']} pictures with their captions"
+            yield [title, "R@1", *(with_interval(p["retrieval"][key], "R@1") for p in pages)]
+            yield [title, "R@5 / 10", *(" / ".join(f"{p['retrieval'][key][f'R@{k}']:.1f}" for k in (5, 10)) for p in pages)]
 
 
 def table(folders) -> str:

@@ -45,6 +45,34 @@ void api_retrieve(struct api *a, struct exchange *x);
 void api_image_check(struct api *a, struct exchange *x); /* POST /images/check */
 void api_image_known(struct api *a, struct exchange *x); /* HEAD /images/{id} */
 
+/* For all kinds with pictures, when the round is over: true when it failed and w has been answered and finished. A
+ * request with one picture fails as a whole; one with several only when a part of it came too late. */
+bool api_predict_fault(struct work *w);
+void api_predict_headers(struct work *w); /* of an answer with a prediction */
+/* For clients that ask for as many tokens as other models have: such a wish means the model's own bound. */
+void api_predict_bound_tokens(struct work *w);
+
+/* api_rerank.c */
+void api_rerank(struct api *a, struct exchange *x); /* POST /rerank */
+void api_rerank_done(struct work *w);               /* the round is over: index and score of each document */
+
+/* api_openai.c */
+void api_openai_chat(struct api *a, struct exchange *x);   /* POST /v1/chat/completions */
+void api_openai_models(struct api *a, struct exchange *x); /* GET /v1/models */
+void api_openai_model(struct api *a, struct exchange *x);  /* GET /v1/models/{id} */
+
+/* api_kserve.c: the Open Inference Protocol, version 2 */
+void api_kserve_server(struct api *a, struct exchange *x); /* GET /v2 */
+void api_kserve_live(struct api *a, struct exchange *x);
+void api_kserve_ready(struct api *a, struct exchange *x);
+void api_kserve_model(struct api *a, struct exchange *x); /* GET /v2/models/{name} */
+void api_kserve_model_ready(struct api *a, struct exchange *x);
+void api_kserve_infer(struct api *a, struct exchange *x);
+
+/* api_huggingface.c */
+void api_huggingface(struct api *a, struct exchange *x);      /* POST /: the input says which task */
+void api_huggingface_task(struct api *a, struct exchange *x); /* POST /pipeline/{task} */
+
 /* api_collections.c */
 void api_collections_list(struct api *a, struct exchange *x);
 void api_collection_show(struct api *a, struct exchange *x);
@@ -65,6 +93,9 @@ void api_version(struct api *a, struct exchange *x);
 void api_openapi(struct api *a, struct exchange *x);
 void api_debug(struct api *a, struct exchange *x);
 void api_debug_one(struct api *a, struct exchange *x);
+/* False: x has been answered with the reason. */
+bool api_ops_is_live(struct api *a, struct exchange *x);
+bool api_ops_is_ready(struct api *a, struct exchange *x);
 
 /* api_model.c */
 void api_reload(struct api *a, struct exchange *x); /* POST /admin/reload */

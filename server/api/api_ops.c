@@ -11,7 +11,7 @@ enum { STALLED_US = 30000000 };
 
 /* ---- health ---- */
 
-void api_live(struct api *a, struct exchange *x)
+bool api_ops_is_live(struct api *a, struct exchange *x)
 {
     const struct service *serving = services_current(a->desk.services);
     if (serving) {
@@ -21,10 +21,17 @@ void api_live(struct api *a, struct exchange *x)
         if (now > s.heartbeat_us && now - s.heartbeat_us > STALLED_US) {
             reply_error(x, FAULT_INTERNAL, NULL, "the engine has not moved for %llu s",
                         (unsigned long long)((now - s.heartbeat_us) / 1000000));
-            return;
+            return false;
         }
     }
-    reply_text(x, 200, "text/plain", "ok\n");
+    return true;
+}
+
+void api_live(struct api *a, struct exchange *x)
+{
+    if (api_ops_is_live(a, x)) {
+        reply_text(x, 200, "text/plain", "ok\n");
+    }
 }
 
 static bool is_loading(const struct api *a)
@@ -37,11 +44,19 @@ static const char *why_not_ready(const struct api *a)
     return is_loading(a) ? a->loading_step : "shutting down";
 }
 
+bool api_ops_is_ready(struct api *a, struct exchange *x)
+{
+    if (a->admission.state != ADMISSION_OPEN || a->is_leaving) {
+        reply_retry(x, is_loading(a) ? FAULT_NOT_READY : FAULT_DRAINING, 1000000, "not ready: %s", why_not_ready(a));
+        return false;
+    }
+    return true;
+}
+
 void api_ready(struct api *a, struct exchange *x)
 {
     const char *max_load = exchange_query(x, "max_load");
-    if (a->admission.state != ADMISSION_OPEN || a->is_leaving) {
-        reply_retry(x, is_loading(a) ? FAULT_NOT_READY : FAULT_DRAINING, 1000000, "not ready: %s", why_not_ready(a));
+    if (!api_ops_is_ready(a, x)) {
         return;
     }
     if (max_load) {
@@ -84,6 +99,7 @@ void api_metrics(struct api *a, struct exchange *x)
     struct metrics_state s = {
         .is_ready = a->admission.state == ADMISSION_OPEN && !a->is_leaving,
         .connections = main_port.connections + admin_port.connections,
+        .most_a_turn = main_port.most_a_turn,
         .connections_refused = main_port.refused_connections + admin_port.refused_connections,
         .connections_evicted = main_port.evicted_connections + admin_port.evicted_connections,
         .handshakes_failed = main_port.failed_handshakes,

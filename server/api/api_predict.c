@@ -12,7 +12,7 @@ enum { STREAM_MAX = 1 << 20 };
 
 /* ---- how answers end ---- */
 
-static void add_headers(struct work *w)
+void api_predict_headers(struct work *w)
 {
     if (w->timings.cache) {
         exchange_out(w->x, "X-Cache", "%s", w->timings.cache);
@@ -20,7 +20,7 @@ static void add_headers(struct work *w)
 }
 
 /* A request with one picture fails as a whole; one with several only when a part of it came too late. */
-static bool answer_fault(struct work *w)
+bool api_predict_fault(struct work *w)
 {
     const struct work_round *r = &w->round;
     enum fault f = work_round_fault(w);
@@ -38,8 +38,7 @@ static bool answer_fault(struct work *w)
         if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
             exchange_out(w->x, "Retry-After", "1");
         }
-        w->x->error_code = reply_fault_code(f);
-        reply_json(w->x, reply_fault_status(w->x, f), json_incref(r->items[0]));
+        reply_item_error(w->x, f, r->items[0]);
     }
     work_finish(w);
     return true;
@@ -47,7 +46,7 @@ static bool answer_fault(struct work *w)
 
 static void answer(struct work *w, json_t *object)
 {
-    add_headers(w);
+    api_predict_headers(w);
     if (w->input.occlusion && object) {
         occlusion_begin(w, object, w->round.items[0]);
     } else {
@@ -61,7 +60,7 @@ static void answer(struct work *w, json_t *object)
 static void items_done(struct work *w)
 {
     json_t *object;
-    if (answer_fault(w)) {
+    if (api_predict_fault(w)) {
         return;
     }
     if (w->round.n_items == 1 && !w->input.has_image_list) {
@@ -89,7 +88,7 @@ static void stream_done(struct work *w)
     json_t *item = w->round.items[0];
     bool has_failed = work_round_fault(w) != FAULT_COUNT;
     if (x->status == 0 && has_failed) { /* nothing was sent yet: an ordinary error */
-        answer_fault(w);
+        api_predict_fault(w);
         return;
     }
     buf_init(&b, (size_t)1 << 20);
@@ -105,7 +104,7 @@ static void stream_done(struct work *w)
     stream_end(w->stream);
     buf_release(&b);
     if (x->status == 0) {
-        add_headers(w);
+        api_predict_headers(w);
         x->is_streaming = true;
         exchange_answer(x, 200, "text/event-stream");
     }
@@ -139,7 +138,7 @@ static bool begin_stream(struct work *w)
 static void retrieve_done(struct work *w)
 {
     const struct work_round *r = &w->round;
-    if (answer_fault(w)) {
+    if (api_predict_fault(w)) {
         return;
     }
     json_t *object = answer_retrieve(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k);
@@ -149,46 +148,14 @@ static void retrieve_done(struct work *w)
     answer(w, object);
 }
 
-/* Document i as it was given; of an image its id stands for the bytes. */
-static json_t *document(const struct work *w, int i)
-{
-    json_t *given = json_deep_copy(json_array_get(w->input.documents, (size_t)i));
-    const json_t *id = w->input.has_image_documents ? json_object_get(w->round.items[i], "id") : NULL;
-    if (given && id) {
-        json_object_set_new(given, "image", json_pack("{s:O}", "id", id));
-    }
-    return given;
-}
-
-/* Answers in the shape of the question: index of the document and its score. */
-static void rerank_done(struct work *w)
-{
-    int n = 0;
-    if (answer_fault(w)) {
-        return;
-    }
-    const struct work_round *r = &w->round;
-    struct answer_hit *hits = answer_hits(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k, &n);
-    json_t *results = json_array();
-    for (int i = 0; hits && i < n; i++) {
-        int index = w->input.has_image_documents ? hits[i].image : hits[i].text;
-        json_t *result = json_pack("{s:i, s:f}", "index", index, "relevance_score", (double)hits[i].score);
-        if (result && w->input.return_documents) {
-            json_object_set_new(result, "document", document(w, index));
-        }
-        json_array_append_new(results, result);
-    }
-    json_t *object = json_pack("{s:o, s:o}", "results", results, "model", answer_model(&w->service->info));
-    if (!hits) {
-        json_decref(object);
-        object = NULL;
-    }
-    mem_free(hits);
-    add_headers(w);
-    work_answer(w, 200, object);
-}
-
 /* ---- beginning ---- */
+
+void api_predict_bound_tokens(struct work *w)
+{
+    if (w->input.max_tokens > w->service->info.max_tokens) {
+        w->input.max_tokens = 0;
+    }
+}
 
 /* What only this model can say about the parameters. Answers when something is wrong. */
 static bool check_parameters(struct work *w, bool has_stream)
@@ -243,7 +210,7 @@ static void retrieve_begin(struct work *w)
     if (w->input.collection) {
         api_collection_search(w);
     } else {
-        begin(w, api_result_retrieve, w->input.is_rerank ? rerank_done : retrieve_done);
+        begin(w, api_result_retrieve, w->input.is_rerank ? api_rerank_done : retrieve_done);
     }
 }
 
@@ -268,11 +235,15 @@ static void release_retrieve(struct work *w)
     }
 }
 
-static const struct work_kind caption_kind = {INPUT_CAPTION, JOB_CAPTION, caption_begin, NULL, release};
-static const struct work_kind vqa_kind = {INPUT_VQA, JOB_VQA, vqa_begin, NULL, release};
-static const struct work_kind check_kind = {INPUT_CHECK, JOB_CHECK, check_begin, NULL, NULL};
-static const struct work_kind retrieve_kind = {INPUT_RETRIEVE, JOB_RETRIEVE, retrieve_begin, abandon_retrieve,
-                                               release_retrieve};
+static const struct work_kind caption_kind = {
+    .input = INPUT_CAPTION, .task = JOB_CAPTION, .begin = caption_begin, .release = release};
+static const struct work_kind vqa_kind = {.input = INPUT_VQA, .task = JOB_VQA, .begin = vqa_begin, .release = release};
+static const struct work_kind check_kind = {.input = INPUT_CHECK, .task = JOB_CHECK, .begin = check_begin};
+static const struct work_kind retrieve_kind = {.input = INPUT_RETRIEVE,
+                                               .task = JOB_RETRIEVE,
+                                               .begin = retrieve_begin,
+                                               .abandon = abandon_retrieve,
+                                               .release = release_retrieve};
 
 /* ---- the handlers ---- */
 

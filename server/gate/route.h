@@ -16,6 +16,7 @@ enum route_flags {
     ROUTE_OPS = 4,    /* health, metrics: on the admin port when there is one, else on the main port */
     ROUTE_ADMIN = 8,  /* on the admin port only */
     ROUTE_BOTH = 16,  /* on either port */
+    ROUTE_PLAIN = 32, /* errors are {"error": "message"} */
 };
 
 struct route {

@@ -29,6 +29,7 @@
     X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
     X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
     X(HEADER_EXPECT, "Expect")                                                                                         \
+    X(HEADER_INFERENCE_LENGTH, "Inference-Header-Content-Length")                                                      \
     X(HEADER_HOST, "Host")                                                                                             \
     X(HEADER_LOAD_FORMAT, "endpoint-load-metrics-format")                                                              \
     X(HEADER_ORIGIN, "Origin")                                                                                         \
@@ -89,8 +90,9 @@ struct exchange {
     const struct route *route;                   /* NULL: unknown */
     const char *route_name;                      /* for metrics */
     struct caller caller;
-    int overload_status;                                     /* of refusals for load; 0: 429 */
-    struct work *work;                                       /* NULL: none, or it is done */
+    bool has_plain_errors; /* errors are {"error": "message"}, as clients of this route read them */
+    int overload_status;   /* of refusals for load; 0: 429 */
+    struct work *work;     /* NULL: none, or it is done */
     void (*on_abandon)(struct exchange *x, const char *why); /* deadline or vanished client: give up the work */
     /* ---- answer ---- */
     int status; /* 0: none yet */

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { SLICE_US = 1000, CONNECTION_DESCRIPTORS = 3 };
+enum { SLICE_US = 1000, LATER_EVERY = 5, CONNECTION_DESCRIPTORS = 3 };
 
 /* ---- the turn ---- */
 
@@ -22,13 +22,19 @@ void http_touch(struct http_connection *c)
     }
 }
 
+static struct http_list *list_of(struct http_connection *c)
+{
+    return c->is_later ? &c->http->later : &c->http->work;
+}
+
 void http_list_work(struct http_connection *c)
 {
-    struct http_list *l = &c->http->work;
     if (c->is_working || c->is_over) {
         return;
     }
     c->is_working = true;
+    c->is_later = c->is_refusable || c->phase == HTTP_LINGER || (c->phase == HTTP_IDLE && c->in.n > 0);
+    struct http_list *l = list_of(c);
     c->by_work = (struct http_link){l->last, NULL};
     *(l->last ? &l->last->by_work.next : &l->first) = c;
     l->last = c;
@@ -37,7 +43,7 @@ void http_list_work(struct http_connection *c)
 
 void http_unlist_work(struct http_connection *c)
 {
-    struct http_list *l = &c->http->work;
+    struct http_list *l = list_of(c);
     if (!c->is_working) {
         return;
     }
@@ -83,20 +89,33 @@ void http_turn(struct http *h, uint64_t until_us)
     settle(h, until_us);
 }
 
-/* Each in turn, for a bounded time: what comes in between must not wait longer. */
+/* Of those that can wait one behind four others. */
+static struct http_connection *next_in_line(struct http *h, int i)
+{
+    bool is_later = h->later.first && (!h->work.first || i % LATER_EVERY == LATER_EVERY - 1);
+    return is_later ? h->later.first : h->work.first;
+}
+
+/* Each in turn, for a bounded time and number: what comes in between must not wait longer. */
 static void serve_work(struct http *h, uint64_t until_us)
 {
-    for (int n = h->work.n; n > 0 && h->work.first; n--) {
-        struct http_connection *c = h->work.first;
+    struct http_connection *c;
+    for (int i = 0, n = h->work.n + h->later.n; i < n && (c = next_in_line(h, i)) != NULL; i++) {
         http_unlist_work(c);
         http_front_serve(c);
         if (h->n_begun >= HTTP_BEGUN_MAX) {
             http_turn(h, until_us);
         }
-        if (clock_us() >= until_us) {
+        if (h->n_requests >= HTTP_TURN_MAX || clock_us() >= until_us) {
             break;
         }
     }
+}
+
+static void begin_turn(struct http *h)
+{
+    h->stats.most_a_turn = h->n_requests > h->stats.most_a_turn ? h->n_requests : h->stats.most_a_turn;
+    h->n_at_once = h->n_refused = h->n_requests = 0;
 }
 
 static bool on_turn(void *user)
@@ -105,7 +124,8 @@ static bool on_turn(void *user)
     uint64_t until_us = clock_us() + SLICE_US;
     serve_work(h, until_us);
     http_turn(h, until_us);
-    return h->work.n > 0 || h->must_run;
+    begin_turn(h);
+    return h->work.n > 0 || h->later.n > 0 || h->must_run;
 }
 
 /* ---- opening and closing ---- */
@@ -217,7 +237,7 @@ void http_drain(struct http *h)
 {
     h->is_draining = true;
     for (struct http_connection *c = h->phases[HTTP_IDLE].first; c; c = c->by_phase.next) {
-        c->since_us = clock_us();
+        c->since_us = http_now(h);
         http_clock_arm(c);
     }
 }
@@ -275,13 +295,13 @@ void http_cut(struct exchange *x)
     }
 }
 
-struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us)
+struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us)
 {
     const struct http_connection *c = h->phases[HTTP_BODY].first;
     if (!c) {
         return NULL;
     }
-    *stalled_us = clock_us() - c->progress_us;
+    *stalled_us = http_now(h) - c->progress_us;
     return c->exchange;
 }
 

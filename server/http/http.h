@@ -115,7 +115,7 @@ void http_ready(struct exchange *x);
 void http_cut(struct exchange *x);
 /* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming in.
  */
-struct exchange *http_most_stalled(const struct http *h, uint64_t *stalled_us);
+struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us);
 
 /* ---- figures ---- */
 
@@ -125,6 +125,7 @@ struct http_stats {
     uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, failed_proxy_headers,
         refused_requests;
     size_t buffered_bytes; /* http_buffered_bytes */
+    int most_a_turn;       /* requests begun or refused between two looks at what else there is, at most so far */
 };
 void http_stats(const struct http *h, struct http_stats *out);
 int http_connections(const struct http *h);

@@ -4,7 +4,6 @@
  * quarter of them (at least SHARE_MIN) when not. */
 #include "server/http/http_private.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/log.h"
 
 #include <errno.h>
@@ -15,7 +14,7 @@
 
 enum {
     BACKLOG = 1024,
-    ACCEPTS = 64, /* in one go */
+    ACCEPTS = 32, /* in one go */
     SHARE_MIN = 64,
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US
@@ -67,7 +66,7 @@ static bool has_place(struct http *h, const struct address *address, const struc
     if (!address_networks_have(h->options.trusted, address) && !http_accept_is_within_share(h, peer)) {
         return false;
     }
-    return n_places_taken(h) < h->options.max_connections || make_room(h, clock_us());
+    return n_places_taken(h) < h->options.max_connections || make_room(h, http_now(h));
 }
 
 static void take_client(struct http *h, int fd, const struct address *address)

@@ -1,7 +1,6 @@
 /* Answers: given to libmicrohttpd or written here, and on their way to the client. */
 #include "server/http/http_private.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "server/http/stream.h"
 
@@ -160,7 +159,7 @@ void http_answer_send(struct http_connection *c, const char *bytes, size_t n)
         return;
     }
     if (c->out.n == 0) {
-        c->blocked_us = c->progress_us = clock_us();
+        c->blocked_us = c->progress_us = http_now(c->http);
         c->n_bytes = 0;
     }
     buf_append(&c->out, bytes, n);
@@ -185,7 +184,7 @@ void http_answer_flush(struct http_connection *c)
         }
         c->out_at += (size_t)k;
         c->n_bytes += (size_t)k;
-        c->progress_us = clock_us();
+        c->progress_us = http_now(c->http);
     }
     buf_release(&c->out);
     c->out_at = 0;

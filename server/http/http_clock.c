@@ -4,7 +4,11 @@
 
 #include <stdio.h>
 
-enum { PROXY_US = 5 * HTTP_SECOND_US, HANDSHAKE_US = 10 * HTTP_SECOND_US };
+enum {
+    PROXY_US = 5 * HTTP_SECOND_US,
+    HANDSHAKE_US = 10 * HTTP_SECOND_US,
+    STALL_US = 4 * WHEEL_STEP_US /* a running loop looks at the clock more often */
+};
 
 const char *http_phase_name(enum http_phase p)
 {
@@ -15,6 +19,16 @@ const char *http_phase_name(enum http_phase p)
 }
 
 /* ---- when ---- */
+
+uint64_t http_now(struct http *h)
+{
+    uint64_t now = clock_us(), gone_us = now > h->seen_us ? now - h->seen_us : 0;
+    if (h->is_ticking && gone_us > STALL_US) {
+        h->lost_us += gone_us - WHEEL_STEP_US;
+    }
+    h->seen_us = now;
+    return now - h->lost_us;
+}
 
 static uint64_t lesser(uint64_t a, uint64_t b)
 {
@@ -42,7 +56,7 @@ static uint64_t due_us(const struct http_connection *c)
     case HTTP_HEAD:
         return c->since_us + lesser(upload_us, o->idle_timeout_ms * 1000);
     case HTTP_BODY:
-        return lesser(c->exchange->began_us + upload_us, rate_us(c->since_us, c->n_bytes, o->rates.min_upload_rate));
+        return lesser(c->begun_us + upload_us, rate_us(c->since_us, c->n_bytes, o->rates.min_upload_rate));
     case HTTP_ANSWER:
         return c->out.n ? lesser(c->progress_us + o->send_timeout_ms * 1000,
                                  rate_us(c->blocked_us, c->n_bytes, o->rates.min_send_rate))
@@ -70,7 +84,7 @@ static void refuse_slow(struct http_connection *c, uint64_t now)
 {
     char message[160];
     uint64_t limit_ms = c->http->options.rates.upload_timeout_ms;
-    if (c->phase == HTTP_BODY && now < c->exchange->began_us + limit_ms * 1000) {
+    if (c->phase == HTTP_BODY && now < c->begun_us + limit_ms * 1000) {
         snprintf(message, sizeof(message), "the body came slower than server.min_upload_rate, %llu bytes a second",
                  (unsigned long long)c->http->options.rates.min_upload_rate);
     } else {
@@ -107,7 +121,7 @@ static void run_out(struct http_connection *c, uint64_t now)
 static void on_tick(void *user)
 {
     struct http *h = user;
-    uint64_t now = clock_us();
+    uint64_t now = http_now(h);
     struct wheel_entry *e;
     while ((e = wheel_take_due(&h->wheel, now)) != NULL) {
         struct http_connection *c = (struct http_connection *)e;
@@ -125,6 +139,7 @@ static void on_tick(void *user)
 void http_clock_start(struct http *h)
 {
     if (!h->is_ticking && (h->stats.connections > 0 || h->is_paused)) {
+        h->seen_us = clock_us();
         h->is_ticking = true;
         loop_timer_start(h->timer, WHEEL_STEP_US);
     }

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FIRST_US = 300 };
+enum { FIRST_US = 300, AT_ONCE_US = 1000 };
 
 static void on_client(void *user, int events);
 
@@ -36,8 +36,9 @@ void http_front_enter(struct http_connection *c, enum http_phase p)
 {
     unlist(c);
     c->phase = p;
+    c->is_refusable = false;
     enlist(c);
-    c->since_us = c->progress_us = clock_us();
+    c->since_us = c->progress_us = http_now(c->http);
     c->n_bytes = 0;
     http_clock_arm(c);
     http_touch(c);
@@ -47,7 +48,7 @@ void http_front_progress(struct http_connection *c, size_t n)
 {
     unlist(c);
     enlist(c);
-    c->progress_us = clock_us();
+    c->progress_us = http_now(c->http);
     c->n_bytes += n;
 }
 
@@ -90,7 +91,7 @@ struct http_connection *http_front_create(struct http *h, int fd, const struct a
     buf_init(&c->out, SIZE_MAX / 4);
     c->phase =
         h->options.has_proxy_header && address_networks_have(h->options.trusted, address) ? HTTP_PROXY : first_phase(c);
-    c->since_us = c->progress_us = clock_us();
+    c->since_us = c->progress_us = http_now(h);
     h->stats.connections++;
     enlist(c);
     http_clock_arm(c);
@@ -158,9 +159,11 @@ void http_front_linger(struct http_connection *c)
 static bool wants_bytes(const struct http_connection *c)
 {
     switch (c->phase) {
-    case HTTP_PROXY:
-    case HTTP_IDLE:
+    case HTTP_IDLE: /* the next request is here already */
+        return !c->has_ended && c->in.n == 0;
     case HTTP_HEAD:
+        return !c->has_ended && !c->is_refusable;
+    case HTTP_PROXY:
     case HTTP_SWALLOW:
     case HTTP_LINGER:
         return !c->has_ended;
@@ -251,12 +254,13 @@ void http_front_serve(struct http_connection *c)
         c->inner->is_ready = false;
         http_inner_move(c);
     }
-    if (!c->is_over && c->in.n && (c->phase == HTTP_IDLE || c->phase == HTTP_SWALLOW)) {
+    if (!c->is_over && c->in.n && (c->phase == HTTP_IDLE || c->phase == HTTP_SWALLOW || c->is_refusable)) {
         http_request_take_waiting(c);
     } else if (!c->is_over && c->ready & LOOP_READABLE && wants_bytes(c)) {
         read_once(c);
     }
-    if (!c->is_over && ((c->ready & LOOP_READABLE && wants_bytes(c)) || (c->in.n && c->phase == HTTP_IDLE))) {
+    if (!c->is_over &&
+        ((c->ready & LOOP_READABLE && wants_bytes(c)) || (c->in.n && c->phase == HTTP_IDLE) || c->is_refusable)) {
         http_list_work(c);
     }
     http_touch(c);
@@ -277,11 +281,15 @@ static void on_client(void *user, int events)
     if (c->is_over) {
         return;
     }
-    if (c->phase == HTTP_IDLE || c->phase == HTTP_HEAD) { /* short work, first in line and answered at once */
-        struct http *h = c->http;
+    struct http *h = c->http;
+    bool is_short = (c->phase == HTTP_IDLE && c->in.n == 0) || (c->phase == HTTP_HEAD && !c->is_refusable);
+    if (is_short && h->n_at_once < HTTP_AT_ONCE) { /* first in line and answered at once */
+        uint64_t now = clock_us();
+        h->at_once_until_us = h->n_at_once++ == 0 ? now + AT_ONCE_US : h->at_once_until_us;
+        http_unlist_work(c);
         http_front_serve(c);
         if (h->n_begun > 0) {
-            http_turn(h, clock_us() + FIRST_US);
+            http_turn(h, now + FIRST_US < h->at_once_until_us ? now + FIRST_US : h->at_once_until_us);
         }
     } else {
         http_list_work(c);

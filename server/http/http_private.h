@@ -29,7 +29,11 @@ enum {
     HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
     HTTP_LINGER_BYTES = 1 << 20,
     HTTP_LISTENERS_MAX = 8,
-    HTTP_BEGUN_MAX = 16 /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
+    HTTP_BEGUN_MAX = 16, /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
+    /* Quotas of one turn of the loop, so that whoever comes waits for a bounded part of what others brought. */
+    HTTP_AT_ONCE = 16, /* connections served in their event, the others in line */
+    HTTP_REFUSALS = 4, /* heads refused in their event or first in line, the others last */
+    HTTP_TURN_MAX = 48 /* requests in all */
 };
 
 struct http_connection;
@@ -71,17 +75,18 @@ struct http_connection {
     struct peer *peer;
     enum http_phase phase;
     struct http_link by_phase; /* ordered by progress, the oldest first */
-    struct http_link by_work;  /* in http->work: bytes to move when there is time */
+    struct http_link by_work;  /* in http->work or http->later: bytes to move when there is time */
     struct http_connection *next_touched;
-    uint64_t since_us, progress_us; /* when the phase began, when its bytes last moved */
-    uint64_t n_bytes;               /* moved since then (an answer: since the client last kept us waiting) */
-    struct buf in, to_inner, out;   /* not yet judged; not yet taken by the library; by the client */
-    size_t out_at;                  /* of `out`, taken already */
-    uint64_t blocked_us;            /* since when `out` waits */
-    size_t accounted;               /* of http->buffered_bytes */
-    size_t answer_bytes;            /* held by the library */
-    struct http_inner *inner;       /* while a request needs it */
-    struct exchange *exchange;      /* NULL between requests */
+    /* in the front's time, http_now: when the phase and the request began, when bytes last moved */
+    uint64_t since_us, begun_us, progress_us;
+    uint64_t n_bytes;             /* moved since then (an answer: since the client last kept us waiting) */
+    struct buf in, to_inner, out; /* not yet judged; not yet taken by the library; by the client */
+    size_t out_at;                /* of `out`, taken already */
+    uint64_t blocked_us;          /* since when `out` waits */
+    size_t accounted;             /* of http->buffered_bytes */
+    size_t answer_bytes;          /* held by the library */
+    struct http_inner *inner;     /* while a request needs it */
+    struct exchange *exchange;    /* NULL between requests */
     struct head_scan scan;
     struct chunk chunk;
     uint64_t body_left, swallow_left;
@@ -92,7 +97,8 @@ struct http_connection {
     bool has_ended;             /* all of that is read */
     bool is_early;              /* the answer's first letter is out */
     bool is_queued, is_drained; /* the library has the answer; has given all of it */
-    bool is_over, is_working, is_touched;
+    bool is_refusable;          /* its head is to be refused, which can wait */
+    bool is_over, is_working, is_later, is_touched;
 };
 
 struct http {
@@ -109,12 +115,16 @@ struct http {
     struct tls_identity *identity; /* NULL: plain */
     int port, spare;               /* spare: a descriptor to give up when there are none */
     bool is_draining, is_quiet, is_paused, must_run, is_ticking;
-    struct http_list phases[HTTP_PHASE_COUNT], work;
+    struct http_list phases[HTTP_PHASE_COUNT];
+    struct http_list work, later;           /* later: pipelined requests, refusals, what is thrown away */
     struct http_connection *touched, *over; /* `over` is linked by next_touched */
     struct http_inner *adding;              /* while it is handed to the library */
     struct http_inner *spares;              /* free ones */
     int n_spares, n_begun;                  /* requests begun since the library last ran */
+    int n_at_once, n_refused, n_requests;   /* of this turn, against the quotas */
+    uint64_t at_once_until_us;
     struct wheel wheel;
+    uint64_t seen_us, lost_us; /* http_clock.c: the clock's last look; time in which the loop did not run */
     struct peers peers;
     struct http_stats stats;
     char scratch[HTTP_PIECE];
@@ -124,7 +134,7 @@ struct http {
 
 /* Its watches and account are put right at the end of the turn. */
 void http_touch(struct http_connection *c);
-/* Its turn comes in the time that is for moving bytes. */
+/* Its turn comes in the time that is for moving bytes; later than others' where nobody waits for the first time. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
 /* Lets libmicrohttpd run and moves its answers, until until_us; then puts right what was touched. From callbacks of the
@@ -211,6 +221,10 @@ void http_answer_probe(struct http_connection *c);
 void http_answer_finish(struct http_connection *c);
 
 /* ---- http_clock.c ---- */
+
+/* The front's time: it stands still while the loop does not run (the process was stopped, the machine was taken away),
+ * so that no client is late because nobody read what it had sent. */
+uint64_t http_now(struct http *h);
 
 void http_clock_arm(struct http_connection *c);
 void http_clock_start(struct http *h); /* ticks while there are connections */

@@ -38,6 +38,7 @@ static struct exchange *give_exchange(struct http_connection *c, const struct he
     x->is_admin = c->http->options.is_admin;
     x->connection = c;
     c->exchange = x;
+    c->http->n_requests++;
     return x;
 }
 
@@ -94,7 +95,8 @@ static void begin(struct http_connection *c, const struct head *h)
         http_front_end(c);
         return;
     }
-    x->began_us = c->since_us;
+    c->begun_us = c->since_us;
+    x->began_us = c->since_us + c->http->lost_us;
     x->was_offered = true;
     c->minor = h->minor;
     c->keeps = h->keeps_alive;
@@ -139,6 +141,13 @@ static bool take_head(struct http_connection *c, const char *bytes, size_t n, si
         return false;
     }
     c->scan = (struct head_scan){0};
+    if (state == HEAD_REFUSED && !c->is_refusable && c->http->n_refused >= HTTP_REFUSALS) {
+        c->is_refusable = true; /* found again when its turn comes */
+        http_list_work(c);
+        return false;
+    }
+    c->http->n_refused += state == HEAD_REFUSED;
+    c->is_refusable = false;
     *taken = state == HEAD_WHOLE ? h.n_bytes : n;
     if (state == HEAD_REFUSED) {
         c->minor = h.minor;

@@ -112,12 +112,12 @@ void reply_json(struct exchange *x, int status, json_t *object)
     exchange_answer(x, status, "application/json");
 }
 
-void reply_printed(struct exchange *x, int status, struct buf *text)
+void reply_printed(struct exchange *x, int status, const char *content_type, struct buf *text)
 {
     buf_release(&x->answer);
     x->answer = *text;
     buf_init(text, 0);
-    exchange_answer(x, status, "application/json");
+    exchange_answer(x, status, content_type);
 }
 
 void reply_text(struct exchange *x, int status, const char *content_type, const char *text)
@@ -129,20 +129,32 @@ void reply_text(struct exchange *x, int status, const char *content_type, const 
 
 /* ---- errors ---- */
 
+/* Takes the error object. */
+static void answer_object(struct exchange *x, enum fault f, json_t *inner)
+{
+    json_t *error = inner && x->has_plain_errors ? json_incref(json_object_get(inner, "message")) : json_incref(inner);
+    json_decref(inner);
+    x->error_code = faults[f].code;
+    reply_json(x, reply_fault_status(x, f), error ? json_pack("{s:o}", "error", error) : NULL);
+}
+
+void reply_item_error(struct exchange *x, enum fault f, const json_t *item)
+{
+    answer_object(x, f, json_incref(json_object_get(item, "error")));
+}
+
 static void answer_error(struct exchange *x, enum fault f, const char *param, uint64_t after_us, const char *fmt,
                          va_list args)
 {
     char message[MESSAGE_MAX];
     vsnprintf(message, sizeof(message), fmt, args);
-    x->error_code = faults[f].code;
     if (after_us) {
         exchange_out(x, "Retry-After", "%llu", (unsigned long long)((after_us + 999999) / 1000000));
     }
     if (f == FAULT_UNAUTHORIZED) {
         exchange_out(x, "WWW-Authenticate", "Bearer");
     }
-    json_t *inner = reply_error_object(x, f, message, param, NULL, after_us);
-    reply_json(x, reply_fault_status(x, f), inner ? json_pack("{s:o}", "error", inner) : NULL);
+    answer_object(x, f, reply_error_object(x, f, message, param, NULL, after_us));
     x->must_close |= f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT;
 }
 

@@ -1,5 +1,7 @@
 /* reply - answers in JSON: results, and the error object that every client of the API parses.
  *
+ * Where x->has_plain_errors, it is the message alone: {"error": "message"}.
+ *
  * The table below is the only place that says which fault has which status. A message tells the caller what to change;
  * nothing of the inside (paths, addresses, source) is in it. It may quote the caller: bytes that are no UTF-8 become ?.
  *
@@ -64,10 +66,12 @@ void reply_refused(struct exchange *x, enum refusal why, const char *message);
 json_t *reply_error_object(const struct exchange *x, enum fault f, const char *message, const char *param,
                            const char *stage, uint64_t retry_after_us);
 
+/* Answers with an error that stands in the place of a result, {"error": ...}; NULL: out of memory. */
+void reply_item_error(struct exchange *x, enum fault f, const json_t *item);
 /* Answers with the object; NULL (out of memory while it was built) is FAULT_INTERNAL. */
 void reply_json(struct exchange *x, int status, json_t *object);
 /* The same with an object that was printed before: takes the text. */
-void reply_printed(struct exchange *x, int status, struct buf *text);
+void reply_printed(struct exchange *x, int status, const char *content_type, struct buf *text);
 void reply_text(struct exchange *x, int status, const char *content_type, const char *text);
 
 #endif

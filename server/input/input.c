@@ -282,6 +282,12 @@ bool input_check_headers(const struct input_source *s, struct input_fault *f)
 
 static enum input_body body_of(const struct input_source *s)
 {
+    if (s->dialect == INPUT_HUGGINGFACE) { /* clients send the bytes of a picture as application/json, too */
+        return input_body_of("", s->body->bytes, s->body->n);
+    }
+    if (s->dialect != INPUT_NATIVE) {
+        return INPUT_BODY_JSON;
+    }
     return input_body_of(s->content_type ? s->content_type : "", s->body->bytes, s->body->n);
 }
 
@@ -324,6 +330,9 @@ size_t input_need_bytes(const struct input_source *s)
     if (kind == INPUT_BODY_JSON) {
         size_t values = json_tree_bytes(s->body->n, input_max_values(l));
         need += values;
+        need += s->dialect == INPUT_OPENAI   ? 2 * least_of(INPUT_TALK_BYTES, s->body->n)
+                : s->dialect == INPUT_KSERVE ? INPUT_ID_BYTES + ALLOCATION_BYTES
+                                             : 0;
         if (s->route == INPUT_RETRIEVE) {
             need +=
                 values / sizeof(struct json_tree_value) * INPUT_JSON_BYTES + least_of(input_max_echo(l), s->body->n);
@@ -343,8 +352,21 @@ static bool take_query(struct input_parser *p, const struct input_source *s)
     return true;
 }
 
-static bool take_body(struct input_parser *p, const char *content_type)
+static bool take_body(struct input_parser *p, const struct input_source *s)
 {
+    const char *content_type = s->content_type ? s->content_type : "";
+    switch (s->dialect) {
+    case INPUT_OPENAI:
+        return input_openai(p);
+    case INPUT_KSERVE:
+        return input_kserve(p, s->json_bytes);
+    case INPUT_HUGGINGFACE:
+        return input_huggingface(p, content_type);
+    case INPUT_RERANK:
+        return input_rerank_body(p);
+    default:
+        break;
+    }
     switch (input_body_of(content_type, p->in->body.bytes, p->in->body.n)) {
     case INPUT_BODY_JSON:
         return input_json(p);
@@ -382,12 +404,12 @@ static bool begin(struct input_parser *p)
 bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault)
 {
     struct input_parser p = {.in = in, .fault = fault};
-    *in = (struct input){.route = s->route, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
+    *in = (struct input){
+        .route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};
     buf_init(s->body, 0);
-    bool is_good = input_check_headers(s, fault) && begin(&p) && take_query(&p, s) &&
-                   take_body(&p, s->content_type ? s->content_type : "") && input_param_ends(&p) && sort_lists(&p) &&
-                   check(in, fault);
+    bool is_good = input_check_headers(s, fault) && begin(&p) && take_query(&p, s) && take_body(&p, s) &&
+                   input_param_ends(&p) && sort_lists(&p) && check(in, fault);
     json_tree_release(&p.tree);
     mem_free(p.image_index);
     mem_free(p.text_index);
@@ -412,6 +434,7 @@ void input_release(struct input *in)
     mem_free(in->texts);
     mem_free(in->text_bytes);
     mem_free((void *)(uintptr_t)in->collection);
+    mem_free(in->wish.id);
     if (in->documents) {
         json_decref(in->documents);
     }

@@ -29,6 +29,10 @@
 #include "engine/job.h"
 #include "server/http/reply.h"
 
+/* In whose words the body is: our own, or those of an API that many clients speak (input_openai.c and so on say what of
+ * it is taken, ignored and refused). A dialect may settle the route by what it reads: input.route then says what is
+ * asked for. */
+enum input_dialect { INPUT_NATIVE, INPUT_OPENAI, INPUT_KSERVE, INPUT_HUGGINGFACE, INPUT_RERANK };
 enum input_route { INPUT_CAPTION = 1, INPUT_VQA = 2, INPUT_RETRIEVE = 4, INPUT_CHECK = 8, INPUT_STORE = 16 };
 
 struct input_limits {
@@ -40,7 +44,9 @@ void input_limits_of(struct input_limits *out, const struct config *c);
 
 struct input_source {
     enum input_route route;
+    enum input_dialect dialect;
     const char *content_type, *content_encoding; /* header fields; NULL: not sent */
+    const char *json_bytes;                      /* KServe: Inference-Header-Content-Length; NULL: all is JSON */
     const struct exchange_pair *query;           /* decoded */
     int n_query;
     struct buf *body; /* input_parse takes it over; input_source_copy too */
@@ -60,8 +66,21 @@ struct input_image {
     struct input_fault *fault; /* not NULL: this picture cannot be read; only where there are several */
 };
 
+/* Of KServe's tensors that an answer has; bits. */
+enum input_output { INPUT_OUTPUT_TEXT = 1, INPUT_OUTPUT_SCORE = 2 };
+
+/* How the answer is wanted, as far as only a dialect has it. */
+struct input_wish {
+    char *id;                 /* KServe: of the request, to be given back; NULL: none */
+    unsigned outputs, binary; /* KServe: bits of input_output; `binary`: as bytes behind the JSON */
+    bool is_bare;             /* rerank: a list without an object around it (TEI) */
+    bool usage;               /* OpenAI: the last piece of a stream has the usage */
+};
+
 struct input {
     enum input_route route;
+    enum input_dialect dialect;
+    struct input_wish wish;
     struct input_image *images;
     int n_images;
     const char **texts; /* questions or sentences, each followed by a NUL */

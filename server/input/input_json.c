@@ -3,11 +3,12 @@
 #include "engine/base/base64.h"
 #include "engine/base/sha256.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-enum { KEY_MAX = 128 };
+enum { SCHEME_MAX = 16 };
 
 /* ---- images ---- */
 
@@ -28,6 +29,16 @@ static bool strip_data_uri(char **text, size_t *n, const char *where, struct inp
     return true;
 }
 
+/* http:, file:, s3: and their like. */
+static bool is_address(const char *text, size_t n)
+{
+    size_t i = 0;
+    while (i < n && i < SCHEME_MAX && isalnum((unsigned char)text[i])) {
+        i++;
+    }
+    return i > 0 && i < n && text[i] == ':';
+}
+
 /* Decodes a string where it stands in the body: the bytes are never there twice. */
 static bool decode(struct input_parser *p, int value, const char *where, struct input_image *image)
 {
@@ -37,7 +48,7 @@ static bool decode(struct input_parser *p, int value, const char *where, struct 
     if (!strip_data_uri(&text, &n, where, p->fault)) {
         return false;
     }
-    if ((n >= 5 && strncasecmp(text, "http:", 5) == 0) || (n >= 6 && strncasecmp(text, "https:", 6) == 0)) {
+    if (is_address(text, n)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
                           "%s: addresses are not fetched; send the image's bytes as base64", where);
     }
@@ -94,6 +105,58 @@ static bool add_images(struct input_parser *p, int list)
     return true;
 }
 
+/* ---- for all readers of objects ---- */
+
+void input_json_key(struct input_parser *p, int key, char name[INPUT_KEY_MAX])
+{
+    size_t n;
+    const char *text = json_tree_text(&p->tree, key, &n);
+    snprintf(name, INPUT_KEY_MAX, "%.*s", (int)(n < INPUT_KEY_MAX ? n : INPUT_KEY_MAX - 1), text);
+}
+
+bool input_json_is(struct input_parser *p, int value, const char *text)
+{
+    size_t n;
+    const char *given = json_tree_text(&p->tree, value, &n);
+    return n == strlen(text) && memcmp(given, text, n) == 0;
+}
+
+bool input_json_is_off(struct input_parser *p, int value)
+{
+    size_t n = 0;
+    switch (json_tree_kind(&p->tree, value)) {
+    case JSON_TREE_NULL:
+    case JSON_TREE_FALSE:
+        return true;
+    case JSON_TREE_STRING:
+        json_tree_text(&p->tree, value, &n);
+        return n == 0;
+    case JSON_TREE_NUMBER:
+        return input_json_is(p, value, "0");
+    case JSON_TREE_ARRAY:
+    case JSON_TREE_OBJECT:
+        return p->tree.values[value].count == 0;
+    default:
+        return false;
+    }
+}
+
+bool input_json_unknown(struct input_parser *p, const char *key)
+{
+    return input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown key \"%.64s\"", key);
+}
+
+bool input_has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = words; n > 0 && (at = strstr(at, word)); at += n) {
+        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- the object ---- */
 
 static bool is_rerank_key(const char *key)
@@ -124,15 +187,14 @@ static bool take_key(struct input_parser *p, const char *key, int value)
     if (!is_known && p->in->route == INPUT_RETRIEVE && strcmp(key, "query") == 0) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, key, "query ranks documents, and there are none");
     }
-    return is_known || input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown key \"%.64s\"", key);
+    return is_known || input_json_unknown(p, key);
 }
 
-static bool parse(struct input_parser *p)
+bool input_json_parse(struct input_parser *p, size_t n)
 {
-    struct buf *b = &p->in->body;
     struct errbuf e;
     errbuf_clear(&e);
-    switch (json_tree_parse(&p->tree, b->bytes, b->n, input_max_values(&p->in->limits), &e)) {
+    switch (json_tree_parse(&p->tree, p->in->body.bytes, n, input_max_values(&p->in->limits), &e)) {
     case OK:
         break;
     case ERR_NOMEM:
@@ -149,7 +211,7 @@ static bool parse(struct input_parser *p)
 
 bool input_json(struct input_parser *p)
 {
-    if (!parse(p)) {
+    if (!input_json_parse(p, p->in->body.n)) {
         return false;
     }
     const struct json_tree_value *v = p->tree.values;
@@ -157,10 +219,8 @@ bool input_json(struct input_parser *p)
     bool is_null = documents < 0 || json_tree_kind(&p->tree, documents) == JSON_TREE_NULL;
     p->in->is_rerank = p->in->route == INPUT_RETRIEVE && !is_null;
     for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
-        char name[KEY_MAX];
-        size_t n;
-        const char *text = json_tree_text(&p->tree, key, &n);
-        snprintf(name, sizeof(name), "%.*s", (int)(n < sizeof(name) ? n : sizeof(name) - 1), text);
+        char name[INPUT_KEY_MAX];
+        input_json_key(p, key, name);
         if (!take_key(p, name, key + 1)) {
             return false;
         }

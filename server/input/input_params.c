@@ -303,3 +303,17 @@ bool input_param_json(struct input_parser *ip, const char *name, int value, bool
     }
     return p->kind == KIND_TEXT ? texts_from_json(ip, p, value) : scalar_from_json(ip, p, value);
 }
+
+bool input_param_max_tokens(struct input_parser *ip, const char *name, int value)
+{
+    char number[NUMBER_MAX], *end = number;
+    size_t n = 0;
+    const char *text = json_tree_kind(&ip->tree, value) == JSON_TREE_NUMBER ? json_tree_text(&ip->tree, value, &n) : "";
+    snprintf(number, sizeof(number), "%.*s", (int)n, text);
+    double most = strtod(number, &end);
+    if (n == 0 || n >= sizeof(number) || *end || !(most >= 1 && most == floor(most))) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "%s must be a whole number of at least 1", name);
+    }
+    ip->in->max_tokens = most < JOB_MAX_TOKENS ? (int)most : JOB_MAX_TOKENS;
+    return true;
+}

@@ -1,5 +1,5 @@
 /* input_private - what the parts of input share: input.c, input_raw.c, input_json.c, input_rerank.c, input_form.c,
- * input_params.c, input_source.c. */
+ * input_params.c, input_source.c, and of the dialects input_openai.c, input_kserve.c, input_huggingface.c. */
 #ifndef SERVER_INPUT_PRIVATE_H
 #define SERVER_INPUT_PRIVATE_H
 
@@ -38,6 +38,26 @@ size_t input_max_echo(const struct input_limits *limits); /* bytes of documents 
 bool input_raw(struct input_parser *p, const char *content_type);
 bool input_json(struct input_parser *p);
 bool input_rerank(struct input_parser *p);
+bool input_rerank_body(struct input_parser *p);             /* POST /rerank */
+enum { INPUT_TALK_BYTES = 64 << 10, INPUT_ID_BYTES = 256 }; /* text of a message; KServe's id */
+bool input_openai(struct input_parser *p);
+bool input_kserve(struct input_parser *p, const char *json_bytes);
+bool input_huggingface(struct input_parser *p, const char *content_type);
+/* True when a text asks for a description of the picture, false when it is a question about it. */
+bool input_asks_for_description(const char *text, size_t n);
+
+/* ---- JSON ---- */
+enum { INPUT_KEY_MAX = 128 };
+/* Reads the first n bytes of the body into p->tree: an object. */
+bool input_json_parse(struct input_parser *p, size_t n);
+/* The name of a key, cut to what fits. */
+void input_json_key(struct input_parser *p, int key, char name[INPUT_KEY_MAX]);
+bool input_json_is(struct input_parser *p, int value, const char *text); /* of a string or number */
+/* null, false, 0, "", [] or {}: a thing that was not asked for. */
+bool input_json_is_off(struct input_parser *p, int value);
+bool input_json_unknown(struct input_parser *p, const char *key); /* false, always: the fault that names it */
+/* Whether `words`, separated by spaces, has the word. */
+bool input_has_word(const char *words, const char *word);
 bool input_form(struct input_parser *p, const char *content_type);
 
 /* ---- parameters ---- */
@@ -45,6 +65,8 @@ bool input_form(struct input_parser *p, const char *content_type);
 bool input_param_text(struct input_parser *p, const char *name, const char *value, size_t n);
 /* As JSON. *is_known: false when no parameter has this name (then nothing else is said). */
 bool input_param_json(struct input_parser *p, const char *name, int value, bool *is_known);
+/* max_tokens by another name. Clients ask for as many as other models have: more than can be is no fault. */
+bool input_param_max_tokens(struct input_parser *p, const char *name, int value);
 bool input_param_ends(struct input_parser *p); /* what can be said when all were seen */
 /* Splits name[3] into the length of `name` and the index; false: it has no brackets, or they are not empty or a number
  * (then the name is as it is). *index: INPUT_NO_INDEX for []. */

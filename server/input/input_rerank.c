@@ -1,8 +1,11 @@
-/* {"query", "documents", "top_n", "return_documents"}: the shape of rerank APIs. The parameters are set already. */
+/* {"query", "documents", "top_n", "return_documents"}: the shape of rerank APIs, as a body of /retrieve (its parameters
+ * are set already) and of /rerank, where it may be TEI's too: {"query", "texts", "return_text"}. There clients have
+ * strings only: a data URI is a picture. */
 #include "server/input/input_private.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { NUMBER_MAX = 64 };
 
@@ -79,7 +82,7 @@ static json_t *copy_value(struct input_parser *p, int value, int without, size_t
 
 static bool keep_document(struct input_parser *p, int document, int image, size_t *left)
 {
-    json_t *copy = copy_value(p, document, image, left);
+    json_t *copy = image == document ? json_object() : copy_value(p, document, image, left);
     if (copy && json_is_string(copy)) {
         copy = json_pack("{s:o}", "text", copy);
     }
@@ -101,10 +104,21 @@ static bool add_text(struct input_parser *p, const char *where, int value)
     return input_add_indexed_text(p, where, text, n, INPUT_NO_INDEX);
 }
 
+static bool is_picture(struct input_parser *p, int value)
+{
+    size_t n = 0;
+    bool is_text = json_tree_kind(&p->tree, value) == JSON_TREE_STRING;
+    const char *text = is_text ? json_tree_text(&p->tree, value, &n) : "";
+    return p->in->dialect == INPUT_RERANK && n > 11 && strncasecmp(text, "data:image/", 11) == 0;
+}
+
 static bool add_query(struct input_parser *p, int query)
 {
     const struct json_tree *t = &p->tree;
     int text = json_tree_find(t, query, "text"), image = json_tree_find(t, query, "image");
+    if (is_picture(p, query)) {
+        return input_json_image(p, query, "/query");
+    }
     if (json_tree_kind(t, query) == JSON_TREE_STRING) {
         return add_text(p, "query", query);
     }
@@ -124,14 +138,20 @@ static int member(const struct json_tree *t, int object, const char *key)
     return value >= 0 && json_tree_kind(t, value) == JSON_TREE_NULL ? -1 : value;
 }
 
+static const char *list_name(const struct input *in)
+{
+    return in->wish.is_bare ? "texts" : "documents";
+}
+
 static bool add_document(struct input_parser *p, int i, int document, size_t *left)
 {
     char where[48];
     struct input *in = p->in;
     const struct json_tree *t = &p->tree;
-    bool is_text = json_tree_kind(t, document) == JSON_TREE_STRING;
-    int text = is_text ? document : member(t, document, "text"), image = member(t, document, "image");
-    snprintf(where, sizeof(where), "/documents/%d", i);
+    bool is_image = is_picture(p, document), is_text = !is_image && json_tree_kind(t, document) == JSON_TREE_STRING;
+    int text = is_text ? document : member(t, document, "text");
+    int image = is_image ? document : member(t, document, "image");
+    snprintf(where, sizeof(where), "/%s/%d", list_name(in), i);
     if ((text < 0) == (image < 0) || (text >= 0 && json_tree_kind(t, text) != JSON_TREE_STRING)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
                           "%s must be a string, {\"text\": ...} or {\"image\": ...}", where);
@@ -160,11 +180,11 @@ bool input_rerank(struct input_parser *p)
 {
     struct input *in = p->in;
     const struct json_tree_value *v = p->tree.values;
-    int query = member(&p->tree, 0, "query"), documents = json_tree_find(&p->tree, 0, "documents");
+    int query = member(&p->tree, 0, "query"), documents = json_tree_find(&p->tree, 0, list_name(in));
     size_t left = input_max_echo(&in->limits);
     if (query < 0 || json_tree_kind(&p->tree, documents) != JSON_TREE_ARRAY || v[documents].count == 0) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, query >= 0 ? "documents" : "query",
-                          "reranking needs query and documents, a list that is not empty");
+        return input_fail(p->fault, FAULT_BAD_REQUEST, query >= 0 ? list_name(in) : "query",
+                          "reranking needs query and %s, a list that is not empty", list_name(in));
     }
     if (in->return_documents) {
         in->documents = json_array();
@@ -188,4 +208,50 @@ bool input_rerank(struct input_parser *p)
                           in->has_image_documents ? "images" : "texts");
     }
     return true;
+}
+
+/* ---- POST /rerank ---- */
+
+/* Lengths of texts and places in queues, which other rerankers have. */
+static const char ignored[] = "query documents texts model max_tokens_per_doc max_chunks_per_doc priority truncate "
+                              "truncation_direction user";
+
+static bool take_key(struct input_parser *p, const char *key, int value)
+{
+    bool is_known = false;
+    if (input_has_word(ignored, key) || json_tree_kind(&p->tree, value) == JSON_TREE_NULL) {
+        return true;
+    }
+    if (input_has_word("raw_scores rank_fields", key)) {
+        return input_json_is_off(p, value) ||
+               input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is not served: leave it out", key);
+    }
+    bool is_text = strcmp(key, "return_text") == 0;
+    if ((is_text || input_has_word("top_n return_documents timeout_ms tolerate_truncated", key)) &&
+        !input_param_json(p, is_text ? "return_documents" : key, value, &is_known)) {
+        return false;
+    }
+    return is_known || input_json_unknown(p, key);
+}
+
+bool input_rerank_body(struct input_parser *p)
+{
+    if (!input_json_parse(p, p->in->body.n)) {
+        return false;
+    }
+    const struct json_tree_value *v = p->tree.values;
+    int documents = json_tree_find(&p->tree, 0, "documents"), texts = json_tree_find(&p->tree, 0, "texts");
+    if (documents >= 0 && texts >= 0) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, "texts", "documents and texts are the same thing: send one");
+    }
+    p->in->is_rerank = true;
+    p->in->wish.is_bare = texts >= 0;
+    for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
+        char name[INPUT_KEY_MAX];
+        input_json_key(p, key, name);
+        if (!take_key(p, name, key + 1)) {
+            return false;
+        }
+    }
+    return input_rerank(p);
 }

@@ -33,7 +33,7 @@ static const char *keep(char **at, const char *text, size_t n)
 enum err input_source_copy(struct input_source **out, const struct input_source *s)
 {
     struct kept *k;
-    size_t size = text_size(s->content_type) + text_size(s->content_encoding);
+    size_t size = text_size(s->content_type) + text_size(s->content_encoding) + text_size(s->json_bytes);
     size_t pairs = (size_t)s->n_query * sizeof(struct exchange_pair);
     *out = NULL;
     for (int i = 0; i < s->n_query; i++) {
@@ -49,6 +49,7 @@ enum err input_source_copy(struct input_source **out, const struct input_source 
     k->source.content_type = s->content_type ? keep(&at, s->content_type, strlen(s->content_type)) : NULL;
     k->source.content_encoding =
         s->content_encoding ? keep(&at, s->content_encoding, strlen(s->content_encoding)) : NULL;
+    k->source.json_bytes = s->json_bytes ? keep(&at, s->json_bytes, strlen(s->json_bytes)) : NULL;
     for (int i = 0; i < s->n_query; i++) {
         const struct exchange_pair *q = &s->query[i];
         query[i] = (struct exchange_pair){.n_name = q->n_name, .n_value = q->n_value};

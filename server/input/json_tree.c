@@ -423,14 +423,14 @@ void json_tree_release(struct json_tree *t)
 
 enum json_tree_kind json_tree_kind(const struct json_tree *t, int value)
 {
-    return (enum json_tree_kind)t->values[value].kind;
+    return value < 0 ? JSON_TREE_NULL : (enum json_tree_kind)t->values[value].kind;
 }
 
 int json_tree_find(const struct json_tree *t, int object, const char *key)
 {
     size_t n = strlen(key);
     const struct json_tree_value *v = t->values;
-    if (v[object].kind != JSON_TREE_OBJECT) {
+    if (object < 0 || v[object].kind != JSON_TREE_OBJECT) {
         return -1;
     }
     for (int k = 0, i = object + 1; k < v[object].count; k++, i = v[i + 1].next) {

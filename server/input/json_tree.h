@@ -48,6 +48,7 @@ size_t json_tree_bytes(size_t n, int max_values);
 MUST_USE enum err json_tree_parse(struct json_tree *t, char *text, size_t n, int max_values, struct errbuf *e);
 void json_tree_release(struct json_tree *t);
 
+/* -1, a value that is not there, is null. */
 enum json_tree_kind json_tree_kind(const struct json_tree *t, int value);
 /* The value of a key; -1 if the object does not have it, or `object` is none. */
 int json_tree_find(const struct json_tree *t, int object, const char *key);

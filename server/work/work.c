@@ -242,6 +242,9 @@ static void begin(struct work *w, bool is_good, const struct input_fault *fault)
     if (asked_us && w->began_us + asked_us < w->deadline_us) {
         w->deadline_us = w->began_us + asked_us;
     }
+    if (w->kind->refine) {
+        w->kind = w->kind->refine(&w->input);
+    }
     w->timings.n_images = w->input.n_images;
     w->timings.n_texts = w->input.n_texts;
     w->service = service_hold(services_current(w->desk->services));
@@ -307,8 +310,10 @@ void work_run(struct work *w, const struct work_kind *kind)
     const struct exchange *x = w->x;
     struct input_fault fault = {.fault = FAULT_INTERNAL};
     struct input_source source = {.route = kind->input,
+                                  .dialect = kind->dialect,
                                   .content_type = x->headers[HEADER_CONTENT_TYPE],
                                   .content_encoding = x->headers[HEADER_CONTENT_ENCODING],
+                                  .json_bytes = x->headers[HEADER_INFERENCE_LENGTH],
                                   .query = x->query,
                                   .n_query = x->n_query,
                                   .body = &w->body};
@@ -373,7 +378,7 @@ static void print_done(struct side_task *t)
         if (e->text.err) {
             reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
         } else {
-            reply_printed(w->x, e->status, &e->text);
+            reply_printed(w->x, e->status, "application/json", &e->text);
         }
         work_finish(w);
     }
@@ -381,13 +386,37 @@ static void print_done(struct side_task *t)
     mem_free(e);
 }
 
+/* A late answer is none. */
+static bool is_late(struct work *w)
+{
+    bool is_over = w->deadline_us && clock_us() > w->deadline_us;
+    if (is_over) {
+        reply_late(w);
+        work_finish(w);
+    }
+    return is_over;
+}
+
+void work_answer_text(struct work *w, const char *content_type, struct buf *text)
+{
+    if (is_late(w)) {
+        buf_release(text);
+        return;
+    }
+    if (text->err) {
+        buf_release(text);
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+    } else {
+        reply_printed(w->x, 200, content_type, text);
+    }
+    work_finish(w);
+}
+
 void work_answer(struct work *w, int status, json_t *object)
 {
     struct errand *e;
-    if (w->deadline_us && clock_us() > w->deadline_us) { /* a late answer is none */
+    if (is_late(w)) {
         json_decref(object);
-        reply_late(w);
-        work_finish(w);
         return;
     }
     if (!object || !is_large(w) || mem_alloc(&e, sizeof(*e))) {

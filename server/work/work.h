@@ -47,6 +47,8 @@ struct work_kind {
     void (*begin)(struct work *w);   /* w has input, service and (see work_enter) place; answers, or starts a round */
     void (*abandon)(struct work *w); /* calls back what it handed out; may be NULL */
     void (*release)(struct work *w); /* frees w->state; may be NULL */
+    enum input_dialect dialect;      /* of the body */
+    const struct work_kind *(*refine)(const struct input *in); /* what the input turns out to ask for; may be NULL */
 };
 
 /* One round: a job for each item, as many at once as there are slots. */
@@ -124,6 +126,8 @@ enum fault work_round_fault(const struct work *w);
 
 /* Answers with the object (taken), on the side thread when it is large; NULL: out of memory. Then w is finished. */
 void work_answer(struct work *w, int status, json_t *object);
+/* The same with a body that is no JSON object or has been printed: takes the text. */
+void work_answer_text(struct work *w, const char *content_type, struct buf *text);
 /* The exchange has its answer: w lets go of it, and goes when nothing is out. */
 void work_finish(struct work *w);
 /* Something handed out is home (w->n_out was lowered): goes if it was the last. True: w is gone. */

@@ -1,10 +1,12 @@
 /* bench_open_loop - requests at a given rate whether or not earlier ones were answered, with as little work of its own
  * as possible: one thread, epoll, connections that are kept and used again. For scripts/bench/overload.py.
  *
- *     bench_open_loop PORT RATE SECONDS WARM_UP TIMEOUT_MS IMAGES < PICTURE
+ *     bench_open_loop PORT RATE SECONDS WARM_UP TIMEOUT_MS IMAGES < PICTURE     RATE requests a second
+ *     bench_open_loop PORT xN ...                                               N at a time: each answer makes room
  *
- * Every picture of a run is another one: a number is put behind its bytes. Prints one JSON object: counts of answers by
- * kind, pictures answered in time within the window after the warm-up, percentiles in milliseconds. */
+ * Every picture of a run is another one: a number is put behind its bytes. Prints one JSON object. Of the requests that
+ * were due in the window after the warm-up: offered = accepted + refused + unanswered. Pictures: answered in time
+ * within the window. Percentiles in milliseconds; cpu: of this program, seconds a second. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -16,11 +18,19 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 20000, MAX_ANSWER = 1 << 20, MAX_SAMPLES = 1 << 20, MAX_PARTS = 64, EVENTS = 256 };
+enum {
+    REFUSED_PAUSE_US = 20000,
+    MAX_CONNECTIONS = 20000,
+    MAX_ANSWER = 1 << 20,
+    MAX_SAMPLES = 1 << 20,
+    MAX_PARTS = 64,
+    EVENTS = 256
+};
 
 struct connection {
     int fd;
@@ -39,7 +49,10 @@ static struct {
     unsigned char *message; /* the request; the numbers of its pictures are written before it is sent */
     size_t n_message, number_at[MAX_PARTS];
     struct connection *idle;
-    long offered, accepted, in_time, refused, broken, pictures;
+    int at_once; /* closed loop; 0: open */
+    long started, offered, accepted, in_time, refused, pictures;
+    int n_busy;
+    uint64_t pause_until_us; /* closed loop: a refusal is not asked again at once */
     float *refusal_ms, *lag_ms;
     long n_refusal, n_lag;
 } b;
@@ -136,18 +149,17 @@ static void start(uint64_t now, bool counts, uint32_t number)
         if (c->is_dead) {
             close(c->fd);
             if (!open_connection(c)) {
-                b.broken++;
                 return;
             }
         }
-    } else if (b.n_open == MAX_CONNECTIONS || !(c = calloc(1, sizeof(*c))) || !(c->answer = malloc(MAX_ANSWER)) ||
+    } else if (b.n_open >= MAX_CONNECTIONS || !(c = calloc(1, sizeof(*c))) || !(c->answer = malloc(MAX_ANSWER)) ||
                !open_connection(c)) {
-        b.broken++;
         return;
     } else {
         b.n_open++;
     }
     c->is_busy = true;
+    b.n_busy++;
     c->counts = counts;
     c->began_us = now;
     c->number = number;
@@ -176,15 +188,19 @@ static void judge(struct connection *c)
                 (b.images == 1 || (count_of(c->answer, "\"captions\"") == b.images && !strstr(c->answer, "\"error\"")));
     uint64_t at = now - b.start_us;
     b.pictures += good && at >= b.warm_up_us && at < b.warm_up_us + b.seconds_us ? b.images : 0;
-    if (c->counts && (status == 429 || status == 503)) {
+    bool is_refused = status == 429 || status == 503;
+    if (is_refused) {
+        b.pause_until_us = now + REFUSED_PAUSE_US;
+    }
+    if (c->counts && is_refused) {
         b.refused++;
         b.refusal_ms[b.n_refusal++ % MAX_SAMPLES] = (float)ms;
-    } else if (c->counts) {
+    } else if (c->counts && status > 0) {
         b.accepted++;
         b.in_time += good;
-        b.broken += status == 0;
     }
     c->is_busy = false;
+    b.n_busy--;
 }
 
 static void finish(struct connection *c, bool is_open)
@@ -249,21 +265,34 @@ static double percentile(float *values, long n, double p)
     return values[i < n ? i : n - 1];
 }
 
+/* The next request, if it is time for one. */
+static bool start_due(uint64_t at, uint64_t end_us)
+{
+    double due_us = b.at_once > 0 ? (double)at : (double)b.started / b.rate * 1e6;
+    bool is_due = b.at_once > 0 ? b.n_busy < b.at_once && b.start_us + at >= b.pause_until_us : due_us <= (double)at;
+    if (at >= end_us || !is_due) {
+        return false;
+    }
+    bool counts = due_us >= (double)b.warm_up_us;
+    b.offered += counts;
+    b.lag_ms[b.n_lag++ % MAX_SAMPLES] = (float)(((double)at - due_us) / 1000);
+    int n_before = b.n_busy;
+    start(now_us(), counts, (uint32_t)b.started++ + (uint32_t)b.start_us);
+    if (b.n_busy == n_before) { /* no connection */
+        b.pause_until_us = now_us() + REFUSED_PAUSE_US;
+    }
+    return true;
+}
+
 static void run(void)
 {
     struct epoll_event events[EVENTS];
     uint64_t end_us = b.warm_up_us + b.seconds_us;
-    long n = 0;
     b.start_us = now_us();
     for (uint64_t at = 0; at < end_us + b.timeout_us + 1000000; at = now_us() - b.start_us) {
-        for (; at < end_us && (double)n < (double)at * b.rate / 1e6; n++) {
-            double due_us = (double)n / b.rate * 1e6;
-            bool counts = due_us >= (double)b.warm_up_us;
-            b.offered += counts;
-            b.lag_ms[b.n_lag++ % MAX_SAMPLES] = (float)(((double)at - due_us) / 1000);
-            start(now_us(), counts, (uint32_t)n + (uint32_t)b.start_us);
+        while (start_due(at, end_us)) {
         }
-        if (at >= end_us && b.accepted + b.refused >= b.offered) {
+        if (at >= end_us && (b.at_once > 0 || b.n_busy == 0)) {
             break;
         }
         int k = epoll_wait(b.epoll, events, EVENTS, 1);
@@ -279,6 +308,13 @@ static void run(void)
     }
 }
 
+static double cpu_seconds(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
 int main(int argc, char **argv)
 {
     static unsigned char picture[1 << 20];
@@ -287,7 +323,11 @@ int main(int argc, char **argv)
         return 2;
     }
     b.port = (int)strtol(argv[1], NULL, 10);
-    b.rate = strtod(argv[2], NULL);
+    if (argv[2][0] == 'x') {
+        b.at_once = (int)strtol(argv[2] + 1, NULL, 10);
+    } else {
+        b.rate = strtod(argv[2], NULL);
+    }
     b.seconds_us = (uint64_t)(strtod(argv[3], NULL) * 1e6);
     b.warm_up_us = (uint64_t)(strtod(argv[4], NULL) * 1e6);
     b.timeout_us = (uint64_t)(int)strtol(argv[5], NULL, 10) * 1000;
@@ -301,10 +341,11 @@ int main(int argc, char **argv)
     }
     make_message(picture, n);
     run();
-    printf(
-        "{\"offered\": %ld, \"accepted\": %ld, \"in_time\": %ld, \"refused\": %ld, \"broken\": %ld, \"pictures\": %ld, "
-        "\"refusal_p50\": %.2f, \"refusal_p99\": %.2f, \"lag_p99\": %.2f}\n",
-        b.offered, b.accepted, b.in_time, b.refused, b.broken, b.pictures, percentile(b.refusal_ms, b.n_refusal, 50),
-        percentile(b.refusal_ms, b.n_refusal, 99), percentile(b.lag_ms, b.n_lag, 99));
+    double ran_s = (double)(now_us() - b.start_us) / 1e6;
+    printf("{\"offered\": %ld, \"accepted\": %ld, \"in_time\": %ld, \"refused\": %ld, \"unanswered\": %ld, "
+           "\"pictures\": %ld, \"refusal_p50\": %.2f, \"refusal_p99\": %.2f, \"lag_p99\": %.2f, \"cpu\": %.3f}\n",
+           b.offered, b.accepted, b.in_time, b.refused, b.offered - b.accepted - b.refused, b.pictures,
+           percentile(b.refusal_ms, b.n_refusal, 50), percentile(b.refusal_ms, b.n_refusal, 99),
+           percentile(b.lag_ms, b.n_lag, 99), cpu_seconds() / ran_s);
     return 0;
 }

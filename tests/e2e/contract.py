@@ -20,8 +20,8 @@ TYPES = {
     "integer": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and v == int(v),
 }
 ASSERTIONS = {"$ref", "type", "enum", "oneOf", "anyOf", "allOf", "required", "properties", "additionalProperties",
-              "items", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum", "pattern"}
-NOTES = {"description", "default", "examples", "contentMediaType"}
+              "items", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum", "pattern", "minLength", "maxLength"}
+NOTES = {"description", "default", "examples", "contentMediaType", "format"}
 
 
 def find(pointer):
@@ -77,6 +77,8 @@ def faults(schema, value, at="$"):
         for n, part in enumerate(value):
             yield from faults(schema.get("items", {}), part, f"{at}[{n}]")
     elif isinstance(value, str):
+        if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
+            yield f"{at}: {len(value)} characters"
         if "pattern" in schema and not re.search(schema["pattern"], value):
             yield f"{at}: {value!r} is not like {schema['pattern']}"
     elif TYPES["number"](value):
@@ -137,8 +139,9 @@ def fault_table():
 
 
 def codes_of(response):
+    """Of an error that says its code; PlainError says none."""
     schema = response["content"]["application/json"]["schema"]
-    return schema["allOf"][1]["properties"]["error"]["properties"]["code"]["enum"]
+    return schema["allOf"][1]["properties"]["error"]["properties"]["code"]["enum"] if "allOf" in schema else []
 
 
 def every(node, word):

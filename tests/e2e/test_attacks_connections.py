@@ -1,6 +1,7 @@
 """Row A17: more connections or descriptors than allowed are answered or closed at once, counted and said."""
 import contextlib
 import pathlib
+import signal
 import time
 
 import wire
@@ -116,6 +117,65 @@ class Limits(unittest.TestCase):
             before = ticks()
             time.sleep(2)
             self.assertLess(ticks() - before, 50 * PATIENCE)  # hundredths of a second
+
+
+class Turns(unittest.TestCase):
+    """A13's sister. Promise: one turn of the loop begins a bounded number of requests, however many have come, so that who
+    comes next (a health probe) waits for those of one turn, not for all. Counted, not timed."""
+
+    MOST = 64  # HTTP_TURN_MAX in server/http/http_private.h, and those that are served in their events
+
+    def crowd(self, s, n, data):
+        """All bytes are there before the server looks: it is stopped meanwhile."""
+        stack = contextlib.ExitStack()
+        clients = [stack.enter_context(s.wire(source=address(i))) for i in range(n)]
+        for w in clients:
+            w.ask(wire.head("GET", "/healthz"))
+        s.process.send_signal(signal.SIGSTOP)
+        for w in clients:
+            w.send(data)
+        probe = stack.enter_context(s.wire()).send(wire.head("GET", "/healthz"))
+        s.process.send_signal(signal.SIGCONT)
+        self.assertEqual(probe.reply().status, 200)
+        return stack, clients
+
+    def test_pipelines(self):
+        with Server("--log.level=info", keeps_requests=False) as s:
+            stack, clients = self.crowd(s, 100, wire.head("GET", "/healthz") * 200)
+            with stack:
+                # The probe came last and has been served: only the first of each pipeline may have come before it.
+                served = s.metric('minivlm_requests_total{route="healthz",code="200"}')
+                for w in clients:
+                    self.assertEqual({w.reply().status for _ in range(200)}, {200})
+            self.assertLess(served, 100 + 100 * 200 / 4)
+            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MOST + 1))
+
+    def test_nonsense(self):
+        with Server("--log.level=info", keeps_requests=False) as s:
+            stack, clients = self.crowd(s, 100, b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+            with stack:
+                for w in clients:
+                    reply = w.reply()
+                    self.assertEqual((reply.status, reply.closes), (400, True))
+            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MOST + 1))
+            s.wait_until_idle()
+
+    def test_refusals_wait_their_turn(self):
+        """Heads that come whole and heads whose last byte comes later, and clients who leave while theirs waits."""
+        with Server("--log.level=info", keeps_requests=False) as s:
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(s.wire(source=address(i))) for i in range(60)]
+                s.process.send_signal(signal.SIGSTOP)
+                for i, w in enumerate(clients):
+                    w.send(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"[:-(i % 2) or None])
+                s.process.send_signal(signal.SIGCONT)
+                for w in clients[40:]:
+                    w.reset()
+                for w in clients[1:40:2]:
+                    w.push(b"\n")
+                for w in clients[:40]:
+                    self.assertEqual(w.reply().status, 400)
+            self.assertEqual(s.get("/healthz").status, 200)
 
 
 run(__name__)

@@ -97,6 +97,23 @@ class Usage(Case):
     def test_version(self):
         self.assertRegex(self.text("--version"), r"^minivlm \d+\.\d+\.\d+\n$")
 
+    def test_manual_and_completions(self):
+        """Both programs: every option of --help is in them, and bash can read what it is given."""
+        for name in ("minivlm", "minivlm-server"):
+            def told(*arguments, program=pathlib.Path(PROGRAM).with_name(name)):
+                done = subprocess.run([program, *arguments], capture_output=True, text=True, check=True, timeout=60)
+                return done.stdout
+            man, bash, zsh = (told(f) for f in ("--print-man", "--print-completion=bash", "--print-completion=zsh"))
+            helps = [told(c, "--help") for c in COMMANDS] if name == "minivlm" else [told("--help")]
+            options = {line.split()[0].rstrip(",*") for page in helps for line in page.splitlines()
+                       if line.startswith("  --") or line.startswith("  --", 4)}
+            self.assertGreater(len(options), 20)
+            for option in options:
+                self.assertIn("\\-\\-" + option[2:].replace("-", "\\-"), man)
+                self.assertIn(option, bash)
+                self.assertIn("'" + option, zsh)
+            subprocess.run(["bash", "-n"], input=bash, text=True, check=True, timeout=60)
+
     def test_nothing_given(self):
         code, out, err = run()
         self.assertEqual((code, out), (USAGE, ""))
@@ -320,7 +337,7 @@ class Text(Case):
 
 
 class Inputs(Case):
-    BAD = {f"{IMAGES}/nothere.png": "io_error", IMAGES: "io_error", f"{TINY}/model.safetensors": "unsupported_image",
+    BAD = {f"{IMAGES}/nothere.png": "io_error", f"{WAVES}/inside.png": "io_error", f"{TINY}/model.safetensors": "unsupported_image",
            f"{IMAGES}/codec/truncated.jpg": "corrupt_image"}
 
     def test_bad_ones_among_good_ones(self):

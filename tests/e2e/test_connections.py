@@ -138,6 +138,23 @@ class Clocks(unittest.TestCase):
             self.assertEqual(s.get("/healthz").status, 200)
             self.assertEqual(s.metric("minivlm_inflight_requests"), 0)
 
+    def test_a_process_that_was_stopped_blames_nobody(self):
+        """What had come while the process stood still (stopped, throttled, the machine taken away) is read first."""
+        with Server("--server.idle_timeout_ms=1000", "--server.upload_timeout_ms=1000", "--server.send_timeout_ms=1000") as s:
+            fresh, head, body = connect(s), connect(s), connect(s)
+            head.sendall(GET[:10])
+            body.sendall(CAPTION[:-100])
+            time.sleep(0.1)
+            s.process.send_signal(signal.SIGSTOP)
+            fresh.sendall(GET)
+            head.sendall(GET[10:])
+            body.sendall(CAPTION[-100:])
+            time.sleep(2.5)
+            s.process.send_signal(signal.SIGCONT)
+            for name, client in (("fresh", fresh), ("in the head", head), ("in the body", body)):
+                with client:
+                    self.assertEqual(client.recv(12), b"HTTP/1.1 200", name)
+
     def test_minimum_rates(self):
         with Server("--server.min_upload_rate=10000", "--server.min_send_rate=20000") as s:
 

@@ -1,6 +1,6 @@
 /* Any bytes as a request to any route, in any of the ways to send one.
  *
- *     byte 0   route (low 3 bits), content type (next 4), a query string before the body (bit 7)
+ *     byte 0   route, or a dialect (low 3 bits), content type (next 4), a query string before the body (bit 7)
  *     then     the query string, decoded, up to the first NUL; the rest is the body
  *
  * What is taken is within the limits and inside its memory, what it holds was foretold, and it does not depend on the
@@ -145,6 +145,23 @@ static size_t take_type(struct request *r, const uint8_t *data, size_t size)
     return end ? n + 1 : n;
 }
 
+/* 5: OpenAI; 6: KServe, the content type chooses the model; 7: Hugging Face, or rerank. */
+static void take_dialect(struct input_source *s, int byte)
+{
+    static const enum input_route models[] = {INPUT_CAPTION, INPUT_VQA, INPUT_RETRIEVE};
+    int type = byte >> 3 & 15;
+    if ((byte & 7) == 5) {
+        s->dialect = INPUT_OPENAI;
+        s->route = INPUT_CAPTION;
+    } else if ((byte & 7) == 6) {
+        s->dialect = INPUT_KSERVE;
+        s->route = models[type % 3];
+    } else if ((byte & 7) == 7) {
+        s->dialect = type % 2 ? INPUT_RERANK : INPUT_HUGGINGFACE;
+        s->route = type % 2 ? INPUT_RETRIEVE : type % 4 ? INPUT_VQA : INPUT_CAPTION;
+    }
+}
+
 static struct request *make(const uint8_t *data, size_t size)
 {
     struct request *r = calloc(1, sizeof(*r));
@@ -156,9 +173,11 @@ static struct request *make(const uint8_t *data, size_t size)
                                       .content_type = types[data[0] >> 3 & 15],
                                       .body = &r->body,
                                       .limits = {.images = 4, .texts = 5, .pairs = 12, .text_bytes = 64}};
+    take_dialect(&r->source, data[0]);
     from += data[0] & 128 ? take_query(r, data + from, size - from) : 0;
     if (r->source.content_type && r->source.content_type[0] == '*') {
         from += take_type(r, data + from, size - from);
+        r->source.json_bytes = r->source.dialect == INPUT_KSERVE ? r->type : NULL;
     }
     buf_init(&r->body, size);
     buf_append(&r->body, data + from, size - from);

@@ -59,7 +59,7 @@ static void prepare(const struct image *image)
 
 static void run(const uint8_t *data, size_t size)
 {
-    const struct image_limits limits = {MAX_PIXELS, MAX_PROGRESSIVE, size & 1};
+    const struct image_limits limits = {MAX_PIXELS, MAX_PROGRESSIVE, size & 1, size & 2 ? 4 : 0};
     struct image_info info;
     struct image image;
     struct errbuf e = {""};

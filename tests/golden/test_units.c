@@ -155,7 +155,7 @@ static void test_resize_one(const struct tensor *t, struct resize *r, struct ima
     uint8_t *bytes = (uint8_t *)slurp(path, &n);
     CHECK_INT(image_decode(decoder, bytes, n, &image_default_limits, &image, NULL), OK);
     struct canvas canvas = {calloc(floats, sizeof(float)), t->shape[1] * 3};
-    struct resize_job job = {image.rgb, image.info.width, image.info.height, (int)t->shape[1], (int)t->shape[0],
+    struct resize_job job = {image.rgb, image.info.width, image.info.height, 0, 0, (int)t->shape[1], (int)t->shape[0],
                              put,       &canvas};
     CHECK_INT(resize_run(r, &job), OK);
     CHECK_INT(memcmp(canvas.at, t->data, floats * sizeof(float)), 0);

@@ -130,7 +130,11 @@ class CommandLine(unittest.TestCase):
         said = [a["answer"] for r in rows.read(self.data / "out.jsonl") for a in rows.answers(r)]
         self.assertAlmostEqual(asked["accuracy"], 100 * said.count("yes") / len(said), places=2)
         found = self.score("retrieve")
-        self.assertEqual((found["pictures"], found["texts"]), (len(self.NAMES), len(self.NAMES)))
+        self.assertEqual((found["pictures"], found["texts"], found["galleries"]), (len(self.NAMES), len(self.NAMES), 1))
+        self.eval("predict", "retrieve", "--gallery", "2", "--out", self.data / "out.jsonl")
+        found = json.loads(self.eval("score", "retrieve", "--gallery", "2", self.data / "out.jsonl"))
+        self.assertEqual((found["pictures"], found["galleries"]), (len(self.NAMES) // 2 * 2, len(self.NAMES) // 2))
+        self.assertEqual(found["picture of text"]["R@5"], 100)
 
 
 if __name__ == "__main__":

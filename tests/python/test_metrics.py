@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import support  # noqa: F401
 import torch
-from evaluation import baselines, metrics, table
+from evaluation import baselines, examples, metrics, table
 from train import data
 
 WORDS = "a dog man in the red runs on grass with ball blue two people".split()
@@ -94,8 +94,11 @@ class NearestPicture(unittest.TestCase):
 class Retrieval(unittest.TestCase):
     def test_recalls(self):
         scores = [[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
-        found = metrics.recalls(scores, [{0}, {2}, {0}], at=(1, 2, 3))
-        self.assertEqual([round(v) for v in found.values()], [33, 33, 100])  # ties count against
+        found = metrics.ranks(scores, [{0}, {2}, {0}])
+        self.assertEqual(found, [0, 2, 2])  # ties count against
+        page = metrics.recalls(found, at=(1, 2, 3))
+        self.assertEqual([round(page[f"R@{k}"]) for k in (1, 2, 3)], [33, 33, 100])
+        self.assertEqual((page["R@3 95 %"], page["R@1 95 %"]), ([100.0, 100.0], [0.0, 100.0]))
 
     def test_chance(self):
         chance = baselines.chance_recalls(4, 2, at=(1, 2))
@@ -104,6 +107,11 @@ class Retrieval(unittest.TestCase):
 
 
 class Card(unittest.TestCase):
+    def test_best_examples_say_nothing_twice(self):
+        found = [(2.0, "a", "a dog", "x"), (3.0, "b", "a cat", "x"), (1.0, "c", "a cat", "x"), (0.5, "d", "a cow", "x")]
+        self.assertEqual([row[1] for row in examples.best(found, 3)], ["b", "a", "d"])
+        self.assertEqual(examples.table(found[:1]).splitlines()[-1], "| `a` | a dog | x |")
+
     def test_interval_holds_the_mean(self):
         values = [float(n % 7) for n in range(300)]
         low, high = metrics.interval(values)

@@ -150,7 +150,7 @@ static void test_limits_come_first(void)
         static const char *const files[] = {"baseline.jpg", "progressive.jpg", "lossy.webp", "rgba-8.png"};
         struct fmap *map = open_file("", files[k], "");
         CHECK_INT(image_probe(fmap_bytes(map), fmap_size(map), &small, &info, NULL), OK);
-        struct image_limits less = {(uint64_t)info.width * (uint64_t)info.height - 1, 45 * 34, false};
+        struct image_limits less = {(uint64_t)info.width * (uint64_t)info.height - 1, 45 * 34, false, 0};
         CHECK_INT(image_probe(fmap_bytes(map), fmap_size(map), &less, &info, NULL), ERR_IMAGE_TOO_LARGE);
         fmap_close(map);
     }

@@ -238,8 +238,109 @@ static void test_torture(void)
     free(b.data);
 }
 
+/* ---- smaller than it is ---- */
+
+/* Every pixel stands for a square of the whole picture. */
+static void check_shrunk_colors(const struct decoded *d, const struct recipe *r)
+{
+    int shrink = d->info.shrink, width = image_shrunk(r->width, shrink), height = image_shrunk(r->height, shrink);
+    int worst = 0;
+    for (int y = 0; y < height - 1; y++) {
+        for (int x = 0; x < width - 1; x++) {
+            uint8_t expected[4];
+            const uint8_t *pixel = d->pixels.bytes + 3 * ((size_t)y * (size_t)width + (size_t)x);
+            color_at(r, x * shrink + shrink / 2, y * shrink + shrink / 2, expected);
+            for (int c = 0; c < 3; c++) {
+                int difference = abs(pixel[c] - expected[r->components == 1 ? 0 : c]);
+                worst = difference > worst ? difference : worst;
+            }
+        }
+    }
+    CHECK(worst <= 6);
+}
+
+static void test_shrink(void)
+{
+    static const struct recipe recipes[] = {{333, 221, 3, 95, .is_interleaved = true},
+                                            {221, 333, 1, 95, .is_interleaved = true},
+                                            {333, 221, 3, 95, .is_progressive = true},
+                                            {333, 221, 3, 95, .is_interleaved = false}};
+    static const struct {
+        int least_side, shrink;
+    } sides[] = {{0, 1}, {222, 1}, {111, 1}, {110, 2}, {56, 2}, {55, 4}, {28, 4}, {27, 8}, {1, 8}};
+    for (size_t i = 0; i < sizeof(recipes) / sizeof(recipes[0]); i++) {
+        struct bytes b = encode(&recipes[i]);
+        for (size_t k = 0; k < sizeof(sides) / sizeof(sides[0]); k++) {
+            struct image_limits limits = image_default_limits;
+            struct decoded d;
+            limits.least_side = sides[k].least_side;
+            decode(&d, &b, &limits);
+            CHECK_INT(d.rc, OK);
+            CHECK_INT(d.info.width, recipes[i].width);
+            CHECK_INT(d.info.height, recipes[i].height);
+            CHECK_INT(d.info.shrink, sides[k].shrink);
+            CHECK_INT(d.pixels._size, 3 * image_shrunk(333, sides[k].shrink) * image_shrunk(221, sides[k].shrink));
+            check_shrunk_colors(&d, &recipes[i]);
+            release(&d);
+        }
+        free(b.data);
+    }
+}
+
+/* Turned by a quarter after it was shrunk: column x is the row that many from below. */
+static void test_shrink_turned(void)
+{
+    const struct recipe r = {333, 221, 3, 95, .is_interleaved = true};
+    struct image_limits limits = image_default_limits;
+    struct bytes b = encode(&r);
+    struct decoded plain, turned = {.rc = OK};
+    limits.least_side = 50;
+    decode(&plain, &b, &limits);
+    turned.info = plain.info;
+    turned.info.orientation = 6;
+    turned.info.width = r.height;
+    turned.info.height = r.width;
+    CHECK_INT(jpeg_decode(b.data, b.n, &limits, &turned.info, &turned.pixels, &turned.work, &turned.e), OK);
+    int width = image_shrunk(r.width, plain.info.shrink), height = image_shrunk(r.height, plain.info.shrink);
+    for (int y = 0; y < height; y++) {
+        for (int x = 0; x < width; x++) {
+            const uint8_t *from = plain.pixels.bytes + 3 * ((size_t)y * (size_t)width + (size_t)x);
+            size_t at = (size_t)x * (size_t)height + (size_t)(height - 1 - y);
+            CHECK_INT(memcmp(from, turned.pixels.bytes + 3 * at, 3), 0);
+        }
+    }
+    release(&plain);
+    release(&turned);
+    free(b.data);
+}
+
+/* What is missing is noticed at any size. */
+static void test_shrink_truncated(void)
+{
+    const struct recipe r = {800, 600, 3, 95, .is_interleaved = true};
+    struct image_limits limits = image_default_limits;
+    struct bytes b = encode(&r);
+    struct decoded d;
+    limits.least_side = 75;
+    b.n /= 2;
+    decode(&d, &b, &limits);
+    CHECK_INT(d.rc, ERR_CORRUPT_IMAGE);
+    CHECK(strstr(d.e.text, "of 600 rows") != NULL);
+    release(&d);
+    limits.tolerate_truncated = true;
+    decode(&d, &b, &limits);
+    CHECK_INT(d.rc, OK);
+    CHECK_INT(d.info.shrink, 8);
+    CHECK(d.info.warnings & IMAGE_WARN_TRUNCATED);
+    release(&d);
+    free(b.data);
+}
+
 int main(void)
 {
+    test_shrink();
+    test_shrink_turned();
+    test_shrink_truncated();
     test_rare_codings();
     test_large();
     test_cap_of_several_scans();

@@ -47,7 +47,7 @@ static void test_values_and_padding(void)
     struct preprocessor *pre = NULL;
     struct preprocess_shape s;
     uint8_t rgb[6] = {0, 255, 51, 102, 0, 255};
-    struct image image = {.info = {.width = 2, .height = 1}, .rgb = rgb};
+    struct image image = {.info = {.width = 2, .height = 1, .shrink = 1}, .rgb = rgb};
     float input[4 * 4 * 3];
     memset(input, 0xff, sizeof(input)); /* NaN: everything must be written */
     CHECK_INT(preprocessor_create(&pre, &p), OK);
@@ -81,7 +81,7 @@ static void test_torture(void)
 {
     struct preprocess_shape s;
     uint8_t rgb[3 * 5 * 4] = {1, 2, 3};
-    struct image image = {.info = {.width = 5, .height = 4}, .rgb = rgb};
+    struct image image = {.info = {.width = 5, .height = 4, .shrink = 1}, .rgb = rgb};
     float *input = malloc(256 * 256 * 3 * sizeof(float));
     enum err rc = ERR_NOMEM;
     int n = 0;
@@ -101,8 +101,36 @@ static void test_torture(void)
     free(input);
 }
 
+/* A slope whose colour is its place, whole and made smaller: the same input, up to its last column, which stands for
+ * fewer pixels. A wrong place by a twelfth of a pixel of the input shows. */
+static void test_shrunk(void)
+{
+    enum { SIDE = 16, WHOLE = 1001, SHRINK = 8, SMALL = (WHOLE + SHRINK - 1) / SHRINK };
+    struct preprocess_params p = {RESIZE_SQUARE, SIDE, 0, SIDE, {0, 0, 0}, {1, 1, 1}};
+    static uint8_t rgb[3 * SMALL * SMALL];
+    static float input[3 * SIDE * SIDE];
+    struct preprocessor *pre = NULL;
+    struct preprocess_shape s;
+    struct image image = {.info = {.width = WHOLE, .height = WHOLE, .shrink = SHRINK}, .rgb = rgb};
+    for (int i = 0; i < SMALL * SMALL; i++) {
+        rgb[3 * i] = (uint8_t)(255.0 * (i % SMALL + 0.5) * SHRINK / WHOLE + 0.5);
+        rgb[3 * i + 1] = (uint8_t)(255.0 * (i / SMALL + 0.5) * SHRINK / WHOLE + 0.5);
+    }
+    CHECK_INT(preprocessor_create(&pre, &p), OK);
+    CHECK_INT(preprocessor_run(pre, &image, &s, input), OK);
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        int x = i % SIDE, y = i / SIDE;
+        if (x > 0 && x < SIDE - 1 && y > 0 && y < SIDE - 1) {
+            CHECK_NEAR(input[3 * i], (x + 0.5) / SIDE, 1.0 / SIDE / 12);
+            CHECK_NEAR(input[3 * i + 1], (y + 0.5) / SIDE, 1.0 / SIDE / 12);
+        }
+    }
+    preprocessor_destroy(pre);
+}
+
 int main(void)
 {
+    test_shrunk();
     test_shapes();
     test_round_half_to_even();
     test_values_and_padding();

@@ -42,7 +42,7 @@ static void put(void *user, int y, const uint8_t *row)
 static void run(struct resize *r, const uint8_t *from, const struct row *row, uint8_t *to)
 {
     struct output o = {to, row->to_width, 0};
-    struct resize_job job = {from, row->width, row->height, row->to_width, row->to_height, put, &o};
+    struct resize_job job = {from, row->width, row->height, 0, 0, row->to_width, row->to_height, put, &o};
     CHECK_INT(resize_run(r, &job), OK);
     CHECK_INT(o.next_y, row->to_height);
 }
@@ -122,7 +122,7 @@ static void test_torture(void)
     while (rc) {
         struct resize *r = NULL;
         struct output o = {to, 64, 0};
-        struct resize_job job = {from, 40, 30, 64, 64, put, &o};
+        struct resize_job job = {from, 40, 30, 0, 0, 64, 64, put, &o};
         mem_fail_after(++n);
         rc = resize_create(&r);
         rc = rc ? rc : resize_run(r, &job);
@@ -138,7 +138,7 @@ static void test_torture(void)
     /* Weights lost on the way to another size are made again for the old one. */
     struct resize *r = NULL;
     struct output o = {again, 64, 0};
-    struct resize_job larger = {from, 10, 120, 64, 300, put, &o};
+    struct resize_job larger = {from, 10, 120, 0, 0, 64, 300, put, &o};
     CHECK_INT(resize_create(&r), OK);
     for (int k = 1; k < 3; k++) {
         run(r, from, &up, again);

@@ -4,6 +4,8 @@
 #include "tests/support/check.h"
 #include "tests/unit/server/gate/gate_sim.h"
 
+/* One picture leaves no excuse; of sixteen, one request more or less is two in a hundred. */
+static const double least_goodput_1 = 0.97, least_goodput = 0.95;
 static const double factors[] = {1.5, 2, 5, 10}, timeouts_s[] = {1, 2, 5, 30};
 
 enum { SECONDS = 25, WARM_UP = 5 };
@@ -54,7 +56,8 @@ static struct totals run_table(struct sim_options o, int images, double least_ti
                                              .decode = 1,
                                              .timeout_us = timeouts_s[i] * 1e6};
             struct sim_result r = sim_run(&o);
-            bool is_late = r.in_time < 0.99, is_poor = r.goodput < 0.95 * full;
+            bool is_late = r.in_time < 0.99,
+                 is_poor = r.goodput < (images == 1 ? least_goodput_1 : least_goodput) * full;
             t.rows++;
             t.late_rows += is_late;
             t.poor_rows += is_poor;
@@ -81,14 +84,18 @@ static void test_one_picture(void)
 {
     check_table(options_of(1, 0.3, 0), 1, 1);
     check_table(options_of(2.7, 1, 0), 1, 1);
-    check_table(options_of(2.7, 0.3, 0.45), 1, 1); /* statistics tell half of the truth */
+    check_table(options_of(2.7, 0.3, 0.5), 1, 1); /* statistics tell half of the truth */
+    check_table(options_of(1, 0.3, -1), 1, 1);    /* and twice as much */
 }
 
 static void test_sixteen_pictures(void)
 {
     check_table(options_of(1, 0.3, 0), 16, 1);
     check_table(options_of(1.5, 0.3, 0), 16, 1);
-    check_table(options_of(2.7, 0.3, 0.45), 16, 2);
+    check_table(options_of(1, 0.3, 0.5), 16, 1);
+    check_table(options_of(1, 0.3, -1), 16, 1);
+    check_table(options_of(2.7, 0.3, 0.5), 16,
+                2); /* a request takes a third of a second: with 1 s left hardly two fit */
 }
 
 /* The machine gets slower at once: what was inside with little time left is lost, then the gate has learnt it. */

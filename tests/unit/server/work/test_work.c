@@ -212,7 +212,8 @@ static void on_release(struct work *w)
     n_released++;
 }
 
-static const struct work_kind kind = {INPUT_CAPTION, JOB_CAPTION, begin_round, NULL, on_release};
+static const struct work_kind kind = {
+    .input = INPUT_CAPTION, .task = JOB_CAPTION, .begin = begin_round, .release = on_release};
 
 /* ---- a scene ---- */
 
@@ -496,7 +497,7 @@ static void begin_two_rounds(struct work *w)
 
 static void test_two_rounds(void)
 {
-    static const struct work_kind two = {INPUT_CAPTION, JOB_CAPTION, begin_two_rounds, NULL, NULL};
+    static const struct work_kind two = {.input = INPUT_CAPTION, .task = JOB_CAPTION, .begin = begin_two_rounds};
     set_scene(2);
     fake.n_texts = 2;
     work_run(arrive("body"), &two);

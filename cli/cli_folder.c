@@ -1,0 +1,147 @@
+#include "cli/cli_folder.h"
+
+#include "engine/base/mem.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+static const char *const endings[] = {"jpg", "jpeg", "jpe",  "jfif", "png", "webp",
+                                      "gif", "heic", "heif", "avif", "tif", "tiff"};
+
+struct names {
+    const char **all; /* [n]: those of argv and those of own */
+    int *key_at;      /* [n] */
+    char **own;       /* [n_own] */
+    size_t n, n_own, all_room, key_room, own_room;
+};
+
+/* Room for one more of `size` bytes each. */
+static enum err grow(void *array_of_any, size_t size, size_t *room, size_t n)
+{
+    void **array = array_of_any;
+    if (n < *room) {
+        return OK;
+    }
+    void *larger = NULL;
+    size_t count = *room ? 2 * *room : 256;
+    enum err rc = mem_array(&larger, count, size);
+    if (rc) {
+        return rc;
+    }
+    if (n > 0) {
+        memcpy(larger, *array, n * size);
+    }
+    mem_free(*array);
+    *array = larger;
+    *room = count;
+    return OK;
+}
+
+static enum err add(struct names *s, const char *name, size_t key_at)
+{
+    enum err rc = grow(&s->all, sizeof(*s->all), &s->all_room, s->n);
+    rc = rc ? rc : grow(&s->key_at, sizeof(*s->key_at), &s->key_room, s->n);
+    if (!rc) {
+        s->key_at[s->n] = (int)key_at;
+        s->all[s->n++] = name;
+    }
+    return rc;
+}
+
+static enum err add_copy(struct names *s, const char *name, size_t key_at)
+{
+    char *copy = NULL;
+    size_t bytes = strlen(name) + 1;
+    enum err rc = grow(&s->own, sizeof(*s->own), &s->own_room, s->n_own);
+    rc = rc ? rc : mem_alloc(&copy, bytes);
+    if (rc) {
+        return rc;
+    }
+    memcpy(copy, name, bytes);
+    s->own[s->n_own++] = copy;
+    return add(s, copy, key_at);
+}
+
+static bool is_picture(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && dot != name && i < sizeof(endings) / sizeof(endings[0]); i++) {
+        if (strcasecmp(dot + 1, endings[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b)
+{
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+static size_t name_at(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash + 1 - path) : 0;
+}
+
+/* root_bytes: of the folder's own name in every path below it */
+static enum err visit(struct names *s, FTS *walk, FTSENT *at, size_t root_bytes, struct errbuf *e)
+{
+    if (at->fts_level > FTS_ROOTLEVEL && at->fts_name[0] == '.') {
+        fts_set(walk, at, FTS_SKIP);
+        return OK;
+    }
+    switch (at->fts_info) {
+    case FTS_F:
+    case FTS_SL:
+        return is_picture(at->fts_name) ? add_copy(s, at->fts_path, root_bytes + strspn(at->fts_path + root_bytes, "/"))
+                                        : OK;
+    case FTS_DNR:
+    case FTS_ERR:
+        return err_set(e, ERR_IO, "%s: %s", at->fts_path, strerror(at->fts_errno));
+    default:
+        return OK;
+    }
+}
+
+static enum err walk_folder(struct names *s, const char *folder, struct errbuf *e)
+{
+    char *root = (char *)(uintptr_t)folder; /* fts does not write there */
+    char *roots[] = {root, NULL};
+    size_t before = s->n;
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
+    FTSENT *at;
+    enum err rc = OK;
+    if (!walk) {
+        return err_set(e, ERR_IO, "%s: %s", folder, strerror(errno));
+    }
+    while (!rc && (at = fts_read(walk))) {
+        rc = visit(s, walk, at, strlen(folder), e);
+    }
+    fts_close(walk);
+    return rc || s->n > before ? rc : err_set(e, ERR_IO, "%s: there is no picture in this folder", folder);
+}
+
+enum err cli_folder_expand(struct cli_args *a, struct errbuf *e)
+{
+    struct names s = {0};
+    struct stat st;
+    enum err rc = OK;
+    for (int i = 0; !rc && i < a->n_files; i++) {
+        bool is_folder = strcmp(a->files[i], "-") != 0 && stat(a->files[i], &st) == 0 && S_ISDIR(st.st_mode);
+        rc = is_folder ? walk_folder(&s, a->files[i], e) : add(&s, a->files[i], name_at(a->files[i]));
+    }
+    if (!rc && s.n > INT32_MAX / 2) {
+        rc = err_set(e, ERR_IO, "there are more than %d pictures", INT32_MAX / 2);
+    }
+    mem_free(a->files);
+    a->files = s.all;
+    a->n_files = rc ? 0 : (int)s.n;
+    a->key_at = s.key_at;
+    a->own_files = s.own;
+    a->n_own_files = s.n_own;
+    return rc;
+}

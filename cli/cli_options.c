@@ -1,0 +1,137 @@
+#include "cli/cli_options.h"
+
+#include "engine/base/usage.h"
+#include "engine/image/image.h"
+
+/* ---- what there is ---- */
+
+const struct cli_option cli_options[] = {
+    {"question", "Q", OPT_QUESTION, 1 << CLI_VQA, "what to ask; may be repeated"},
+    {"text", "T", OPT_TEXT, 1 << CLI_RETRIEVE, "a sentence to match; may be repeated"},
+    {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA | 1 << CLI_SEARCH, "answers or pictures to print, 1 to 20 (default 5)"},
+    {"num-beams", "N", OPT_BEAMS, 1 << CLI_CAPTION, "beams of the search, 1 to 10; 1 is greedy (default: the model's)"},
+    {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions of an image, at most num-beams (default 1)"},
+    {"max-tokens", "N", OPT_TOKENS, 1 << CLI_CAPTION, "longest caption (default: the model's)"},
+    {"length-penalty", "X", OPT_PENALTY, 1 << CLI_CAPTION, "above 0 favours long captions (default: the model's)"},
+    {"regions", NULL, OPT_REGIONS, CLI_FOR_WORDS, "print the regions too (with --json)"},
+    {"explain", NULL, OPT_EXPLAIN, CLI_FOR_WORDS, "print how much each region mattered (with --json)"},
+    {"draw", "FILE", OPT_DRAW, 1 << CLI_REGIONS, "write the picture with its regions as a JPEG"},
+    {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS, "leave out regions below (default 0, for --draw 0.3)"},
+    {"tolerate-truncated", NULL, OPT_TRUNCATED, CLI_FOR_IMAGES, "accept JPEG files whose end is missing"},
+    {"jsonl", "FILE", OPT_JSONL, CLI_FOR_IMAGES, "read JSON lines (- is standard input), print JSON lines; see below"},
+    {"no-fast-scaling", NULL, OPT_NO_FAST_SCALING, CLI_FOR_IMAGES | 1 << CLI_BENCH,
+     "decode large JPEGs from all their pixels, not at a half, a quarter or an eighth of their size"},
+    {"output", "FILE", OPT_OUTPUT, CLI_FOR_IMAGES,
+     "write the results to FILE, by its ending JSON lines (.jsonl) or CSV (.csv)"},
+    {"resume", NULL, OPT_RESUME, CLI_FOR_IMAGES, "go on with --output: skip what it has, try again what failed"},
+    {"sidecar", "xmp", OPT_SIDECAR, 1 << CLI_CAPTION, "write each caption to PICTURE.xmp as dc:description"},
+    {"collection", "NAME", OPT_COLLECTION, CLI_FOR_SERVER, "the collection"},
+    {"server", "URL", OPT_SERVER, CLI_FOR_SERVER, "the server (default: $MINIVLM_SERVER, http://localhost:8080)"},
+    {"parallel", "N", OPT_PARALLEL, 1 << CLI_IMPORT, "pictures sent at once, 1 to 16 (default 4)"},
+    {"no-progress", NULL, OPT_NO_PROGRESS, CLI_FOR_IMAGES | 1 << CLI_IMPORT, "no progress bar"},
+    {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
+    {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
+    {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
+     "every step with its shapes, number format, kernel, bytes and operations"},
+    {"json", NULL, OPT_JSON, CLI_FOR_ENGINE | 1 << CLI_SEARCH, "print one JSON object a line"},
+    {"model", "DIR", OPT_MODEL, CLI_FOR_ENGINE, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
+    {"verify", NULL, OPT_VERIFY, CLI_FOR_ENGINE, "compare the weights with the model's checksum"},
+    {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
+    {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni", OPT_ISA, CLI_FOR_ENGINE,
+     "the best instruction set to use (default auto)"},
+    {"openblas", NULL, OPT_OPENBLAS, CLI_FOR_ENGINE, "multiply matrices with OpenBLAS"},
+    {"help", NULL, OPT_HELP, CLI_FOR_ALL, "print this"},
+};
+enum { N_OPTIONS = sizeof(cli_options) / sizeof(cli_options[0]) };
+_Static_assert((int)N_OPTIONS <= (int)CLI_OPTIONS_MAX, "CLI_OPTIONS_MAX is too small");
+const int cli_options_n = N_OPTIONS;
+
+const struct cli_command_text cli_options_commands[CLI_COMMAND_COUNT] = {
+    [CLI_CAPTION] = {"caption", "IMAGE...", "say what is to be seen", "Lines of --jsonl: {\"image\": \"dog.jpg\"}\n"},
+    [CLI_VQA] = {"vqa", "--question Q IMAGE...", "answer questions about images",
+                 "Lines of --jsonl: {\"image\": \"dog.jpg\", \"question\": \"what colour is the dog?\"}\n"},
+    [CLI_RETRIEVE] = {"retrieve", "--text T IMAGE...", "match sentences and images",
+                      "Prints the sentences of each image, best first; with several images, then the images of each "
+                      "sentence.\nLines of --jsonl: {\"image\": \"dog.jpg\", \"texts\": [\"a dog\", \"a cat\"]}\n"},
+    [CLI_REGIONS] = {"regions", "IMAGE...", "list the things found, with boxes: score, x0, y0, x1, y1, label",
+                     "Lines of --jsonl: {\"image\": \"dog.jpg\"}\n"},
+    [CLI_INSPECT] = {"inspect", "", "show the model and what it needs", ""},
+    [CLI_BENCH] = {"bench", "IMAGE...", "measure how long everything takes", ""},
+    [CLI_IMPORT] =
+        {"import", "--collection NAME IMAGE...", "store pictures in a collection of a running server",
+         "A picture's key is its path below the folder that was named. MINIVLM_API_KEY holds the server's key, if "
+         "it wants one.\n"},
+    [CLI_SEARCH] = {"search", "--collection NAME TEXT", "find pictures of a collection of a running server",
+                    "Prints score and key, best first. MINIVLM_API_KEY holds the server's key, if it wants one.\n"},
+};
+
+/* ---- help ---- */
+
+void cli_options_print_commands(FILE *to)
+{
+    fprintf(to, "usage: minivlm COMMAND [OPTION]... [IMAGE]...\n\ncommands:\n");
+    for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
+        fprintf(to, "  %-9s %s\n", cli_options_commands[i].name, cli_options_commands[i].summary);
+    }
+    fprintf(
+        to,
+        "\nImages are %s files, or folders of them; - is standard input.\nminivlm COMMAND --help lists its options,\n"
+        "minivlm --version prints the version.\n"
+        "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
+        image_formats_text());
+}
+
+void cli_options_print_help(enum cli_command c)
+{
+    printf("usage: minivlm %s [OPTION]...%s%s\n%s.\n\n", cli_options_commands[c].name,
+           cli_options_commands[c].arguments[0] ? " " : "", cli_options_commands[c].arguments,
+           cli_options_commands[c].summary);
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct cli_option *o = &cli_options[i];
+        if (o->commands >> c & 1) {
+            char left[64];
+            const char *key = o->id == OPT_MODEL ? "-m, " : o->id == OPT_HELP ? "-h, " : "";
+            snprintf(left, sizeof(left), "%s--%s%s%s", key, o->name, o->argument ? " " : "",
+                     o->argument ? o->argument : "");
+            printf("  %-22s %s%s\n", left, strlen(left) > 22 ? "\n                         " : "", o->help);
+        }
+    }
+    printf("%s%s", cli_options_commands[c].more[0] ? "\n" : "", cli_options_commands[c].more);
+}
+
+bool cli_options_print_usage(const char *shell)
+{
+    struct usage_option list[N_OPTIONS + 2] = {{.name = "help", .help = "list the commands"},
+                                               {.name = "version", .help = "print the version"}};
+    struct usage_command known[CLI_COMMAND_COUNT];
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct cli_option *o = &cli_options[i];
+        list[i + 2] = (struct usage_option){o->name, o->argument, o->help, NULL, (unsigned)o->commands};
+    }
+    for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
+        known[i] = (struct usage_command){cli_options_commands[i].name, cli_options_commands[i].arguments,
+                                          cli_options_commands[i].summary};
+    }
+    const struct usage u = {"minivlm",
+                            "captions, answers and matches for photographs",
+                            "COMMAND [OPTION]... [IMAGE]...",
+                            "Describes photographs, answers questions about them and matches them with sentences, on "
+                            "the CPU and without a network.\n"
+                            "Exit code: 0 all fine, 1 something failed, 2 wrong usage.",
+                            1,
+                            known,
+                            CLI_COMMAND_COUNT,
+                            list,
+                            N_OPTIONS + 2};
+    bool is_known = true;
+    if (shell) {
+        is_known = usage_completion(&u, shell, &out);
+    } else {
+        usage_man(&u, &out);
+    }
+    is_known = is_known && !out.err && fwrite(out.bytes, 1, out.n, stdout) == out.n;
+    buf_release(&out);
+    return is_known;
+}

@@ -1,0 +1,15 @@
+/* cli_sidecar - a caption in an XMP sidecar: PICTURE.xmp beside PICTURE, with the text as dc:description, where photo
+ * managers (digiKam, darktable, Lightroom after a rename) look for it. The picture itself is never touched.
+ *
+ * A sidecar that another program wrote is left alone, for it may hold what nobody can write again.
+ *
+ * Threads: pure. Errors: ERR_IO. Source: XMP specification part 1 (ISO 16684-1), section 7. */
+#ifndef CLI_SIDECAR_H
+#define CLI_SIDECAR_H
+
+#include "engine/base/err.h"
+
+/* caption: UTF-8. The new file takes the old one's place when it is whole. */
+MUST_USE enum err cli_sidecar_write(const char *picture, const char *caption, struct errbuf *e);
+
+#endif

@@ -1,0 +1,67 @@
+# cmake --install with GNU paths, and two Debian packages by CPack: minivlm-server (both programs) and
+# minivlm-model-base (the weights, whose licence is another). scripts/package.sh builds and tries them.
+include(GNUInstallDirs)
+
+set(model_dir ${CMAKE_INSTALL_FULL_DATADIR}/minivlm/models/minivlm-base)
+set(config_dir ${CMAKE_INSTALL_FULL_SYSCONFDIR}/minivlm-server)
+set(made ${PROJECT_BINARY_DIR}/package)
+
+# Manual pages and completions come out of the tables that make --help.
+set(documents)
+foreach(program minivlm minivlm-server)
+  set(section 1)
+  if(program STREQUAL "minivlm-server")
+    set(section 8)
+  endif()
+  add_custom_command(OUTPUT ${made}/${program}.${section} ${made}/${program}.bash ${made}/_${program}
+                     COMMAND ${CMAKE_COMMAND} -E make_directory ${made}
+                     COMMAND ${program} --print-man > ${made}/${program}.${section}
+                     COMMAND ${program} --print-completion=bash > ${made}/${program}.bash
+                     COMMAND ${program} --print-completion=zsh > ${made}/_${program}
+                     DEPENDS ${program} VERBATIM)
+  list(APPEND documents ${made}/${program}.${section} ${made}/${program}.bash ${made}/_${program})
+  install(FILES ${made}/${program}.${section} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT programs)
+  install(FILES ${made}/${program}.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+          RENAME ${program} COMPONENT programs)
+  install(FILES ${made}/_${program} DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions COMPONENT programs)
+endforeach()
+add_custom_target(documents ALL DEPENDS ${documents})
+
+configure_file(deploy/debian/minivlm-server.service.in ${made}/minivlm-server.service @ONLY)
+configure_file(deploy/debian/config.json.in ${made}/config.json @ONLY)
+configure_file(deploy/debian/postrm.in ${made}/postrm @ONLY)
+install(TARGETS minivlm minivlm-server DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+install(FILES ${made}/minivlm-server.service DESTINATION ${CMAKE_INSTALL_PREFIX}/lib/systemd/system COMPONENT programs)
+install(FILES ${made}/config.json DESTINATION ${config_dir} COMPONENT programs)
+install(FILES deploy/debian/copyright README.md CHANGELOG.md docs/api.md docs/configuration.md docs/operations.md
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-server COMPONENT programs)
+file(GLOB model_files CONFIGURE_DEPENDS models/minivlm-base/*)
+install(FILES ${model_files} DESTINATION ${CMAKE_INSTALL_DATADIR}/minivlm/models/minivlm-base COMPONENT model)
+install(FILES deploy/debian/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-model-base COMPONENT model)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_PACKAGE_CONTACT "The minivlm-server maintainers <maintainers@minivlm-server.invalid>")
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENTS_ALL programs model)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME minivlm-server)
+set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION "captions, answers and matches for photographs over HTTP
+ A service and a command line that describe photographs, answer questions about them and match them with sentences, on
+ plain CPUs and without a network of their own.")
+set(CPACK_DEBIAN_PROGRAMS_PACKAGE_DEPENDS minivlm-model-base)
+set(CPACK_DEBIAN_PROGRAMS_PACKAGE_CONTROL_EXTRA
+    "${PROJECT_SOURCE_DIR}/deploy/debian/postinst;${PROJECT_SOURCE_DIR}/deploy/debian/prerm;${made}/postrm;${made}/conffiles")
+file(WRITE ${made}/conffiles "${config_dir}/config.json\n")
+set(CPACK_DEBIAN_MODEL_PACKAGE_NAME minivlm-model-base)
+set(CPACK_DEBIAN_MODEL_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_MODEL_PACKAGE_SHLIBDEPS OFF)
+set(CPACK_DEBIAN_MODEL_DESCRIPTION "MiniVLM weights for minivlm-server, for research and non-commercial use only
+ A small vision-language model; what it can and cannot do stands in its README.md. The weights derive from photographs
+ that were given for research: they are not free software.")
+set(CPACK_DEBIAN_MODEL_PACKAGE_SECTION non-free/science)
+include(CPack)

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Builds the Debian packages and tries them in a bare Debian 12 root, as root.
+#
+#   package.sh build   build/package/*.deb
+#   package.sh try     installs, starts, asks, upgrades, removes and purges them in a fresh root
+#   package.sh test    both
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=build/package
+port=${PORT:-18091}
+
+fail() {
+    echo "package test: $*" >&2
+    exit 1
+}
+
+build() {
+    scripts/install_deps.sh build
+    cmake --preset release -B "$out" -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_INSTALL_SYSCONFDIR=/etc -DMINIVLM_TESTS=OFF >/dev/null
+    cmake --build "$out"
+    rm -f "$out"/*.deb
+    (cd "$out" && cpack -G DEB >/dev/null) || fail "cpack"
+    ls -l "$out"/*.deb
+}
+
+make_root() {
+    # shellcheck disable=SC2046 # every file is an argument
+    mmdebstrap --quiet --variant=minbase --include=systemd,man-db \
+        $(printf -- '--aptopt=%s ' /etc/apt/apt.conf.d/*) bookworm "$1" \
+        $(find /etc/apt -name 'sources.list' -size +0 -o -path '*sources.list.d/*' -name '*.list' -size +0 \
+            -o -name 'debian.sources')
+}
+
+# The unit's own command line, as a user without rights: there is no systemd in a root that nobody boots.
+ask() {
+    local root=$1 log=$2 command pid
+    command=$(sed -n 's/^ExecStart=//p' "$root/lib/systemd/system/minivlm-server.service")
+    # shellcheck disable=SC2086 # a word each
+    chroot --userspec=65534:65534 "$root" $command --server.port="$port" 2>"$log" &
+    pid=$!
+    for _ in $(seq 300); do
+        curl -fs "localhost:$port/readyz" >/dev/null && break
+        kill -0 $pid 2>/dev/null || fail "it died: $(cat "$log")"
+        sleep 0.1
+    done
+    curl -fs --data-binary @docs/photos/cat.jpg "localhost:$port/caption" | grep '"caption":"[a-z]' || fail "no caption"
+    kill -TERM $pid
+    wait $pid || fail "exit code $?"
+}
+
+try() {
+    scripts/install_deps.sh container
+    root=$(mktemp -d)
+    log=$(mktemp)
+    # shellcheck disable=SC2064 # the values of now
+    trap "rm -rf --one-file-system '$root' '$log'" EXIT
+    chmod 755 "$root"
+    make_root "$root"
+    find "$root" -xdev \( -path "$root/var" -o -path "$root/usr" -o -path "$root/etc" \) -prune -o -print >/dev/null
+    cp "$out"/*.deb "$root/root/"
+    in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+    in_root sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends /root/*.deb' >"$log" 2>&1 ||
+        fail "$(tail -5 "$log")"
+    in_root systemctl is-enabled minivlm-server.service || fail "the unit is not enabled"
+    in_root systemd-analyze verify --man=no /lib/systemd/system/minivlm-server.service || fail "the unit is not valid"
+    in_root systemd-analyze security --offline=true --threshold=20 /lib/systemd/system/minivlm-server.service | tail -1 ||
+        fail "the unit is exposed"
+    in_root minivlm-server --config /etc/minivlm-server/config.json --check-config
+    cp docs/photos/cat.jpg "$root/root/"
+    in_root sh -c 'cd / && minivlm caption /root/cat.jpg' || fail "the command line has no caption"
+    in_root sh -c 'man --warnings -l /usr/share/man/man1/minivlm.1* >/dev/null && man --warnings -l /usr/share/man/man8/minivlm-server.8* >/dev/null' ||
+        fail "manual pages"
+    in_root bash -n /usr/share/bash-completion/completions/minivlm
+    in_root bash -n /usr/share/bash-completion/completions/minivlm-server
+    grep -q 'non-commercial' "$root/usr/share/doc/minivlm-model-base/copyright" || fail "no licence beside the weights"
+    ask "$root" "$log"
+    # An upgrade keeps what the operator changed.
+    sed -i 's/8080/9090/' "$root/etc/minivlm-server/config.json"
+    in_root sh -c 'dpkg -i --force-confdef --force-confold /root/*.deb' >"$log" 2>&1 || fail "upgrade: $(tail -5 "$log")"
+    grep -q 9090 "$root/etc/minivlm-server/config.json" || fail "the upgrade overwrote the configuration"
+    in_root dpkg -r minivlm-server minivlm-model-base >"$log" 2>&1 || fail "remove: $(tail -5 "$log")"
+    [ -e "$root/etc/minivlm-server/config.json" ] || fail "removing took the configuration along"
+    in_root dpkg -P minivlm-server minivlm-model-base >"$log" 2>&1 || fail "purge: $(tail -5 "$log")"
+    find "$root" -xdev -name '*minivlm*' -not -path "$root/root/*" -not -path "$root/var/cache/*" \
+        -not -path "$root/var/lib/apt/*" -not -path "$root/var/log/*" | grep . && fail "this is left after the purge"
+    echo "package test: passed"
+}
+
+case "${1:-}" in
+build) build ;;
+try) try ;;
+test)
+    build
+    try
+    ;;
+*)
+    sed -n '2,6s/^# \?//p' "$0" >&2
+    exit 2
+    ;;
+esac

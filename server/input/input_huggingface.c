@@ -1,0 +1,100 @@
+/* Hugging Face's inference shapes: the bytes of a picture, or {"inputs", "parameters", "options"}. `inputs` is a picture
+ * (image-to-text) or {"image", "question"} (visual-question-answering); what it is decides the task. huggingface_hub
+ * writes the second as {"inputs": picture, "image": the same picture, "question"}. */
+#include "server/input/input_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_image(struct input_parser *p, int value)
+{
+    return value >= 0 && json_tree_kind(&p->tree, value) == JSON_TREE_STRING;
+}
+
+static bool take_question(struct input_parser *p, int question)
+{
+    bool is_known;
+    if (json_tree_kind(&p->tree, question) == JSON_TREE_NULL) {
+        return true;
+    }
+    p->in->route = INPUT_VQA;
+    return input_param_json(p, "question", question, &is_known);
+}
+
+static bool take_inputs(struct input_parser *p, int inputs)
+{
+    const struct json_tree *t = &p->tree;
+    const struct json_tree_value *v = t->values;
+    int image = json_tree_find(t, inputs, "image"), question = json_tree_find(t, inputs, "question");
+    if (is_image(p, inputs)) {
+        return input_json_image(p, inputs, "/inputs") && take_question(p, json_tree_find(t, 0, "question"));
+    }
+    if (inputs < 0 || json_tree_kind(t, inputs) != JSON_TREE_OBJECT || !is_image(p, image)) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs",
+                          "inputs must be a picture as base64, or {\"image\": base64, \"question\": ...}; one picture "
+                          "at a time");
+    }
+    for (int k = 0, key = inputs + 1; k < v[inputs].count; k++, key = v[key + 1].next) {
+        char name[INPUT_KEY_MAX];
+        input_json_key(p, key, name);
+        if (!input_has_word("image question", name)) {
+            return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "unknown key \"%.64s\" in inputs", name);
+        }
+    }
+    return input_json_image(p, image, "/inputs/image") && take_question(p, question);
+}
+
+/* max_new_tokens is a caption's, top_k a question's; how to draw words by chance is nobody's here. */
+static bool take_parameters(struct input_parser *p, int parameters)
+{
+    const struct json_tree_value *v = p->tree.values;
+    if (json_tree_kind(&p->tree, parameters) != JSON_TREE_OBJECT) {
+        return json_tree_kind(&p->tree, parameters) == JSON_TREE_NULL ||
+               input_fail(p->fault, FAULT_BAD_REQUEST, "parameters", "parameters must be an object");
+    }
+    for (int k = 0, key = parameters + 1; k < v[parameters].count; k++, key = v[key + 1].next) {
+        char name[INPUT_KEY_MAX];
+        bool is_known = false;
+        input_json_key(p, key, name);
+        if (input_json_is_off(p, key + 1) || input_has_word("temperature do_sample top_p seed", name)) {
+            continue;
+        }
+        if (strcmp(name, "max_new_tokens") == 0 && p->in->route == INPUT_CAPTION) {
+            if (!input_param_max_tokens(p, name, key + 1)) {
+                return false;
+            }
+            continue;
+        }
+        if (input_has_word("num_beams length_penalty top_k tolerate_truncated timeout_ms", name) &&
+            !input_param_json(p, name, key + 1, &is_known)) {
+            return false;
+        }
+        if (!is_known) {
+            return input_fail(p->fault, FAULT_BAD_REQUEST, "parameters", "unknown parameter \"%.64s\"%s", name,
+                              p->in->route == INPUT_VQA ? " of a question" : " of a caption");
+        }
+    }
+    return true;
+}
+
+bool input_huggingface(struct input_parser *p, const char *content_type)
+{
+    const struct buf *b = &p->in->body;
+    if (input_body_of("", b->bytes, b->n) != INPUT_BODY_JSON) {
+        return b->n == 0 || input_raw(p, content_type);
+    }
+    if (!input_json_parse(p, b->n)) {
+        return false;
+    }
+    const struct json_tree_value *v = p->tree.values;
+    for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
+        char name[INPUT_KEY_MAX];
+        input_json_key(p, key, name);
+        if (!input_has_word("inputs parameters options image question",
+                            name)) { /* options: of caches and queues that are not here */
+            return input_json_unknown(p, name);
+        }
+    }
+    int parameters = json_tree_find(&p->tree, 0, "parameters");
+    return take_inputs(p, json_tree_find(&p->tree, 0, "inputs")) && (parameters < 0 || take_parameters(p, parameters));
+}

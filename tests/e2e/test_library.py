@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""A library of photographs through `minivlm`: folders, files of results, resuming, sidecars, collections of a server.
+
+MINIVLM_BUILD_DIR names the build folder (default build/release)."""
+import csv
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+from support import Server
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = str(pathlib.Path(os.environ.get("MINIVLM_BUILD_DIR", ROOT / "build/release")).resolve() / "minivlm")
+ENVIRONMENT = {**os.environ, "MINIVLM_MODEL": str(ROOT / "tests/data/tiny")}
+PICTURE = ROOT / "tests/data/images/waves.png"
+OK, FAILED, USAGE = 0, 1, 2
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+
+    def put(self, *names, of=PICTURE):
+        for name in names:
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(of, self.root / name)
+
+    def run_it(self, *arguments, **environment) -> tuple[int, str, str]:
+        done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=self.root, env={**ENVIRONMENT, **environment},
+                              capture_output=True, text=True, timeout=120)
+        return done.returncode, done.stdout, done.stderr
+
+    def files(self, name) -> list[str]:
+        """What an output says it holds, in its order."""
+        if name.endswith(".csv"):
+            with open(self.root / name, newline="", encoding="utf-8") as file:
+                return [row["file"] for row in csv.DictReader(file)]
+        return [json.loads(line)["file"] for line in (self.root / name).read_text().splitlines()]
+
+
+class Folders(Case):
+    def test_pictures_at_any_depth_in_order(self):
+        self.put("b/z.png", "b/A.PNG", "a/deep/er/x.jpeg", "b/.thumbs/t.png", ".hidden.png", "b/notes.txt", "alone")
+        (self.root / "b/loop").symlink_to(self.root)
+        code, out, err = self.run_it("caption", "--json", "b", "a", "alone")
+        self.assertEqual((code, err), (OK, ""))
+        self.assertEqual([json.loads(line)["file"] for line in out.splitlines()], ["b/A.PNG", "b/z.png", "a/deep/er/x.jpeg", "alone"])
+
+    def test_nothing_there(self):
+        (self.root / "empty").mkdir()
+        code, out, err = self.run_it("caption", "empty")
+        self.assertEqual((code, out, err), (FAILED, "", "minivlm: empty: there is no picture in this folder\n"))
+
+
+class Output(Case):
+    NAMES = ("a.png", 'sub/q",\n.png', "z.png")
+
+    def test_the_same_in_both_forms(self):
+        self.put(*self.NAMES)
+        for name in ("out.jsonl", "out.csv"):
+            code, out, err = self.run_it("caption", ".", "--output", name)
+            self.assertEqual((code, out, err), (OK, "", f"minivlm: {name}: 3 pictures written\n"))
+            self.assertEqual(self.files(name), [f"./{n}" for n in self.NAMES])
+        said = [json.loads(line)["caption"] for line in (self.root / "out.jsonl").read_text().splitlines()]
+        with open(self.root / "out.csv", newline="", encoding="utf-8") as file:
+            self.assertEqual([row["caption"] for row in csv.DictReader(file)], said)
+
+    def test_columns(self):
+        self.put("a.png")
+        for arguments, rows in ((("vqa", "--question", "what, is it?", "--question", "why"), 2),
+                                (("retrieve", "--text", "a dog"), 1), (("regions", "--min-score", "2"), 1),
+                                (("caption", "--num-captions", "2", "--num-beams", "2"), 2)):
+            name = arguments[0] + ".csv"
+            self.assertEqual(self.run_it(*arguments, "a.png", "--output", name)[0], OK)
+            with open(self.root / name, newline="", encoding="utf-8") as file:
+                found = list(csv.DictReader(file, strict=True))
+            self.assertEqual(len(found), rows)
+            self.assertTrue(all(None not in row and None not in row.values() and row["error"] == "" for row in found), found)
+
+    def test_never_overwritten(self):
+        self.put("a.png")
+        (self.root / "out.csv").write_text("mine\n")
+        code, _, err = self.run_it("caption", "a.png", "--output", "out.csv")
+        self.assertEqual(code, FAILED)
+        self.assertIn("out.csv is there already; --resume goes on with it", err)
+        code, _, err = self.run_it("caption", "a.png", "--output", "out.csv", "--resume")
+        self.assertIn('its first line is not "file,caption,score,error"', err)
+        self.assertEqual((self.root / "out.csv").read_text(), "mine\n")
+        self.assertEqual(sorted(p.name for p in self.root.iterdir()), ["a.png", "out.csv"])
+
+    def test_of_another_command(self):
+        self.put("a.png")
+        self.run_it("regions", "a.png", "--output", "out.jsonl")
+        before = (self.root / "out.jsonl").read_bytes()
+        code, _, err = self.run_it("caption", "a.png", "--output", "out.jsonl", "--resume")
+        self.assertEqual((code, (self.root / "out.jsonl").read_bytes()), (FAILED, before))
+        self.assertIn("begins no answer of this command", err)
+
+    def test_wrong_usage(self):
+        self.put("a.png")
+        for arguments in (("--output", "out.txt"), ("--resume",), ("--sidecar", "iptc"), ("--output", "o.csv", "--explain"),
+                          ("--output", "o.csv", "--resume", "--jsonl", "-")):
+            self.assertEqual(self.run_it("caption", *(["a.png"] if "--jsonl" not in arguments else []), *arguments)[0], USAGE, arguments)
+
+    def test_disk_full(self):
+        self.put("a.png")
+        (self.root / "full.csv").symlink_to("/dev/full")
+        code, _, err = self.run_it("caption", "a.png", "--output", "full.csv", "--resume")
+        self.assertEqual(code, FAILED)
+        self.assertIn("full.csv", err)
+
+
+class Resume(Case):
+    def test_failures_again_and_the_rest(self):
+        for name in ("out.jsonl", "out.csv"):
+            self.put("a.png", "c.png")
+            (self.root / "b.png").write_bytes(b"no picture")
+            self.assertEqual(self.run_it("caption", ".", "--output", name)[0], FAILED)
+            with open(self.root / name, "a", encoding="utf-8") as file:
+                file.write('{"file": "./d.png", "cap' if name.endswith("jsonl") else '"./d.png,cut')
+            self.put("b.png", "d.png")
+            code, _, err = self.run_it("caption", ".", "--output", name, "--resume")
+            self.assertEqual((code, err), (OK, f"minivlm: {name}: 2 pictures written\n"))
+            self.assertEqual(self.files(name), ["./a.png", "./c.png", "./b.png", "./d.png"])
+            self.assertEqual(self.run_it("caption", ".", "--output", name, "--resume")[2], f"minivlm: {name}: 0 pictures written\n")
+            (self.root / "d.png").unlink()
+
+    def test_stopped_in_the_middle(self):
+        self.put(*(f"{n:04}.png" for n in range(400)))
+        with subprocess.Popen([PROGRAM, "caption", ".", "--output", "out.jsonl"], cwd=self.root, env=ENVIRONMENT) as process:
+            while not (self.root / "out.jsonl").exists() or (self.root / "out.jsonl").stat().st_size < 1000:
+                time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+        first = self.files("out.jsonl")  # whole lines only, or this fails
+        self.assertTrue(first)
+        self.assertEqual(self.run_it("caption", ".", "--output", "out.jsonl", "--resume")[0], OK)
+        self.assertEqual(sorted(self.files("out.jsonl")), [f"./{n:04}.png" for n in range(400)])
+
+
+class Sidecars(Case):
+    def test_description(self):
+        self.put("a.png")
+        before = (self.root / "a.png").read_bytes()
+        for _ in range(2):  # its own sidecar is written anew
+            code, out, _ = self.run_it("caption", "a.png", "--sidecar", "xmp")
+            self.assertEqual(code, OK)
+        tree = ElementTree.parse(self.root / "a.png.xmp")
+        names = {"rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "dc": "http://purl.org/dc/elements/1.1/"}
+        self.assertEqual(tree.find(".//dc:description/rdf:Alt/rdf:li", names).text, out.strip())
+        self.assertEqual((self.root / "a.png").read_bytes(), before)
+        self.assertEqual(sorted(p.name for p in self.root.iterdir()), ["a.png", "a.png.xmp"])
+
+    def test_of_another_program(self):
+        self.put("a.png")
+        (self.root / "a.png.xmp").write_text("<x:xmpmeta x:xmptk='darktable'/>")
+        code, out, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
+        self.assertEqual((code, out), (FAILED, ""))
+        self.assertIn("a.png.xmp is there already and minivlm did not write it", err)
+        self.assertEqual((self.root / "a.png.xmp").read_text(), "<x:xmpmeta x:xmptk='darktable'/>")
+
+
+class Collections(Case):
+    def test_import_and_search(self):
+        self.put("in/a.png", "in/sub/ü \"b\".png", "alone.png")
+        (self.root / "in/bad.png").write_bytes(b"no picture")
+        with Server(f"--collections.path={self.root}/c.db") as s:
+            there = {"MINIVLM_SERVER": f"http://127.0.0.1:{s.port}"}
+            code, _, err = self.run_it("import", "--collection", "album", "in", "alone.png", **there)
+            self.assertEqual(code, FAILED)
+            self.assertRegex(err, r"^minivlm: in/bad.png: .*\(415\)\nminivlm: album: 3 of 4 pictures stored\n$")
+            listed = s.get("/collections/album").json["images"]
+            self.assertEqual(sorted(i["key"] for i in listed), ["a.png", "alone.png", 'sub/ü "b".png'])
+            code, out, err = self.run_it("search", "--collection", "album", "a dog", **there)
+            self.assertEqual((code, err, len(out.splitlines())), (OK, "", 3))
+            self.assertRegex(out.splitlines()[0], r"^\d\.\d\d  \S")
+            code, out, _ = self.run_it("search", "--collection", "album", "--json", "--top-k", "1", "a dog", **there)
+            self.assertEqual(len(json.loads(out)["results"]), 1)
+            code, out, err = self.run_it("search", "--collection", "other", "a dog", **there)
+            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection of this name (404)\n"))
+
+    def test_key_of_the_server(self):
+        self.put("a.png", "b.png")
+        (self.root / "keys").write_text(f"me {hashlib.sha256(b'secret').hexdigest()}\n")
+        (self.root / "keys").chmod(0o600)
+        with Server(f"--collections.path={self.root}/c.db", f"--auth.keys_file={self.root}/keys") as s:
+            there = {"MINIVLM_SERVER": f"http://127.0.0.1:{s.port}"}
+            code, _, err = self.run_it("import", "--collection", "album", "--parallel", "1", "a.png", "b.png", **there)
+            self.assertEqual((code, err.count("(401)")), (FAILED, 1))  # the others would fare no better
+            self.assertEqual(self.run_it("import", "--collection", "album", "a.png", MINIVLM_API_KEY="secret", **there)[0], OK)
+
+    def test_nobody_there(self):
+        self.put("a.png", "b.png")
+        code, _, err = self.run_it("import", "--collection", "album", "--parallel", "1", "a.png", "b.png",
+                                   MINIVLM_SERVER="http://127.0.0.1:1")
+        self.assertEqual((code, err.count("127.0.0.1:1")), (FAILED, 1))
+
+    def test_server_that_is_full(self):
+        self.put(*(f"{n}.png" for n in range(24)))
+        with Server(f"--collections.path={self.root}/c.db", "--limits.requests=1") as s:
+            code, _, err = self.run_it("import", "--collection", "album", "--parallel", "8", ".", MINIVLM_SERVER=f"http://127.0.0.1:{s.port}")
+            self.assertEqual((code, err), (OK, "minivlm: album: 24 of 24 pictures stored\n"))
+            self.assertEqual(s.get("/collections/album").json["size"], 24)
+
+
+if __name__ == "__main__":
+    unittest.main()
