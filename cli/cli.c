@@ -88,6 +88,7 @@ static int run_command(const struct cli_args *a)
         return CLI_FAILED;
     }
     o.isa_cap = a->isa_cap;
+    o.precision = a->precision;
     o.use_openblas = a->use_openblas;
     o.verify_hash = a->verify;
     o.fast_scaling = !a->no_fast_scaling;

@@ -45,6 +45,15 @@ static bool parse_isa(const struct cli_option *o, const char *text, int *out)
     return false;
 }
 
+static bool parse_precision(const struct cli_option *o, const char *text, int *out)
+{
+    if (engine_find_precision(text, out)) {
+        return true;
+    }
+    fprintf(stderr, "minivlm: --precision is \"%s\"; one of %s is expected\n", text, o->argument);
+    return false;
+}
+
 static bool parse_sidecar(const char *text)
 {
     if (strcmp(text, "xmp") == 0) {
@@ -89,6 +98,8 @@ static bool take_option(struct cli_args *a, const struct cli_option *o, const ch
         return a->with_regions = true;
     case OPT_EXPLAIN:
         return a->explain = true;
+    case OPT_AT_ONCE:
+        return parse_int(o->name, value, 1, CLI_MOST_AT_ONCE, &a->at_once);
     case OPT_PLAN:
         return a->with_plan = true;
     case OPT_STAGES:
@@ -136,6 +147,8 @@ static bool take_option(struct cli_args *a, const struct cli_option *o, const ch
         return parse_real(o->name, value, &a->min_score);
     case OPT_ISA:
         return parse_isa(o, value, &a->isa_cap);
+    case OPT_PRECISION:
+        return parse_precision(o, value, &a->precision);
     default:
         return false;
     }
@@ -274,8 +287,13 @@ static bool find_command(const char *name, enum cli_command *out)
 
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
 {
-    *a = (struct cli_args){
-        .isa_cap = ENGINE_ISA_AUTO, .top_k = 5, .length_penalty = NAN, .min_score = -1, .rounds = 5, .parallel = 4};
+    *a = (struct cli_args){.isa_cap = ENGINE_ISA_AUTO,
+                           .top_k = 5,
+                           .length_penalty = NAN,
+                           .min_score = -1,
+                           .rounds = 5,
+                           .at_once = 16,
+                           .parallel = 4};
     if (argc < 2) {
         cli_options_print_commands(stderr);
         return CLI_ARGS_WRONG;

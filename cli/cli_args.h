@@ -7,6 +7,8 @@
 #include "engine/base/err.h"
 #include "engine/engine.h"
 
+enum { CLI_MOST_AT_ONCE = 64 };
+
 enum cli_command {
     CLI_CAPTION,
     CLI_VQA,
@@ -25,7 +27,7 @@ struct cli_args {
     const char *model_dir;
     bool use_json;
     int threads; /* 0: as many as there are CPUs */
-    int isa_cap;
+    int isa_cap, precision;
     bool use_openblas;
     bool verify;
     /* what works on images */
@@ -53,7 +55,7 @@ struct cli_args {
     float length_penalty;
     float min_score; /* of regions; negative: not given */
     const char *draw;
-    int rounds;
+    int rounds, at_once;
     bool with_plan;   /* inspect: what runs, instead of what the model is */
     bool with_stages; /* bench: kernel by kernel */
 };

@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-enum { AT_ONCE = 16, DEFAULT_BEAMS = 3 };
+enum { MOST_AT_ONCE = CLI_MOST_AT_ONCE, DEFAULT_BEAMS = 3 };
 
 static const char *const texts[] = {"what is in the picture?"};
 static const size_t text_bytes[] = {23};
@@ -79,10 +79,10 @@ struct bench {
     int n_images;
     pthread_mutex_t lock;
     pthread_cond_t done;
-    struct job *jobs[AT_ONCE];
-    struct job *home[AT_ONCE]; /* guarded by the lock: done and not yet taken */
+    struct job *jobs[MOST_AT_ONCE];
+    struct job *home[MOST_AT_ONCE]; /* guarded by the lock: done and not yet taken */
     int n_home;
-    uint8_t keys[AT_ONCE][32]; /* one for each job: equal images in flight shall not be computed together */
+    uint8_t keys[MOST_AT_ONCE][32]; /* one for each job: equal images in flight shall not be computed together */
 };
 
 static void on_done(struct job *job)
@@ -102,7 +102,7 @@ static enum err submit(struct bench *b, struct job *job, enum job_task task, int
     job->request.image_bytes = b->images[image].n_bytes;
     job->request.num_beams = beams;
     job->request.user = b;
-    for (int i = 0; i < AT_ONCE; i++) {
+    for (int i = 0; i < MOST_AT_ONCE; i++) {
         job->request.id_key = b->jobs[i] == job ? b->keys[i] : job->request.id_key;
     }
     if (task == JOB_VQA || task == JOB_RETRIEVE) {
@@ -129,8 +129,9 @@ static enum err open_bench(struct bench *b, const struct engine_options *options
     struct engine_options o = *options;
     o.engine_threads = threads;
     o.cache_bytes = 0;
+    o.max_captions = o.max_captions > b->args->at_once ? o.max_captions : b->args->at_once;
     enum err rc = engine_open(&b->engine, &o, e);
-    for (int i = 0; !rc && i < AT_ONCE; i++) {
+    for (int i = 0; !rc && i < b->args->at_once; i++) {
         rc = job_create(&b->jobs[i], b->engine);
         if (!rc) {
             b->jobs[i]->on_done = on_done;
@@ -145,7 +146,7 @@ static void close_bench(struct bench *b)
     if (b->engine) {
         engine_drain(b->engine, UINT64_MAX);
     }
-    for (int i = 0; i < AT_ONCE; i++) {
+    for (int i = 0; i < MOST_AT_ONCE; i++) {
         job_destroy(b->jobs[i]);
         b->jobs[i] = NULL;
     }
@@ -155,7 +156,7 @@ static void close_bench(struct bench *b)
 
 /* ---- one at a time ---- */
 
-enum part { DECODE, REGIONS, VQA, RETRIEVE, GREEDY, BEAMS, CAPTION_TOTAL, PARTS };
+enum part { DECODE, REGIONS, VQA, RETRIEVE, GREEDY, BEAMS, GREEDY_TOTAL, CAPTION_TOTAL, PARTS };
 
 static void add(struct samples *s, uint64_t us)
 {
@@ -182,8 +183,8 @@ static enum err run_alone(struct bench *b, int image, struct samples *parts, str
         add(&parts[DECODE], r->decode_us);
         add(&parts[REGIONS], r->regions_us);
         add(&parts[runs[i].part], r->fusion_us);
-        if (runs[i].part == BEAMS) {
-            add(&parts[CAPTION_TOTAL], r->total_us);
+        if (runs[i].task == JOB_CAPTION) {
+            add(&parts[runs[i].part == BEAMS ? CAPTION_TOTAL : GREEDY_TOTAL], r->total_us);
         }
     }
     return OK;
@@ -193,7 +194,7 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
 {
     struct samples parts[PARTS] = {{.name = "decode"},        {.name = "regions"},        {.name = "vqa"},
                                    {.name = "retrieve"},      {.name = "caption greedy"}, {.name = "caption 3 beams"},
-                                   {.name = "caption in all"}};
+                                   {.name = "greedy in all"}, {.name = "caption in all"}};
     size_t n = 4 * (size_t)b->args->rounds * (size_t)b->n_images;
     enum err rc = open_bench(b, options, 1, e);
     for (int i = 0; !rc && i < PARTS; i++) {
@@ -225,12 +226,12 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
 
 static enum err measure_throughput(struct bench *b, const struct engine_options *options, int threads, struct errbuf *e)
 {
-    int n = b->args->rounds * b->n_images, n_begun = 0, n_done = 0;
+    int at_once = b->args->at_once, n = b->args->rounds * b->n_images, n_begun = 0, n_done = 0;
     char name[64];
-    n = n < 2 * AT_ONCE ? 2 * AT_ONCE : n;
+    n = n < 2 * at_once ? 2 * at_once : n;
     enum err rc = open_bench(b, options, threads, e);
     uint64_t from_us = clock_us();
-    for (; !rc && n_begun < AT_ONCE; n_begun++) {
+    for (; !rc && n_begun < at_once; n_begun++) {
         rc = submit(b, b->jobs[n_begun], JOB_CAPTION, n_begun % b->n_images, 1, e);
     }
     while (!rc && n_done < n_begun) {

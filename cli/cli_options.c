@@ -30,6 +30,8 @@ const struct cli_option cli_options[] = {
     {"parallel", "N", OPT_PARALLEL, 1 << CLI_IMPORT, "pictures sent at once, 1 to 16 (default 4)"},
     {"no-progress", NULL, OPT_NO_PROGRESS, CLI_FOR_IMAGES | 1 << CLI_IMPORT, "no progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "how often each image is run (default 5)"},
+    {"at-once", "N", OPT_AT_ONCE, 1 << CLI_BENCH,
+     "captions under way when throughput is measured, 1 to 64 (default 16)"},
     {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH, "where the time of a picture goes, kernel by kernel, on one thread"},
     {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
      "every step with its shapes, number format, kernel, bytes and operations"},
@@ -39,6 +41,8 @@ const struct cli_option cli_options[] = {
     {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
     {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni", OPT_ISA, CLI_FOR_ENGINE,
      "the best instruction set to use (default auto)"},
+    {"precision", "auto|fp32|int8", OPT_PRECISION, CLI_FOR_ENGINE,
+     "what the fusion multiplies in (default auto: as the model directory has it)"},
     {"openblas", NULL, OPT_OPENBLAS, CLI_FOR_ENGINE, "multiply matrices with OpenBLAS"},
     {"help", NULL, OPT_HELP, CLI_FOR_ALL, "print this"},
 };

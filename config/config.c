@@ -102,13 +102,14 @@ static const char *find_variable(char **environ, const char *name)
 
 const struct config_action_flag config_actions[] = {
     {"--print-config", CONFIG_PRINT, "print the configuration as it would run, as JSON, and exit"},
-    {"--check-config", CONFIG_CHECK, "check the configuration and exit"},
+    {"--check-config", CONFIG_CHECK, "check the configuration, open all that it names, and exit"},
     {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the file"},
     {"--print-reference", CONFIG_REFERENCE, "print the reference page"},
     {"--print-man", CONFIG_MAN, "print the manual page"},
     {"--print-completion=bash", CONFIG_BASH, "print completions for bash"},
     {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh"},
     {"--healthcheck", CONFIG_HEALTHCHECK, "ask the service that runs with this configuration; exit code 0 or 1"},
+    {"--make-key", CONFIG_MAKE_KEY, "NAME; print a new API key and its line; also --role, --rate, --share"},
     {"--version", CONFIG_VERSION, "print the version"},
     {"--help", CONFIG_HELP, "print this"},
 };
@@ -120,7 +121,7 @@ static bool set_action(const char *flag, struct config_request *request)
         flag = "--help";
     }
     for (int i = 0; i < config_n_actions; i++) {
-        if (strcmp(flag, config_actions[i].name) == 0) {
+        if (config_actions[i].action != CONFIG_MAKE_KEY && strcmp(flag, config_actions[i].name) == 0) {
             request->action = config_actions[i].action;
             return true;
         }
@@ -179,6 +180,33 @@ static const char *config_file_flag(char **argv, int left, int *n_args)
     return NULL;
 }
 
+/* --make-key NAME and what belongs to it; returns how many arguments it took, 0: it is another flag. */
+static int read_key_flag(struct config_request *request, char **argv, int left, struct buf *faults)
+{
+    const struct {
+        const char *flag, **value;
+    } flags[] = {{"--make-key", &request->key.name},
+                 {"--role", &request->key.role},
+                 {"--rate", &request->key.rate},
+                 {"--share", &request->key.share}};
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        size_t n = strlen(flags[i].flag);
+        if (strncmp(argv[0], flags[i].flag, n) != 0 || (argv[0][n] != '=' && argv[0][n])) {
+            continue;
+        }
+        bool has_next = !argv[0][n] && left > 1 && strncmp(argv[1], "--", 2) != 0;
+        *flags[i].value = argv[0][n] ? argv[0] + n + 1 : has_next ? argv[1] : "";
+        if (!(*flags[i].value)[0]) {
+            buf_printf(faults, "flag: %s: expected a value behind it, found nothing\n", flags[i].flag);
+        }
+        if (i == 0) {
+            request->action = CONFIG_MAKE_KEY;
+        }
+        return has_next ? 2 : 1;
+    }
+    return 0;
+}
+
 static void read_flags(struct config *c, struct config_request *request, int argc, char **argv, struct buf *faults)
 {
     for (int i = 1; i < argc;) {
@@ -188,8 +216,17 @@ static void read_flags(struct config *c, struct config_request *request, int arg
             i += n;
         } else if (set_action(argv[i], request)) {
             i++;
+        } else if ((n = read_key_flag(request, argv + i, argc - i, faults)) > 0) {
+            i += n;
         } else {
             i += read_flag(c, argv + i, argc - i, faults);
+        }
+    }
+    const char *const options[] = {request->key.role, request->key.rate, request->key.share};
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        if (options[i][0] && request->action != CONFIG_MAKE_KEY) {
+            buf_text(faults, "flag: --role, --rate and --share belong to --make-key NAME\n");
+            break;
         }
     }
 }
@@ -247,7 +284,7 @@ enum err config_load(struct config *c, struct config_request *request, int argc,
                      struct buf *faults)
 {
     const char *file = find_variable(environ, "MINIVLM_CONFIG");
-    *request = (struct config_request){.action = CONFIG_RUN};
+    *request = (struct config_request){.action = CONFIG_RUN, .key = {"", "", "", ""}};
     config_defaults(c);
     for (int i = 1, n; i < argc; i += n ? n : 1) {
         const char *given = config_file_flag(argv + i, argc - i, &n);

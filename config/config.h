@@ -31,12 +31,16 @@ enum config_action {
     CONFIG_MAN,
     CONFIG_BASH,
     CONFIG_ZSH,
-    CONFIG_HEALTHCHECK
+    CONFIG_HEALTHCHECK,
+    CONFIG_MAKE_KEY
 };
 
 struct config_request {
     enum config_action action;
     char file[CONFIG_TEXT_MAX]; /* the JSON file that was read; empty: none */
+    struct {
+        const char *name, *role, *rate, *share; /* of argv; "" where not given */
+    } key;                                      /* of CONFIG_MAKE_KEY */
 };
 
 void config_defaults(struct config *c);

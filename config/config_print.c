@@ -133,7 +133,8 @@ static int fill_options(struct usage_option options[MAX_OPTIONS], char names[MAX
     BUG_ON(config_n_keys + config_n_actions + 1 > MAX_OPTIONS);
     options[n++] = (struct usage_option){"config", "FILE", "the configuration file, JSON", NULL, 0};
     for (int i = 0; i < config_n_actions; i++) {
-        options[n++] = (struct usage_option){config_actions[i].name + 2, NULL, config_actions[i].help, NULL, 0};
+        const char *argument = config_actions[i].action == CONFIG_MAKE_KEY ? "NAME" : NULL;
+        options[n++] = (struct usage_option){config_actions[i].name + 2, argument, config_actions[i].help, NULL, 0};
     }
     for (int s = 0; s < N_SECTIONS; s++) {
         for (int i = 0; i < config_n_keys; i++) {

@@ -74,6 +74,8 @@
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
       "Status of a request refused for load; 503 for meshes that retry nothing else.") \
+    X(server, page, BOOL, true, 0, 1, NULL, RELOAD, \
+      "The page for people at /; false: 404.") \
     X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
       "Bind the process once it listens: system calls (seccomp), files (Landlock), privileges; auto: as far as the kernel can; require: all of it or no start.") \
     X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \
@@ -116,6 +118,8 @@
       "Threads that decode images; 0: a quarter of the usable CPUs, at least one.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
       "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1); 0 where other programs compete for the CPUs.") \
+    X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
+      "Number format of the fusion's matrices; auto: as the model directory has them.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni", START, \
       "Most modern instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
@@ -145,7 +149,7 @@
 
 #define CONFIG_KEYS_auth(X) \
     X(auth, keys_file, TEXT, "", 0, 1023, NULL, RELOAD, \
-      "File of API keys, one a line: NAME SHA256-OF-THE-KEY in hex; empty: no keys needed.")
+      "File of API keys, one a line, as --make-key prints it: NAME SHA256-OF-THE-KEY in hex, then role=client|metrics|admin, rate=5/s, share=25% where wanted; empty: no keys needed.")
 
 #define CONFIG_KEYS_log(X) \
     X(log, level, CHOICE, "info", 0, 0, "debug|info|warn|error|off", RELOAD, \

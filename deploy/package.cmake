@@ -53,7 +53,7 @@ set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME minivlm-server)
 set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION "captions, answers and matches for photographs over HTTP
  A service and a command line that describe photographs, answer questions about them and match them with sentences, on
  plain CPUs and without a network of their own.")
-set(CPACK_DEBIAN_PROGRAMS_PACKAGE_DEPENDS minivlm-model-base)
+set(CPACK_DEBIAN_PROGRAMS_PACKAGE_DEPENDS "minivlm-model-base, procps")
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_CONTROL_EXTRA
     "${PROJECT_SOURCE_DIR}/deploy/debian/postinst;${PROJECT_SOURCE_DIR}/deploy/debian/prerm;${made}/postrm;${made}/conffiles")
 file(WRITE ${made}/conffiles "${config_dir}/config.json\n")

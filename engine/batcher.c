@@ -1,8 +1,11 @@
 #include "engine/batcher.h"
 
+#include <limits.h>
+
 enum {
-    FAVOUR = 4,      /* turns in a row of the side that goes first */
-    SPLIT_ROWS = 32, /* below this a step's time is that of reading the weights, and sharing it helps nobody */
+    FAVOUR = 4,        /* turns in a row of the side that goes first */
+    RIVAL_FAVOUR = 12, /* the same where it is another client's */
+    SPLIT_ROWS = 32,   /* below this a step's time is that of reading the weights, and sharing it helps nobody */
 };
 
 uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us)
@@ -52,7 +55,7 @@ static enum batcher_action take_turns(const struct batcher_limits *l, const stru
     } else if (v->image_priority != v->fusion_priority) {
         first = v->image_priority < v->fusion_priority ? BATCHER_IMAGES : BATCHER_FUSION;
     }
-    if (first == BATCHER_WAIT || (h->last == first && h->turns >= FAVOUR)) {
+    if (first == BATCHER_WAIT || (h->last == first && h->turns >= (are_rivals ? RIVAL_FAVOUR : FAVOUR))) {
         return h->last == BATCHER_FUSION ? BATCHER_IMAGES : BATCHER_FUSION;
     }
     return first;
@@ -146,6 +149,42 @@ static void admit_running(const struct batcher_source *sources, int n_running, i
     }
 }
 
+/* The captions of this step that are due first: of one client, and of any other. New ones count: their first step is
+ * the longest, and nobody else makes it longer. */
+struct rivals {
+    const struct batcher_source *first, *other;
+    int rows; /* of all captions in the step */
+};
+
+static struct rivals find_rivals(const struct batcher_source *sources, int n_running, int n_sources, const int *take)
+{
+    struct rivals r = {0};
+    for (int i = 0; i < n_sources; i++) {
+        const struct batcher_source *s = &sources[i];
+        if (i < n_running ? !take[i] : !s->is_caption) {
+            continue;
+        }
+        r.rows += s->rows;
+        if (!r.first || s->due_us < r.first->due_us) {
+            r.other = r.first && r.first->client != s->client ? r.first : r.other;
+            r.first = s;
+        } else if (s->client != r.first->client && (!r.other || s->due_us < r.other->due_us)) {
+            r.other = s;
+        }
+    }
+    return r;
+}
+
+/* Rows that this job's texts may add to the step, those of one item at least where any may. */
+static int rows_beside(const struct rivals *r, const struct batcher_source *s)
+{
+    const struct batcher_source *rival = r->first && r->first->client == s->client ? r->other : r->first;
+    if (s->is_caption || !rival || rival->due_us > s->due_us) {
+        return INT_MAX;
+    }
+    return rival->n_steps == 0 || rival->n_steps % 2 ? 0 : most(2 * most(r->rows, SPLIT_ROWS) - r->rows, s->rows);
+}
+
 int batcher_compose(const struct batcher_limits *l, const struct batcher_source *sources, int n_running, int n_sources,
                     int n_helpers, int *take)
 {
@@ -156,16 +195,21 @@ int batcher_compose(const struct batcher_limits *l, const struct batcher_source 
     }
     /* One item of every job in turn. In the first round nobody jumps over a job that found no room: else large items
      * would wait as long as small ones keep coming. */
-    int n_in = 1, pair_rows = n_running > 0 ? l->max_rows / 3 : l->max_rows;
+    int n_in = 1, pair_rows = n_running > 0 ? l->max_rows / 3 : l->max_rows, n_pair_rows = 0;
+    struct rivals rivals = find_rivals(sources, n_running, n_sources, take);
     for (int round = 0; n_in > 0; round++) {
         n_in = 0;
         for (int i = n_running; i < n_sources; i++) {
             bool has_more = sources[i].n_items > round;
-            bool is_held_back = !sources[i].is_caption && pair_rows <= 0;
+            bool is_pair = !sources[i].is_caption;
+            if (is_pair && n_pair_rows + sources[i].rows > rows_beside(&rivals, &sources[i])) {
+                continue;
+            }
+            bool is_held_back = is_pair && n_pair_rows >= pair_rows;
             if (has_more && !is_held_back && enter(&room, sources[i].rows)) {
                 take[i]++;
                 n_in++;
-                pair_rows -= sources[i].is_caption ? 0 : sources[i].rows;
+                n_pair_rows += is_pair ? sources[i].rows : 0;
             } else if (has_more && round == 0) {
                 break;
             }

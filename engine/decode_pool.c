@@ -27,7 +27,7 @@ struct decode_pool {
 
 /* ---- preparing: what needs no decoding ---- */
 
-/* Without the lock. */
+/* Outside. */
 static void name_image(struct job *job)
 {
     const struct job_request *r = &job->request;
@@ -40,7 +40,7 @@ static void name_image(struct job *job)
     }
 }
 
-/* With the lock, given up while copying. True: the job has its features. */
+/* Inside, but while copying. True: the job has its features. */
 static bool copy_from_cache(struct scheduler *s, struct job_private *j)
 {
     struct job_result *r = &j->job->result;
@@ -50,9 +50,9 @@ static bool copy_from_cache(struct scheduler *s, struct job_private *j)
     }
     bool may_use = !(feature_cache_warnings(entry) & IMAGE_WARN_TRUNCATED) || j->job->request.tolerate_truncated;
     if (may_use) {
-        pthread_mutex_unlock(&s->lock);
+        scheduler_leave(s);
         memcpy(j->own, feature_cache_block(entry), features_bytes(j->engine->config));
-        pthread_mutex_lock(&s->lock);
+        scheduler_enter(s);
         j->features = j->own;
         r->cache = JOB_CACHE_HIT;
         r->warnings = feature_cache_warnings(entry);
@@ -62,7 +62,7 @@ static bool copy_from_cache(struct scheduler *s, struct job_private *j)
     return may_use;
 }
 
-/* With the lock: the job has only an id, and the cache does not have it. */
+/* Inside: the job has only an id, and the cache does not have it. */
 static void route_id(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
 {
     struct job_result *r = &j->job->result;
@@ -85,10 +85,10 @@ static struct image_limits limits_of(const struct engine *e, const struct job_re
     return (struct image_limits){.max_pixels = e->options.max_pixels,
                                  .max_progressive_pixels = e->options.max_progressive_pixels,
                                  .tolerate_truncated = r->tolerate_truncated,
-                                 .least_side = e->options.fast_scaling ? e->preprocess.size : 0};
+                                 .least_side = engine_least_side(&e->options, &e->preprocess)};
 }
 
-/* Without the lock. The header alone: what decoding will take, and whether it can ever be had. */
+/* Outside. The header alone: what decoding will take, and whether it can ever be had. */
 static enum err look_at_header(struct job_private *j)
 {
     const struct engine *e = j->engine;
@@ -108,7 +108,7 @@ static enum err look_at_header(struct job_private *j)
     return rc;
 }
 
-/* With the lock: the job has bytes whose features nobody has. */
+/* Inside: the job has bytes whose features nobody has. */
 static void route_bytes(struct scheduler *s, struct job_private *j, enum err rc, uint64_t now_us,
                         struct job_list *leaving)
 {
@@ -122,33 +122,33 @@ static void route_bytes(struct scheduler *s, struct job_private *j, enum err rc,
     scheduler_route(s, j, may_share);
 }
 
-/* With the lock, given up for the work. */
+/* Inside, but for the work. */
 static void prepare(struct scheduler *s, struct job_private *j, struct job_list *leaving)
 {
     const struct job_request *r = &j->job->request;
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     uint64_t from_us = clock_us();
     job_tokenize(j);
     name_image(j->job);
     j->features = r->features;
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     if (j->features) {
         j->job->result.cache = JOB_CACHE_HIT;
     }
     if (j->features || (r->task != JOB_CHECK && copy_from_cache(s, j))) {
-        pthread_mutex_unlock(&s->lock);
+        scheduler_leave(s);
         job_present(j);
         uint64_t now_us = clock_us();
         j->job->result.decode_us = now_us - from_us;
-        pthread_mutex_lock(&s->lock);
+        scheduler_enter(s);
         scheduler_enter_fusion(s, j, now_us, leaving);
         return;
     }
     enum err rc = OK;
     if (r->image) {
-        pthread_mutex_unlock(&s->lock);
+        scheduler_leave(s);
         rc = look_at_header(j);
-        pthread_mutex_lock(&s->lock);
+        scheduler_enter(s);
     }
     uint64_t now_us = clock_us();
     j->job->result.decode_us = now_us - from_us;
@@ -161,7 +161,7 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
 
 /* ---- decoding ---- */
 
-/* Without the lock. */
+/* Outside. */
 static enum err decode_picture(struct worker *w, const struct job_request *r, struct image *image,
                                struct preprocess_shape *shape, struct errbuf *error)
 {
@@ -180,7 +180,7 @@ static enum err decode_picture(struct worker *w, const struct job_request *r, st
     return OK;
 }
 
-/* Without the lock. */
+/* Outside. */
 static enum err decode_into_slot(struct worker *w, struct flight *f, struct errbuf *error)
 {
     struct image image;
@@ -194,7 +194,7 @@ static enum err decode_into_slot(struct worker *w, struct flight *f, struct errb
     return preprocessor_run(w->preprocessor, &image, &f->shape, engine_slot(w->engine, f->slot));
 }
 
-/* Without the lock: decodes to see that it can be done. */
+/* Outside: decodes to see that it can be done. */
 static enum err check(struct worker *w, struct job *job)
 {
     struct job_result *r = &job->result;
@@ -212,7 +212,7 @@ static enum err check(struct worker *w, struct job *job)
     return rc;
 }
 
-/* With the lock: its one member goes home. */
+/* Inside: its one member goes home. */
 static void end_check(struct scheduler *s, struct flight *f, enum err rc, uint64_t took_us, uint64_t now_us,
                       struct job_list *leaving)
 {
@@ -227,7 +227,7 @@ static void end_check(struct scheduler *s, struct flight *f, enum err rc, uint64
     scheduler_finish(s, j, now_us, leaving);
 }
 
-/* With the lock: all members share the error of their picture. */
+/* Inside: all members share the error of their picture. */
 static void fail_flight(struct scheduler *s, struct flight *f, enum err rc, const struct errbuf *error, uint64_t now_us,
                         struct job_list *leaving)
 {
@@ -242,18 +242,18 @@ static void fail_flight(struct scheduler *s, struct flight *f, enum err rc, cons
     }
 }
 
-/* With the lock, given up for the work. */
+/* Inside, but for the work. */
 static void decode(struct worker *w, struct flight *f, struct job_list *leaving)
 {
     struct scheduler *s = &w->engine->scheduler;
     struct errbuf error = {{0}};
     uint64_t from_us = clock_us();
     figures_begin(s, ENGINE_DECODE, from_us);
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     enum err rc = f->is_check ? check(w, f->leader->job) : decode_into_slot(w, f, &error);
     image_decoder_trim(w->decoder, KEPT_BYTES);
     uint64_t now_us = clock_us();
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     figures_end(s, ENGINE_DECODE, 1, from_us, now_us);
     if (f->is_check) {
         end_check(s, f, rc, now_us - from_us, now_us, leaving);
@@ -277,7 +277,7 @@ static void *run_thread(void *arg)
     struct scheduler *s = &w->engine->scheduler;
     struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
     thread_yield_to_others(w->engine->options.nice);
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     while (!s->is_stopping) {
         struct job_private *j;
         struct flight *f;
@@ -291,11 +291,11 @@ static void *run_thread(void *arg)
         } else if ((f = scheduler_take_decode(s))) {
             decode(w, f, &leaving);
         } else {
-            pthread_cond_wait(&s->decode_work, &s->lock);
+            scheduler_wait_decode(s);
         }
         scheduler_deliver(s, &leaving);
     }
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     return NULL;
 }
 
@@ -333,7 +333,7 @@ void decode_pool_close(struct decode_pool *p)
     for (int i = 0; p && i < p->n; i++) {
         struct worker *w = &p->workers[i];
         if (w->is_started) {
-            pthread_join(w->thread, NULL);
+            thread_join(w->thread);
         }
         preprocessor_destroy(w->preprocessor);
         image_decoder_destroy(w->decoder);

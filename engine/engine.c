@@ -115,6 +115,7 @@ struct model_options engine_model_options(const struct engine_options *o)
 {
     return (struct model_options){.isa_cap = o->isa_cap < 0 ? ISA_COUNT - 1 : (enum isa)o->isa_cap,
                                   .gemm_backend = o->use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
+                                  .precision = (enum model_precision)o->precision,
                                   .verify_hash = o->verify_hash};
 }
 
@@ -148,10 +149,10 @@ static enum err make_captions(struct engine *e)
 
 void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes)
 {
-    pthread_mutex_lock(&e->scheduler.lock);
+    scheduler_enter(&e->scheduler);
     feature_cache_limit(e->cache, cache_bytes);
     e->scheduler.decode_budget = decode_bytes > 0 ? decode_bytes : SIZE_MAX;
-    pthread_mutex_unlock(&e->scheduler.lock);
+    scheduler_leave(&e->scheduler);
 }
 
 static enum err make_rooms(struct engine *e)
@@ -214,14 +215,7 @@ enum err engine_open(struct engine **out, const struct engine_options *options, 
 
 static void stop_threads(struct engine *e)
 {
-    struct scheduler *s = &e->scheduler;
-    if (s->free_slots) {
-        pthread_mutex_lock(&s->lock);
-        s->is_draining = s->is_stopping = true;
-        pthread_cond_broadcast(&s->decode_work);
-        pthread_cond_broadcast(&s->engine_work);
-        pthread_mutex_unlock(&s->lock);
-    }
+    scheduler_stop(&e->scheduler);
     decode_pool_close(e->decode_pool);
     for (int i = 0; e->runners && i < e->options.engine_threads; i++) {
         runner_close(e->runners[i]);
@@ -255,41 +249,16 @@ enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why)
     if (rc) {
         return rc;
     }
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     rc = scheduler_submit(s, job->private_, clock_us(), why);
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     return rc;
-}
-
-/* With the lock: waits until all are home; false when the time is over. */
-static bool wait_for_all(struct scheduler *s, const struct timespec *until)
-{
-    int rc = 0;
-    while (rc == 0 && (s->n_live > 0 || s->n_leaving > 0)) {
-        rc = until ? pthread_cond_timedwait(&s->all_home, &s->lock, until) : pthread_cond_wait(&s->all_home, &s->lock);
-    }
-    return s->n_live == 0 && s->n_leaving == 0;
 }
 
 void engine_drain(struct engine *e, uint64_t timeout_us)
 {
-    struct scheduler *s = &e->scheduler;
-    uint64_t now_us = clock_us(), until_us = timeout_us < UINT64_MAX - now_us ? now_us + timeout_us : UINT64_MAX;
-    uint64_t seconds = until_us / 1000000 < INT32_MAX ? until_us / 1000000 : INT32_MAX;
-    struct timespec until = {.tv_sec = (time_t)seconds, .tv_nsec = (long)(until_us % 1000000) * 1000};
-    pthread_mutex_lock(&s->lock);
-    s->is_draining = true;
-    if (!wait_for_all(s, &until)) {
-        struct job_private *j;
-        TAILQ_FOREACH(j, &s->live, live)
-        {
-            atomic_store(&j->is_cancelled, true);
-        }
-        pthread_cond_broadcast(&s->decode_work); /* whoever sleeps shall look */
-        pthread_cond_broadcast(&s->engine_work);
-        wait_for_all(s, NULL);
-    }
-    pthread_mutex_unlock(&s->lock);
+    uint64_t now_us = clock_us();
+    scheduler_drain(&e->scheduler, timeout_us < UINT64_MAX - now_us ? now_us + timeout_us : UINT64_MAX);
 }
 
 /* ---- questions ---- */
@@ -307,6 +276,19 @@ bool engine_find_isa(const char *name, int *out)
     return is_known;
 }
 
+bool engine_find_precision(const char *name, int *out)
+{
+    static const char *const names[MODEL_PRECISION_COUNT] = {
+        [MODEL_PRECISION_AUTO] = "auto", [MODEL_PRECISION_FP32] = "fp32", [MODEL_PRECISION_INT8] = "int8"};
+    for (int i = 0; i < MODEL_PRECISION_COUNT; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 void engine_info(const struct engine *e, struct engine_info *out)
 {
     const struct model_config *c = e->config;
@@ -317,6 +299,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .model_sha256 = model_sha256(e->model),
         .model_identity = model_identity(e->model),
         .isa = isa_name(k->isa),
+        .precision = model_precision(e->model),
         .gemm = gemm_backend_name(k->gemm_backend),
         .engine_threads = e->options.engine_threads,
         .decode_threads = e->options.decode_threads,
@@ -350,15 +333,15 @@ uint64_t engine_pixels(const uint8_t *image, size_t n_bytes)
 
 bool engine_cache_has(struct engine *e, const struct image_id *id)
 {
-    pthread_mutex_lock(&e->scheduler.lock);
+    scheduler_enter(&e->scheduler);
     bool has = feature_cache_has(e->cache, id);
-    pthread_mutex_unlock(&e->scheduler.lock);
+    scheduler_leave(&e->scheduler);
     return has;
 }
 
 void engine_stats(struct engine *e, struct engine_stats *out)
 {
-    pthread_mutex_lock(&e->scheduler.lock);
+    scheduler_enter(&e->scheduler);
     figures_stats(&e->scheduler, clock_us(), out);
-    pthread_mutex_unlock(&e->scheduler.lock);
+    scheduler_leave(&e->scheduler);
 }

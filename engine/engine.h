@@ -24,6 +24,7 @@ enum { ENGINE_ISA_AUTO = -1 };
 struct engine_options {
     const char *model_dir;
     int isa_cap;            /* best instruction set to use: of engine_find_isa, or ENGINE_ISA_AUTO */
+    int precision;          /* of the fusion's matrices: of engine_find_precision */
     bool use_openblas;      /* GEMM by OpenBLAS instead of our own kernels */
     bool verify_hash;       /* compare the weights with config.json */
     int nice;               /* 0..19: how far its threads stand behind others, the caller's event loop first of all */
@@ -47,6 +48,8 @@ struct engine_options {
 void engine_default_options(struct engine_options *o);
 /* "auto", or the name of an instruction set that the kernels know (engine/kernels/isa.c); false: unknown. */
 bool engine_find_isa(const char *name, int *out);
+/* "auto" (as the model directory has them; 0), "fp32", "int8". */
+bool engine_find_precision(const char *name, int *out);
 
 MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
 /* Less memory than the options said: between engine_open and the first job of the service, while nothing runs. What
@@ -63,8 +66,8 @@ void engine_close(struct engine *e); /* NULL is fine; all jobs must be home */
 /* ---- what it runs ---- */
 struct engine_info {
     const char *model_name, *model_version, *model_sha256; /* of the weights' file */
-    const char *model_identity; /* hex: features of two engines with the same one mean the same */
-    const char *isa, *gemm;
+    const char *model_identity;         /* hex: features of two engines with the same one mean the same */
+    const char *isa, *gemm, *precision; /* "fp32", "int8", "mixed": what the fusion's matrices run in */
     int engine_threads, decode_threads;
     size_t parameters;
     size_t features_bytes; /* of one image: what the cache and collections keep */

@@ -1,7 +1,5 @@
 #include "engine/figures.h"
 
-enum { GUESS_US = 50000, LEAST_US = 1000, LEAST_ITEM_US = 100 };
-
 /* ---- steps ---- */
 
 static int busy_engines(const struct scheduler *s)
@@ -131,21 +129,4 @@ void figures_load(const struct scheduler *s, struct forecast_load *out)
             out->pairs += j->n_items - j->n_finished;
         }
     }
-}
-
-/* ---- costs ---- */
-
-uint64_t figures_job_cost_us(const struct scheduler *s, const struct job_request *r)
-{
-    struct forecast_load nothing = {
-        .engine_threads = s->n_engine_threads, .decode_threads = s->n_decode_threads, .max_rows = s->limits.max_rows};
-    double us = forecast_finish_us(&s->forecast, &nothing, r->task, !r->image, r->n_texts);
-    us = us > 0 ? us / s->n_engine_threads : GUESS_US;
-    return us < LEAST_US ? LEAST_US : (uint64_t)us;
-}
-
-uint64_t figures_item_cost_us(const struct scheduler *s)
-{
-    double us = s->forecast.fusion.a * s->forecast.pair_rows.value / s->n_engine_threads;
-    return us < LEAST_ITEM_US ? LEAST_ITEM_US : (uint64_t)us;
 }

@@ -2,7 +2,7 @@
  *
  * Numbers of waiting things are counted from the queues when asked for, so they cannot drift.
  *
- * Threads: every function is called with the scheduler's lock held. */
+ * Threads: every function is called inside the scheduler. */
 #ifndef ENGINE_FIGURES_H
 #define ENGINE_FIGURES_H
 
@@ -15,9 +15,5 @@ void figures_end(struct scheduler *s, enum engine_stage stage, int n, uint64_t f
 /* All that waits and runs, for the forecast. */
 void figures_load(const struct scheduler *s, struct forecast_load *out);
 void figures_stats(struct scheduler *s, uint64_t now_us, struct engine_stats *out);
-/* Microseconds of engine threads that a job costs, a guess while nothing was measured: its place in its client's line.
- */
-uint64_t figures_job_cost_us(const struct scheduler *s, const struct job_request *r);
-uint64_t figures_item_cost_us(const struct scheduler *s);
 
 #endif

@@ -122,8 +122,12 @@ static void add(struct fusion_step *f, struct job_private *j, struct caption_slo
 {
     int i = f->n_candidates++, priority = j->job->request.priority;
     f->candidates[i] = (struct candidate){.job = j, .slot = slot};
-    f->sources[i] =
-        (struct batcher_source){.rows = rows, .n_items = n_items, .is_caption = j->job->request.task == JOB_CAPTION};
+    f->sources[i] = (struct batcher_source){.rows = rows,
+                                            .n_items = n_items,
+                                            .is_caption = j->job->request.task == JOB_CAPTION,
+                                            .due_us = j->due_us,
+                                            .client = j->job->request.client,
+                                            .n_steps = j->slot ? j->slot->steps : 0};
     v->fusion_priority = v->items == 0 || priority < v->fusion_priority ? priority : v->fusion_priority;
     if (v->items == 0 || j->due_us < v->fusion_due_us) {
         v->fusion_due_us = j->due_us;

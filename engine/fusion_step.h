@@ -1,10 +1,10 @@
 /* fusion_step - one run of the fusion layers: who could join, who does, the run, and where the results go.
  *
  * A step belongs to one engine thread and is used again and again:
- *     gather    with the lock: all captions and items that could join now
- *     begin     with the lock: the policy's choice is taken; they belong to this thread until the end
- *     run       without the lock: the network, then answers, scores, finished captions, streamed words
- *     end       with the lock: items come home, captions go back in line
+ *     gather    inside: all captions and items that could join now
+ *     begin     inside: the policy's choice is taken; they belong to this thread until the end
+ *     run       outside: the network, then answers, scores, finished captions, streamed words
+ *     end       inside: items come home, captions go back in line
  * gather without begin is undone by fusion_step_drop.
  *
  * Ownership: owns its room, made once. Threads: one owner. */

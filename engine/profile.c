@@ -99,7 +99,7 @@ static enum err decode(struct bench *b, const struct profile_picture *p, struct 
     const struct engine_options *o = b->request->engine;
     struct image_limits limits = {.max_pixels = o->max_pixels,
                                   .max_progressive_pixels = o->max_progressive_pixels,
-                                  .least_side = o->fast_scaling ? b->params.size : 0};
+                                  .least_side = engine_least_side(o, &b->params)};
     struct image image;
     struct preprocess_shape shape;
     uint64_t from_ns = clock_ns();

@@ -24,7 +24,7 @@ struct runner {
 
 /* ---- images ---- */
 
-/* Without the lock: the leader's memory takes the features. */
+/* Outside: the leader's memory takes the features. */
 static enum err compute_regions(struct runner *r, const struct flight *f)
 {
     struct features *to = f->leader->own;
@@ -39,7 +39,7 @@ static enum err compute_regions(struct runner *r, const struct flight *f)
     return session_regions(r->session, &in, to);
 }
 
-/* With the lock, given up while copying; others may still join the flight meanwhile. */
+/* Inside, but while copying; others may still join the flight meanwhile. */
 static void store(struct runner *r, struct flight *f)
 {
     struct scheduler *s = &r->engine->scheduler;
@@ -53,13 +53,13 @@ static void store(struct runner *r, struct flight *f)
     if (!entry) {
         return;
     }
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     memcpy(feature_cache_block(entry), f->leader->own, features_bytes(r->engine->config));
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     feature_cache_commit(s->cache, entry, f->warnings);
 }
 
-/* Without the lock: each member gets its own copy, then shows what is in it. */
+/* Outside: each member gets its own copy, then shows what is in it. */
 static void give_features(struct runner *r, struct job_list *members, const struct job_private *leader, enum err rc)
 {
     struct job_private *j;
@@ -77,17 +77,17 @@ static void give_features(struct runner *r, struct job_list *members, const stru
     }
 }
 
-/* With the lock, given up for the work. */
+/* Inside, but for the work. */
 static void run_image(struct runner *r, struct flight *f, int n_images, struct job_list *leaving)
 {
     struct scheduler *s = &r->engine->scheduler;
     struct job_list members = TAILQ_HEAD_INITIALIZER(members);
     struct job_private *j;
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     uint64_t from_us = clock_us();
     enum err rc = compute_regions(r, f);
     uint64_t now_us = clock_us();
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     forecast_add(&s->forecast.regions, 1, (double)(now_us - from_us));
     if (!rc) {
         store(r, f);
@@ -96,9 +96,9 @@ static void run_image(struct runner *r, struct flight *f, int n_images, struct j
     uint64_t decode_us = f->decode_us;
     uint32_t warnings = f->warnings;
     scheduler_land(s, f, &members);
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     give_features(r, &members, leader, rc);
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     while ((j = TAILQ_FIRST(&members))) {
         struct job_result *result = &j->job->result;
         TAILQ_REMOVE(&members, j, queue);
@@ -125,16 +125,16 @@ static void run_images(struct runner *r, int n, struct job_list *leaving)
 
 /* ---- fusion ---- */
 
-/* With the lock, given up for the work. */
+/* Inside, but for the work. */
 static void run_fusion(struct runner *r, struct job_list *leaving)
 {
     struct scheduler *s = &r->engine->scheduler;
     uint64_t from_us = clock_us();
     figures_begin(s, ENGINE_FUSION, from_us);
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     fusion_step_run(r->step, r->session);
     uint64_t now_us = clock_us();
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     figures_end(s, ENGINE_FUSION, fusion_step_n_items(r->step), from_us, now_us);
     fusion_step_end(r->step, from_us, now_us, leaving);
 }
@@ -163,27 +163,7 @@ static void look(struct runner *r, struct batcher_view *v)
     fusion_step_gather(r->step, v);
 }
 
-static void sleep_until(struct scheduler *s, uint64_t until_us)
-{
-    s->n_idle_engines++;
-    if (until_us == UINT64_MAX) {
-        pthread_cond_wait(&s->engine_work, &s->lock);
-    } else {
-        struct timespec t = {.tv_sec = (time_t)(until_us / 1000000), .tv_nsec = (long)(until_us % 1000000) * 1000};
-        pthread_cond_timedwait(&s->engine_work, &s->lock, &t);
-    }
-    s->n_idle_engines--;
-}
-
-static void wake_helper(struct scheduler *s)
-{
-    bool has_more = !TAILQ_EMPTY(&s->images) || !TAILQ_EMPTY(&s->captions) || !TAILQ_EMPTY(&s->fusion);
-    if (s->n_idle_engines > 0 && has_more) {
-        pthread_cond_signal(&s->engine_work);
-    }
-}
-
-/* With the lock: one step, or a sleep. */
+/* Inside: one step, or a sleep. */
 static void do_next(struct runner *r, struct job_list *leaving)
 {
     struct scheduler *s = &r->engine->scheduler;
@@ -194,16 +174,16 @@ static void do_next(struct runner *r, struct job_list *leaving)
     if (c.action == BATCHER_FUSION) {
         int n_helpers = s->n_idle_engines - v.images;
         fusion_step_begin(r->step, n_helpers > 0 ? n_helpers : 0, now_us);
-        wake_helper(s);
+        scheduler_wake_helper(s);
         run_fusion(r, leaving);
         return;
     }
     fusion_step_drop(r->step);
     if (c.action == BATCHER_IMAGES) {
-        wake_helper(s);
+        scheduler_wake_helper(s);
         run_images(r, c.n_images, leaving);
     } else {
-        sleep_until(s, c.until_us);
+        scheduler_wait_engine(s, c.until_us);
     }
 }
 
@@ -213,7 +193,7 @@ static void *run_thread(void *arg)
     struct scheduler *s = &r->engine->scheduler;
     struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
     thread_yield_to_others(r->engine->options.nice);
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     while (!s->is_stopping) {
         scheduler_sweep(s, clock_us(), &leaving);
         if (TAILQ_EMPTY(&leaving)) {
@@ -221,7 +201,7 @@ static void *run_thread(void *arg)
         }
         scheduler_deliver(s, &leaving);
     }
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     return NULL;
 }
 
@@ -255,7 +235,7 @@ void runner_close(struct runner *r)
         return;
     }
     if (r->is_started) {
-        pthread_join(r->thread, NULL);
+        thread_join(r->thread);
     }
     fusion_step_destroy(r->step);
     session_destroy(r->session);

@@ -2,18 +2,8 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
-#include "engine/figures.h"
 
 enum { KEEPS_ONE = 4 }; /* so many input slots and more: one is kept for newcomers */
-
-static void cond_init(pthread_cond_t *c)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(c, &attributes); /* cannot fail on Linux */
-    pthread_condattr_destroy(&attributes);
-}
 
 enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, struct feature_cache *cache)
 {
@@ -44,10 +34,7 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
     for (int i = 0; i < l->n_slots; i++) {
         s->free_slots[s->n_free_slots++] = l->n_slots - 1 - i;
     }
-    pthread_mutex_init(&s->lock, NULL);
-    cond_init(&s->decode_work);
-    cond_init(&s->engine_work);
-    cond_init(&s->all_home);
+    monitor_init(&s->monitor);
     return OK;
 }
 
@@ -55,10 +42,7 @@ void scheduler_release(struct scheduler *s)
 {
     if (s->free_slots) {
         BUG_ON(s->n_live != 0 || s->n_leaving != 0);
-        pthread_cond_destroy(&s->all_home);
-        pthread_cond_destroy(&s->engine_work);
-        pthread_cond_destroy(&s->decode_work);
-        pthread_mutex_destroy(&s->lock);
+        monitor_release(&s->monitor);
         flight_pool_release(&s->flights);
         mem_free(s->free_slots);
     }
@@ -79,10 +63,31 @@ static void insert_job(struct job_list *list, struct job_private *j)
     TAILQ_INSERT_HEAD(list, j, queue);
 }
 
+/* ---- costs ---- */
+
+enum { GUESS_US = 50000, MIN_JOB_US = 1000, MIN_ITEM_US = 100 };
+
+/* Microseconds of engine threads that a job costs, a guess while nothing was measured: its place in its client's line. */
+static uint64_t job_cost_us(const struct scheduler *s, const struct job_request *r)
+{
+    struct forecast_load nothing = {
+        .engine_threads = s->n_engine_threads, .decode_threads = s->n_decode_threads, .max_rows = s->limits.max_rows};
+    double us = forecast_finish_us(&s->forecast, &nothing, r->task, !r->image, r->n_texts);
+    us = us > 0 ? us / s->n_engine_threads : GUESS_US;
+    return us < MIN_JOB_US ? MIN_JOB_US : (uint64_t)us;
+}
+
+static uint64_t item_cost_us(const struct scheduler *s)
+{
+    double us = s->forecast.fusion.a * s->forecast.pair_rows.value / s->n_engine_threads;
+    return us < MIN_ITEM_US ? MIN_ITEM_US : (uint64_t)us;
+}
+
 /* ---- coming and going ---- */
 
 enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why)
 {
+    monitor_check(&s->monitor);
     if (s->is_draining) {
         return err_set(why, ERR_DRAINING, "the engine is being closed");
     }
@@ -103,7 +108,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         s->reached_us = least_us;
     }
     j->line_us = batcher_line_us(s->reached_us, client_end_us);
-    j->end_us = j->line_us + figures_job_cost_us(s, r);
+    j->end_us = j->line_us + job_cost_us(s, r);
     j->due_us = batcher_due_us(j->line_us, r->priority);
     j->hurry_us = batcher_hurry_us(now_us, r->deadline_us);
     j->submitted_us = now_us;
@@ -111,7 +116,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
     TAILQ_INSERT_TAIL(&s->live, j, live);
     s->n_live++;
     insert_job(&s->prepare, j);
-    pthread_cond_signal(&s->decode_work);
+    monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
     return OK;
 }
 
@@ -125,6 +130,7 @@ void scheduler_fail(struct job_private *j, enum err why, const char *stage)
 
 void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
 {
+    monitor_check(&s->monitor);
     struct job_result *r = &j->job->result;
     r->err = j->failure;
     r->stage = j->failure_stage;
@@ -144,7 +150,7 @@ void scheduler_deliver(struct scheduler *s, struct job_list *leaving)
     if (TAILQ_EMPTY(leaving)) {
         return;
     }
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     struct job_private *j;
     while ((j = TAILQ_FIRST(leaving))) {
         TAILQ_REMOVE(leaving, j, queue);
@@ -153,10 +159,10 @@ void scheduler_deliver(struct scheduler *s, struct job_list *leaving)
         j->job->on_done(j->job); /* from here on it is the caller's */
         n++;
     }
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     s->n_leaving -= n;
     if (s->n_live == 0 && s->n_leaving == 0) {
-        pthread_cond_broadcast(&s->all_home);
+        monitor_wake_all(&s->monitor, SCHEDULER_ALL_HOME);
     }
 }
 
@@ -180,7 +186,7 @@ static void drop_from_flight(struct scheduler *s, struct job_private *j, uint64_
     if (f->slot >= 0) {
         s->free_slots[s->n_free_slots++] = f->slot;
         f->slot = -1;
-        pthread_cond_signal(&s->decode_work);
+        monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
     }
     flight_end(&s->flights, f);
 }
@@ -246,6 +252,7 @@ static void move_in_queue(struct scheduler *s, struct job_private *j)
 
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
 {
+    monitor_check(&s->monitor);
     struct job_private *j, *next;
     for (j = TAILQ_FIRST(&s->live); j; j = next) {
         next = TAILQ_NEXT(j, live);
@@ -265,6 +272,7 @@ void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leav
 
 struct job_private *scheduler_take_prepare(struct scheduler *s)
 {
+    monitor_check(&s->monitor);
     struct job_private *j = TAILQ_FIRST(&s->prepare);
     if (j) {
         TAILQ_REMOVE(&s->prepare, j, queue);
@@ -317,6 +325,7 @@ static struct flight *choose_decode(const struct scheduler *s)
 
 struct flight *scheduler_take_decode(struct scheduler *s)
 {
+    monitor_check(&s->monitor);
     struct flight *f = choose_decode(s);
     if (!f) {
         return NULL;
@@ -337,14 +346,17 @@ struct flight *scheduler_take_decode(struct scheduler *s)
 
 void scheduler_end_decode(struct scheduler *s, const struct flight *f)
 {
+    monitor_check(&s->monitor);
     s->n_decoding--;
     s->n_large_decoding -= f->decode_bytes > SCHEDULER_LARGE_BYTES;
     s->decode_bytes -= f->decode_bytes;
-    pthread_cond_broadcast(&s->decode_work); /* what has a lane now need not be what a single sleeper would take */
+    monitor_wake_all(&s->monitor,
+                     SCHEDULER_DECODE_WORK); /* what has a lane now need not be what a single sleeper would take */
 }
 
 void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
 {
+    monitor_check(&s->monitor);
     const struct job_request *r = &j->job->request;
     struct flight *f = may_share ? flight_find(&s->flights, &j->job->result.id, r->tolerate_truncated) : NULL;
     if (f) {
@@ -359,23 +371,25 @@ void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
     }
     s->totals.cache_misses += r->task != JOB_CHECK;
     flight_insert(&s->decode, flight_begin(&s->flights, j, may_share));
-    pthread_cond_signal(&s->decode_work);
+    monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
 }
 
 void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
 {
+    monitor_check(&s->monitor);
     scheduler_end_decode(s, f);
     f->stage = FLIGHT_IMAGE;
     f->is_busy = false;
     f->ready_us = now_us;
     flight_insert(&s->images, f);
-    pthread_cond_signal(&s->engine_work);
+    monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
 }
 
 /* ---- engine threads ---- */
 
 void scheduler_take_images(struct scheduler *s, struct flight **out, int n)
 {
+    monitor_check(&s->monitor);
     for (int i = 0; i < n; i++) {
         struct flight *f = TAILQ_FIRST(&s->images);
         TAILQ_REMOVE(&s->images, f, link);
@@ -387,6 +401,7 @@ void scheduler_take_images(struct scheduler *s, struct flight **out, int n)
 
 void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *members)
 {
+    monitor_check(&s->monitor);
     struct job_private *j;
     f->is_busy = false;
     while ((j = TAILQ_FIRST(&f->members))) {
@@ -399,28 +414,30 @@ void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *memb
     if (f->slot >= 0) {
         s->free_slots[s->n_free_slots++] = f->slot;
         f->slot = -1;
-        pthread_cond_signal(&s->decode_work);
+        monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
     }
     flight_end(&s->flights, f);
 }
 
 void scheduler_enter_fusion(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
 {
+    monitor_check(&s->monitor);
     if (j->failure || j->n_items == 0) {
         scheduler_finish(s, j, now_us, leaving);
         return;
     }
     j->state = JOB_FUSION;
     insert_job(&s->fusion, j);
-    pthread_cond_signal(&s->engine_work);
+    monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
 }
 
 void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
 {
+    monitor_check(&s->monitor);
     TAILQ_REMOVE(&s->fusion, j, queue);
     j->n_taken += n;
     if (j->n_taken < j->n_items) {
-        uint64_t done_us = (uint64_t)n * figures_item_cost_us(s);
+        uint64_t done_us = (uint64_t)n * item_cost_us(s);
         j->line_us += done_us;
         j->due_us += j->due_us >= BATCHER_ORIGIN_US ? done_us : 0; /* who hurries stays where he is */
         insert_job(&s->fusion, j);
@@ -429,6 +446,7 @@ void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
 
 void scheduler_items_begin(struct scheduler *s, struct job_private *j, int n, uint64_t now_us)
 {
+    monitor_check(&s->monitor);
     if (j->n_running == 0) {
         j->fusion_from_us = now_us;
     }
@@ -439,6 +457,7 @@ void scheduler_items_begin(struct scheduler *s, struct job_private *j, int n, ui
 void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int finished, uint64_t now_us,
                          struct job_list *leaving)
 {
+    monitor_check(&s->monitor);
     j->n_running -= n;
     j->n_finished += finished;
     s->running_items -= n;

@@ -7,23 +7,24 @@
  * Every queue is in order of due time (batcher.h). Nothing is ever refused behind the door: there are as many flights
  * as jobs, and only images need room (slots), for which they wait.
  *
- * Threads:   every function is called with the lock held, unless it says otherwise. The lock is a leaf: no function of
- *            another module that locks, no callback, and nothing long happens under it.
- * Wake-ups:  decode_work when a decode worker may find something, engine_work for engine threads, all_home when the
- * last job has been delivered. */
+ * Threads:   a monitor (engine/base/monitor.h). Every function is called inside, between scheduler_enter and
+ *            scheduler_leave, unless it says otherwise; one that is not is a BUG. The monitor is a leaf: no function of
+ *            another module that locks, no callback, and nothing long happens inside. */
 #ifndef ENGINE_SCHEDULER_H
 #define ENGINE_SCHEDULER_H
 
+#include "engine/base/monitor.h"
 #include "engine/batcher.h"
 #include "engine/engine.h"
 #include "engine/feature_cache.h"
 #include "engine/flight.h"
 #include "engine/forecast.h"
 
-#include <pthread.h>
-
 /* A picture that takes more than this to decode is a large one: about eight megapixels, a tenth of a second. */
 enum { SCHEDULER_LARGE_BYTES = 24 << 20 };
+
+/* What threads wait for: work for a decode worker, for an engine thread, and the last job to be delivered. */
+enum { SCHEDULER_DECODE_WORK, SCHEDULER_ENGINE_WORK, SCHEDULER_ALL_HOME };
 
 /* The memory of one caption under way. */
 struct caption_slot {
@@ -40,8 +41,7 @@ struct caption_slot {
 TAILQ_HEAD(caption_list, caption_slot);
 
 struct scheduler {
-    pthread_mutex_t lock;
-    pthread_cond_t decode_work, engine_work, all_home; /* on CLOCK_MONOTONIC */
+    struct monitor monitor;
     struct batcher_limits limits;
     int max_jobs, n_engine_threads, n_decode_threads;
     bool is_draining, is_stopping;
@@ -72,9 +72,19 @@ struct scheduler_limits {
     int max_jobs, n_slots, n_engine_threads, n_decode_threads;
     size_t decode_bytes; /* 0: no limit */
 };
-/* Without the lock. cache is borrowed. */
+/* From outside. cache is borrowed. */
 MUST_USE enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, struct feature_cache *cache);
 void scheduler_release(struct scheduler *s); /* no jobs left; also fine on a zeroed one */
+
+/* ---- the door; from outside where nothing else is said ---- */
+void scheduler_enter(struct scheduler *s);
+void scheduler_leave(struct scheduler *s);       /* inside */
+void scheduler_wait_decode(struct scheduler *s); /* inside: until a decode worker may find something to do */
+void scheduler_wait_engine(struct scheduler *s, uint64_t until_us); /* inside: the same for an engine thread */
+void scheduler_wake_helper(struct scheduler *s); /* inside: one more engine thread, if there is work for it */
+void scheduler_stop(struct scheduler *s);        /* threads shall end; also fine on a zeroed one */
+/* No more jobs; waits for those there are, from until_us on (clock_us()) after cancelling them. */
+void scheduler_drain(struct scheduler *s, uint64_t until_us);
 
 /* ---- coming and going ---- */
 MUST_USE enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why);
@@ -82,7 +92,7 @@ MUST_USE enum err scheduler_submit(struct scheduler *s, struct job_private *j, u
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving);
 /* The job's work is over, with its failure or with success. It is in no queue and no flight. */
 void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving);
-/* Calls on_done of all in the list and empties it. The lock is given up meanwhile. */
+/* Calls on_done of all in the list and empties it; steps outside meanwhile. */
 void scheduler_deliver(struct scheduler *s, struct job_list *leaving);
 /* Marks a job that is held: the first failure counts. */
 void scheduler_fail(struct job_private *j, enum err why, const char *stage);

@@ -29,7 +29,8 @@ ctest --preset tsan -R 'engine|server|base' -L unit -j 2
 ctest --preset tsan -R 'e2e/test_(routes|collections|chaos)'
 
 step "release: all tests"
-cmake --preset release -DMINIVLM_TRAINING_TESTS="${TRAINING_TESTS:-0}" >/dev/null
+cmake --preset release -DMINIVLM_TRAINING_TESTS="${TRAINING_TESTS:-0}" \
+    -DMINIVLM_CLIENT_TESTS="${CLIENT_TESTS:-0}" >/dev/null
 cmake --build --preset release
 scripts/check_symbols.sh build/release
 python3 scripts/check_elf.py build/release/minivlm-server build/release/minivlm

@@ -69,12 +69,18 @@ LIBRARIES = [
     (["gnutls/*"], ["server/http/tls.c", "server/http/wire.c"]),
     (["seccomp.h"], ["server/sandbox/sandbox_calls.c"]),
     (["sqlite3.h"], ["server/collections/collection*.c"]),
+    (["pthread.h"], ["engine/base/*", "engine/image/heif.c", "engine/kernels/kernels.c", "cli/*", "server/*"]),  # engine/: monitor.h
     (["poll.h"], ["engine/base/log_ring.c", "engine/base/err.c", "server/*", "cli/*"]),
     (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "sys/epoll.h"], ["server/*", "cli/*"]),
 ]
 C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float fts getopt inttypes iso646 langinfo libgen limits linux/* locale
-    malloc math pthread sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
+    malloc math sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
     string strings sys/* sysexits tgmath threads time ucontext unistd wchar wctype""".split())
+
+# Doors: what stands behind one includes the door's header for its types, so the file that implements the door is a
+# module of its own, above them.
+DOORS = {"engine/base/err.c", "engine/engine.c", "engine/image/image.c", "engine/kernels/kernels.c", "engine/model/model.c", "engine/job.c",
+         "engine/engine_private.h", "engine/model/model_private.h", "engine/model/fusion/caption_state.c"}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
@@ -138,6 +144,8 @@ def check_header(root: pathlib.Path, path: str) -> list[str]:
 
 def module_of(root: pathlib.Path, path: str) -> str:
     """A file belongs to the shortest stem of a header in its folder that begins its name: input_form.c to input.h."""
+    if path in DOORS:
+        return path
     folder, name = os.path.split(path)
     words = name.rsplit(".", 1)[0].split("_")
     stems = ("_".join(words[:n]) for n in range(1, len(words) + 1))
@@ -146,12 +154,12 @@ def module_of(root: pathlib.Path, path: str) -> str:
 
 
 def check_circles(root: pathlib.Path, paths: list[str]) -> list[str]:
-    """No module of the server reaches itself through the headers that it includes."""
+    """No module reaches itself through the headers that it includes."""
     graph: dict[str, set[str]] = {}
-    for path in (p for p in paths if p.startswith("server/")):
+    for path in paths:
         text = COMMENT.sub("", (root / path).read_text())
         edges = graph.setdefault(module_of(root, path), set())
-        edges |= {module_of(root, target) for kind, target in INCLUDE.findall(text) if kind == '"' and target.startswith("server/")}
+        edges |= {module_of(root, target) for kind, target in INCLUDE.findall(text) if kind == '"'}
     faults, state = [], {}
 
     def walk(module: str, way: list[str]) -> None:
@@ -209,6 +217,10 @@ PLANTED = [
     ("server/work/x.c", '#include "server/work/y.h"\n', None),
     ("server/work/y.h", '#ifndef Y_H\n#define Y_H\n#include "server/work/x.h"\n#endif\n',
      "circle of includes: server/work/x -> server/work/y -> server/work/x"),
+    ("engine/base/x.h", "#ifndef BX_H\n#define BX_H\n#endif\n", None),
+    ("engine/base/x.c", '#include "engine/base/y.h"\n', None),
+    ("engine/base/y.h", '#ifndef BY_H\n#define BY_H\n#include "engine/base/x.h"\n#endif\n',
+     "circle of includes: engine/base/x -> engine/base/y -> engine/base/x"),
     ("cli/b.c", '#include "engine/model/m.h"\n', "cli/b.c:1: engine/model/m.h is not a lower layer"),
     ("cli/b.h", "#ifndef B_H\n#define B_H\n#endif\n", None),
     ("engine/b.c", '#include "cli/b.h"\n', "engine/b.c:1: cli/b.h is not a lower layer"),
@@ -216,6 +228,7 @@ PLANTED = [
     ("engine/image/png.c", "#include <jpeglib.h>\n", "engine/image/png.c:1: jpeglib.h belongs to"),
     ("server/gate/route.c", "#  include <microhttpd.h>\n", "server/gate/route.c:1: microhttpd.h belongs to"),
     ("engine/kernels/gemm_ref.c", "#include <immintrin.h>\n", "engine/kernels/gemm_ref.c:1: immintrin.h belongs to"),
+    ("engine/d.c", "#include <pthread.h>\n", "engine/d.c:1: pthread.h belongs to"),
     ("engine/base/d.c", "#include <jansson.h>\n", "engine/base/d.c:1: jansson.h belongs to"),
     ("engine/base/e.c", "/* x\n*/ #include <ldap.h>\n", "engine/base/e.c:2: ldap.h is neither"),
     ("engine/base/f.h", "#ifndef F_H\n#define F_H\nuint8_t f(void);\n#endif\n", "engine/base/f.h: does not compile alone"),

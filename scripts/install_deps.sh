@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|analysis|container|arm64
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|clients|analysis|container|arm64
 # install_deps.sh libraries prints what the programs link with.
 # install_deps.sh upgrade brings security updates for what is installed (container builds; as root).
 # Needs root (or sudo) only when something is missing.
@@ -8,16 +8,23 @@ set -euo pipefail
 build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev libuv1-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libgif-dev libheif-dev libtiff-dev
     libopenblas-dev nettle-dev libsqlite3-dev libcurl4-gnutls-dev libseccomp-dev ca-certificates curl)
-test_packages=(clang-format python3 python3-venv python3-yaml haproxy openssl valgrind)
+test_packages=(clang-format python3 python3-venv python3-yaml python3-httpx nodejs haproxy nginx-light openssl
+    valgrind chromium fonts-inter)
+clients_packages=(python3-venv nodejs)
 container_packages=(buildah crun curl mmdebstrap procps)
 analysis_packages=(clang libclang-rt-14-dev clang-tidy cppcheck gcovr) # lint.sh, fuzz.sh, coverage.sh
 arm64_packages=(gcc-aarch64-linux-gnu qemu-user mmdebstrap)
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well
+if ! command -v npm >/dev/null; then # another Node brings its own
+    test_packages+=(npm)
+    clients_packages+=(npm)
+fi
 
 case "${1:-}" in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
 analysis) packages=("${build_packages[@]}" "${test_packages[@]}" "${analysis_packages[@]}") ;;
+clients) packages=("${clients_packages[@]}") ;;
 container) packages=("${container_packages[@]}") ;;
 arm64) packages=("${build_packages[@]}" "${arm64_packages[@]}") ;;
 libraries)
@@ -31,7 +38,7 @@ upgrade)
     exit 0
     ;;
 *)
-    echo "usage: $0 build|test|analysis|container|arm64|libraries|upgrade" >&2
+    echo "usage: $0 build|test|clients|analysis|container|arm64|libraries|upgrade" >&2
     exit 2
     ;;
 esac

@@ -53,10 +53,10 @@ try() {
     root=$(mktemp -d)
     log=$(mktemp)
     # shellcheck disable=SC2064 # the values of now
-    trap "rm -rf --one-file-system '$root' '$log'" EXIT
+    trap "umount -l '$root/proc' 2>/dev/null; rm -rf --one-file-system '$root' '$log'" EXIT
     chmod 755 "$root"
     make_root "$root"
-    find "$root" -xdev \( -path "$root/var" -o -path "$root/usr" -o -path "$root/etc" \) -prune -o -print >/dev/null
+    mount --bind /proc "$root/proc" # the command line finds the model beside itself
     cp "$out"/*.deb "$root/root/"
     in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
     in_root sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends /root/*.deb' >"$log" 2>&1 ||

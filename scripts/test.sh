@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs all tests.
+#   --clients    also the tests with other people's clients and generated ones (installs them into .venv-clients and
+#                tests/clients/node_modules)
 #   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu (about ten minutes)
 #   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 training=0
+clients=0
 arm64=0
 for argument in "$@"; do
     case "$argument" in
+    --clients) clients=1 ;;
     --training) training=1 ;;
     --arm64) arm64=1 ;;
     *)
-        echo "usage: $0 [--training | --arm64]" >&2
+        echo "usage: $0 [--clients] [--training] | --arm64" >&2
         exit 2
         ;;
     esac
@@ -31,4 +35,10 @@ if [ "$training" = 1 ]; then
     .venv/bin/pip install -q --disable-pip-version-check -r scripts/requirements-reference.txt \
         -r scripts/train/requirements.txt
 fi
-TRAINING_TESTS=$training exec scripts/check.sh
+if [ "$clients" = 1 ]; then
+    scripts/install_deps.sh clients
+    [ -x .venv-clients/bin/python ] || python3 -m venv .venv-clients
+    .venv-clients/bin/pip install -q --disable-pip-version-check -r tests/clients/requirements.txt
+    npm install --prefix tests/clients --no-audit --no-fund --no-package-lock --silent
+fi
+TRAINING_TESTS=$training CLIENT_TESTS=$clients exec scripts/check.sh

@@ -147,7 +147,7 @@ static void connect_parts(struct app *a)
 static enum err open_loop(struct app *a, struct errbuf *e)
 {
     enum err rc = address_networks_parse(&a->trusted, a->config.server.trusted_proxies, "server.trusted_proxies", e);
-    rc = rc ? rc : auth_load(&a->auth, a->config.auth.keys_file, e);
+    rc = rc ? rc : auth_load(&a->auth, a->config.auth.keys_file, NULL, e);
     rc = rc ? rc : tls_load(&a->tls, &a->config, e);
     rc = rc ? rc : history_create(&a->api.history);
     rc = rc ? rc : loop_create(&a->loop, e);

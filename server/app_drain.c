@@ -110,7 +110,7 @@ void app_drain_on_hangup(void *user, int signal_number)
     if (config_load(&fresh, &request, a->argc, a->argv, a->environ, &text)) {
         log_error("configuration not reloaded", LOG_STR("reason", text.bytes ? text.bytes : "out of memory"));
     } else if (address_networks_parse(&trusted, fresh.server.trusted_proxies, "server.trusted_proxies", &e) ||
-               auth_load(&auth, fresh.auth.keys_file, &e) || tls_load(&tls, &fresh, &e) ||
+               auth_load(&auth, fresh.auth.keys_file, &a->auth, &e) || tls_load(&tls, &fresh, &e) ||
                (tls.key && http_set_certificate(a->http, tls.certificate, tls.key, &e))) {
         log_error("configuration not reloaded", LOG_STR("reason", errbuf_text(&e, ERR_BAD_CONFIG)));
         auth_release(&auth);

@@ -130,7 +130,8 @@ static void write_log(const struct exchange *x, bool is_sent, uint64_t total_us)
     const char *key = x->status >= 400 ? x->peer : NULL; /* who makes errors is not given all of the log */
     log_request(level, key, "request", LOG_STR("id", x->request_id), LOG_STR("method", x->method),
                 LOG_STR("path", x->path), LOG_STR("route", x->route_name), LOG_INT("status", x->status),
-                LOG_STR("code", x->error_code), LOG_STR("peer", x->peer), LOG_UINT("bytes", x->content_length),
+                LOG_STR("code", x->error_code), LOG_STR("peer", x->peer),
+                LOG_STR("key", x->caller.key[0] ? x->caller.key : NULL), LOG_UINT("bytes", x->content_length),
                 LOG_INT("images", t->n_images), LOG_INT("texts", t->n_texts), LOG_STR("cache", t->cache),
                 LOG_UINT("decode_us", t->decode_us), LOG_UINT("queue_us", t->queue_us),
                 LOG_UINT("regions_us", t->regions_us), LOG_UINT("fusion_us", t->fusion_us),
@@ -154,6 +155,7 @@ static void on_end(void *user, struct exchange *x, bool is_sent)
         history_add(a->api.history, x, now);
     }
     ledger_give(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
+    auth_leave(x->caller.use);
     a->n_live--;
 }
 

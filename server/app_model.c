@@ -3,7 +3,9 @@
 #include "engine/base/log.h"
 #include "server/app.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- options ---- */
 
@@ -11,6 +13,7 @@ static void engine_options_of(const struct config *c, struct engine_options *o)
 {
     engine_default_options(o);
     o->model_dir = c->model.dir;
+    BUG_ON(!engine_find_precision(c->engine.precision, &o->precision));
     BUG_ON(!engine_find_isa(c->engine.isa, &o->isa_cap)); /* config/keys.h lists the same names */
     o->use_openblas = c->engine.openblas;
     o->verify_hash = c->model.verify;
@@ -87,6 +90,31 @@ static enum err accept(void *user, const struct service *fresh, struct errbuf *e
     return rc ? rc : open_archive(a, e);
 }
 
+/* For whoever has just started it: where to look, and a line to try. */
+static void log_invitation(const struct app *a)
+{
+    static const char photo[] = "docs/photos/cat.jpg";
+    const struct config *c = &a->config;
+    const char *host = c->server.host;
+    char root[3 * CONFIG_TEXT_MAX], curl[5 * CONFIG_TEXT_MAX];
+    int n = (int)strcspn(host, " ,"); /* the first of several */
+    bool is_near = (n == 7 && memcmp(host, "0.0.0.0", 7) == 0) || (n == 9 && memcmp(host, "127.0.0.1", 9) == 0) ||
+                   (n == 2 && memcmp(host, "::", 2) == 0);
+    bool is_six = !is_near && memchr(host, ':', (size_t)n);
+    bool has_port = http_port(a->http) > 0;
+    if (has_port) {
+        snprintf(root, sizeof(root), "%s://%s%.*s%s:%d%s/", c->server.tls_certificate[0] ? "https" : "http",
+                 is_six ? "[" : "", is_near ? 9 : n, is_near ? "localhost" : host, is_six ? "]" : "",
+                 http_port(a->http), c->server.prefix);
+    } else {
+        snprintf(root, sizeof(root), "http://localhost%s/", c->server.prefix);
+    }
+    snprintf(curl, sizeof(curl), "curl%s%s%s --data-binary @%s %scaption", has_port ? "" : " --unix-socket ",
+             has_port ? "" : c->server.socket, a->auth.keys ? " -H \"Authorization: Bearer KEY\"" : "",
+             access(photo, R_OK) == 0 ? photo : "photo.jpg", root);
+    log_info("try it", LOG_STR("open", c->server.page && has_port ? root : NULL), LOG_STR("run", curl));
+}
+
 static void on_outcome(void *user, const struct services_outcome *o)
 {
     struct app *a = user;
@@ -113,6 +141,9 @@ static void on_outcome(void *user, const struct services_outcome *o)
              LOG_INT("decode_threads", i->decode_threads), LOG_UINT("memory_mb", i->memory_bytes >> 20),
              LOG_UINT("planned_mb", a->plan.total >> 20), LOG_UINT("limit_mb", a->plan.limit >> 20),
              LOG_UINT("start_ms", (clock_us() - a->api.started_us) / 1000));
+    if (is_first) {
+        log_invitation(a);
+    }
 }
 
 /* ---- the interface ---- */

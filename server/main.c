@@ -47,6 +47,27 @@ static void set_up_log(const struct config *c)
     log_set_request_rate((unsigned)c->log.requests_per_second);
 }
 
+/* The key goes to who asked, and nowhere else; the line holds its hash. */
+static int make_key(const struct config_request *r)
+{
+    char key[AUTH_KEY_MAX];
+    struct buf line;
+    struct errbuf e;
+    errbuf_clear(&e);
+    buf_init(&line, 1024);
+    enum err rc = auth_make(r->key.name, r->key.role, r->key.rate, r->key.share, key, &line, &e);
+    bool is_good = !rc && printf("key:  %s\nline: %s\n", key, line.bytes) > 0 && fflush(stdout) == 0;
+    buf_release(&line);
+    if (rc) {
+        fprintf(stderr, "minivlm-server: --make-key: %s\n", errbuf_text(&e, rc));
+    } else if (is_good) {
+        fprintf(stderr,
+                "The key is not shown again. Send it as \"Authorization: Bearer KEY\"; the line belongs into the "
+                "file of auth.keys_file.\n");
+    }
+    return rc ? 2 : !is_good;
+}
+
 static int serve(struct app *a)
 {
     set_up_log(&a->config);
@@ -105,6 +126,8 @@ int main(int argc, char **argv)
         return printf("minivlm-server %s\n", VERSION_TEXT) < 0;
     case CONFIG_CHECK:
         return puts("the configuration is valid") < 0;
+    case CONFIG_MAKE_KEY:
+        return make_key(&request);
     case CONFIG_HEALTHCHECK:
         return health_client_ask(&app.config);
     default:

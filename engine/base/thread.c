@@ -72,3 +72,9 @@ void thread_yield_to_others(int nice)
         setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
     }
 }
+
+void thread_join(pthread_t thread)
+{
+    int failed = pthread_join(thread, NULL);
+    BUG_ON(failed);
+}

@@ -81,6 +81,14 @@ static void overlay(struct kernels *k)
 
 #endif
 
+bool kernels_has_isa(enum isa isa)
+{
+    bool has_isa[ISA_COUNT];
+    BUG_ON(isa >= ISA_COUNT);
+    detect(has_isa);
+    return has_isa[isa];
+}
+
 static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
 {
     while (!has_isa[cap]) {

@@ -161,6 +161,7 @@ struct kernels {
 
 /* The best instruction set of this CPU and operating system. It need not have all that stand before it. */
 enum isa kernels_detect_isa(void);
+bool kernels_has_isa(enum isa isa);
 /* "ref", "avx2", "avxvnni", "avx512", "avx512vnni" */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);

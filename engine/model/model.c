@@ -68,7 +68,7 @@ static enum err open_weights(struct model *m, const char *dir, bool verify_hash,
                            m->sha256, m->config.weights.sha256);
         }
     }
-    rc = bind_open(&m->bound, m->weights, &m->config, m->kernels, e);
+    rc = bind_open(&m->bound, m->weights, &m->config, m->kernels, m->precision, e);
     weights_forget(m->weights);
     return rc;
 }
@@ -86,7 +86,7 @@ static enum err make_rules(struct model *m)
     }
     const struct bind_words *words = &m->bound->fusion.caption_words;
     m->caption_rules =
-        (struct caption_rules){(int)words->weights.n, m->special.cls, m->special.sep, m->is_forbidden_, words->ids};
+        (struct caption_rules){(int)words->n, m->special.cls, m->special.sep, m->is_forbidden_, words->ids};
     return OK;
 }
 
@@ -98,6 +98,7 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
         return rc;
     }
     m->kernels = kernels_select(options->isa_cap, options->gemm_backend);
+    m->precision = options->precision;
     if (options->trace) {
         m->kernels = trace_kernels(options->trace, m->kernels);
     }
@@ -169,6 +170,11 @@ const char *model_sha256(const struct model *m)
 size_t model_memory_bytes(const struct model *m)
 {
     return m->bound->block_bytes + weights_memory_bytes(m->weights);
+}
+
+const char *model_precision(const struct model *m)
+{
+    return m->bound->n_bytes == 0 ? "fp32" : m->bound->n_bytes == m->bound->n_linear ? "int8" : "mixed";
 }
 
 size_t model_parameters(const struct model *m)

@@ -18,7 +18,8 @@ struct session;
 struct model_options {
     enum isa isa_cap;
     enum gemm_backend gemm_backend;
-    bool verify_hash; /* compare the weights with config.json's sha256 */
+    enum model_precision precision; /* of the fusion */
+    bool verify_hash;               /* compare the weights with config.json's sha256 */
     /* NULL, or the books of all its kernels: it then runs only in the thread that has entered the trace. */
     struct trace *trace;
 };
@@ -36,6 +37,8 @@ const char *model_answer_name(const struct model *m, int answer); /* 0..answers-
 const char *model_identity(const struct model *m);
 const char *model_sha256(const struct model *m);  /* 64 hex digits of the weights file */
 size_t model_memory_bytes(const struct model *m); /* repacked weights, not the mapping */
+/* What the matrices of the fusion run in: "fp32" (F16 included), "int8", "mixed" where some layers are kept in more. */
+const char *model_precision(const struct model *m);
 size_t model_parameters(const struct model *m);
 
 /* ---- features of an image: the hand-over between the two stages and what the feature cache keeps ---- */

@@ -13,6 +13,7 @@
 struct model {
     struct model_config config;
     const struct kernels *kernels;
+    enum model_precision precision;
     struct wordpiece *wordpiece;
     struct labels *labels;
     struct weights *weights;

@@ -2,7 +2,6 @@
 
 #include "engine/model/half.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void widen_rows(const struct kernels *k, const struct tensor *t, const float *scale, size_t first, size_t rows,
@@ -20,23 +19,6 @@ void widen_rows(const struct kernels *k, const struct tensor *t, const float *sc
             k->dequantize_i8((const int8_t *)t->data + at, scale[first + r], n, out + r * n);
         }
     }
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
-void widen_row(const struct kernels *k, const struct bind_rows *table, size_t i, size_t n, float *out)
-{
-    int id = (int)i;
-    const int *said = table->said ? bsearch(&id, table->said_ids, table->n_said, sizeof(id), compare_ids) : NULL;
-    if (said) {
-        widen_rows(k, table->said, NULL, (size_t)(said - table->said_ids), 1, n, out);
-        return;
-    }
-    widen_rows(k, table->tensor, table->scale, i, 1, n, out);
 }
 
 void widen_channels_last(float *w, size_t n, size_t channels, size_t cells, float *row)

@@ -1,73 +1,49 @@
 #!/usr/bin/env python3
-"""Our engine beside the PyTorch reference: same weights, same picture, same machine, one table.
+"""The engine beside other runtimes: same weights, same photograph, same machine, one run, the tables of README and SPEED.md.
 
-    scripts/bench/compare.py MODEL_DIR IMAGE [--minivlm build/release/minivlm] [--passes 3] [--rounds 10]
+    scripts/bench/compare.py MODEL_DIR IMAGE                    everything: below ten minutes on two quiet cores
+    scripts/bench/compare.py MODEL_DIR IMAGE --quick            once through, to see that it works
 
-Runs `minivlm bench --json` and pytorch_eager.py in turn, `--passes` times, both on one thread, and takes the median over
-the passes, so that both meet the same machine. The stages are those of pytorch_eager.py, except that the engine resizes
-while it decodes: its `regions` begin with the resized picture. Speed-ups are against the faster PyTorch variant of each
-stage. Numbers belong in SPEED.md together with machine and command; a test never depends on them."""
+Exports the PyTorch reference to ONNX (once for a model) and runs it in ONNX Runtime (fp32, int8), OpenVINO (fp32, bf16), a
+mix of both and PyTorch (eager, compiled), each in a process of its own that stays; and ours with `minivlm bench`, on every
+path. They take turns, `--passes` times, so that all meet the same machine; the table has medians and quartiles over all
+rounds. Peers come from the package index (peers/requirements.txt) into `--venv`, which is made where it is missing; run
+this with a Python that has PyTorch (scripts/requirements-reference.txt).
+
+Rows: regions of a picture that is resized, one question, one greedy caption of regions that are there, a caption from the
+bytes on, and that with 8 and 32 pictures at once. Peers get proposals, NMS and RoIAlign for nothing, and run only the words
+that captions can use. `x` is how many times as long the best peer takes as our first column.
+Then the mix behind FastAPI with dynamic batching (peers/service.py) beside our server: greedy captions, 1, 8, 32 clients."""
 import argparse
+import asyncio
+import contextlib
+import hashlib
+import importlib.util
 import json
 import os
 import pathlib
+import socket
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-STAGES = ("regions", "vqa", "caption")
-OURS = {"regions": "regions", "vqa": "vqa", "caption greedy": "caption"}  # rows of `minivlm bench`
+ROOT = HERE.parents[1]
+STAGES = ("regions", "vqa", "caption greedy", "greedy in all")
+NAMES = {"vqa": "question", "caption greedy": "greedy caption", "greedy in all": "bytes to caption"}
+PEERS = ("OpenVINO fp32", "OpenVINO bf16", "ONNX Runtime fp32", "ONNX Runtime int8", "mix", "PyTorch eager", "PyTorch compiled")
+OURS = {"ours": [], "ours fp32": ["--precision", "fp32"], "ours int8": ["--precision", "int8"], "ours AVX2": ["--isa", "avx2"],
+        "ours OpenBLAS": ["--openblas"]}
+QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
-def run(command: list[str]) -> str:
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    if result.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {result.returncode}")
-    return result.stdout
-
-
-def engine_columns(output: str) -> dict[str, dict[str, float]]:
-    """The lines of `minivlm bench --json` -> {column: {stage: milliseconds}}"""
-    found = {row["name"]: row["median"] for row in map(json.loads, output.splitlines())}
-    return {"minivlm": {stage: found[name] for name, stage in OURS.items()}}
-
-
-def pytorch_columns(output: str) -> dict[str, dict[str, float]]:
-    """The document of pytorch_eager.py -> {column: {stage: milliseconds}}"""
-    document = json.loads(output)
-    return {f"{document['engine']} {name}": {s: t["median_ms"] for s, t in stages.items()}
-            for name, stages in document["variants"].items()}
-
-
-def collect(programs: list[tuple], passes: int) -> dict[str, dict[str, list[float]]]:
-    """Runs the programs, (command, reader of its output), in turn -> {column: {stage: [milliseconds of each pass]}}"""
-    times: dict[str, dict[str, list[float]]] = {}
-    for _ in range(passes):
-        for command, columns in programs:
-            for column, stages in columns(run(command)).items():
-                for stage, value in stages.items():
-                    times.setdefault(column, {}).setdefault(stage, []).append(value)
-    return times
-
-
-def cell(values: list[float] | None) -> str:
-    """median, and half the range over the passes"""
-    if not values:
-        return "-"
-    return f"{statistics.median(values):.2f} +- {(max(values) - min(values)) / 2:.2f}"
-
-
-def table(times: dict) -> str:
-    """Markdown: a row for each stage, the first column ours."""
-    names = list(times)
-    ours, others = names[0], names[1:]
-    lines = ["| milliseconds | " + " | ".join(names) + " | speed-up |", "|---" * (len(names) + 2) + "|"]
-    for stage in STAGES:
-        mine, best = times[ours].get(stage), [statistics.median(times[n][stage]) for n in others if stage in times[n]]
-        factor = f"{min(best) / statistics.median(mine):.2f}x" if mine and best and len(names) > 1 else "-"
-        lines.append(f"| {stage} | " + " | ".join(cell(times[n].get(stage)) for n in names) + f" | {factor} |")
-    return "\n".join(lines)
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """-> lower quartile, median, upper quartile"""
+    if len(values) < 2:
+        return (values[0],) * 3
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
 
 
 def machine() -> str:
@@ -78,25 +54,276 @@ def machine() -> str:
     return f"{names[0] if names else 'unknown processor'}, {os.cpu_count()} CPUs"
 
 
-def main() -> None:
+# What runs
+
+
+def make_venv(folder: pathlib.Path) -> pathlib.Path:
+    """-> the Python that has the peers; it also sees the packages of this one, PyTorch among them."""
+    python, wanted = folder / "bin/python", HERE / "peers/requirements.txt"
+    mark = folder / "requirements.txt"
+    if not mark.exists() or mark.read_text() != wanted.read_text():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        torch = importlib.util.find_spec("torch")
+        if torch is None:
+            raise SystemExit("PyTorch is missing: pip install -r scripts/requirements-reference.txt, and run this with that Python")
+        site = next(folder.glob("lib/python*/site-packages"))
+        (site / "reference.pth").write_text(str(pathlib.Path(torch.origin).parents[1]) + "\n")
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", wanted], check=True)
+        mark.write_text(wanted.read_text())
+    return python
+
+
+def export(python: pathlib.Path, model: pathlib.Path, image: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """-> the folder of the graphs of this model and picture"""
+    sources = (model / "model.safetensors", model / "config.json", image, HERE / "peers/graphs.py")
+    name = hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in sources)).hexdigest()[:16]
+    graphs = folder / name
+    if not (graphs / "about.json").exists():
+        code = f"import sys; sys.path[:0] = {[str(HERE), str(HERE.parent)]!r}; from peers import graphs; import pathlib; " \
+               f"graphs.export({str(model)!r}, {str(image)!r}, pathlib.Path({str(graphs)!r}))"
+        subprocess.run([python, "-c", code], check=True, env=QUIET, stderr=subprocess.DEVNULL)
+    return graphs
+
+
+class Peer:
+    """A runtime in a process that stays; `times` is empty where it cannot run, `fault` says why."""
+
+    def __init__(self, python, name, graphs, args, threads):
+        self.batch, self.fault = args.batch, ""
+        environment = QUIET | {"OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen([python, HERE / "peers/worker.py", name, graphs, args.image, "--threads", str(threads)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env=environment)
+        self.caption = self.answer().get("ready")
+
+    def answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        self.fault = (self.process.stderr.read().strip().splitlines() or ["it ended"])[-1]
+        return {}
+
+    def times(self, rounds: int) -> dict[str, list[float]]:
+        if self.fault:
+            return {}
+        self.process.stdin.write(json.dumps({"rounds": rounds, "batch": self.batch}) + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+class Ours:
+    """`minivlm bench` with some options, a process for each pass. A request runs on one thread, however many there are."""
+
+    def __init__(self, args, flags, batch):
+        self.command = [args.build / "minivlm", "bench", "--json", "--threads", "1", "--model", args.model, *flags, args.image]
+        self.batch, self.fault = batch, ""
+
+    def bench(self, *more) -> dict[str, float]:
+        done = subprocess.run([*self.command[:-1], *more, self.command[-1]], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, env=QUIET, check=False)
+        if done.returncode:
+            self.fault = done.stderr.strip().splitlines()[-1]
+            return {}
+        return {row["name"]: row["median"] for row in map(json.loads, done.stdout.splitlines())}
+
+    def times(self, rounds: int) -> dict[str, list[float]]:
+        found = {} if self.fault else self.bench("--rounds", str(rounds), "--at-once", "1")
+        times = {stage: [found[stage]] for stage in STAGES if stage in found}
+        for n in self.batch if found else []:
+            throughput = self.bench("--rounds", "1", "--at-once", str(n)).get("captions, 1 thread")
+            times[f"batch {n}"] = [1e3 / throughput] if throughput else []
+        return times
+
+    def close(self) -> None:
+        pass
+
+
+def has_option(program: pathlib.Path, option: str) -> bool:
+    return option in subprocess.run([program, "bench", "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def runners(python, graphs, args, threads) -> dict:
+    ours = OURS if threads == 1 else {"ours": []}
+    every = {name: Ours(args, flags, args.batch if name == "ours" else []) for name, flags in ours.items()
+             if "--precision" not in flags or has_option(args.build / "minivlm", "--precision")}
+    for name in args.peers:
+        every[name] = Peer(python, name, graphs, args, threads)
+        note(f"{name}, {threads} threads: {every[name].fault or 'ready'}")
+    return every
+
+
+def collect(every: dict, passes: int, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """All in turn -> {column: {stage: [milliseconds]}}"""
+    times: dict[str, dict[str, list[float]]] = {}
+    for i in range(passes):
+        for name, runner in every.items():
+            for stage, values in runner.times(rounds).items():
+                times.setdefault(name, {}).setdefault(stage, []).extend(values)
+        note(f"pass {i + 1} of {passes}")
+    for runner in every.values():
+        runner.close()
+    return times
+
+
+# The service
+
+
+class Served:
+    def __init__(self, command, port: int):
+        self.port = port
+        self.process = subprocess.Popen(command, env=QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(60)
+
+    def megabytes(self) -> float:
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(float(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+async def ask(port: int, path: str, body: bytes, connection):
+    reader, writer = connection
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+    return int(head[9:12])
+
+
+async def hammer(port: int, path: str, body: bytes, clients: int, seconds: float) -> list[float]:
+    """Closed loop -> seconds of each answer"""
+    took: list[float] = []
+    stop = time.perf_counter() + seconds
+
+    async def client():
+        connection = await asyncio.open_connection("127.0.0.1", port)
+        while (began := time.perf_counter()) < stop:
+            if await ask(port, path, body, connection) == 200:
+                took.append(time.perf_counter() - began)
+        connection[1].close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return took
+
+
+def wait_for(port: int, path: str, body: bytes, process) -> None:
+    end = time.monotonic() + 180
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, IndexError):
+            if asyncio.run(hammer(port, path, body, 1, 0.2)):
+                return
+        time.sleep(0.2)
+    raise SystemExit("a service did not start")
+
+
+def services(python, graphs, args) -> list[str]:
+    """Lines of a table; the two are measured by turns, each with the machine for itself."""
+    body = args.image.read_bytes()
+    rows = {}
+    for clients in args.clients:
+        for name in ("ours", "FastAPI over the mix"):
+            port = free_port()
+            command = [args.build / "minivlm-server", f"--model.dir={args.model}", f"--server.port={port}", "--cache.bytes=0",
+                       "--log.level=error"] if name == "ours" else [python, HERE / "peers/service.py", graphs, str(port)]
+            path = "/caption?num_beams=1" if name == "ours" else "/caption"
+            with Served(command, port) as served:
+                wait_for(port, path, body, served.process)
+                asyncio.run(hammer(port, path, body, clients, args.seconds / 4))
+                took = sorted(asyncio.run(hammer(port, path, body, clients, args.seconds)))
+                rows[name, clients] = (len(took) / args.seconds, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3,
+                                       served.megabytes())
+            note(f"{name}, {clients} clients")
+    lines = ["| greedy captions | clients | a second | p50 ms | p99 ms | resident MB |", "|---|---|---|---|---|---|"]
+    lines += [f"| {name} | {clients} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {mb:.0f} |"
+              for (name, clients), (rate, p50, p99, mb) in rows.items()]
+    return lines
+
+
+# Tables
+
+
+def cell(values: list[float] | None) -> str:
+    if not values:
+        return "-"
+    low, middle, high = quartiles(values)
+    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+
+
+def best_peer(times: dict, stage: str) -> tuple[str, float] | None:
+    found = [(name, statistics.median(t[stage])) for name, t in times.items() if not name.startswith("ours") and t.get(stage)]
+    return min(found, key=lambda pair: pair[1]) if found else None
+
+
+def table(times: dict) -> list[str]:
+    """Markdown: a row for each column of `times`, so that many fit; the last row compares."""
+    stages = [*STAGES, *sorted({s for t in times.values() for s in t if s.startswith("batch")}, key=lambda s: int(s.split()[1]))]
+    named = [NAMES.get(s, s.replace("batch", "pictures at once:")) for s in stages]
+    lines = ["| milliseconds | " + " | ".join(named) + " |", "|---" * (len(stages) + 1) + "|"]
+    lines += [f"| {name} | " + " | ".join(cell(t.get(s)) for s in stages) + " |" for name, t in times.items()]
+    ratios = []
+    for stage in stages:
+        best, mine = best_peer(times, stage), times.get("ours", {}).get(stage)
+        ratios.append(f"{best[1] / statistics.median(mine):.2f} x {best[0]}" if best and mine else "-")
+    return [*lines, "| best peer over ours | " + " | ".join(ratios) + " |"]
+
+
+def note(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("image")
-    parser.add_argument("--minivlm", default=str(HERE.parents[1] / "build/release/minivlm"))
-    parser.add_argument("--passes", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=10, help="of each program in each pass")
-    parser.add_argument("--json", action="store_true", help="print the passes instead of the table")
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("image", type=pathlib.Path)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/peers")
+    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4, help="of each program in each pass")
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--batch", type=int, nargs="*", default=[8, 32])
+    parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 32], help="of the services; none: no services")
+    parser.add_argument("--seconds", type=float, default=6.0, help="a service is measured for each number of clients")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--quick", action="store_true", help="one pass, one thread, no compiler, a second for each service")
+    parser.add_argument("--json", type=pathlib.Path, help="also write all milliseconds there")
     args = parser.parse_args()
-    if not pathlib.Path(args.minivlm).exists():
-        raise SystemExit(f"{args.minivlm} is not there: cmake --preset release && cmake --build --preset release")
-    rounds = ["--rounds", str(args.rounds)]
-    ours = [args.minivlm, "bench", "--json", "--threads", "1", *rounds, "--model", args.model, args.image]
-    theirs = [sys.executable, str(HERE / "pytorch_eager.py"), args.model, args.image, *rounds]
-    times = collect([(ours, engine_columns), (theirs, pytorch_columns)], args.passes)
+    if args.quick:
+        args.passes, args.rounds, args.threads, args.batch, args.seconds = 1, 1, [1], [8], 1.0
+        args.peers = [p for p in args.peers if p != "PyTorch compiled"]
+    args.model, args.image, args.build = args.model.resolve(), args.image.resolve(), args.build.resolve()
+    if not (args.build / "minivlm").exists():
+        raise SystemExit(f"{args.build}/minivlm is not there: cmake --preset release && cmake --build --preset release")
+    return args
+
+
+def main() -> None:
+    args = parse()
+    python = make_venv(args.venv.resolve())
+    note("exporting")
+    graphs = export(python, args.model, args.image, args.venv.resolve() / "graphs")
+    print(f"{machine()}; {args.model.name}; {args.image.name}; {time.strftime('%Y-%m-%d')}\n")
+    kept = {}
+    for threads in args.threads:
+        kept[threads] = collect(runners(python, graphs, args, threads), args.passes, args.rounds)
+        print(f"{threads} thread{'s' if threads > 1 else ''} for one request; median (quartiles) of {args.passes} passes by turns\n")
+        print("\n".join(table(kept[threads])) + "\n", flush=True)
+    if args.clients:
+        print("\n".join(services(python, graphs, args)))
     if args.json:
-        print(json.dumps({"machine": machine(), "passes": times}, indent=1))
-    else:
-        print(f"{machine()}; one thread; median of {args.passes} passes\n\n{table(times)}")
+        args.json.write_text(json.dumps({"machine": machine(), "times": kept}, indent=1))
 
 
 if __name__ == "__main__":

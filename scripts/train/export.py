@@ -28,14 +28,17 @@ KINDS = ("mixed", *weights.KINDS)
 
 
 def kind_of(kind: str):
-    """mixed: the word embeddings, nearly half of the numbers, int8 with a scale a word, but for the words that can be said,
-    which are fp16 as well (in int8 alone they cost 2.6 % of CIDEr-D); all else fp16, which has eight times
-    the precision of bf16 in the same bytes. int8: the large matrices too, a quarter smaller; measures lose 1 to 2 %. The
+    """mixed: the fusion's matrices and the heads int8, which is what the engine then multiplies in (SPEED.md has what it
+    costs: nothing that can be measured). The word embeddings, nearly half of the numbers, are int8 too; beside them stand the
+    rows of the words that can be said in fp16, for the words that go in (in int8 alone they cost 2.6 % of CIDEr-D). All else
+    is fp16, which has eight times the precision of bf16 in the same bytes; so is the projection of cells, which the engine
+    multiplies in floats. int8: the region head and the projection of cells too; measures lose 1 to 2 %. The
     backbone and the pyramid stay fp16 even then: in int8 their maps are off by 5 to 7 % (the narrow depthwise filters of a
     Lite network differ too much within a channel), for 3.5 MB more."""
     def choose(name: str) -> str:
         if kind == "mixed":
-            return "int8" if name == "fusion.embeddings.word.weight" else "fp16"
+            fusion = ("fusion.layers.", "fusion.regions.project.", "fusion.embeddings.word.", "heads.")
+            return "int8" if name.startswith(fusion) else "fp16"
         small = name.startswith(("tee.backbone.", "tee.bifpn.", "tee.rpn.")) or name.endswith("segment.weight")
         return "fp16" if kind == "int8" and small else kind
     return choose
@@ -54,21 +57,32 @@ def write_self_test(directory) -> None:
     (pathlib.Path(directory) / "selftest.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
+def load_directory(directory) -> tuple:
+    model = MiniVLM.from_dir(directory)
+    return model, model.config
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--recipe", required=True)
-    p.add_argument("--checkpoint", required=True)
+    p.add_argument("--recipe")
+    p.add_argument("--checkpoint")
+    p.add_argument("--from", dest="source", metavar="DIR", help="a model directory instead, to be written in another kind")
     p.add_argument("--out", required=True)
     p.add_argument("--kind", default="mixed", choices=KINDS)
     p.add_argument("--card", help="README.md of the model; default: a line that says there is none")
     p.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="changes to config.json")
     args = p.parse_args()
-    r = recipe.load(args.recipe)
-    for change in args.set:
-        path, value = change.split("=", 1)
-        section, key = path.split(".")
-        r["model"].setdefault(section, {})[key] = json.loads(value)
-    model, config = load(r, args.checkpoint)
+    if args.source:
+        model, config = load_directory(args.source)
+    elif args.recipe and args.checkpoint:
+        r = recipe.load(args.recipe)
+        for change in args.set:
+            path, value = change.split("=", 1)
+            section, key = path.split(".")
+            r["model"].setdefault(section, {})[key] = json.loads(value)
+        model, config = load(r, args.checkpoint)
+    else:
+        p.error("either --from, or --recipe and --checkpoint")
     card = pathlib.Path(args.card).read_text(encoding="utf-8") if args.card else "Trained, not yet measured.\n"
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, args.out, kind_of(args.kind), model.tokenizer.tokens, labels, card)

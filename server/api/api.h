@@ -97,6 +97,12 @@ void api_debug_one(struct api *a, struct exchange *x);
 bool api_ops_is_live(struct api *a, struct exchange *x);
 bool api_ops_is_ready(struct api *a, struct exchange *x);
 
+/* api_page.c: the playground, from web/ */
+void api_page(struct api *a, struct exchange *x);
+
+/* api_status.c */
+void api_status(struct api *a, struct exchange *x); /* GET /status: for people */
+
 /* api_model.c */
 void api_reload(struct api *a, struct exchange *x); /* POST /admin/reload */
 void api_model(struct api *a, struct exchange *x);  /* GET /admin/model */

@@ -107,6 +107,7 @@ void api_metrics(struct api *a, struct exchange *x)
         .requests_refused = main_port.refused_requests + admin_port.refused_requests,
         .started_us = a->started_us,
         .log_dropped = log_dropped(),
+        .auth = a->admission.auth,
         .sandbox = a->sandbox,
     };
     services_status(a->desk.services, &models);
@@ -136,9 +137,9 @@ void api_version(struct api *a, struct exchange *x)
                                       (json_int_t)i->parameters, "max_regions", i->max_regions, "answers",
                                       i->n_answers));
         json_object_set_new(object, "engine",
-                            json_pack("{s:s, s:s, s:i, s:i, s:I}", "isa", i->isa, "gemm", i->gemm, "threads",
-                                      i->engine_threads, "decode_threads", i->decode_threads, "memory_bytes",
-                                      (json_int_t)i->memory_bytes));
+                            json_pack("{s:s, s:s, s:s, s:i, s:i, s:I}", "isa", i->isa, "gemm", i->gemm, "precision",
+                                      i->precision, "threads", i->engine_threads, "decode_threads", i->decode_threads,
+                                      "memory_bytes", (json_int_t)i->memory_bytes));
     }
     reply_json(x, 200, object);
 }

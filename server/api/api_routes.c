@@ -2,6 +2,8 @@
 #include "server/api/api.h"
 
 static const struct route routes[] = {
+    {"GET", "/", "page", ROUTE_PUBLIC | ROUTE_PAGE, 0, api_page, NULL},
+    {"GET", "/page/{}", "page", ROUTE_PUBLIC | ROUTE_PAGE, 0, api_page, NULL},
     {"POST", "/caption", "caption", ROUTE_WORK, JOB_CAPTION, api_caption, NULL},
     {"POST", "/vqa", "vqa", ROUTE_WORK, JOB_VQA, api_vqa, NULL},
     {"POST", "/retrieve", "retrieve", ROUTE_WORK, JOB_RETRIEVE, api_retrieve, NULL},
@@ -38,6 +40,7 @@ static const struct route routes[] = {
     {"GET", "/startupz", "startup", ROUTE_PUBLIC | ROUTE_BOTH, 0, api_startup, NULL},
     {"GET", "/metrics", "metrics", ROUTE_OPS, 0, api_metrics, NULL},
     {"GET", "/version", "version", ROUTE_BOTH, 0, api_version, ""},
+    {"GET", "/status", "status", ROUTE_BOTH, 0, api_status, ""},
     {"GET", "/openapi.json", "openapi", ROUTE_BOTH, 0, api_openapi, ""},
     {"POST", "/admin/reload", "reload", ROUTE_ADMIN, 0, api_reload, "wait timeout_ms"},
     {"GET", "/admin/model", "model", ROUTE_ADMIN, 0, api_model, ""},

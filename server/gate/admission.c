@@ -7,6 +7,7 @@
 #include "server/http/reply.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum { SMALL_BODY = 65536 };
 
@@ -50,13 +51,66 @@ static bool answer_cors(const struct admission *a, struct exchange *x)
 }
 
 /* A page of another site must not steer the service through somebody's browser. */
-static bool is_admin_safe(struct exchange *x)
+static bool is_from_no_page(struct exchange *x)
 {
-    if (x->is_admin && x->headers[HEADER_ORIGIN]) {
+    const char *site = x->headers[HEADER_SEC_FETCH_SITE];
+    if (!x->is_admin) {
+        return true;
+    }
+    if (x->headers[HEADER_ORIGIN]) {
         reply_error(x, FAULT_FORBIDDEN, "Origin", "the admin port takes no requests from web pages");
+    } else if (site && strcmp(site, "none") != 0 && strcmp(site, "same-origin") != 0) {
+        reply_error(x, FAULT_FORBIDDEN, "Sec-Fetch-Site", "the admin port takes no requests from web pages");
+    }
+    return x->status == 0;
+}
+
+/* Without its port and brackets, in `out`. */
+static bool host_of(const char *header, char *out, size_t size)
+{
+    size_t n = header[0] == '[' ? strcspn(++header, "]") : strcspn(header, ":");
+    if (n >= size) {
         return false;
     }
+    memcpy(out, header, n);
+    out[n] = '\0';
     return true;
+}
+
+static bool is_in_list(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    for (list += strspn(list, " ,"); *list; list += strspn(list, " ,")) {
+        size_t length = strcspn(list, " ,");
+        if (length == n && strncasecmp(list, word, n) == 0) {
+            return true;
+        }
+        list += length;
+    }
+    return false;
+}
+
+/* DNS rebinding: a page's own name may lead to this port, so names are told apart by what was asked for. An address
+ * cannot be rebound; who asks without Host is no browser. */
+static bool is_called_by_name(const struct admission *a, struct exchange *x)
+{
+    const char *header = x->headers[HEADER_HOST];
+    char host[256];
+    struct address address;
+    if (!x->is_admin || !header || !header[0] || (x->route->flags & ROUTE_PUBLIC) ||
+        strcmp(a->config->server.admin_names, "*") == 0) {
+        return true;
+    }
+    if (host_of(header, host, sizeof(host)) &&
+        (address_parse(&address, host, strlen(host)) || strcasecmp(host, "localhost") == 0 ||
+         is_in_list(a->config->server.admin_host, host) || is_in_list(a->config->server.admin_names, host))) {
+        return true;
+    }
+    reply_error(x, FAULT_FORBIDDEN, "Host",
+                "the admin port does not know the host name \"%.64s\"; call it by its address, or add the name to "
+                "server.admin_names",
+                header);
+    return false;
 }
 
 /* ---- who and what ---- */
@@ -89,8 +143,9 @@ static bool find_route(const struct admission *a, struct exchange *x)
         return false;
     }
     buf_init(&allow, 256);
+    int hidden = a->config->server.page && has_prefix ? 0 : ROUTE_PAGE;
     enum route_result found =
-        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, &x->route, &allow);
+        route_find(a->routes, x->method, x->path, x->is_admin, a->has_admin_port, hidden, &x->route, &allow);
     if (!has_prefix && (found != ROUTE_FOUND || !(x->route->flags & ROUTE_PUBLIC))) {
         found = ROUTE_NO_PATH;
         x->route = NULL;
@@ -110,22 +165,69 @@ static bool find_route(const struct admission *a, struct exchange *x)
     return found == ROUTE_FOUND;
 }
 
-static bool find_caller(const struct admission *a, struct exchange *x)
+/* The routes of both ports take any key. */
+static bool has_role(const struct auth_key *key, struct exchange *x)
+{
+    const struct route *r = x->route;
+    unsigned needed = r->flags & ROUTE_ADMIN  ? AUTH_ADMIN
+                      : r->flags & ROUTE_OPS  ? AUTH_METRICS | AUTH_ADMIN
+                      : r->flags & ROUTE_BOTH ? key->roles
+                                              : AUTH_CLIENT | AUTH_ADMIN;
+    char has[32];
+    if (key->roles & needed) {
+        return true;
+    }
+    auth_role_names(key->roles, has);
+    reply_error(x, FAULT_FORBIDDEN, "Authorization",
+                "the key \"%s\" has the role %s; %s needs the role %s (role= on its line of auth.keys_file)", key->name,
+                has, r->path,
+                r->flags & ROUTE_ADMIN ? "admin"
+                : r->flags & ROUTE_OPS ? "metrics"
+                                       : "client");
+    return false;
+}
+
+static bool find_caller(const struct admission *a, struct exchange *x, const struct auth_key **out)
 {
     x->caller.client = peers_number(&x->address);
     if (!a->auth->keys || (x->route->flags & ROUTE_PUBLIC)) {
         return true;
     }
-    const struct auth_key *key = auth_check(a->auth, x->headers[HEADER_AUTHORIZATION]);
+    const char *given = x->headers[HEADER_AUTHORIZATION];
+    const struct auth_key *key = auth_check(a->auth, given);
     if (!key) {
-        reply_error(x, FAULT_UNAUTHORIZED, "Authorization", "this service needs an API key: Authorization: Bearer KEY");
+        reply_error(x, FAULT_UNAUTHORIZED, "Authorization", "%s: Authorization: Bearer KEY",
+                    given ? "this API key is not known" : "this service needs an API key");
         return false;
     }
+    memcpy(x->caller.key, key->name, sizeof(x->caller.key));
     x->caller.client = hash_text(key->name);
+    key->use->requests++;
+    if (!has_role(key, x)) {
+        return false;
+    }
+    *out = key;
     sha256_hmac(key->digest, sizeof(key->digest), "image ids", 9, x->caller.id_key);
     sha256_hmac(key->digest, sizeof(key->digest), "image id mask", 13, x->caller.id_mask);
     x->caller.has_id_key = true;
     return true;
+}
+
+/* What a key may do at most, before what all may do together. */
+static bool check_key(const struct admission *a, const struct auth_key *key, struct exchange *x)
+{
+    uint64_t after_us = 0;
+    enum auth_verdict v = key ? auth_enter(key, clock_us(), (int)a->config->limits.requests, &after_us) : AUTH_OK;
+    if (v == AUTH_OVER_RATE) {
+        reply_retry(x, FAULT_RATE_LIMITED, after_us, "the key \"%s\" may send %.6g requests a second", key->name,
+                    key->rate);
+    } else if (v == AUTH_OVER_SHARE) {
+        reply_retry(x, FAULT_RATE_LIMITED, after_us, "the key \"%s\" may have %d %% of %lld requests under way at once",
+                    key->name, key->share, a->config->limits.requests);
+    } else if (key) {
+        x->caller.use = key->use;
+    }
+    return v == AUTH_OK;
 }
 
 static bool check_query(struct exchange *x)
@@ -209,11 +311,13 @@ bool admission_headers(const struct admission *a, struct exchange *x)
         reply_text(x, 204, NULL, "");
         return false;
     }
-    if (answer_cors(a, x) || !is_admin_safe(x) || !find_route(a, x) || !find_caller(a, x) || !check_query(x)) {
+    const struct auth_key *key = NULL;
+    if (answer_cors(a, x) || !is_from_no_page(x) || !find_route(a, x) || !is_called_by_name(a, x) ||
+        !find_caller(a, x, &key) || !check_query(x)) {
         return false;
     }
     if (!(x->route->flags & ROUTE_WORK)) {
         return check_size(a, x) && set_deadline(a, x);
     }
-    return check_state(a, x) && check_size(a, x) && set_deadline(a, x) && glance(a, x);
+    return check_state(a, x) && check_size(a, x) && set_deadline(a, x) && check_key(a, key, x) && glance(a, x);
 }

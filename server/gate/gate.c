@@ -138,6 +138,13 @@ static struct forecast_of foresee(const struct gate *g, const struct gate_client
     };
 }
 
+struct decision {
+    enum gate_verdict verdict;
+    struct forecast_of forecast;
+    struct gate_weight weight;
+    int jobs;
+};
+
 /* Is there time for so much work before this deadline? */
 static bool makes_it(const struct gate *g, uint64_t now_us, struct amount work, uint64_t deadline_us)
 {
@@ -145,18 +152,36 @@ static bool makes_it(const struct gate *g, uint64_t now_us, struct amount work, 
     return time_of(g, work) * g->ratio <= left_us;
 }
 
-/* Serving by deadline, as the engine does when time gets short: does the new one make it after everybody with an
- * earlier deadline, and does everybody with a later one make it after the new one? Who is lost anyhow doesn't count. */
-static bool all_make_it(const struct gate *g, uint64_t now_us, const struct gate_weight *w, uint64_t deadline_us)
+/* In a fair order the new one comes before most of what a crowd has waiting. Only those who are in a hurry, or will be
+ * before it is done, go first. */
+static bool makes_it_in_turn(const struct gate *g, uint64_t now_us, double finish_us, uint64_t deadline_us)
 {
+    struct amount hurried = {0, 0};
+    uint64_t done_us = now_us + (uint64_t)(finish_us * g->ratio);
+    const struct gate_place *p;
+    TAILQ_FOREACH(p, &g->places, link_)
+    {
+        if (p->entered_us_ + (p->deadline_us_ - p->entered_us_) / 2 <= done_us) {
+            hurried = sum_of(hurried, (struct amount){p->engine_us_, p->decode_us_});
+        }
+    }
+    return (finish_us + time_of(g, hurried)) * g->ratio <= (double)(deadline_us - now_us) * (1 - g->margin);
+}
+
+/* Serving by deadline, as the engine does when time gets short: does the new one make it after everybody with an
+ * earlier deadline (or in its turn), and does everybody with a later one make it after the new one? Who is lost anyhow
+ * doesn't count. */
+static bool all_make_it(const struct gate *g, uint64_t now_us, const struct decision *d, uint64_t deadline_us)
+{
+    const struct gate_weight *w = &d->weight;
     struct amount before = {0, 0}, with_new = {w->engine_us, w->decode_us}, left = left_of(g);
     const struct gate_place *p;
-    bool is_placed = false;
+    bool is_placed = false, is_in_turn = makes_it_in_turn(g, now_us, d->forecast.finish_us, deadline_us);
     TAILQ_FOREACH(p, &g->places, link_)
     {
         if (!is_placed && p->deadline_us_ > deadline_us) {
             is_placed = true;
-            if (!makes_it(g, now_us, with_new, deadline_us)) {
+            if (!is_in_turn && !makes_it(g, now_us, with_new, deadline_us)) {
                 return false;
             }
         }
@@ -171,7 +196,7 @@ static bool all_make_it(const struct gate *g, uint64_t now_us, const struct gate
             return false;
         }
     }
-    return is_placed || makes_it(g, now_us, with_new, deadline_us);
+    return is_placed || is_in_turn || makes_it(g, now_us, with_new, deadline_us);
 }
 
 /* ---- who is let in ---- */
@@ -222,13 +247,6 @@ static enum gate_verdict check_backlog(const struct gate *g, uint64_t now_us, co
     return GATE_ACCEPTED;
 }
 
-struct decision {
-    enum gate_verdict verdict;
-    struct forecast_of forecast;
-    struct gate_weight weight;
-    int jobs;
-};
-
 static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const struct gate_request *r, struct decision *d)
 {
     const struct gate_client *c = gate_client_find(g, r->client);
@@ -256,7 +274,7 @@ static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const stru
     }
     double new_us = time_of(g, (struct amount){d->weight.engine_us, d->weight.decode_us});
     v = check_backlog(g, now_us, &d->forecast, c, new_us, left_us);
-    if (v == GATE_ACCEPTED && !all_make_it(g, now_us, &d->weight, r->deadline_us)) {
+    if (v == GATE_ACCEPTED && !all_make_it(g, now_us, d, r->deadline_us)) {
         v = GATE_FULL;
     }
     return v;

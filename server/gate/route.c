@@ -42,13 +42,19 @@ static bool is_method(const struct route *r, const char *method)
 }
 
 enum route_result route_find(const struct route_table *t, const char *method, const char *path, bool is_admin_port,
-                             bool has_admin_port, const struct route **out, struct buf *allow)
+                             bool has_admin_port, int hidden, const struct route **out, struct buf *allow)
 {
     enum route_result result = ROUTE_NO_PATH;
     *out = NULL;
     for (int i = 0; i < t->n; i++) {
         const struct route *r = &t->routes[i];
         if (!is_on(r, is_admin_port, has_admin_port) || !matches(r->path, path)) {
+            continue;
+        }
+        if (r->flags & hidden) {
+            if (is_method(r, method)) { /* as if the path were not there, whatever else it takes */
+                return ROUTE_NO_PATH;
+            }
             continue;
         }
         if (is_method(r, method)) {

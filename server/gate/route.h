@@ -17,6 +17,7 @@ enum route_flags {
     ROUTE_ADMIN = 8,  /* on the admin port only */
     ROUTE_BOTH = 16,  /* on either port */
     ROUTE_PLAIN = 32, /* errors are {"error": "message"} */
+    ROUTE_PAGE = 64,  /* for people's browsers, no part of the API; not there with server.page=false */
 };
 
 struct route {
@@ -33,10 +34,10 @@ struct route_table {
 };
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
-/* `{}` in a path stands for one segment, a last `{*}` for all that follows. HEAD finds GET. allow: the methods of a
- * path found under another one. */
+/* `{}` in a path stands for one segment, a last `{*}` for all that follows. HEAD finds GET. hidden: routes with one of
+ * these flags are not there. allow: the methods of a path found under another one. */
 enum route_result route_find(const struct route_table *t, const char *method, const char *path, bool is_admin_port,
-                             bool has_admin_port, const struct route **out, struct buf *allow);
+                             bool has_admin_port, int hidden, const struct route **out, struct buf *allow);
 /* The first query parameter that the route does not take; NULL: none. */
 const char *route_unknown_query(const struct route *r, const struct exchange *x);
 /* Segment n of the path, counted from 0; false when there is none or it is too long. */

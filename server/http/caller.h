@@ -7,7 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct auth_use; /* of gate/auth.h */
+
 struct caller {
+    char key[64];                    /* the name of its API key; "": none */
+    struct auth_use *use;            /* until the exchange ends; NULL: nothing to give back */
     uint64_t client;                 /* a number for the key's name, or for the address without keys */
     uint8_t id_key[32], id_mask[32]; /* of image ids, one name space for each API key */
     bool has_id_key;

@@ -23,6 +23,7 @@
 /* X(symbol, name): request headers that somebody reads */
 #define EXCHANGE_HEADERS(X)                                                                                            \
     X(HEADER_ACCEPT, "Accept")                                                                                         \
+    X(HEADER_ACCEPT_ENCODING, "Accept-Encoding")                                                                       \
     X(HEADER_AUTHORIZATION, "Authorization")                                                                           \
     X(HEADER_CACHE_CONTROL, "Cache-Control")                                                                           \
     X(HEADER_CONTENT_ENCODING, "Content-Encoding")                                                                     \
@@ -31,6 +32,7 @@
     X(HEADER_EXPECT, "Expect")                                                                                         \
     X(HEADER_INFERENCE_LENGTH, "Inference-Header-Content-Length")                                                      \
     X(HEADER_HOST, "Host")                                                                                             \
+    X(HEADER_IF_NONE_MATCH, "If-None-Match")                                                                           \
     X(HEADER_LOAD_FORMAT, "endpoint-load-metrics-format")                                                              \
     X(HEADER_ORIGIN, "Origin")                                                                                         \
     X(HEADER_PRIORITY, "Priority")                                                                                     \

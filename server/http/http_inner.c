@@ -53,6 +53,10 @@ static enum MHD_Result on_access(void *user, struct MHD_Connection *mhd, const c
         x->phase = PHASE_WORKING;
         h->handler.on_request(h->handler.user, x);
     }
+    if (x->status == 304) { /* the library would write Content-Length: 0, which is not the length of what is known */
+        http_answer_directly(c, false);
+        return MHD_NO;
+    }
     if (x->status) {
         return http_answer_queue(c);
     }

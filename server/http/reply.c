@@ -53,7 +53,8 @@ enum fault reply_fault(enum err e)
 
 int reply_fault_status(const struct exchange *x, enum fault f)
 {
-    return faults[f].status == 429 && x->overload_status ? x->overload_status : faults[f].status;
+    bool is_load = f == FAULT_OVERLOADED || f == FAULT_DEADLINE_UNREACHABLE;
+    return is_load && x->overload_status ? x->overload_status : faults[f].status;
 }
 
 const char *reply_fault_code(enum fault f)

@@ -35,6 +35,7 @@
     X(FAULT_RELOAD_FAILED, 422, "reload_failed", "invalid_request_error", false)                                       \
     X(FAULT_OVERLOADED, 429, "overloaded", "rate_limit_error", true)                                                   \
     X(FAULT_DEADLINE_UNREACHABLE, 429, "deadline_unreachable", "rate_limit_error", true)                               \
+    X(FAULT_RATE_LIMITED, 429, "rate_limited", "rate_limit_error", true)                                               \
     X(FAULT_HEADER_TOO_LARGE, 431, "header_too_large", "invalid_request_error", false)                                 \
     X(FAULT_INTERNAL, 500, "internal", "server_error", false)                                                          \
     X(FAULT_NOT_IMPLEMENTED, 501, "not_implemented", "invalid_request_error", false)                                   \

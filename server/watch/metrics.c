@@ -255,12 +255,72 @@ static void print_ledger(const struct ledger_figures *f, struct buf *b)
     }
 }
 
+/* Each name once; what does not get a line of its own is added up as _other. */
+static int list_names(const struct auth *a, const struct auth_key *names[METRICS_KEYS], struct auth_use *others)
+{
+    int n = 0;
+    *others = (struct auth_use){.n_refs = 0};
+    for (int i = 0; i < a->n_keys; i++) {
+        const struct auth_key *k = &a->keys[i];
+        bool is_new = true;
+        for (int j = i - 1; j >= 0 && is_new && i < 2 * METRICS_KEYS; j--) {
+            is_new = a->keys[j].use != k->use;
+        }
+        if (is_new && n < METRICS_KEYS) {
+            names[n++] = k;
+        } else if (is_new) {
+            others->requests += k->use->requests;
+            others->rate_refused += k->use->rate_refused;
+            others->share_refused += k->use->share_refused;
+            others->in_flight += k->use->in_flight;
+        }
+    }
+    return n;
+}
+
+static void print_key(struct buf *b, const char *metric, const char *name, const char *reason, double value)
+{
+    buf_printf(b, "%s{key=\"", metric);
+    for (; *name; name++) {
+        buf_printf(b, *name == '"' || *name == '\\' ? "\\%c" : "%c", *name);
+    }
+    buf_printf(b, reason ? "\",reason=\"%s\"} %.15g\n" : "\"%s} %.15g\n", reason ? reason : "", value);
+}
+
+static void print_keys(const struct auth *a, struct buf *b)
+{
+    const struct auth_key *names[METRICS_KEYS];
+    struct auth_use others;
+    if (!a || !a->keys) {
+        return;
+    }
+    int n = list_names(a, names, &others), n_lines = n + (a->n_keys > n);
+    head(b, "minivlm_key_requests_total", "counter", "Requests by the name of their API key.");
+    for (int i = 0; i < n_lines; i++) {
+        const struct auth_use *u = i < n ? names[i]->use : &others;
+        print_key(b, "minivlm_key_requests_total", i < n ? names[i]->name : "_other", NULL, (double)u->requests);
+    }
+    head(b, "minivlm_key_refused_total", "counter", "Requests over a limit of their key.");
+    for (int i = 0; i < n_lines; i++) {
+        const struct auth_use *u = i < n ? names[i]->use : &others;
+        const char *name = i < n ? names[i]->name : "_other";
+        print_key(b, "minivlm_key_refused_total", name, "rate", (double)u->rate_refused);
+        print_key(b, "minivlm_key_refused_total", name, "share", (double)u->share_refused);
+    }
+    head(b, "minivlm_key_inflight_requests", "gauge", "Requests under way, by the name of their API key.");
+    for (int i = 0; i < n_lines; i++) {
+        const struct auth_use *u = i < n ? names[i]->use : &others;
+        print_key(b, "minivlm_key_inflight_requests", i < n ? names[i]->name : "_other", NULL, u->in_flight);
+    }
+}
+
 void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *b)
 {
     print_requests(m, b);
     print_engine(&s->stats, b);
     print_gate(&s->gate, b);
     print_ledger(&s->ledger, b);
+    print_keys(s->auth, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
     gauge(b, "minivlm_turn_requests_most", "Requests begun in one turn of the loop, at most so far: bounded.",
           s->most_a_turn);

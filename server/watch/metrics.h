@@ -6,12 +6,13 @@
 #define SERVER_METRICS_H
 
 #include "engine/engine.h"
+#include "server/gate/auth.h"
 #include "server/gate/gate.h"
 #include "server/http/exchange.h"
 #include "server/http/reply.h"
 #include "server/sandbox/sandbox.h"
 
-enum { METRICS_ROUTES = 32, METRICS_BUCKETS = 14 };
+enum { METRICS_ROUTES = 32, METRICS_BUCKETS = 14, METRICS_KEYS = 100 /* names; further ones are counted together */ };
 
 struct metrics_histogram {
     uint64_t count[METRICS_BUCKETS + 1];
@@ -43,6 +44,7 @@ struct metrics_state {
     uint64_t started_us, reloads, reloads_failed, log_dropped;
     struct gate_stats gate;
     struct ledger_figures ledger;
+    const struct auth *auth; /* NULL: none */
     const struct sandbox_state *sandbox;
 };
 void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *out);

@@ -36,7 +36,7 @@ static double thread_ms(void)
 
 static bool open_subject(struct subject *s, const char *dir)
 {
-    struct model_options options = {.isa_cap = ISA_AVX512, .gemm_backend = GEMM_NATIVE};
+    struct model_options options = {.isa_cap = ISA_COUNT - 1, .gemm_backend = GEMM_NATIVE};
     struct errbuf e;
     int shorter, longer;
     s->dir = dir;

@@ -107,7 +107,7 @@ class Storm:
         answer = s.reload()
         if answer.status == 200:
             self.counts["reload"] += 1
-        elif not (answer.status in (409, 503) or self.leaving):
+        elif not (answer.status in (409, 503, 504) or self.leaving):
             self.fault(f"reload: {answer.status} {answer.body}")
 
     # ---- honest clients: each answer is looked at ----

@@ -183,7 +183,7 @@ class Models(Case):
         config = json.loads((ROOT / TINY / "config.json").read_text())
         self.assertEqual((row["model"], row["sha256"], row["engine_threads"]), ("tiny", config["weights"]["sha256"], 3))
         out = self.text("inspect", "--threads", "3")
-        for key in ("model", "version", "sha256", "isa", "gemm", "answers", "num_beams", "max_tokens"):
+        for key in ("model", "version", "sha256", "isa", "gemm", "precision", "answers", "num_beams", "max_tokens"):
             self.assertIn(str(row[key]), out)
 
     def test_plan(self):
@@ -214,9 +214,9 @@ class Models(Case):
         self.refused(USAGE, "caption", "--stages", WAVES, saying="--stages")
 
     def test_bench(self):
-        found = self.json("bench", "--rounds", "1", WAVES)
+        found = self.json("bench", "--rounds", "1", "--at-once", "3", WAVES)
         names = [row["name"] for row in found]
-        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "captions, 1 thread", "peak memory"):
+        for name in ("decode", "regions", "vqa", "retrieve", "caption greedy", "greedy in all", "captions, 1 thread", "peak memory"):
             self.assertIn(name, names)
         self.assertTrue(all(0 < row["min"] <= row["median"] <= row["max"] for row in found), found)
         self.assertIn("caption greedy", self.text("bench", "--rounds", "1", WAVES))

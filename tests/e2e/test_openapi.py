@@ -241,7 +241,7 @@ CALLS = [
     ("POST", "/admin/reload", "?wait=true", b""),
     ("GET", "/admin/model", "", None),
     *[("GET", path, "", None) for path in ("/healthz", "/livez", "/health/live", "/ping", "/readyz", "/health/ready",
-                                           "/startupz", "/metrics", "/version", "/openapi.json", "/debug/requests")],
+                                           "/startupz", "/metrics", "/version", "/status", "/openapi.json", "/debug/requests")],
     ("GET", "/readyz", "?max_load=1", None),
 ]
 # The parts of an answer that only some questions bring, and the document that a caller gave.
@@ -289,6 +289,8 @@ class Answers(Service):
                 is_admin = item[methods[0]].get("x-port") in ("admin", "admin-or-main")
                 if path == "/images/check":
                     methods.append("head")  # "check" may stand where an image id stands
+                if path == "/":
+                    methods.append("get")  # the page, which is no part of the API
                 answer = self.server.request("PATCH", fill(path), admin=is_admin)
                 response = DOCUMENT["components"]["responses"]["MethodNotAllowed"]
                 self.assertEqual(answer.status, 405)
@@ -490,6 +492,7 @@ class Errors(Service):
     def keys(self):
         with tempfile.NamedTemporaryFile("w", suffix=".keys") as f:
             f.write(f"ann {hashlib.sha256(b'secret').hexdigest()}\n")
+            f.write(f"slow {hashlib.sha256(b'slow').hexdigest()} rate=1/h\n")
             f.flush()
             with Server(f"--auth.keys_file={f.name}") as s:
                 for method, path, op, _ in operations():
@@ -500,6 +503,9 @@ class Errors(Service):
                         good = s.request(method.upper(), fill(path), headers={"Authorization": "Bearer secret"})
                         self.assertNotEqual(good.status, 401)
                 self.refuse(s, "POST", "/caption", 401, "unauthorized", "", GOOD)
+                self.refuse(s, "GET", "/metrics", 403, "forbidden", "", None, {"Authorization": "Bearer secret"})
+                s.post("/caption", GOOD, {"Authorization": "Bearer slow"})
+                self.refuse(s, "POST", "/caption", 429, "rate_limited", "", GOOD, {"Authorization": "Bearer slow"})
 
     def slow_model(self):
         with Server("--engine.isa=ref", "--server.admin_port=0", model=BASE, ready=False) as s:

@@ -58,7 +58,7 @@ int main(void)
     }
     for (int place = 0; place < GOLDEN_PLACES; place++) {
         for (int isa = 0; isa <= (int)kernels_detect_isa(); isa++) {
-            for (int backend = 0; backend < GEMM_BACKEND_COUNT; backend++) {
+            for (int backend = 0; kernels_has_isa((enum isa)isa) && backend < GEMM_BACKEND_COUNT; backend++) {
                 compare(&golden_places[place], (enum isa)isa, (enum gemm_backend)backend);
             }
         }

@@ -66,6 +66,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
                                 .model_identity = e->sha256,
                                 .isa = "ref",
                                 .gemm = "own",
+                                .precision = "fp32",
                                 .engine_threads = 1,
                                 .decode_threads = 1,
                                 .features_bytes = FAKE_FEATURES,

@@ -26,6 +26,8 @@ static const double golden_tolerance = 1e-4; /* of the largest magnitude in a te
 struct golden_place {
     const char *model, *golden, *images; /* folders */
     bool is_loose;
+    enum model_precision precision; /* of the fusion; the reference's results in 8 bits are NAME-bytes */
+    double tolerance;               /* of the fusion; 0: golden_tolerance */
 };
 
 struct golden {
@@ -40,6 +42,7 @@ struct golden {
     struct preprocessor *preprocessor;
     float *pixels;
     struct tee_input input; /* of the picture under way */
+    double tolerance;       /* of the half under way */
     const char *picture;
     json_t *about; /* its page */
     bool is_loud;  /* tell each difference on stderr */
@@ -115,7 +118,7 @@ static inline bool golden_floats(struct golden *g, const char *part, const float
         return golden_note(g, part, false, NAN);
     }
     double error = golden_error(actual, expected, n);
-    return golden_note(g, part, error <= golden_tolerance, error);
+    return golden_note(g, part, error <= g->tolerance, error);
 }
 
 static inline bool golden_ints(struct golden *g, const char *part, const int *actual, size_t n)
@@ -135,7 +138,7 @@ static inline bool golden_ints(struct golden *g, const char *part, const int *ac
 static inline bool golden_number(struct golden *g, const char *part, double actual, const json_t *expected)
 {
     double error = fabs(actual - json_number_value(expected));
-    bool is_near = error <= 1e-6 + golden_tolerance * fmax(1.0, fabs(json_number_value(expected)));
+    bool is_near = error <= 1e-6 + g->tolerance * fmax(1.0, fabs(json_number_value(expected)));
     return golden_note(g, part, json_is_number(expected) && is_near, is_near ? 0.0 : error);
 }
 
@@ -245,11 +248,12 @@ static inline bool golden_open_expected(struct golden *g, struct errbuf *e)
     char path[PATH_MAX];
     json_error_t why;
     const char *name = model_config(g->model)->name;
-    snprintf(path, sizeof(path), "%s/%s.safetensors", g->place->golden, name);
+    const char *suffix = g->place->precision == MODEL_PRECISION_INT8 ? "-bytes" : "";
+    snprintf(path, sizeof(path), "%s/%s%s.safetensors", g->place->golden, name, suffix);
     if (weights_open(&g->tensors, path, e) != OK) {
         return false;
     }
-    snprintf(path, sizeof(path), "%s/%s.json", g->place->golden, name);
+    snprintf(path, sizeof(path), "%s/%s%s.json", g->place->golden, name, suffix);
     g->page = json_load_file(path, 0, &why);
     if (!g->page) {
         err_set(e, ERR_IO, "%s: %s", path, why.text);
@@ -278,9 +282,9 @@ static inline bool golden_open(struct golden *g, const struct golden_place *plac
                                enum gemm_backend backend, int max_rows)
 {
     struct errbuf e;
-    struct model_options options = {.isa_cap = isa, .gemm_backend = backend};
+    struct model_options options = {.isa_cap = isa, .gemm_backend = backend, .precision = place->precision};
     errbuf_clear(&e);
-    *g = (struct golden){.place = place};
+    *g = (struct golden){.place = place, .tolerance = golden_tolerance};
     bool is_open = model_open(&g->model, place->model, &options, &e) == OK && golden_open_expected(g, &e) &&
                    golden_open_session(g, max_rows);
     if (!is_open) {
@@ -299,6 +303,7 @@ static inline bool golden_prepare(struct golden *g, const char *picture)
     uint8_t *bytes;
     size_t n;
     g->picture = picture;
+    g->tolerance = golden_tolerance;
     g->about = json_object_get(g->pictures, picture);
     if (!golden_image_bytes(g, picture, &bytes, &n)) {
         return false;
@@ -326,17 +331,33 @@ static inline bool golden_is_given(struct golden_given *given)
         snprintf(given->model, PATH_MAX, model ? "%s" : "%s/model", model ? model : folder);
         snprintf(given->golden, PATH_MAX, "%s/golden", folder);
         snprintf(given->images, PATH_MAX, "%s/images", folder);
-        given->place = (struct golden_place){given->model, given->golden, given->images, true};
+        given->place =
+            (struct golden_place){given->model, given->golden, given->images, true, MODEL_PRECISION_FP32, 0.0};
     }
     return folder != NULL;
 }
 
 /* The folders of the small models. */
-enum { GOLDEN_TINY, GOLDEN_TINY_LITE, GOLDEN_TINY_CELLS, GOLDEN_TINY_BOTH, GOLDEN_PLACES };
-static const struct golden_place golden_places[GOLDEN_PLACES] = {
-    {"tests/data/tiny", "tests/golden", "tests/data/images", false},
-    {"tests/data/tiny-lite", "tests/golden", "tests/data/images", false},
-    {"tests/data/tiny-cells", "tests/golden", "tests/data/images", false},
-    {"tests/data/tiny-both", "tests/golden", "tests/data/images", false}};
+enum {
+    GOLDEN_TINY,
+    GOLDEN_TINY_LITE,
+    GOLDEN_TINY_CELLS,
+    GOLDEN_TINY_BOTH,
+    GOLDEN_TINY_LITE_BYTES,
+    GOLDEN_TINY_CELLS_BYTES,
+    GOLDEN_PLACES
+};
+/* In 8 bits a sum that is rounded another way may tip a byte of the next layer over: one step of 255. */
+#define GOLDEN_FP32(name)                                                                                              \
+    {                                                                                                                  \
+        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_FP32, 0.0                      \
+    }
+#define GOLDEN_BYTES(name)                                                                                             \
+    {                                                                                                                  \
+        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_INT8, 2e-2                     \
+    }
+static const struct golden_place golden_places[GOLDEN_PLACES] = {GOLDEN_FP32("tiny"),       GOLDEN_FP32("tiny-lite"),
+                                                                 GOLDEN_FP32("tiny-cells"), GOLDEN_FP32("tiny-both"),
+                                                                 GOLDEN_BYTES("tiny-lite"), GOLDEN_BYTES("tiny-cells")};
 
 #endif

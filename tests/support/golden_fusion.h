@@ -31,6 +31,7 @@ static inline bool golden_step(struct golden *g, const char *name, struct fusion
     struct fusion *f = &g->session->fusion;
     enum err err = OK;
     char part[64];
+    g->tolerance = g->place->tolerance > 0.0 ? g->place->tolerance : golden_tolerance;
     size_t d = (size_t)g->model->config.fusion.hidden, rows = fusion_embed(f, item, 1);
     if (every_layer) {
         snprintf(part, sizeof(part), "%s.embeddings", name);
@@ -81,7 +82,7 @@ static inline void golden_scores(struct golden *g, const char *name, const float
         expected[i] = (float)(1.0 / (1.0 + exp(-(double)logits[i])));
     }
     double error = golden_error(scores, expected, n);
-    golden_note(g, part, error <= golden_tolerance, error);
+    golden_note(g, part, error <= g->tolerance, error);
     free(expected);
 }
 
@@ -135,7 +136,7 @@ static inline void golden_retrieve(struct golden *g)
         }
         double expected = 1.0 / (1.0 + exp((double)logits[0] - (double)logits[1]));
         double error = fabs((double)match - expected) / expected;
-        golden_note(g, part, error <= golden_tolerance, error);
+        golden_note(g, part, error <= g->tolerance, error);
         golden_number(g, name, (double)match, json_object_get(about, "score"));
     }
 }
@@ -164,7 +165,7 @@ static inline void golden_words(struct golden *g, const char *name, int step)
         expected[i] = (float)((double)logits[i] - most - log(sum));
     }
     double error = golden_error(g->session->fusion.logits, expected, n);
-    golden_note(g, part, error <= golden_tolerance, error);
+    golden_note(g, part, error <= g->tolerance, error);
     free(expected);
 }
 

@@ -78,16 +78,11 @@ __attribute__((unused)) static int mismatches(const char *what, const float *act
     return bad;
 }
 
-__attribute__((unused)) static bool has_table(int isa)
-{
-    return kernels_select((enum isa)isa, GEMM_NATIVE)->isa == (enum isa)isa;
-}
-
 /* Runs the test for every table that this CPU can use. */
 __attribute__((unused)) static void for_each_table(void (*test)(const struct kernels *k))
 {
     for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
-        for (int b = 0; has_table(isa) && b < GEMM_BACKEND_COUNT; b++) {
+        for (int b = 0; kernels_has_isa((enum isa)isa) && b < GEMM_BACKEND_COUNT; b++) {
             int before = check_failures;
             test(kernels_select((enum isa)isa, (enum gemm_backend)b));
             if (check_failures > before) {
@@ -103,7 +98,7 @@ __attribute__((unused)) static void for_each_isa(void (*test)(const struct kerne
 {
     for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
         int before = check_failures;
-        if (!has_table(isa)) {
+        if (!kernels_has_isa((enum isa)isa)) {
             continue;
         }
         test(kernels_select((enum isa)isa, GEMM_NATIVE));

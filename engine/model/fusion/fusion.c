@@ -4,6 +4,7 @@
 #include "engine/model/widen.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SPECIAL_TOKENS = 2, SEGMENT_TEXT = 0, SEGMENT_TAGS = 1, ALIGN_FLOATS = 16 };
@@ -19,6 +20,29 @@ static size_t take(size_t *used, size_t n)
 static size_t max_outputs(const struct model_config *c)
 {
     return (size_t)(c->fusion.vocab > c->vqa.answers ? c->fusion.vocab : c->vqa.answers);
+}
+
+static size_t deeper(size_t depth, const struct bind_linear *w)
+{
+    return w->bytes.n > 0 && w->bytes.k > depth ? w->bytes.k : depth;
+}
+
+/* The most numbers of a row that a layer in 8 bits reads, 0 without any. */
+static size_t deepest(const struct bind *b)
+{
+    const struct bind_fusion *w = &b->fusion;
+    const struct bind_linear *heads[] = {
+        &w->regions,        &w->caption_transform, &w->caption_words.weights, &w->vqa_pooler,
+        &w->vqa_classifier, &w->retrieve_pooler,   &w->retrieve_classifier};
+    size_t depth = 0;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        depth = deeper(depth, heads[i]);
+    }
+    for (int i = 0; i < w->n_layers; i++) {
+        const struct bind_layer *l = &w->layers[i];
+        depth = deeper(deeper(deeper(deeper(depth, &l->qkv), &l->output), &l->up), &l->down);
+    }
+    return depth;
 }
 
 size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, float *base)
@@ -40,6 +64,7 @@ size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, flo
     f->pooled = base + take(&used, rows * d);
     f->logits = base + take(&used, FUSION_HEAD_ROWS * max_outputs(c));
     f->spans = (struct kv_span *)(void *)(base + take(&used, span_floats));
+    used += linear_lay_out(&f->bytes, rows, deepest(m->bound), base + used);
     return used;
 }
 
@@ -66,6 +91,24 @@ int fusion_caption_rows(const struct model *m, const struct features *f)
 
 /* ---- embeddings ---- */
 
+static int compare_ids(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Row `i` of a table [rows, n] as floats -> out [n]. */
+static void embed_row(const struct kernels *k, const struct bind_rows *table, size_t i, size_t n, float *out)
+{
+    int id = (int)i;
+    const int *said = table->said ? bsearch(&id, table->said_ids, table->n_said, sizeof(id), compare_ids) : NULL;
+    if (said) {
+        widen_rows(k, table->said, NULL, (size_t)(said - table->said_ids), 1, n, out);
+        return;
+    }
+    widen_rows(k, table->tensor, table->scale, i, 1, n, out);
+}
+
 /* x = norm(word + position + segment) */
 static void embed_token(struct fusion *f, int token, int position, int segment, float *x)
 {
@@ -73,12 +116,12 @@ static void embed_token(struct fusion *f, int token, int position, int segment, 
     const struct kernels *k = f->model->kernels;
     size_t d = (size_t)f->model->config.fusion.hidden;
     float *row = f->hidden, *sum = f->context; /* free before the first layer */
-    widen_row(k, &w->word, (size_t)token, d, sum);
-    widen_row(k, &w->position, (size_t)position, d, row);
+    embed_row(k, &w->word, (size_t)token, d, sum);
+    embed_row(k, &w->position, (size_t)position, d, row);
     for (size_t i = 0; i < d; i++) {
         sum[i] += row[i];
     }
-    widen_row(k, &w->segment, (size_t)segment, d, row);
+    embed_row(k, &w->segment, (size_t)segment, d, row);
     for (size_t i = 0; i < d; i++) {
         sum[i] += row[i];
     }
@@ -97,7 +140,8 @@ static size_t embed_image(struct fusion *f, const struct features *features, int
     }
     size_t n = (size_t)features_n_seen(features), n_cells = (size_t)features_n_cells(features);
     if (n > 0) {
-        k->gemm(&w->regions, features_vectors_const(features), (size_t)features->dim, n, x, d, ACT_NONE, NULL, 0);
+        linear_run(k, &w->regions, &f->bytes, features_vectors_const(features), (size_t)features->dim, n, x, d,
+                   ACT_NONE, NULL, 0);
         k->layer_norm(x, n, d, w->regions_norm.weight, w->regions_norm.bias, NORM_EPS, x); /* [n, D] */
     }
     if (n_cells > 0) {
@@ -302,7 +346,7 @@ void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, 
     const struct bind_layer *w = &f->model->bound->fusion.layers[layer];
     const struct kernels *k = f->model->kernels;
     size_t d = (size_t)f->model->config.fusion.hidden, ffn = (size_t)f->model->config.fusion.ffn, first = 0;
-    k->gemm(&w->qkv, f->x, d, rows, f->qkv, 3 * d, ACT_NONE, NULL, 0); /* [rows, 3D] */
+    linear_run(k, &w->qkv, &f->bytes, f->x, d, rows, f->qkv, 3 * d, ACT_NONE, NULL, 0); /* [rows, 3D] */
     for (int i = 0; i < n_items; i++) {
         size_t n = (size_t)fusion_item_rows(f->model, &items[i]);
         const float *qkv = f->qkv + first * 3 * d;
@@ -313,9 +357,9 @@ void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, 
         }
         first += n;
     }
-    k->gemm(&w->output, f->context, d, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + attention */
+    linear_run(k, &w->output, &f->bytes, f->context, d, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + attention */
     k->layer_norm(f->hidden, rows, d, w->attention_norm.weight, w->attention_norm.bias, NORM_EPS, f->x);
-    k->gemm(&w->up, f->x, d, rows, f->wide, ffn, ACT_GELU, NULL, 0);        /* [rows, F] */
-    k->gemm(&w->down, f->wide, ffn, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + ffn */
+    linear_run(k, &w->up, &f->bytes, f->x, d, rows, f->wide, ffn, ACT_GELU, NULL, 0);        /* [rows, F] */
+    linear_run(k, &w->down, &f->bytes, f->wide, ffn, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + ffn */
     k->layer_norm(f->hidden, rows, d, w->ffn_norm.weight, w->ffn_norm.bias, NORM_EPS, f->x);
 }

@@ -13,6 +13,7 @@
 #define ENGINE_MODEL_FUSION_H
 
 #include "engine/model/fusion/caption_state.h"
+#include "engine/model/linear.h"
 #include "engine/model/model_private.h"
 
 struct fusion {
@@ -26,6 +27,7 @@ struct fusion {
     float *gathered, *pooled;    /* [max_rows, D]: rows that a head reads */
     float *logits;               /* [FUSION_HEAD_ROWS, most outputs of a head] */
     struct kv_span *spans;       /* of one query row */
+    struct linear_scratch bytes; /* [max_rows]: what a layer in 8 bits reads */
 };
 enum { FUSION_HEAD_ROWS = 32 };
 

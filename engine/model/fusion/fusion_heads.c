@@ -56,23 +56,24 @@ static int write_pairs(struct fusion *f, const struct fusion_item *items, int i,
 }
 
 static void pair_head(struct fusion *f, const struct fusion_item *items, int n_items, enum fusion_kind kind,
-                      const struct gemm_weights *pooler, const struct gemm_weights *classifier, enum err *item_err)
+                      const struct bind_linear *pooler, const struct bind_linear *classifier, enum err *item_err)
 {
     const struct kernels *k = f->model->kernels;
     size_t d = (size_t)f->model->config.fusion.hidden, n = gather(f, items, n_items, kind);
+    size_t outputs = linear_n(classifier);
     if (n == 0) {
         return;
     }
     enum act act = kind == FUSION_VQA ? ACT_SIGMOID : ACT_NONE;
-    k->gemm(pooler, f->gathered, d, n, f->pooled, d, ACT_TANH, NULL, 0); /* [n, D] */
+    linear_run(k, pooler, &f->bytes, f->gathered, d, n, f->pooled, d, ACT_TANH, NULL, 0); /* [n, D] */
     int item = 0;
     for (size_t done = 0; done < n; done += FUSION_HEAD_ROWS) {
         size_t rows = n - done < FUSION_HEAD_ROWS ? n - done : FUSION_HEAD_ROWS;
-        k->gemm(classifier, f->pooled + done * d, d, rows, f->logits, classifier->n, act, NULL, 0);
+        linear_run(k, classifier, &f->bytes, f->pooled + done * d, d, rows, f->logits, outputs, act, NULL, 0);
         if (kind == FUSION_RETRIEVE) {
-            k->softmax(f->logits, rows, classifier->n, classifier->n);
+            k->softmax(f->logits, rows, outputs, outputs);
         }
-        item = write_pairs(f, items, item, rows, kind, classifier->n, item_err);
+        item = write_pairs(f, items, item, rows, kind, outputs, item_err);
     }
 }
 
@@ -95,12 +96,12 @@ static void caption_head(struct fusion *f, const struct fusion_item *items, int 
 {
     const struct bind_fusion *w = &f->model->bound->fusion;
     const struct kernels *k = f->model->kernels;
-    size_t d = (size_t)f->model->config.fusion.hidden, words = w->caption_words.weights.n, done = 0;
+    size_t d = (size_t)f->model->config.fusion.hidden, words = w->caption_words.n, done = 0;
     size_t n = gather(f, items, n_items, FUSION_CAPTION);
     if (n == 0) {
         return;
     }
-    k->gemm(&w->caption_transform, f->gathered, d, n, f->pooled, d, ACT_GELU, NULL, 0); /* [n, D] */
+    linear_run(k, &w->caption_transform, &f->bytes, f->gathered, d, n, f->pooled, d, ACT_GELU, NULL, 0); /* [n, D] */
     k->layer_norm(f->pooled, n, d, w->caption_norm.weight, w->caption_norm.bias, 1e-12F, f->pooled);
     for (int i = 0; i < n_items;) {
         size_t rows = 0;
@@ -113,7 +114,8 @@ static void caption_head(struct fusion *f, const struct fusion_item *items, int 
             rows += more;
         }
         if (rows > 0) {
-            k->gemm(&w->caption_words.weights, f->pooled + done * d, d, rows, f->logits, words, ACT_NONE, NULL, 0);
+            linear_run(k, &w->caption_words.weights, &f->bytes, f->pooled + done * d, d, rows, f->logits, words,
+                       ACT_NONE, NULL, 0);
             k->log_softmax(f->logits, rows, words, words); /* [rows, words] */
         }
         done += rows;

@@ -142,10 +142,11 @@ static void check_unknown(struct binder *b)
 }
 
 enum err bind_open(struct bind **out, const struct weights *weights, const struct model_config *config,
-                   const struct kernels *kernels, struct errbuf *e)
+                   const struct kernels *kernels, enum model_precision precision, struct errbuf *e)
 {
     struct bind *bound = NULL;
-    struct binder b = {.weights = weights, .kernels = kernels, .pool = config->roi.pool, .e = e};
+    struct binder b = {
+        .weights = weights, .kernels = kernels, .precision = precision, .pool = config->roi.pool, .e = e};
     b.rc = mem_alloc(&bound, sizeof(*bound));
     if (b.rc != OK || (b.rc = weights_check_finite(weights, e)) != OK ||
         (b.rc = bind_make_arrays(bound, config)) != OK ||

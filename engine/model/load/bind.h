@@ -1,7 +1,7 @@
 /* bind - the tensors of a weights file put where the networks look for them.
  *
- * One table (bind_table.h) names every tensor, its shape and what becomes of it: packed for the GEMM, repacked, widened
- * to floats once, or used straight from the mapping. Linear layers that read the same rows become one GEMM (query, key
+ * One table (bind_table.h) names every tensor, its shape and what becomes of it: packed for the GEMM (as floats, halves
+ * or bytes), repacked, widened to floats once, or used straight from the mapping. Linear layers that read the same rows become one GEMM (query, key
  * and value; objectness and deltas; classes and box). Shapes in comments are those of docs/model-format.md.
  *
  * Ownership: a bind owns one block with everything that is not read from the mapping; `weights` and `config` must
@@ -15,6 +15,12 @@
 #include "engine/kernels/kernels.h"
 #include "engine/model/load/model_config.h"
 #include "engine/model/load/weights.h"
+
+/* A linear layer that may be in 8 bits; n is 0 in the other of the two, and in both where a model has no such layer. */
+struct bind_linear {
+    struct gemm_weights floats;
+    struct gemm8_weights bytes;
+};
 
 struct bind_filter {
     const float *weight; /* stem [3*3*3, out]; depthwise [k*k, channels] */
@@ -82,8 +88,8 @@ struct bind_cells {
 /* ---- fusion and heads ---- */
 
 struct bind_layer {
-    struct gemm_weights qkv; /* rows: query, key, value */
-    struct gemm_weights output, up, down;
+    struct bind_linear qkv; /* rows: query, key, value */
+    struct bind_linear output, up, down;
     struct bind_norm attention_norm, ffn_norm;
 };
 
@@ -91,37 +97,39 @@ struct bind_layer {
 #define BIND_SILENT (-100.0F)
 
 struct bind_words {
-    struct gemm_weights weights; /* [words that can be said, D] */
-    const int *ids;              /* token of each row, upwards */
+    struct bind_linear weights; /* [n, D] */
+    const int *ids;             /* [n]: token of each row, upwards */
+    size_t n;                   /* words that can be said */
 };
 
 struct bind_fusion {
     struct bind_rows word, position, segment;
     struct bind_norm embeddings_norm;
-    struct gemm_weights regions; /* n = 0 where the fusion sees none */
+    struct bind_linear regions; /* none where the fusion sees none */
     struct bind_norm regions_norm;
-    struct gemm_weights cells; /* n = 0: a model without cells */
+    struct gemm_weights cells; /* n = 0: a model without cells; floats, for it runs once a picture */
     struct bind_norm cells_norm;
     int n_layers;
     struct bind_layer *layers; /* [n_layers] */
-    struct gemm_weights caption_transform;
+    struct bind_linear caption_transform;
     struct bind_words caption_words;
     struct bind_norm caption_norm;
-    struct gemm_weights vqa_pooler, vqa_classifier, retrieve_pooler, retrieve_classifier;
+    struct bind_linear vqa_pooler, vqa_classifier, retrieve_pooler, retrieve_classifier;
 };
 
 struct bind {
     struct bind_tee tee;
     struct bind_cells cells;
     struct bind_fusion fusion;
-    size_t block_bytes;  /* memory beside the mapping */
-    size_t n_parameters; /* elements of all tensors but scales and rows given twice */
+    size_t block_bytes;    /* memory beside the mapping */
+    size_t n_parameters;   /* elements of all tensors but scales and rows given twice */
+    int n_linear, n_bytes; /* layers that may be in 8 bits, and those that are */
     float *block_;
     void *arrays_;
 };
 
 MUST_USE enum err bind_open(struct bind **out, const struct weights *weights, const struct model_config *config,
-                            const struct kernels *kernels, struct errbuf *e);
+                            const struct kernels *kernels, enum model_precision precision, struct errbuf *e);
 void bind_close(struct bind *b); /* NULL is fine */
 
 #endif

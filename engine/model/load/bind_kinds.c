@@ -1,11 +1,12 @@
-/* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats. On the way it is widened into a
- * scratch buffer, so that no second copy stays. Word embeddings are an exception: the caption head needs them packed,
+/* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats, or as bytes where the fusion's
+ * precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word embeddings are an exception: the caption head needs them packed,
  * look-ups read single rows from the file. */
 #include "engine/model/load/bind_kinds.h"
 
 #include "engine/model/half.h"
 #include "engine/model/widen.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -153,44 +154,163 @@ static struct gemm_weights pack(struct binder *b, size_t n, size_t k, bool is_ha
     return w;
 }
 
-static void bind_linear(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n_parts,
-                        struct gemm_weights *out)
+/* Tensors that are stacked into one matrix [n, k]. */
+struct parts {
+    const struct tensor *tensor[MAX_PARTS];
+    const float *scale[MAX_PARTS], *bias[MAX_PARTS];
+    size_t rows[MAX_PARTS], count, n, k;
+};
+
+static struct parts find_parts(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n_parts)
 {
     char name[MAX_NAME];
-    const struct tensor *parts[MAX_PARTS];
-    const float *scales[MAX_PARTS], *biases[MAX_PARTS];
-    size_t rows[MAX_PARTS], n = 0, k = 0;
-    bool is_half = b->kernels->gemm_takes_halves;
-    for (size_t i = 0; i < n_parts; i++) {
+    struct parts p = {.count = n_parts};
+    for (size_t i = 0; i < n_parts && b->rc == OK; i++) {
         size_t shape[WEIGHTS_MAX_DIMS] = {0};
         full_name(name, prefix, &entries[i], ".weight");
-        parts[i] = find_matrix(b, name, entries[i].shape, &scales[i]);
+        p.tensor[i] = find_matrix(b, name, entries[i].shape, &p.scale[i]);
         shape_of(b, entries[i].shape, shape);
         full_name(name, prefix, &entries[i], ".bias");
-        biases[i] = find_vector(b, name, shape[0]);
-        if (b->rc != OK) {
-            return;
-        }
-        is_half = is_half && parts[i]->type == TENSOR_F16;
-        rows[i] = shape[0];
-        k = shape[1];
-        n += shape[0];
+        p.bias[i] = find_vector(b, name, shape[0]);
+        p.rows[i] = shape[0];
+        p.k = shape[1];
+        p.n += shape[0];
     }
-    float *place = take_matrix(b, n, k, is_half), *bias = n_parts > 1 ? take(b, n) : NULL;
+    return p;
+}
+
+static bool are_all(const struct parts *p, enum tensor_type type)
+{
+    bool is_all = true;
+    for (size_t i = 0; i < p->count; i++) {
+        is_all = is_all && p->tensor[i]->type == type;
+    }
+    return is_all;
+}
+
+/* The vectors of all parts one after the other: where they are, or in a place of the block. */
+static const float *stack(struct binder *b, const struct parts *p, const float *const *vectors)
+{
+    float *place = p->count > 1 ? take(b, p->n) : NULL;
+    for (size_t i = 0, at = 0; b->block && place && i < p->count; at += p->rows[i], i++) {
+        memcpy(place + at, vectors[i], p->rows[i] * sizeof(float));
+    }
+    return place ? place : vectors[0];
+}
+
+static void bind_floats(struct binder *b, const struct parts *p, bool is_fc6, struct gemm_weights *out)
+{
+    bool is_half = b->kernels->gemm_takes_halves && are_all(p, TENSOR_F16);
+    float *place = take_matrix(b, p->n, p->k, is_half);
+    const float *bias = stack(b, p, p->bias);
     if (!b->block) {
         return;
     }
-    for (size_t i = 0, at = 0; i < n_parts; at += rows[i], i++) {
-        widen_rows(b->kernels, parts[i], scales[i], 0, rows[i], k, b->temp + at * k);
-        if (bias) {
-            memcpy(bias + at, biases[i], rows[i] * sizeof(float));
+    for (size_t i = 0, at = 0; i < p->count; at += p->rows[i], i++) {
+        widen_rows(b->kernels, p->tensor[i], p->scale[i], 0, p->rows[i], p->k, b->temp + at * p->k);
+    }
+    if (is_fc6) {
+        size_t cells = (size_t)b->pool * (size_t)b->pool;
+        widen_channels_last(b->temp, p->n, p->k / cells, cells, b->temp + p->n * p->k);
+    }
+    *out = pack(b, p->n, p->k, is_half, place, bias);
+}
+
+/* ---- in 8 bits ---- */
+
+static bool wants_bytes(const struct binder *b, bool is_i8)
+{
+    return b->precision == MODEL_PRECISION_INT8 || (b->precision == MODEL_PRECISION_AUTO && is_i8);
+}
+
+/* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats behind them, and the places. */
+struct bytes {
+    size_t n, k;
+    int8_t *temp;
+    float *row, *scale;
+    int8_t *place;
+};
+
+static struct bytes take_bytes(struct binder *b, size_t n, size_t k)
+{
+    struct bytes out = {.n = n, .k = k};
+    size_t temp = (n * k + sizeof(float) - 1) / sizeof(float);
+    want_temp(b, temp + k);
+    out.place = (int8_t *)take(b, (b->kernels->gemm8_packed_bytes(n, k) + sizeof(float) - 1) / sizeof(float));
+    out.scale = take(b, n);
+    if (b->block) {
+        out.temp = (int8_t *)b->temp;
+        out.row = b->temp + temp;
+    }
+    return out;
+}
+
+/* Row `from` of a tensor becomes row `to`: as it is if it is in 8 bits, else by scripts/minivlm/weights.py, quantise. */
+static void set_row(struct binder *b, struct bytes *m, size_t to, const struct tensor *t, const float *scale,
+                    size_t from)
+{
+    int8_t *q = m->temp + to * m->k;
+    if (t->type == TENSOR_I8) {
+        memcpy(q, (const int8_t *)t->data + from * m->k, m->k);
+        m->scale[to] = scale[from];
+        return;
+    }
+    float most = 0.0F;
+    widen_rows(b->kernels, t, scale, from, 1, m->k, m->row);
+    for (size_t i = 0; i < m->k; i++) {
+        most = fmaxf(most, fabsf(m->row[i]));
+    }
+    m->scale[to] = most > 0.0F ? most / 127.0F : 1.0F;
+    for (size_t i = 0; i < m->k; i++) {
+        float x = rintf(m->row[i] / m->scale[to]);
+        q[i] = (int8_t)fminf(fmaxf(x, -127.0F), 127.0F);
+    }
+}
+
+static struct gemm8_weights pack_bytes(struct binder *b, const struct bytes *m, const float *bias)
+{
+    b->kernels->gemm8_pack(m->temp, m->n, m->k, m->place);
+    return (struct gemm8_weights){.n = m->n, .k = m->k, .packed = m->place, .scale = m->scale, .bias = bias};
+}
+
+static void bind_bytes(struct binder *b, const struct parts *p, struct gemm8_weights *out)
+{
+    struct bytes m = take_bytes(b, p->n, p->k);
+    const float *bias = stack(b, p, p->bias);
+    if (!b->block) {
+        out->n = p->n; /* what follows asks whether this layer is in 8 bits */
+        return;
+    }
+    for (size_t i = 0, at = 0; i < p->count; i++) {
+        for (size_t r = 0; r < p->rows[i]; r++, at++) {
+            set_row(b, &m, at, p->tensor[i], p->scale[i], r);
         }
     }
-    if (entries[0].kind == B_FC6) {
-        size_t cells = (size_t)b->pool * (size_t)b->pool;
-        widen_channels_last(b->temp, n, k / cells, cells, b->temp + n * k);
+    *out = pack_bytes(b, &m, bias);
+}
+
+static void bind_linear(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n_parts,
+                        void *place)
+{
+    struct parts p = find_parts(b, prefix, entries, n_parts);
+    if (b->rc != OK) {
+        return;
     }
-    *out = pack(b, n, k, is_half, place, bias ? bias : biases[0]);
+    if (entries[0].kind != B_LINEAR8) {
+        bind_floats(b, &p, entries[0].kind == B_FC6, place);
+        return;
+    }
+    struct bind_linear *out = place;
+    bool is_bytes = p.k <= GEMM8_MAX_DEPTH && wants_bytes(b, are_all(&p, TENSOR_I8));
+    if (!b->block) {
+        b->out->n_linear++;
+        b->out->n_bytes += is_bytes;
+    }
+    if (is_bytes) {
+        bind_bytes(b, &p, &out->bytes);
+    } else {
+        bind_floats(b, &p, false, &out->floats);
+    }
 }
 
 /* The rows of the words that can be said in more than 8 bits, or NULL where the file has no such tensor. */
@@ -205,6 +325,36 @@ static const struct tensor *find_said(struct binder *b, size_t n_words, size_t d
         return NULL;
     }
     return find(b, said_name, (size_t[]){n_words, d}, 2, false);
+}
+
+/* The matrix of bind_words: in 8 bits behind a layer in 8 bits; else from the rows said, if there are such. */
+static void place_words(struct binder *b, const struct tensor *said, const float *bias, struct bind_words *out)
+{
+    const struct bind_rows *all = &b->out->fusion.word;
+    size_t k = b->dims[D_D];
+    bool has_bytes = all->tensor->type == TENSOR_I8 && b->out->fusion.caption_transform.bytes.n > 0;
+    bool is_bytes = k <= GEMM8_MAX_DEPTH && wants_bytes(b, has_bytes);
+    const struct tensor *from = said && !is_bytes ? said : all->tensor;
+    if (!b->block) {
+        b->out->n_linear++;
+        b->out->n_bytes += is_bytes;
+    }
+    if (is_bytes) {
+        struct bytes m = take_bytes(b, out->n, k);
+        for (size_t row = 0; b->block && row < out->n; row++) {
+            set_row(b, &m, row, from, all->scale, (size_t)out->ids[row]);
+        }
+        out->weights.bytes = b->block ? pack_bytes(b, &m, bias) : (struct gemm8_weights){.n = 0};
+        return;
+    }
+    bool is_half = b->kernels->gemm_takes_halves && from->type == TENSOR_F16;
+    float *place = take_matrix(b, out->n, k, is_half);
+    for (size_t row = 0; b->block && row < out->n; row++) {
+        widen_rows(b->kernels, from, all->scale, said ? row : (size_t)out->ids[row], 1, k, b->temp + row * k);
+    }
+    if (b->block) {
+        out->weights.floats = pack(b, out->n, k, is_half, place, bias);
+    }
 }
 
 /* The word embeddings as the last matrix of the captions, a row for each word that can be said. */
@@ -224,26 +374,26 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
         return;
     }
     const struct tensor *said = find_said(b, (size_t)n_words, k);
-    const struct tensor *from = said ? said : b->out->fusion.word.tensor;
-    bool is_half = b->kernels->gemm_takes_halves && from->type == TENSOR_F16;
-    float *place = take_matrix(b, (size_t)n_words, k, is_half), *bias = take(b, (size_t)n_words);
+    struct bind_rows *table = &b->out->fusion.word;
+    float *bias = take(b, (size_t)n_words);
     int *ids = (int *)take(b, (size_t)n_words);
-    if (!b->block || b->rc != OK) {
+    if (b->rc != OK) {
         return;
     }
-    struct bind_rows *table = &b->out->fusion.word;
-    if (said) {
-        weights_keep(b->weights, said);
-    }
-    for (size_t i = 0, row = 0; i < n; i++) {
+    *out = (struct bind_words){.ids = ids, .n = (size_t)n_words};
+    for (size_t i = 0, row = 0; b->block && i < n; i++) {
         if (all[i] > BIND_SILENT) {
-            widen_rows(b->kernels, from, table->scale, said ? row : i, 1, k, b->temp + row * k);
             bias[row] = all[i];
             ids[row++] = (int)i;
         }
     }
-    *out = (struct bind_words){pack(b, (size_t)n_words, k, is_half, place, bias), ids};
-    *table = (struct bind_rows){table->tensor, table->scale, said, ids, (size_t)n_words};
+    place_words(b, said, bias, out);
+    if (b->block) {
+        if (said) {
+            weights_keep(b->weights, said);
+        }
+        *table = (struct bind_rows){table->tensor, table->scale, said, ids, (size_t)n_words};
+    }
 }
 
 /* [out, in, kh, kw] -> [kh, kw, in, out]; a depthwise filter has in = 1. */
@@ -325,6 +475,7 @@ void bind_kinds_table(struct binder *b, const char *prefix, const struct bind_en
         size_t parts = 1;
         switch (entries[i].kind) {
         case B_LINEAR:
+        case B_LINEAR8:
         case B_FC6:
             while (i + parts < n && entries[i + parts].place == entries[i].place) {
                 parts++;

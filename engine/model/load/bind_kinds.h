@@ -50,8 +50,9 @@ enum bind_dim {
 
 enum bind_kind {
     B_LINEAR,    /* struct gemm_weights from .weight, .bias; any type */
+    B_LINEAR8,   /* struct bind_linear from them, in 8 bits where the precision says so */
     B_FC6,       /* the same with columns from (channel, row, column) to (row, column, channel) */
-    B_TIED,      /* struct gemm_weights from the word embeddings and a bias of this very name */
+    B_TIED,      /* struct bind_words from the word embeddings and a bias of this very name */
     B_STEM,      /* struct bind_filter */
     B_DEPTHWISE, /* struct bind_filter with .bias */
     B_PLAIN,     /* struct bind_filter without */
@@ -71,6 +72,7 @@ struct binder {
     struct bind *out;
     const struct weights *weights;
     const struct kernels *kernels;
+    enum model_precision precision;
     size_t dims[D_COUNT];
     float *block; /* NULL while measuring */
     size_t used;  /* floats */

@@ -53,18 +53,18 @@ static const struct bind_entry bind_cells_table[] = {
 
 /* fusion.layers.N. */
 static const struct bind_entry bind_layer_table[] = {
-    {"attention.query", B_LINEAR, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
-    {"attention.key", B_LINEAR, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
-    {"attention.value", B_LINEAR, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
-    {"attention.output", B_LINEAR, {D_D, D_D}, offsetof(struct bind_layer, output)},
+    {"attention.query", B_LINEAR8, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
+    {"attention.key", B_LINEAR8, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
+    {"attention.value", B_LINEAR8, {D_D, D_D}, offsetof(struct bind_layer, qkv)},
+    {"attention.output", B_LINEAR8, {D_D, D_D}, offsetof(struct bind_layer, output)},
     {"attention.norm", B_NORM, {D_D}, offsetof(struct bind_layer, attention_norm)},
-    {"ffn.up", B_LINEAR, {D_F, D_D}, offsetof(struct bind_layer, up)},
-    {"ffn.down", B_LINEAR, {D_D, D_F}, offsetof(struct bind_layer, down)},
+    {"ffn.up", B_LINEAR8, {D_F, D_D}, offsetof(struct bind_layer, up)},
+    {"ffn.down", B_LINEAR8, {D_D, D_F}, offsetof(struct bind_layer, down)},
     {"ffn.norm", B_NORM, {D_D}, offsetof(struct bind_layer, ffn_norm)},
 };
 
 static const struct bind_entry bind_fusion_regions_table[] = {
-    {"fusion.regions.project", B_LINEAR, {D_D, D_REGION}, offsetof(struct bind_fusion, regions)},
+    {"fusion.regions.project", B_LINEAR8, {D_D, D_REGION}, offsetof(struct bind_fusion, regions)},
     {"fusion.regions.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, regions_norm)},
 };
 static const struct bind_entry bind_fusion_cells_table[] = {
@@ -76,13 +76,13 @@ static const struct bind_entry bind_fusion_table[] = {
     {"fusion.embeddings.position", B_ROWS, {D_POSITIONS, D_D}, offsetof(struct bind_fusion, position)},
     {"fusion.embeddings.segment", B_ROWS, {D_2, D_D}, offsetof(struct bind_fusion, segment)},
     {"fusion.embeddings.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, embeddings_norm)},
-    {"heads.caption.transform", B_LINEAR, {D_D, D_D}, offsetof(struct bind_fusion, caption_transform)},
+    {"heads.caption.transform", B_LINEAR8, {D_D, D_D}, offsetof(struct bind_fusion, caption_transform)},
     {"heads.caption.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, caption_norm)},
     {"heads.caption.bias", B_TIED, {D_V, D_D}, offsetof(struct bind_fusion, caption_words)},
-    {"heads.vqa.pooler", B_LINEAR, {D_D, D_D}, offsetof(struct bind_fusion, vqa_pooler)},
-    {"heads.vqa.classifier", B_LINEAR, {D_ANSWERS, D_D}, offsetof(struct bind_fusion, vqa_classifier)},
-    {"heads.retrieve.pooler", B_LINEAR, {D_D, D_D}, offsetof(struct bind_fusion, retrieve_pooler)},
-    {"heads.retrieve.classifier", B_LINEAR, {D_2, D_D}, offsetof(struct bind_fusion, retrieve_classifier)},
+    {"heads.vqa.pooler", B_LINEAR8, {D_D, D_D}, offsetof(struct bind_fusion, vqa_pooler)},
+    {"heads.vqa.classifier", B_LINEAR8, {D_ANSWERS, D_D}, offsetof(struct bind_fusion, vqa_classifier)},
+    {"heads.retrieve.pooler", B_LINEAR8, {D_D, D_D}, offsetof(struct bind_fusion, retrieve_pooler)},
+    {"heads.retrieve.classifier", B_LINEAR8, {D_2, D_D}, offsetof(struct bind_fusion, retrieve_classifier)},
 };
 
 #endif

@@ -10,6 +10,14 @@
 enum { MODEL_MAX_BEAMS = 10, MODEL_MAX_TOKENS = 64 }; /* limits of caption.num_beams and caption.max_tokens */
 enum { MODEL_MAX_STAGES = 12, MODEL_LEVELS = 5, MODEL_TAPS = 4, MODEL_ANCHOR_RATIOS = 3 };
 
+/* In what the fusion multiplies. */
+enum model_precision {
+    MODEL_PRECISION_AUTO, /* each matrix as the file has it: I8 in 8 bits, others as floats */
+    MODEL_PRECISION_FP32, /* floats, whatever the file has */
+    MODEL_PRECISION_INT8, /* 8 bits, made of what the file has */
+    MODEL_PRECISION_COUNT
+};
+
 enum model_resize { MODEL_RESIZE_SQUARE, MODEL_RESIZE_SHORT_SIDE };
 enum model_activation { MODEL_SWISH, MODEL_RELU6 };
 enum model_padding { MODEL_PAD_SYMMETRIC, MODEL_PAD_SAME };

@@ -142,6 +142,10 @@ static void test_turns(void)
     CHECK_INT(fusion_share(&limits, v, 100), 20);
     v.image_priority = 7;
     CHECK_INT(fusion_share(&limits, v, 100), 80);
+    v.image_client = 1; /* two clients: a caption of one is done before an image of the other is begun */
+    v.image_due_us = 20;
+    v.fusion_due_us = 10;
+    CHECK_INT(fusion_share(&limits, v, 130), 120);
 }
 
 static void test_turns_count_only_rivals(void)
@@ -252,14 +256,53 @@ static void test_large_items_are_not_jumped(void)
 /* Captions wait for the whole step, so questions beside them fill about a third of it. */
 static void test_questions_beside_captions(void)
 {
-    struct batcher_source s[] = {{6, 1, true}, {60, 100, false}, {80, 1, true}};
+    struct batcher_source s[] = {{.rows = 6, .n_items = 1, .is_caption = true},
+                                 {.rows = 60, .n_items = 100},
+                                 {.rows = 80, .n_items = 1, .is_caption = true}};
     compose(s, 1, 3, 0);
     CHECK_INT(take[0], 1);
     CHECK_INT(take[1], 2);
     CHECK_INT(take[2], 1);
-    struct batcher_source without[] = {{60, 100, false}, {80, 1, true}};
+    struct batcher_source without[] = {{.rows = 60, .n_items = 100}, {.rows = 80, .n_items = 1, .is_caption = true}};
     compose(without, 0, 2, 0);
     CHECK_INT(take[0], 2); /* all that is left beside the new caption */
+}
+
+/* One thread: captions of one client, each of a dozen steps, beside jobs of a hundred sentences of another client. What
+ * a step costs is flat up to SPLIT_ROWS. -> how many times slower the captions go, and sentences a step. */
+static double slower_beside(int n_captions, uint64_t caption_client, uint64_t caption_due, double *sentences)
+{
+    enum { STEPS = 12, JOBS = 40, CAPTION_ROWS = 6, PAIR_ROWS = 70 };
+    struct batcher_source s[JOBS + 16];
+    int cost = 0, n_sentences = 0;
+    for (int step = 1; step <= STEPS; step++) {
+        for (int i = 0; i < n_captions + JOBS; i++) {
+            bool is_caption = i < n_captions;
+            s[i] = (struct batcher_source){.rows = is_caption ? CAPTION_ROWS : PAIR_ROWS,
+                                           .n_items = is_caption ? 1 : 100,
+                                           .is_caption = is_caption,
+                                           .due_us = is_caption ? caption_due : 1000 + (uint64_t)i,
+                                           .client = is_caption ? caption_client : 7,
+                                           .n_steps = step};
+        }
+        int n = batcher_compose(&limits, s, n_captions, n_captions + JOBS, 0, take), rows = n_captions * CAPTION_ROWS;
+        n_sentences += n - n_captions;
+        rows += (n - n_captions) * PAIR_ROWS;
+        cost += most(rows, SPLIT_ROWS);
+    }
+    *sentences = (double)n_sentences / STEPS;
+    return (double)cost / (STEPS * most(n_captions * CAPTION_ROWS, SPLIT_ROWS));
+}
+
+static void test_captions_keep_their_pace(void)
+{
+    double sentences;
+    CHECK(slower_beside(1, 8, 1000, &sentences) < 2);
+    CHECK(sentences >= 0.5); /* the others go on all the same */
+    CHECK(slower_beside(12, 8, 1000, &sentences) < 2);
+    CHECK(sentences >= 0.5);
+    CHECK(slower_beside(1, 8, 2000, &sentences) > 2); /* who is due later has no claim, */
+    CHECK(slower_beside(1, 7, 1000, &sentences) > 2); /* and nobody against himself */
 }
 
 static void test_captions_leave_room(void)
@@ -322,6 +365,7 @@ int main(void)
     test_one_job_with_many_texts();
     test_large_items_are_not_jumped();
     test_questions_beside_captions();
+    test_captions_keep_their_pace();
     test_captions_leave_room();
     test_item_limit();
     test_helpers();

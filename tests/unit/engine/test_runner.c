@@ -112,7 +112,7 @@ static void test_id_alone_cannot_lead(void)
     struct scheduler *s = &e->scheduler;
     with_id->request.image = NULL;
     /* By hand, with the threads kept out, as no decoder can be held. */
-    pthread_mutex_lock(&s->lock);
+    scheduler_enter(s);
     CHECK_INT(job_check(with_bytes, NULL), OK);
     CHECK_INT(job_check(with_id, NULL), OK);
     CHECK_INT(scheduler_submit(s, with_bytes->private_, 1000, NULL), OK);
@@ -122,7 +122,7 @@ static void test_id_alone_cannot_lead(void)
     job_cancel(with_bytes);
     scheduler_sweep(s, 2000, &leaving);
     scheduler_deliver(s, &leaving);
-    pthread_mutex_unlock(&s->lock);
+    scheduler_leave(s);
     jobs_wait(&home, 2);
     CHECK_INT(with_bytes->result.err, ERR_CANCELLED);
     CHECK_INT(with_id->result.err, ERR_IMAGE_NOT_CACHED);
@@ -276,12 +276,12 @@ static void *release_when_drained(void *arg)
         struct job_private *j;
         all = true;
         WAIT_UNTIL(e, s, true);
-        pthread_mutex_lock(&e->scheduler.lock);
+        scheduler_enter(&e->scheduler);
         TAILQ_FOREACH(j, &e->scheduler.live, live)
         {
             all = all && atomic_load(&j->is_cancelled);
         }
-        pthread_mutex_unlock(&e->scheduler.lock);
+        scheduler_leave(&e->scheduler);
     }
     fake_release(FAKE_TEE);
     return NULL;

@@ -3,9 +3,9 @@
 
 static int idle_engines(struct engine *e)
 {
-    pthread_mutex_lock(&e->scheduler.lock);
+    scheduler_enter(&e->scheduler);
     int n = e->scheduler.n_idle_engines;
-    pthread_mutex_unlock(&e->scheduler.lock);
+    scheduler_leave(&e->scheduler);
     return n;
 }
 

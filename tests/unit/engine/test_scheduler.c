@@ -20,6 +20,7 @@ static void open_scheduler(int n_decode_threads, size_t decode_bytes)
                                       .decode_bytes = decode_bytes};
     CHECK_INT(feature_cache_create(&cache, 0, 64), OK);
     CHECK_INT(scheduler_init(&s, &limits, cache), OK);
+    scheduler_enter(&s);
 }
 
 static struct job_private *submit(int i, uint64_t client, uint64_t now_us, uint64_t deadline_us)
@@ -80,6 +81,7 @@ static void close_scheduler(void)
     CHECK_INT(s.n_large_decoding, 0);
     CHECK(s.decode_bytes == 0);
     CHECK_INT(s.n_free_slots, SLOTS);
+    scheduler_leave(&s);
     scheduler_release(&s);
     feature_cache_destroy(cache);
 }

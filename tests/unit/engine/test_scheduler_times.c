@@ -10,6 +10,8 @@ static void test_joined_late(void)
     static struct job job;
     static struct job_private j = {.job = &job, .submitted_us = 1005, .state = JOB_IN_FLIGHT};
     struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    monitor_init(&s.monitor);
+    scheduler_enter(&s);
     TAILQ_INIT(&s.live);
     TAILQ_INSERT_TAIL(&s.live, &j, live);
     s.n_live = 1;
@@ -23,6 +25,8 @@ static void test_joined_late(void)
     j.n_items = 2;
     scheduler_items_end(&s, &j, 1, 1, 1000, &leaving);
     CHECK_INT(job.result.fusion_us, 0);
+    scheduler_leave(&s);
+    monitor_release(&s.monitor);
 }
 
 int main(void)

@@ -186,7 +186,7 @@ static void send_request(const char *method, const char *path, const char *type,
     snprintf(x.request_id, sizeof(x.request_id), "id");
     buf_init(&x.answer, 1 << 20);
     buf_init(&allow, 100);
-    CHECK_INT(route_find(&api_routes, method, path, x.is_admin, true, &x.route, &allow), ROUTE_FOUND);
+    CHECK_INT(route_find(&api_routes, method, path, x.is_admin, true, 0, &x.route, &allow), ROUTE_FOUND);
     buf_release(&allow);
     if (x.route->flags & ROUTE_WORK) {
         CHECK(work_create(&api.desk, &x) != NULL);

@@ -26,12 +26,14 @@ static const struct route routes[] = {
     {"POST", "/vqa", "vqa", ROUTE_WORK, JOB_VQA, NULL, NULL},
     {"GET", "/healthz", "health", ROUTE_PUBLIC | ROUTE_BOTH, 0, NULL, ""},
     {"GET", "/version", "version", ROUTE_BOTH, 0, NULL, ""},
+    {"GET", "/metrics", "metrics", ROUTE_OPS, 0, NULL, NULL},
     {"POST", "/admin/reload", "reload", ROUTE_ADMIN, 0, NULL, ""},
 };
 static const struct route_table table = {routes, sizeof(routes) / sizeof(routes[0])};
 
 static struct config config;
-static struct auth_key key = {.name = "alice"};
+static struct auth_use use = {.n_refs = 1};
+static struct auth_key key = {.name = "alice", .roles = AUTH_CLIENT, .use = &use};
 static struct auth auth;
 static struct exchange x;
 static struct exchange_pair query[1];
@@ -144,9 +146,96 @@ static void test_keys(void)
     CHECK(admission_headers(&a, &x));
     CHECK(x.caller.has_id_key);
     CHECK_INT(x.caller.client, hash_text("alice"));
+    CHECK_STR(x.caller.key, "alice");
+    CHECK(x.caller.use == &use && use.in_flight == 1);
+    key.share = 1;
+    config.limits.requests = 100;
+    request("POST", "/vqa");
+    x.headers[HEADER_AUTHORIZATION] = "Bearer secret";
+    snprintf(config.server.overload_status, sizeof(config.server.overload_status), "503");
+    CHECK(!admission_headers(&a, &x));
+    CHECK_INT(x.status, 429); /* his own limit, not the load of all */
+    CHECK(says("rate_limited") && says("alice") && x.caller.use == NULL);
+    config.server.overload_status[0] = '\0';
+    auth_leave(&use);
+    key.share = 0;
     request("GET", "/healthz"); /* public */
     CHECK(admission_headers(&a, &x));
     auth = (struct auth){.keys = NULL};
+}
+
+static int status_of(struct admission *a, bool is_admin, const char *method, const char *path, unsigned roles)
+{
+    key.roles = roles;
+    request(method, path);
+    x.is_admin = is_admin;
+    x.headers[HEADER_AUTHORIZATION] = "Bearer secret";
+    return admission_headers(a, &x) ? 0 : x.status;
+}
+
+static void test_roles(void)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    sha256("secret", 6, key.digest);
+    auth = (struct auth){.keys = &key, .n_keys = 1};
+    CHECK_INT(status_of(&a, true, "POST", "/admin/reload", AUTH_CLIENT), 403);
+    CHECK(says("role client") && says("needs the role admin") && says("alice"));
+    CHECK_INT(status_of(&a, true, "POST", "/admin/reload", AUTH_METRICS), 403);
+    CHECK_INT(status_of(&a, true, "POST", "/admin/reload", AUTH_ADMIN), 0);
+    CHECK_INT(status_of(&a, true, "GET", "/metrics", AUTH_CLIENT), 403);
+    CHECK_INT(status_of(&a, true, "GET", "/metrics", AUTH_METRICS), 0);
+    CHECK_INT(status_of(&a, true, "GET", "/metrics", AUTH_ADMIN), 0);
+    CHECK_INT(status_of(&a, false, "POST", "/vqa", AUTH_METRICS), 403);
+    CHECK_INT(status_of(&a, false, "POST", "/vqa", AUTH_CLIENT | AUTH_METRICS), 0);
+    CHECK_INT(status_of(&a, false, "GET", "/version", AUTH_METRICS), 0);
+    CHECK_INT(status_of(&a, false, "GET", "/version", AUTH_CLIENT), 0);
+    key.roles = AUTH_CLIENT;
+    auth = (struct auth){.keys = NULL};
+}
+
+static int status_for_host(const char *host, const char *path)
+{
+    struct admission a = make(ADMISSION_OPEN);
+    request(strcmp(path, "/metrics") == 0 ? "GET" : strcmp(path, "/healthz") == 0 ? "GET" : "POST", path);
+    x.is_admin = true;
+    x.headers[HEADER_HOST] = host;
+    return admission_headers(&a, &x) ? 0 : x.status;
+}
+
+static void test_admin_hosts(void)
+{
+    static const char *const good[] = {"127.0.0.1",      "127.0.0.1:8081", "[::1]:8081",     "10.4.3.2",  "localhost",
+                                       "LocalHost:8081", "minivlm.svc",    "MINIVLM.svc:80", "box.local", ""};
+    static const char *const bad[] = {
+        "evil.example", "evil.example:8081", "localhost.evil.example", "127.0.0.1.evil.example", "svc", "minivlm.svc.",
+        "[evil]",       "minivlm.svc,box"};
+    snprintf(config.server.admin_names, sizeof(config.server.admin_names), "minivlm.svc other");
+    snprintf(config.server.admin_host, sizeof(config.server.admin_host), "box.local");
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        CHECK_INT(status_for_host(good[i], "/admin/reload"), 0);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CHECK_INT(status_for_host(bad[i], "/admin/reload"), 403);
+        CHECK(says("server.admin_names"));
+        CHECK_INT(status_for_host(bad[i], "/metrics"), 403);
+        CHECK_INT(status_for_host(bad[i], "/healthz"), 0); /* harms nobody */
+    }
+    snprintf(config.server.admin_names, sizeof(config.server.admin_names), "*");
+    CHECK_INT(status_for_host("evil.example", "/metrics"), 0);
+    config.server.admin_names[0] = '\0';
+    struct admission a = make(ADMISSION_OPEN);
+    static const char *const sites[] = {"cross-site", "same-site"};
+    for (int i = 0; i < 2; i++) {
+        request("GET", "/metrics"); /* a link or a picture of a page: no Origin */
+        x.is_admin = true;
+        x.headers[HEADER_SEC_FETCH_SITE] = sites[i];
+        CHECK(!admission_headers(&a, &x));
+        CHECK_INT(x.status, 403);
+    }
+    request("GET", "/metrics");
+    x.is_admin = true;
+    x.headers[HEADER_SEC_FETCH_SITE] = "none"; /* typed by hand */
+    CHECK(admission_headers(&a, &x));
 }
 
 static void test_query(void)
@@ -254,6 +343,8 @@ int main(void)
     test_no_route();
     test_prefix();
     test_keys();
+    test_roles();
+    test_admin_hosts();
     test_query();
     test_size();
     test_states();

@@ -281,6 +281,29 @@ static void test_overdue(void)
     close_gate();
 }
 
+/* A crowd of one client has filled its time, then the machine is found slower: the crowd is refused, but a polite client
+ * has its turn before most of what waits, as long as nobody there is in a hurry. */
+static void test_polite_beside_a_slow_crowd(void)
+{
+    static struct gate_place crowd[400], polite, later;
+    open_gate(1000);
+    int n = 0;
+    while (n < 400 && enter(1, 1, begin, 10 * second, &crowd[n]) == GATE_ACCEPTED) {
+        n++;
+    }
+    CHECK(n > 100);
+    g->mean = g->ratio = 4;
+    CHECK(enter(1, 1, begin, 10 * second, &later) != GATE_ACCEPTED);
+    CHECK_INT(enter(2, 1, begin, 10 * second, &polite), GATE_ACCEPTED);
+    gate_leave(g, begin, &polite, GATE_DONE);
+    g->mean = g->ratio = 4;
+    CHECK(enter(2, 1, begin + 5 * second, 5 * second, &polite) != GATE_ACCEPTED); /* now all of them hurry */
+    for (int i = 0; i < n; i++) {
+        gate_leave(g, begin + 6 * second, &crowd[i], GATE_ABANDONED);
+    }
+    close_gate();
+}
+
 int main(void)
 {
     test_weights();
@@ -293,5 +316,6 @@ int main(void)
     test_uploads();
     test_feedback();
     test_overdue();
+    test_polite_beside_a_slow_crowd();
     return check_result();
 }

@@ -8,12 +8,14 @@ enum port { MAIN_ALONE, MAIN, ADMIN };
 
 static struct buf allow;
 static const struct route *found;
+static int hidden; /* flags */
 
 static enum route_result find(enum port port, const char *method, const char *path)
 {
     buf_release(&allow);
     buf_init(&allow, 128);
-    enum route_result result = route_find(&api_routes, method, path, port == ADMIN, port != MAIN_ALONE, &found, &allow);
+    enum route_result result =
+        route_find(&api_routes, method, path, port == ADMIN, port != MAIN_ALONE, hidden, &found, &allow);
     CHECK((result == ROUTE_FOUND) == (found != NULL));
     CHECK(result != ROUTE_NO_METHOD || allow.n > 0);
     return result;
@@ -53,6 +55,20 @@ static void test_whole_paths(void)
         }
         CHECK_INT(find(MAIN_ALONE, "POST", none[i]), ROUTE_NO_PATH);
     }
+}
+
+static void test_the_page_can_be_hidden(void)
+{
+    check_found(MAIN_ALONE, "GET", "/", api_page);
+    check_found(MAIN, "HEAD", "/page/app.js", api_page);
+    check_allow("POST", "/page/app.js", "GET, HEAD");
+    CHECK_INT(find(ADMIN, "GET", "/"), ROUTE_NO_PATH);
+    hidden = ROUTE_PAGE;
+    CHECK_INT(find(MAIN_ALONE, "GET", "/"), ROUTE_NO_PATH);
+    CHECK_INT(find(MAIN_ALONE, "POST", "/page/app.js"), ROUTE_NO_PATH);
+    CHECK_INT(find(MAIN_ALONE, "GET", "/page/app.js"), ROUTE_NO_PATH);
+    check_found(MAIN_ALONE, "GET", "/status", api_status);
+    hidden = 0;
 }
 
 static void test_patterns(void)
@@ -164,6 +180,7 @@ static void test_segments(void)
 int main(void)
 {
     test_whole_paths();
+    test_the_page_can_be_hidden();
     test_patterns();
     test_methods();
     test_ports();

@@ -6,6 +6,7 @@
 #include "tests/support/check.h"
 #include "tests/support/slurp.h"
 
+#include <math.h>
 #include <stdint.h>
 
 struct copy {
@@ -35,7 +36,7 @@ static enum err bind_copy(const struct copy *c, struct errbuf *e)
     errbuf_clear(e);
     enum err rc = weights_parse(&w, c->bytes, c->n_bytes, "copy", e);
     if (rc == OK) {
-        rc = bind_open(&b, w, &c->config, kernels_select(ISA_REF, GEMM_NATIVE), e);
+        rc = bind_open(&b, w, &c->config, kernels_select(ISA_REF, GEMM_NATIVE), MODEL_PRECISION_AUTO, e);
     }
     CHECK((rc == OK) == (b != NULL));
     bind_close(b);
@@ -197,13 +198,15 @@ static void test_halves(void)
     struct bind *floats = NULL, *halves = NULL;
     CHECK(load(&c, "models/minivlm-base"));
     CHECK_INT(weights_parse(&w, c.bytes, c.n_bytes, "copy", NULL), OK);
-    CHECK_INT(bind_open(&floats, w, &c.config, plain, NULL), OK);
-    CHECK_INT(bind_open(&halves, w, &c.config, fast, NULL), OK);
+    CHECK_INT(bind_open(&floats, w, &c.config, plain, MODEL_PRECISION_FP32, NULL), OK);
+    CHECK_INT(bind_open(&halves, w, &c.config, fast, MODEL_PRECISION_FP32, NULL), OK);
     if (floats && halves) {
-        const struct gemm_weights *a[] = {&floats->tee.fc6, &floats->fusion.layers[0].qkv,
-                                          &floats->fusion.layers[1].down, &floats->fusion.caption_words.weights};
-        const struct gemm_weights *b[] = {&halves->tee.fc6, &halves->fusion.layers[0].qkv,
-                                          &halves->fusion.layers[1].down, &halves->fusion.caption_words.weights};
+        const struct gemm_weights *a[] = {&floats->tee.fc6, &floats->fusion.layers[0].qkv.floats,
+                                          &floats->fusion.layers[1].down.floats,
+                                          &floats->fusion.caption_words.weights.floats};
+        const struct gemm_weights *b[] = {&halves->tee.fc6, &halves->fusion.layers[0].qkv.floats,
+                                          &halves->fusion.layers[1].down.floats,
+                                          &halves->fusion.caption_words.weights.floats};
         for (int i = 0; i < 4; i++) {
             float *x = calloc(a[i]->n, sizeof(float)), *y = calloc(a[i]->n, sizeof(float));
             CHECK(a[i]->packed && !a[i]->halves && (b[i]->halves != NULL) == fast->gemm_takes_halves);
@@ -221,6 +224,59 @@ static void test_halves(void)
     bind_close(halves);
     weights_close(w);
     free(c.bytes);
+}
+
+/* The same in 8 bits: the numbers of a column within half a step of the floats', those of a file in I8 exactly. */
+static void check_bytes(const char *folder, enum model_precision precision, bool is_exact)
+{
+    const struct kernels *k = kernels_select(ISA_COUNT - 1, GEMM_NATIVE);
+    struct copy c;
+    struct weights *w = NULL;
+    struct bind *floats = NULL, *bytes = NULL;
+    CHECK(load(&c, folder));
+    CHECK_INT(weights_parse(&w, c.bytes, c.n_bytes, "copy", NULL), OK);
+    CHECK_INT(bind_open(&floats, w, &c.config, k, MODEL_PRECISION_FP32, NULL), OK);
+    CHECK_INT(bind_open(&bytes, w, &c.config, k, precision, NULL), OK);
+    if (floats && bytes) {
+        const struct bind_fusion *a = &floats->fusion, *b = &bytes->fusion;
+        const struct bind_linear *x[] = {&a->layers[0].qkv, &a->layers[1].down, &a->caption_transform},
+                                 *y[] = {&b->layers[0].qkv, &b->layers[1].down, &b->caption_transform};
+        CHECK(floats->n_bytes == 0 && bytes->n_bytes == bytes->n_linear && bytes->n_linear == floats->n_linear);
+        CHECK(b->caption_words.weights.bytes.n == a->caption_words.weights.floats.n);
+        for (int i = 0; i < 3; i++) {
+            size_t n = x[i]->floats.n, depth = x[i]->floats.k;
+            float *expected = calloc(n, sizeof(float)), *out = calloc(n, sizeof(float));
+            uint8_t *row = calloc(depth + GEMM8_ALIGN, 1);
+            struct gemm8_row one = {1.0F, 0};
+            CHECK(y[i]->bytes.n == n && y[i]->bytes.k == depth);
+            for (size_t column = 0; expected && out && row && column < depth; column += 1 + depth / 7) {
+                struct gemm8_in in = {row, depth + GEMM8_ALIGN, &one, 1};
+                struct gemm8_out to = {.c = out, .ld = n};
+                row[column] = 1;
+                k->gemm8(&y[i]->bytes, &in, 1, &to);
+                row[column] = 0;
+                column_of(k, &x[i]->floats, column, expected);
+                for (size_t j = 0; j < n; j++) {
+                    CHECK(fabsf(out[j] - expected[j]) <= (is_exact ? 1e-6F : 0.501F * y[i]->bytes.scale[j]) + 1e-6F);
+                }
+            }
+            free(expected);
+            free(out);
+            free(row);
+        }
+    }
+    bind_close(floats);
+    bind_close(bytes);
+    weights_close(w);
+    free(c.bytes);
+}
+
+static void test_bytes(void)
+{
+    check_bytes("tests/data/tiny", MODEL_PRECISION_INT8, false);
+    check_bytes("tests/data/tiny-lite", MODEL_PRECISION_INT8, true);
+    check_bytes("tests/data/tiny-lite", MODEL_PRECISION_AUTO, true);
+    check_bytes("models/minivlm-base", MODEL_PRECISION_INT8, false);
 }
 
 static void test_no_memory(const struct copy *c)
@@ -256,6 +312,7 @@ int main(void)
     test_no_memory(&tiny);
     test_no_memory(&cells);
     test_halves();
+    test_bytes();
     test_context(&cells, &both);
     free(tiny.bytes);
     free(lite.bytes);

@@ -1,6 +1,8 @@
 """Clients that people own already, unmodified, against the live server: scripts/test.sh --clients installs them."""
 import base64
 import pathlib
+import re
+import subprocess
 import sys
 import unittest
 
@@ -15,7 +17,7 @@ from langchain_openai import ChatOpenAI
 from tritonclient.utils import InferenceServerException
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from support import Server, form, picture, run  # noqa: E402
+from support import BASE, ROOT, Server, form, picture, run  # noqa: E402
 
 PICTURE = picture(0)
 URI = "data:image/jpeg;base64," + base64.b64encode(PICTURE).decode()
@@ -111,6 +113,18 @@ class Clients(unittest.TestCase):
         native = self.server.post("/retrieve", {"query": {"image": URI}, "documents": ["a dog", "a boat"]}).json["results"]
         self.assertEqual([r.index for r in done.results], [native[0]["index"]])
         self.assertAlmostEqual(done.results[0].relevance_score, native[0]["relevance_score"], 5)
+
+
+class Cookbook(unittest.TestCase):
+    def test_programs(self):
+        programs = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "cookbook.md").read_text(), re.S)
+        programs = [text for text in programs if "import OpenAI" in text]
+        self.assertTrue(programs)
+        with Server(model=BASE) as s:
+            for text in programs:
+                done = subprocess.run([sys.executable, "-c", text.replace("localhost:8080", f"127.0.0.1:{s.port}")], cwd=ROOT,
+                                      capture_output=True, text=True, timeout=120)
+                self.assertEqual((done.returncode, bool(done.stdout.strip())), (0, True), done.stderr)
 
 
 run(__name__)

@@ -1,0 +1,152 @@
+// Client of minivlm-server for browsers and Node 18 or later. What each method takes and gives: index.d.ts.
+
+const LONGEST_WAIT_MS = 30000;
+
+export class MiniVLMError extends Error {
+  constructor(message, { status = 0, code = "unreachable", param = null, requestId = null, retryable = false } = {}) {
+    super(message);
+    this.name = "MiniVLMError";
+    Object.assign(this, { status, code, param, requestId, retryable });
+  }
+}
+
+const kept = (parameters) => Object.fromEntries(Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null));
+const isId = (image) => typeof image === "object" && image !== null && typeof image.id === "string" && !(image instanceof Blob);
+
+async function bytesOf(image) {
+  if (image instanceof Blob) return new Uint8Array(await image.arrayBuffer());
+  if (image instanceof ArrayBuffer) return new Uint8Array(image);
+  if (ArrayBuffer.isView(image)) return new Uint8Array(image.buffer, image.byteOffset, image.byteLength);
+  throw new TypeError("a picture is a Blob or File, an ArrayBuffer, a typed array (Node's Buffer), or {id} of an earlier answer; " +
+    "addresses and paths are not fetched");
+}
+
+async function base64(image) {
+  const bytes = await bytesOf(image);
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return btoa(text);
+}
+
+const inJson = async (image) => (isId(image) ? { id: image.id } : base64(image));
+
+async function errorOf(response) {
+  const text = await response.text();
+  try {
+    const e = JSON.parse(text).error;
+    return new MiniVLMError(e.message, { status: response.status, code: e.code, param: e.param, requestId: e.request_id, retryable: e.retryable });
+  } catch { // something in between answered
+    return new MiniVLMError(`status ${response.status}: ${text.slice(0, 200)}`,
+      { status: response.status, code: "not_ours", retryable: [429, 502, 503, 504].includes(response.status) });
+  }
+}
+
+// What the service says (Retry-After), else half a second, one, two, ...; a little more, so that not all come at once.
+function waitMs(response, attempt) {
+  const told = Number.parseFloat(response?.headers.get("Retry-After") ?? "");
+  const wait = Number.isFinite(told) ? told * 1000 : 500 * 2 ** attempt;
+  return Math.min(wait, LONGEST_WAIT_MS) * (1 + Math.random() / 4);
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => { clearTimeout(timer); reject(signal.reason); };
+    const timer = setTimeout(() => { signal?.removeEventListener("abort", stop); resolve(); }, ms);
+    if (signal?.aborted) stop();
+    else signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+export class Client {
+  constructor(url = "http://localhost:8080", { key, retries = 3, headers = {}, fetch: send = globalThis.fetch } = {}) {
+    this.url = url.replace(/\/+$/, "");
+    this.retries = retries;
+    this.headers = { ...headers, ...(key === undefined ? {} : { Authorization: `Bearer ${key}` }) };
+    this.fetch = (...request) => send(...request);
+  }
+
+  async send(method, path, { query = {}, body, json, signal } = {}) {
+    const search = new URLSearchParams(kept(query)).toString();
+    const headers = { ...this.headers, ...(json === undefined ? {} : { "Content-Type": "application/json" }) };
+    if (body !== undefined) headers["Content-Type"] = "application/octet-stream";
+    for (let attempt = 0; ; attempt++) {
+      let response, error;
+      try {
+        response = await this.fetch(this.url + path + (search && `?${search}`),
+          { method, headers, body: json === undefined ? body : JSON.stringify(json), signal });
+        if (response.ok) return await response.json();
+        error = await errorOf(response);
+      } catch (e) {
+        if (signal?.aborted) throw e;
+        error = new MiniVLMError(`${e.message}${e.cause ? `: ${e.cause.message || e.cause.code}` : ""}`, { retryable: true });
+      }
+      if (attempt >= this.retries || !error.retryable || error.status === 504) throw error;
+      await pause(waitMs(response, attempt), signal);
+    }
+  }
+
+  async withPicture(method, path, image, parameters, signal) {
+    if (isId(image)) return this.send(method, path, { json: { image: { id: image.id }, ...kept(parameters) }, signal });
+    return this.send(method, path, { query: parameters, body: await bytesOf(image), signal });
+  }
+
+  async caption(image, { numBeams, numCaptions, maxTokens, regions, timeoutMs, signal } = {}) {
+    const parameters = { num_beams: numBeams, num_captions: numCaptions, max_tokens: maxTokens, regions, timeout_ms: timeoutMs };
+    return this.withPicture("POST", "/caption", image, parameters, signal);
+  }
+
+  async ask(image, question, { topK, regions, timeoutMs, signal } = {}) {
+    return this.withPicture("POST", "/vqa", image, { question, top_k: topK, regions, timeout_ms: timeoutMs }, signal);
+  }
+
+  async match(images, texts, { topK, signal } = {}) {
+    const json = { images: await Promise.all(images.map(inJson)), texts, ...kept({ top_k: topK }) };
+    return this.send("POST", "/retrieve", { json, signal });
+  }
+
+  async rerank(query, images, { topN, signal } = {}) {
+    const documents = await Promise.all(images.map(async (image) => ({ image: await inJson(image) })));
+    return this.send("POST", "/retrieve", { json: { query, documents, ...kept({ top_n: topN }) }, signal });
+  }
+
+  async store(collection, key, image, { signal } = {}) {
+    return this.withPicture("PUT", collectionPath(collection, key), image, {}, signal);
+  }
+
+  async remove(collection, key, { signal } = {}) {
+    return this.send("DELETE", collectionPath(collection, key), { signal });
+  }
+
+  async search(collection, text, { topK, signal } = {}) {
+    return this.send("POST", "/retrieve", { json: { collection, text, ...kept({ top_k: topK }) }, signal });
+  }
+
+  async version({ signal } = {}) {
+    return this.send("GET", "/version", { signal });
+  }
+
+  async *batch(images, call = (image) => this.caption(image), { concurrency = 4, onProgress } = {}) {
+    const waiting = [];
+    let done = 0;
+    const one = async (image) => {
+      let outcome;
+      try {
+        outcome = { image, ok: true, result: await call(image) };
+      } catch (error) {
+        outcome = { image, ok: false, error };
+      }
+      onProgress?.({ done: ++done, total: images.length });
+      return outcome;
+    };
+    for await (const image of images) {
+      waiting.push(one(image));
+      if (waiting.length >= Math.max(1, concurrency)) yield await waiting.shift();
+    }
+    while (waiting.length) yield await waiting.shift();
+  }
+}
+
+function collectionPath(collection, key) {
+  const image = key === undefined ? "" : `/images/${key.split("/").map(encodeURIComponent).join("/")}`;
+  return `/collections/${encodeURIComponent(collection)}${image}`;
+}

@@ -1,0 +1,101 @@
+"""Requests as data, and what an answer means: shared by the client that blocks and the one that does not."""
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import random
+import re
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
+
+import httpx
+
+Picture = Union[bytes, str, "os.PathLike[str]", Mapping[str, str]]
+"""Bytes, the path of a file, or {"id": ...} of an earlier answer."""
+
+LONGEST_WAIT_S = 30.0
+
+
+class MiniVLMError(Exception):
+    """What the service refused, in its words.
+
+    status (0: it was not reached), code and param are those of docs/api.md, `retryable` says whether the same request may
+    succeed later."""
+
+    def __init__(self, message: str, status: int = 0, code: str = "unreachable", param: Optional[str] = None,
+                 request_id: Optional[str] = None, retryable: bool = False):
+        super().__init__(message)
+        self.message, self.status, self.code, self.param = message, status, code, param
+        self.request_id, self.retryable = request_id, retryable
+
+
+@dataclasses.dataclass
+class Request:
+    method: str
+    path: str
+    params: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    content: Optional[bytes] = None
+    json: Any = None
+
+
+def picture(image: Picture) -> Union[bytes, Mapping[str, str]]:
+    if isinstance(image, Mapping):
+        return image
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    text = os.fspath(image)
+    if re.match(r"https?://", str(text)):
+        raise ValueError(f"{text}: the service fetches no addresses; pass the picture's bytes or a file")
+    with open(text, "rb") as file:
+        return file.read()
+
+
+def in_json(image: Picture) -> Any:
+    given = picture(image)
+    return base64.b64encode(given).decode() if isinstance(given, bytes) else dict(given)
+
+
+def given(parameters: Mapping[str, Any]) -> Dict[str, Any]:
+    """Those that are not None; truth values as JSON and the query string have them."""
+    kept = {name: value for name, value in parameters.items() if value is not None}
+    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in kept.items()}
+
+
+def with_picture(path: str, image: Picture, method: str = "POST", **parameters: Any) -> Request:
+    content = picture(image)
+    if isinstance(content, bytes):
+        return Request(method, path, given(parameters), content)
+    return Request(method, path, json={"image": dict(content), **{n: v for n, v in parameters.items() if v is not None}})
+
+
+def key_path(collection: str, key: Optional[str] = None) -> str:
+    def quoted(text: str) -> str:
+        return "".join(chr(b) if chr(b).isalnum() and b < 128 or chr(b) in "-_./" else f"%{b:02X}" for b in text.encode())
+    return f"/collections/{quoted(collection)}" + (f"/images/{quoted(key)}" if key is not None else "")
+
+
+def error_of(response: httpx.Response) -> MiniVLMError:
+    try:
+        e = response.json()["error"]
+        return MiniVLMError(e["message"], response.status_code, e["code"], e.get("param"), e.get("request_id"),
+                            bool(e.get("retryable")))
+    except (ValueError, KeyError, TypeError):  # something in between answered
+        return MiniVLMError(f"status {response.status_code}: {response.text[:200]}", response.status_code, "not_ours",
+                            retryable=response.status_code in (429, 502, 503, 504))
+
+
+def wait_s(response: Optional[httpx.Response], attempt: int) -> float:
+    """Before the next attempt: what the service says (Retry-After), else half a second, one, two, ..."""
+    try:
+        told = float(response.headers["Retry-After"]) if response is not None else None
+    except (KeyError, ValueError):
+        told = None
+    wait = told if told is not None else 0.5 * 2.0**attempt
+    return min(wait, LONGEST_WAIT_S) * random.uniform(1.0, 1.25)  # not all clients at once
+
+
+def outcome(response: httpx.Response) -> Tuple[Any, Optional[MiniVLMError]]:
+    if response.status_code >= 400:
+        return None, error_of(response)
+    is_json = response.headers.get("Content-Type", "").startswith("application/json")
+    return (response.json() if is_json and response.content else response.text), None

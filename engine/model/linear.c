@@ -1,0 +1,28 @@
+#include "engine/model/linear.h"
+
+static size_t row_bytes(size_t depth)
+{
+    return (depth + GEMM8_ALIGN - 1) / GEMM8_ALIGN * GEMM8_ALIGN;
+}
+
+size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float *base)
+{
+    size_t bytes = (rows * row_bytes(depth) + 63) / 64 * 64, scales = (rows * sizeof(struct gemm8_row) + 63) / 64 * 64;
+    s->bytes = (uint8_t *)base;
+    s->row = (struct gemm8_row *)(void *)(s->bytes + bytes);
+    return (bytes + scales) / sizeof(float);
+}
+
+void linear_run(const struct kernels *k, const struct bind_linear *w, const struct linear_scratch *s, const float *a,
+                size_t lda, size_t m, float *c, size_t ldc, enum act act, const float *residual, size_t ldr)
+{
+    if (w->bytes.n == 0) {
+        k->gemm(&w->floats, a, lda, m, c, ldc, act, residual, ldr);
+        return;
+    }
+    size_t ld = row_bytes(w->bytes.k);
+    k->quantize_rows(a, lda, m, w->bytes.k, s->bytes, ld, s->row);
+    struct gemm8_in in = {s->bytes, ld, s->row, 1};
+    struct gemm8_out out = {.c = c, .ld = ldc, .act = act, .residual = residual, .ldr = ldr};
+    k->gemm8(&w->bytes, &in, m, &out);
+}

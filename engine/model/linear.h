@@ -1,0 +1,32 @@
+/* linear - a layer as floats or in 8 bits, whichever was bound: rows become bytes, each with a scale of its own, and the
+ * product of bytes gives floats again (kernels.h, "the same in 8 bits").
+ *
+ * Ownership: the scratch is the caller's. Threads: a scratch belongs to one. */
+#ifndef ENGINE_MODEL_LINEAR_H
+#define ENGINE_MODEL_LINEAR_H
+
+#include "engine/model/load/bind.h"
+
+/* Room for the bytes of `rows` rows of up to `depth` numbers. */
+struct linear_scratch {
+    uint8_t *bytes;        /* [rows, depth up to GEMM8_ALIGN] */
+    struct gemm8_row *row; /* [rows] */
+};
+/* Floats that it takes at `base`, which may be any pointer when only measuring. */
+size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float *base);
+
+/* Outputs, and numbers of a row; 0 where the model has no such layer. */
+static inline size_t linear_n(const struct bind_linear *w)
+{
+    return w->bytes.n > 0 ? w->bytes.n : w->floats.n;
+}
+static inline size_t linear_k(const struct bind_linear *w)
+{
+    return w->bytes.n > 0 ? w->bytes.k : w->floats.k;
+}
+
+/* C[m, n] = act(A W^T + bias) + residual, which may be C. */
+void linear_run(const struct kernels *k, const struct bind_linear *w, const struct linear_scratch *s, const float *a,
+                size_t lda, size_t m, float *c, size_t ldc, enum act act, const float *residual, size_t ldr);
+
+#endif

@@ -1,0 +1,1 @@
+"""What `compare.py` measures the engine against: the same network in other runtimes. See compare.py."""

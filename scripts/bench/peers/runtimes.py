@@ -1,0 +1,89 @@
+"""Runtimes that run exported graphs (graphs.py): one class each, `run(graph, {input: array}) -> [array]`."""
+import json
+import pathlib
+
+FUSION = ("question", "context", "step")
+GRAPHS = ("dense", "head", *FUSION)
+
+
+class Onnx:
+    """ONNX Runtime; int8: weights per channel, activations quantised at run time, convolutions left as floats (as
+    ConvInteger they take twice as long)."""
+
+    def __init__(self, folder: pathlib.Path, threads: int, int8: bool, graphs=GRAPHS):
+        import onnxruntime as ort
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level, options.enable_mem_reuse = 3, False  # shapes that were exported lie about batches
+        self.sessions = {g: ort.InferenceSession(str(self.file(folder, g, int8)), options, ["CPUExecutionProvider"]) for g in graphs}
+
+    @staticmethod
+    def file(folder: pathlib.Path, graph: str, int8: bool) -> pathlib.Path:
+        plain, small = folder / f"{graph}.onnx", folder / f"{graph}.int8.onnx"
+        if not int8:
+            return plain
+        if not small.exists():
+            from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
+            ready = folder / f"{graph}.ready.onnx"
+            quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
+            quantize_dynamic(str(ready), str(small), ["MatMul", "Gemm"], per_channel=True,
+                             weight_type=QuantType.QInt8)
+            ready.unlink()
+        return small
+
+    def run(self, graph, feed):
+        return self.sessions[graph].run(None, feed)
+
+
+class OpenVino:
+    def __init__(self, folder: pathlib.Path, threads: int, precision: str, graphs=GRAPHS):
+        import openvino as ov
+        core = ov.Core()
+        settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
+                    "PERFORMANCE_HINT": "LATENCY"}
+        self.requests = {g: core.compile_model(str(folder / f"{g}.onnx"), "CPU", settings).create_infer_request() for g in graphs}
+
+    def run(self, graph, feed):
+        request = self.requests[graph]
+        request.infer(feed, share_inputs=True)
+        return [request.get_output_tensor(i).data for i in range(len(request.model_outputs))]
+
+
+class Mix:
+    """The best of both: OpenVINO in bf16 for pictures, ONNX Runtime in int8 for words."""
+
+    def __init__(self, folder: pathlib.Path, threads: int):
+        self.pictures = OpenVino(folder, threads, "bf16", ("dense", "head"))
+        self.words = Onnx(folder, threads, True, FUSION)
+
+    def run(self, graph, feed):
+        return (self.words if graph in FUSION else self.pictures).run(graph, feed)
+
+
+class Torch:
+    def __init__(self, folder: pathlib.Path, threads: int, compiled: bool):
+        import torch
+        from minivlm import MiniVLM
+        from peers import graphs
+        torch.set_num_threads(threads)
+        self.torch = torch
+        self.modules = graphs.modules(MiniVLM.from_dir(json.loads((folder / "about.json").read_text())["model"]))
+        if compiled:
+            self.modules = {name: torch.compile(m, dynamic=name in FUSION) for name, m in self.modules.items()}
+
+    def run(self, graph, feed):
+        with self.torch.inference_mode():
+            out = self.modules[graph](*(self.torch.from_numpy(x) for x in feed.values()))
+        return [t.numpy() for t in (out if isinstance(out, tuple) else (out,))]
+
+
+# name in the table -> (folder, threads) -> runtime
+RUNTIMES = {
+    "OpenVINO fp32": lambda folder, threads: OpenVino(folder, threads, "f32"),
+    "OpenVINO bf16": lambda folder, threads: OpenVino(folder, threads, "bf16"),
+    "ONNX Runtime fp32": lambda folder, threads: Onnx(folder, threads, False),
+    "ONNX Runtime int8": lambda folder, threads: Onnx(folder, threads, True),
+    "mix": Mix,
+    "PyTorch eager": lambda folder, threads: Torch(folder, threads, False),
+    "PyTorch compiled": lambda folder, threads: Torch(folder, threads, True),
+}

@@ -1,0 +1,55 @@
+"""The fusion in 8 bits, as the engine runs it: the same numbers, in floats.
+
+A row of activations becomes bytes of its own scale and zero at run time, a row of weights is int8 with a scale. The
+sums of their products are whole numbers, which floats hold but for the last bits, so a model with these hooks is what
+the engine is checked against. Where a sum is rounded to another float, a byte of the next layer may differ by one."""
+import pathlib
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from . import weights
+
+LEAST = 1e-30  # of a row's range: below it the row counts as zeros
+
+
+def rows(x):
+    """[..., n] -> what the bytes of each row stand for (engine/kernels/kernels.h, quantize_rows)."""
+    low, high = x.amin(-1, keepdim=True).clamp(max=0.0), x.amax(-1, keepdim=True).clamp(min=0.0)
+    span = high - low
+    inverse = 255.0 / span
+    zero = torch.round(-low * inverse)
+    q = (torch.round(x * inverse) + zero).clamp(0.0, 255.0)
+    return torch.where(span < LEAST, torch.zeros_like(x), (q - zero) * (span / 255.0))
+
+
+def linears(model) -> dict[str, nn.Linear]:
+    """The layers that may run in 8 bits. The projection of cells runs once a picture and stays in floats."""
+    parts = [(f"{part}.{name}", layer) for part in ("fusion", "heads") for name, layer in getattr(model, part).named_modules()]
+    return {name: layer for name, layer in parts if isinstance(layer, nn.Linear) and name != "fusion.cells.project"}
+
+
+def _in_bytes(w, stored):
+    """The weights that the engine multiplies by: those of the file where they are int8, else quantised as it does it."""
+    return w if stored.dtype == torch.int8 else weights.dequantise(*weights.quantise(w))
+
+
+@torch.no_grad()
+def apply(model, directory, everything=False) -> None:
+    """Makes the model that came from `directory` run as the engine does: by default (`engine.precision` auto) the
+    matrices that the file has as I8 in 8 bits, that of the words only behind a layer in 8 bits. `everything`: all of
+    them (int8)."""
+    file = load_file(pathlib.Path(directory) / model.config.weights.file)
+    for name, layer in linears(model).items():
+        stored = file[f"{name}.weight"]
+        if everything or stored.dtype == torch.int8:
+            layer.weight.copy_(_in_bytes(layer.weight, stored))
+            layer.register_forward_pre_hook(lambda _, args: (rows(args[0]),))
+    stored = file[weights.WORDS]
+    if everything or (stored.dtype == file["heads.caption.transform.weight"].dtype == torch.int8):
+        words = _in_bytes(model.fusion.embeddings.word.weight, stored)
+        if stored.dtype == torch.int8:  # without the rows that count where words go in
+            words = weights.dequantise(stored, file[weights.WORDS + weights.SCALE])
+        model.heads.caption.norm.register_forward_hook(lambda _, args, out: rows(out))
+        model.heads.caption.register_forward_pre_hook(lambda _, args: (args[0], words))

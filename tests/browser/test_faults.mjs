@@ -1,0 +1,176 @@
+// What goes wrong is told in words, passes by itself where it can, and never costs a picture.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { ask, CAT, close, COFFEE, look, open, serve, shot, sound, text } from "./browser.mjs";
+
+const folder = mkdtempSync(join(tmpdir(), "minivlm-page-"));
+let service;
+
+before(async () => { service = await serve("--limits.body_bytes=100000"); });
+after(async () => {
+  await service?.stop();
+  rmSync(folder, { recursive: true });
+  await close();
+});
+
+const refuse = (status, code, message, headers = {}) => ({ status, headers, contentType: "application/json",
+  body: JSON.stringify({ error: { message, code, retryable: true } }) });
+
+// No trace of the inside, no sign of waiting that stays.
+async function plain(page) {
+  const all = await page.locator("body").innerText();
+  assert.doesNotMatch(all, /\bat \w+ \(|Error:|undefined|\[object|NaN|\bnull\b/);
+  assert.equal(await page.locator(".busy").count(), 0);
+}
+
+for (const [status, code] of [[429, "overloaded"], [503, "draining"]]) {
+  test(`${status}: a countdown, then it goes on by itself`, async () => {
+    const page = await open(service.url);
+    await look(page, CAT);
+    let asked = 0;
+    await page.route("**/vqa*", (route) => (asked++ ? route.continue() : route.fulfill(refuse(status, code, "busy", { "Retry-After": "2" }))));
+    await page.click("#suggestions .chip");
+    await page.waitForSelector(".fault .count:has-text('by itself in')");
+    await shot(page, `fault-${status}`);
+    await sound(page, "fault");
+    await plain(page);
+    await page.waitForSelector("#thread .under");
+    assert.equal(asked, 2);
+  });
+}
+
+test("an endless refusal ends in a button, not in endless tries", async () => {
+  const page = await open(service.url);
+  await look(page, CAT);
+  let asked = 0;
+  await page.route("**/vqa*", (route) => { asked++; return route.fulfill(refuse(429, "overloaded", "busy", { "Retry-After": "1" })); });
+  await page.click("#suggestions .chip");
+  await page.waitForFunction(() => document.querySelector(".fault .count")?.textContent === "" , null, { timeout: 60000 });
+  assert.equal(asked, 6);
+  await page.unroute("**/vqa*");
+  await page.click("text=Try again");
+  await page.waitForSelector("#thread .under");
+});
+
+test("what is no picture, too large or damaged is told in words; the picture before stays", async () => {
+  const page = await open(service.url);
+  await look(page, CAT);
+  const file = (name, bytes) => { writeFileSync(join(folder, name), bytes); return join(folder, name); };
+  await page.setInputFiles("#file", file("notes.txt", "just words"));
+  await page.waitForSelector("#toast:has-text('no picture')");
+  await page.setInputFiles("#file", file("empty.jpg", ""));
+  await page.waitForSelector("#toast:has-text('empty.jpg')");
+  await page.setInputFiles("#file", file("large.heic", Buffer.alloc(200000, "\0\0\0\x18ftypheic")));
+  await page.waitForSelector("#toast:has-text('too large')");
+  await plain(page);
+  assert.equal(await page.locator("#tray-look li").count(), 2);
+  assert.ok(await page.locator("#caption .under").isVisible());
+  await page.setInputFiles("#file", file("broken.jpg", Buffer.concat([Buffer.from("ffd8ffe000104a46494600010100000100010000", "hex"), Buffer.alloc(500, 7)])));
+  await page.waitForSelector("#caption .fault");
+  assert.match(await text(page, "#caption .fault"), /damaged|cannot|no picture/i);
+  await shot(page, "fault-picture");
+  await sound(page, "fault-picture");
+  await plain(page);
+  await page.click('#tray-look [aria-label="cat.jpg"]');
+  await page.waitForSelector("#caption .under");
+});
+
+test("a forgotten picture is sent again without a word", async () => {
+  const page = await open(service.url);
+  await look(page, COFFEE);
+  const posts = [];
+  page.on("request", (r) => { if (r.url().includes("/vqa")) posts.push(r.headers()["content-type"]); });
+  await page.route("**/vqa", (route) => (route.request().headers()["content-type"] === "application/json"
+    ? route.fulfill(refuse(404, "image_not_cached", "not known")) : route.continue()), { times: 1 });
+  await ask(page, "what is this?");
+  assert.deepEqual(posts, ["application/json", "application/octet-stream"]);
+  assert.equal(await page.locator(".fault").count(), 0);
+});
+
+test("a service that is gone: words, a kept picture, and it goes on when it is back", async () => {
+  const lost = await serve();
+  const page = await open(lost.url);
+  await look(page, CAT);
+  await lost.stop();
+  await page.click("#suggestions .chip");
+  await page.waitForSelector("#thread .fault:has-text('cannot be reached')");
+  await page.waitForSelector("[data-state=lost]");
+  await shot(page, "fault-gone");
+  await sound(page, "fault-gone");
+  await plain(page);
+  const back = await serve(`--server.port=${lost.port}`);
+  try {
+    await page.waitForSelector("#thread .under");
+    await page.waitForSelector("[data-state=ready]");
+  } finally {
+    await back.stop();
+  }
+});
+
+test("an answer of somebody else, or half of one, is told in words", async () => {
+  const page = await open(service.url);
+  await look(page, CAT);
+  for (const answer of [{ status: 502, contentType: "text/html", body: "<h1>Bad Gateway</h1> at Object.<anonymous> (proxy.js:1)" },
+    { status: 200, contentType: "application/json", body: "{\"answers\": [" }]) {
+    await page.route("**/vqa*", (route) => route.fulfill(answer), { times: 1 });
+    await page.click("#suggestions .chip");
+    await page.waitForSelector("#thread .fault:has-text('makes no sense')");
+    await plain(page);
+    await page.click("#thread .fault button");
+    await page.waitForFunction(() => !document.querySelector("#thread .fault"));
+  }
+  await page.route("**/caption*", (route) => route.fulfill({ status: 200, contentType: "text/event-stream", body: "data: {\"text\":\"a\"}\n\n" }), { times: 1 });
+  await page.setInputFiles("#file", COFFEE);
+  await page.waitForSelector("#caption .fault");
+  await page.click("#caption .fault button");
+  await page.waitForSelector("#caption .under");
+});
+
+test("a key is asked for, kept for the tab only, and a wrong one is told", async () => {
+  const keys = join(folder, "keys");
+  writeFileSync(keys, `ann ${createHash("sha256").update("secret").digest("hex")}\n`);
+  const guarded = await serve(`--auth.keys_file=${keys}`);
+  try {
+    const page = await open(guarded.url);
+    await page.setInputFiles("#file", CAT);
+    await page.waitForSelector("#key-dialog[open]");
+    await sound(page, "key");
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("#caption .fault:has-text('API key')");
+    await page.click("#caption .fault button");
+    await page.fill("#key-input", "wrong");
+    await page.press("#key-input", "Enter");
+    await page.waitForSelector("#key-text:has-text('not accepted')");
+    await shot(page, "key");
+    await page.fill("#key-input", "secret");
+    await page.press("#key-input", "Enter");
+    await page.waitForSelector("#caption .under");
+    await page.click("#caption .under summary");
+    assert.match(await text(page, "#caption pre"), /Bearer \$MINIVLM_KEY/);
+    const kept = await page.evaluate(() => [JSON.stringify(localStorage), document.cookie, sessionStorage.getItem("minivlm-key")]);
+    assert.deepEqual(kept, ["{}", "", "secret"]);
+    await page.waitForSelector("[data-state=ready]");
+  } finally {
+    await guarded.stop();
+  }
+});
+
+test("without collections the wall says how to have them", async () => {
+  const page = await open(service.url, { path: "#wall" });
+  await page.waitForSelector("#wall-grid:has-text('--collections.path')");
+  await sound(page, "wall-off");
+});
+
+test("it is there before the model is", async () => {
+  const slow = await serve("--engine.isa=ref");
+  try {
+    const page = await open(slow.url);
+    await look(page, CAT); // waits as long as the model takes
+  } finally {
+    await slow.stop();
+  }
+});

@@ -1,0 +1,80 @@
+"""Clients generated from /openapi.json, in Python and TypeScript, do the three tasks; the document is valid, and
+schemathesis finds nothing on the live server. scripts/test.sh --clients installs the generators."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from support import IMAGES, ROOT, Server, form, picture, run  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+BIN = pathlib.Path(sys.executable).parent
+DOCUMENT = ROOT / "server" / "api" / "openapi.json"
+
+PYTHON = """
+import sys
+from minivlm_server_client import Client, models, types
+from minivlm_server_client.api.predict import caption, retrieve, vqa
+from minivlm_server_client.api.compatible import chat_completion
+url, path = sys.argv[1:]
+bytes_ = open(path, "rb").read()
+client = Client(base_url=url)
+print(caption.sync(client=client, body=types.File(payload=bytes_)).caption)
+form = models.VqaFilesBody(image=[types.File(payload=bytes_, file_name="x.jpg")], question="where")
+print(vqa.sync(client=client, body=form).answer)
+form = models.RetrieveFilesBody(image=[types.File(payload=bytes_, file_name="x.jpg")], texts=["a dog", "a boat"])
+print(len(retrieve.sync(client=client, body=form).scores[0]))
+"""
+
+
+class Generated(unittest.TestCase):
+    def run_it(self, *command, cwd=ROOT, env=None, seconds=500):
+        done = subprocess.run([str(part) for part in command], cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True,
+                              text=True, timeout=seconds)
+        self.assertEqual(done.returncode, 0, (done.stdout + done.stderr)[-8000:])
+        return done.stdout + done.stderr
+
+    def test_document_is_valid(self):
+        self.run_it(BIN / "openapi-spec-validator", DOCUMENT)
+
+    def test_python(self):
+        with tempfile.TemporaryDirectory() as folder, Server() as s:
+            said = self.run_it(BIN / "openapi-python-client", "generate", "--path", DOCUMENT, "--output-path", f"{folder}/client")
+            self.assertNotIn("WARNING", said)
+            said = self.run_it(sys.executable, "-c", PYTHON, f"http://127.0.0.1:{s.port}", IMAGES[0], env={"PYTHONPATH": f"{folder}/client"})
+            native = [s.post("/caption", picture(0)).json["caption"],
+                      s.post("/vqa", *form([("image", picture(0)), ("question", "where")])).json["answer"], "2"]
+            self.assertEqual(said.splitlines(), native)
+
+    def test_typescript(self):
+        self.assertTrue((HERE / "node_modules").is_dir(), "npm install --prefix tests/clients")
+        with tempfile.TemporaryDirectory() as folder, Server() as s:
+            place = pathlib.Path(folder)
+            (place / "node_modules").symlink_to(HERE / "node_modules")
+            shutil.copy(HERE / "use.ts", place)
+            (place / "package.json").write_text(json.dumps({"type": "module"}))
+            tools = HERE / "node_modules" / ".bin"
+            self.run_it(tools / "openapi-typescript", DOCUMENT, "-o", place / "schema.d.ts", cwd=place)
+            (place / "process.d.ts").write_text(
+                "declare const process: { env: Record<string, string> };\n"
+                "interface Bytes extends Uint8Array<ArrayBuffer> { toString(how?: string): string }\n"
+                "declare module 'node:assert/strict' { const assert: { ok(v: unknown, m?: string): asserts v; "
+                "equal(a: unknown, b: unknown, m?: string): void }; export default assert; }\n"
+                "declare module 'node:fs/promises' { export function readFile(path: string): Promise<Bytes>; }\n")
+            self.run_it(tools / "tsc", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--lib", "es2023,dom",
+                        "use.ts", "process.d.ts", cwd=place)
+            said = self.run_it("node", "use.js", cwd=place, env={"SERVICE": f"http://127.0.0.1:{s.port}", "PICTURE": str(IMAGES[0])})
+            self.assertEqual(said.strip(), s.post("/caption?num_beams=1", picture(0)).json["caption"])
+
+    def test_schemathesis(self):
+        with tempfile.TemporaryDirectory() as folder, Server(f"--collections.path={folder}/c.db") as s:
+            self.run_it(BIN / "schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"http://127.0.0.1:{s.port}/openapi.json",
+                        "--phases", "examples,coverage", "--continue-on-failure", "--exclude-path-regex", "^/(admin|debug)", cwd=folder)
+
+
+run(__name__)

@@ -1,0 +1,79 @@
+// clients/js against the live server (URL) with a picture (PICTURE); run by test_client_js.py.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import http from "node:http";
+import { Client, MiniVLMError } from "minivlm-client";
+
+const { URL: url, PICTURE } = process.env;
+const bytes = await readFile(PICTURE);
+const client = new Client(url + "/");
+
+// calls
+const caption = await client.caption(bytes, { numBeams: 3, numCaptions: 2, regions: true });
+assert.equal(caption.captions.length, 2);
+assert.ok(caption.regions.length > 0);
+assert.equal((await client.caption({ id: caption.image.id }, { numBeams: 3 })).caption, caption.caption);
+assert.equal((await client.caption(new Blob([bytes]), { numBeams: 3 })).caption, caption.caption);
+assert.equal((await client.caption(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length), { numBeams: 3 })).caption, caption.caption);
+const answer = await client.ask(bytes, "what is it & where?", { topK: 3 });
+assert.deepEqual([answer.question, answer.answers.length], ["what is it & where?", 3]);
+assert.equal((await client.match([bytes, { id: caption.image.id }], ["a", "b"])).scores.length, 2);
+assert.equal((await client.rerank("a dog", [bytes, bytes], { topN: 1 })).results.length, 1);
+await client.store("album", "a b/ü?.jpg", bytes);
+assert.equal((await client.search("album", "a dog", { topK: 1 })).results[0].key, "a b/ü?.jpg");
+await client.remove("album", "a b/ü?.jpg");
+await client.remove("album");
+assert.equal((await client.version()).name, "minivlm-server");
+
+// refusals
+const refused = async (promise, code, status) => {
+  const e = await promise.then(() => assert.fail("was taken"), (error) => error);
+  assert.ok(e instanceof MiniVLMError, e.stack);
+  assert.deepEqual([e.code, e.status], [code, status], e.message);
+  return e;
+};
+assert.equal((await refused(client.caption(bytes, { numBeams: 99 }), "bad_request", 400)).param, "num_beams");
+await refused(client.caption(new Uint8Array(9)), "unsupported_image", 415);
+await refused(new Client("http://127.0.0.1:1", { retries: 0 }).version(), "unreachable", 0);
+await assert.rejects(client.caption("https://a.example/x.jpg"), TypeError);
+await assert.rejects(client.caption(bytes, { signal: AbortSignal.abort() }), { name: "AbortError" });
+
+// batches
+let underWay = 0, most = 0;
+const seen = [];
+const call = async (image) => {
+  most = Math.max(most, ++underWay);
+  try {
+    return await client.caption(image);
+  } finally {
+    underWay--;
+  }
+};
+const images = [bytes, new Uint8Array(9), bytes, bytes, bytes];
+for await (const done of client.batch(images, call, { concurrency: 2, onProgress: (p) => assert.equal(p.total, 5) })) seen.push(done);
+assert.deepEqual(seen.map((o) => o.ok), [true, false, true, true, true]);
+assert.equal(seen[1].error.code, "unsupported_image");
+assert.equal(most, 2);
+
+// what passes is tried again, what does not is not
+let refusals = [], n = 0;
+const moody = http.createServer((request, response) => {
+  request.resume().on("end", () => {
+    n++;
+    const status = refusals.shift() ?? 200;
+    response.writeHead(status, { "Content-Type": "application/json", "Retry-After": "0" });
+    response.end(JSON.stringify(status === 200 ? { caption: "x" } : { error: { message: "no", code: "c", retryable: status !== 400 } }));
+  });
+});
+await new Promise((resolve) => moody.listen(0, "127.0.0.1", resolve));
+for (const [answers, retries, attempts] of [[[429, 503], 3, 3], [[503, 503, 503, 503], 3, 4], [[400], 3, 1], [[504], 3, 1], [[429, 429], 1, 2]]) {
+  refusals = [...answers], n = 0;
+  const last = answers[attempts - 1];
+  const call = new Client(`http://127.0.0.1:${moody.address().port}`, { retries }).caption(bytes);
+  if (last === undefined) assert.equal((await call).caption, "x");
+  else await refused(call, "c", last);
+  assert.equal(n, attempts);
+}
+moody.closeAllConnections();
+moody.close();
+console.log("good");

@@ -1,0 +1,194 @@
+"""clients/python against the live server, with Debian's httpx: the calls, retries, batches, and the examples of its README."""
+import asyncio
+import http.server
+import importlib.util
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+if importlib.util.find_spec("httpx") is None and sys.executable != "/usr/bin/python3":
+    os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])  # Debian's, which has python3-httpx
+
+from support import BASE, IMAGES, ROOT, Server, picture, run, unittest  # noqa: E402
+
+CLIENT = ROOT / "clients" / "python"
+sys.path.insert(0, str(CLIENT))
+from minivlm_client import AsyncClient, Client, MiniVLMError  # noqa: E402
+from minivlm_client import _batch  # noqa: E402
+
+PATHS = [p for p in IMAGES if p.suffix == ".jpg"][:3] or IMAGES[:3]
+
+
+class Moody(http.server.BaseHTTPRequestHandler):
+    """Refuses as often as it is told, then answers."""
+    refusals, seen = [], 0
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        cls = type(self)
+        cls.seen += 1
+        status = cls.refusals.pop(0) if cls.refusals else 200
+        code = {429: "overloaded", 503: "draining", 504: "deadline_exceeded", 400: "bad_request"}.get(status)
+        body = json.dumps({"caption": "x"} if status == 200 else
+                          {"error": {"message": "no", "code": code, "param": None, "request_id": "7", "retryable": status != 400}})
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        if status in (429, 503):
+            self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+class Live(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.server = Server(f"--collections.path={cls.folder.name}/c.db")
+        cls.url = f"http://127.0.0.1:{cls.server.port}"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__(None, None, None)
+        cls.folder.cleanup()
+
+    def test_calls(self):
+        with Client(self.url) as c:
+            caption = c.caption(picture(), num_beams=3, num_captions=2, regions=True)
+            self.assertEqual((len(caption["captions"]), "regions" in caption), (2, True))
+            again = c.caption({"id": caption["image"]["id"]})
+            self.assertEqual(again["caption"], self.server.post("/caption", picture()).json["caption"])
+            self.assertEqual(len(c.ask(PATHS[0], "what is it & where?", top_k=3)["answers"]), 3)
+            self.assertEqual(len(c.match([PATHS[0], picture(1)], ["a", "b"])["scores"]), 2)
+            self.assertEqual(len(c.rerank("a dog", [str(PATHS[0]), picture(1)], top_n=1)["results"]), 1)
+            c.store("album", "a b/\u00fc?.jpg", PATHS[0])
+            self.assertEqual(c.search("album", "a dog", top_k=1)["results"][0]["key"], "a b/\u00fc?.jpg")
+            c.remove("album", "a b/\u00fc?.jpg")
+            c.remove("album")
+            self.assertEqual(c.version()["name"], "minivlm-server")
+
+    def test_refusals(self):
+        with Client(self.url) as c:
+            with self.assertRaisesRegex(MiniVLMError, "num_beams") as caught:
+                c.caption(picture(), num_beams=99)
+            e = caught.exception
+            self.assertEqual((e.status, e.code, e.param, e.retryable), (400, "bad_request", "num_beams", False))
+            with self.assertRaisesRegex(ValueError, "fetches no addresses"):
+                c.caption("https://a.example/x.jpg")
+            with self.assertRaises(FileNotFoundError):
+                c.caption("no/such/file.jpg")
+        with self.assertRaises(MiniVLMError) as caught, Client("http://127.0.0.1:1", retries=0) as c:
+            c.version()
+        self.assertEqual((caught.exception.status, caught.exception.code), (0, "unreachable"))
+
+    def test_batches(self):
+        images = [picture(), b"no picture", "no/such/file.jpg", *PATHS]
+        with Client(self.url) as c:
+            done = list(c.batch(images, concurrency=2))
+            self.assertEqual([o.image for o in done], images)
+            self.assertEqual([o.ok for o in done], [True, False, False, *[True] * len(PATHS)])
+            with self.assertRaises(ZeroDivisionError):
+                list(c.batch(images, lambda image: 1 // 0))
+
+        async def all_of_them():
+            async with AsyncClient(self.url) as c:
+                under_way = most = 0
+
+                async def call(image):
+                    nonlocal under_way, most
+                    under_way += 1
+                    most = max(most, under_way)
+                    try:
+                        return await c.caption(image)
+                    finally:
+                        under_way -= 1
+                done = [o async for o in c.batch(images * 3, call, concurrency=2)]
+                answer = await c.ask(picture(), "what")
+                return done, most, answer
+        again, most, answer = asyncio.run(all_of_them())
+        self.assertEqual([o.result for o in again], [o.result for o in done] * 3)
+        self.assertEqual((most, answer["question"]), (2, "what"))
+
+    def test_a_batch_is_read_as_it_is_needed(self):
+        taken = 0
+
+        def endless():
+            nonlocal taken
+            while True:
+                taken += 1
+                yield picture()
+        with Client(self.url) as c:
+            batch = c.batch(endless(), concurrency=2)
+            self.assertTrue(next(batch).ok)
+            batch.close()
+        self.assertLessEqual(taken, 5)
+
+    def test_progress(self):
+        out = io.StringIO()
+        bar = _batch.Progress(2, True, out)
+        bar.step()
+        bar.step()
+        bar.end()
+        self.assertIn("[##########..........] 1/2", out.getvalue())
+        self.assertTrue(out.getvalue().endswith("\n"))
+
+
+class Retries(unittest.TestCase):
+    def attempts(self, *refusals, retries=3):
+        Moody.refusals, Moody.seen = list(refusals), 0
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Moody)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        failures = []
+
+        async def later():
+            async with AsyncClient(url, retries=retries) as c:
+                await c.caption(b"x")
+        try:
+            for call in (lambda: Client(url, retries=retries).caption(b"x"), lambda: asyncio.run(later())):
+                Moody.refusals, Moody.seen = list(refusals), 0
+                began = time.monotonic()
+                try:
+                    call()
+                    failures.append((None, Moody.seen))
+                except MiniVLMError as e:
+                    failures.append((e.status, Moody.seen))
+                self.assertLess(time.monotonic() - began, 10)
+        finally:
+            server.shutdown()
+            server.server_close()
+        self.assertEqual(failures[0], failures[1])
+        return failures[0]
+
+    def test_what_passes_is_tried_again(self):
+        self.assertEqual(self.attempts(429, 503), (None, 3))
+        self.assertEqual(self.attempts(503, 503, 503), (None, 4))
+        self.assertEqual(self.attempts(429, 429, retries=1), (429, 2))
+
+    def test_what_does_not_is_not(self):
+        self.assertEqual(self.attempts(400), (400, 1))
+        self.assertEqual(self.attempts(504), (504, 1))
+
+
+class Readme(unittest.TestCase):
+    def test_examples(self):
+        examples = re.findall(r"```py\n(.*?)```", (CLIENT / "README.md").read_text(), re.S)
+        self.assertGreaterEqual(len(examples), 3)
+        with Server(model=BASE) as s:
+            for text in examples:
+                text = text.replace("localhost:8080", f"127.0.0.1:{s.port}")
+                done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=120,
+                                      env={"PYTHONPATH": str(CLIENT), "PATH": "/usr/bin:/bin"})
+                self.assertEqual((done.returncode, bool(done.stdout)), (0, True), done.stderr)
+
+
+run(__name__)

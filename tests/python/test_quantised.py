@@ -1,0 +1,47 @@
+"""The fusion in 8 bits: rows as bytes, and which layers a directory asks for."""
+import pathlib
+import unittest
+
+import torch
+
+from minivlm import quantised
+from minivlm.model import MiniVLM
+
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
+
+
+class Rows(unittest.TestCase):
+    def test_within_a_step(self):
+        torch.manual_seed(1)
+        for x in (torch.randn(5, 33), torch.rand(4, 7) + 3.0, -torch.rand(4, 1), torch.randn(3, 8) * 1e20):
+            step = (x.amax(-1, keepdim=True).clamp(min=0) - x.amin(-1, keepdim=True).clamp(max=0)) / 255
+            self.assertTrue(bool(((quantised.rows(x) - x).abs() <= 1.01 * step).all()))
+
+    def test_zeros_stay(self):
+        x = torch.tensor([[0.0, 1.0, -3.0], [0.0, 0.0, 0.0], [1e-38, 0.0, 0.0]])
+        self.assertEqual(quantised.rows(x)[:, 0].tolist(), [0.0, 0.0, 0.0])
+
+    def test_rows_are_apart(self):
+        x = torch.randn(6, 20) * torch.tensor([[1.0], [10.0], [0.1], [5.0], [1e-3], [1e3]])
+        self.assertTrue(torch.equal(quantised.rows(x)[2:3], quantised.rows(x[2:3])))
+
+
+class Layers(unittest.TestCase):
+    def hooked(self, name, **kwargs):
+        model = MiniVLM.from_dir(DATA / name)
+        quantised.apply(model, DATA / name, **kwargs)
+        return {n for n, layer in quantised.linears(model).items() if layer._forward_pre_hooks}, quantised.linears(model)
+
+    def test_as_the_file_has_them(self):
+        for name, all_of_them in (("tiny", False), ("tiny-lite", True), ("tiny-cells", True)):
+            found, layers = self.hooked(name)
+            self.assertEqual(found, set(layers) if all_of_them else set(), name)
+
+    def test_everything(self):
+        found, layers = self.hooked("tiny-both", everything=True)
+        self.assertEqual(found, set(layers))
+        self.assertNotIn("fusion.cells.project", layers)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,85 @@
+// One attempt at something, at one place of the page: a quiet sign while it runs, its result, or a fault in words with a
+// way on. Faults that pass by themselves are tried again: after Retry-After with a countdown, or when the service is back.
+import { Fault } from "./api.js";
+import { h } from "./dom.js";
+import { inWords } from "./words.js";
+
+const AUTOMATIC = 5; // tries that need no click
+const running = new WeakMap();
+
+// Whoever watches the service (status.js) is told that it seems gone, and says when it is back.
+export const service = new EventTarget();
+
+export function giveUp(place) {
+  running.get(place)?.abort();
+  running.delete(place);
+}
+
+// work(signal): draws its result into `place` itself. A new attempt at the same place takes the place of the old one.
+export function attempt(place, work, { busy = "Looking", keeps = false } = {}) {
+  giveUp(place);
+  const controller = new AbortController();
+  const { signal } = controller;
+  running.set(place, controller);
+  let automatic = 0, signpost = null;
+
+  const clear = () => { signpost?.remove(); signpost = null; };
+  const put = (element) => {
+    clear();
+    signpost = element;
+    if (!keeps) place.replaceChildren();
+    place.append(element);
+  };
+
+  async function go() {
+    place.setAttribute("aria-busy", "true");
+    put(h("p.busy", {}, h("span", {}, busy), h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i"))));
+    try {
+      await work(signal, clear);
+      if (!signal.aborted) clear();
+    } catch (error) {
+      if (!signal.aborted) show(error instanceof Fault ? error : mistake(error));
+    } finally {
+      if (!signal.aborted) place.removeAttribute("aria-busy");
+    }
+  }
+
+  function show(fault) {
+    const words = inWords(fault);
+    const again = h("button", { type: "button", onclick: () => { automatic = 0; go(); } }, "Try again");
+    const count = h("span.count", { "aria-hidden": "true" });
+    put(h("div.fault", { "data-code": fault.code },
+      h("div", { role: "alert" }, h("p.fault-title", {}, words.title), h("p", {}, words.text)),
+      words.again && h("div.row", {}, again, count)));
+    if (fault.code === "network") {
+      service.dispatchEvent(new Event("lost"));
+      count.textContent = "waiting for the service";
+      service.addEventListener("back", () => { if (!signal.aborted && signpost?.contains(count)) go(); }, { once: true });
+    } else if (words.wait && automatic < AUTOMATIC) {
+      automatic++;
+      countDown(words.wait, count);
+    }
+  }
+
+  function countDown(seconds, count) {
+    const end = performance.now() + seconds * 1000;
+    const tick = () => {
+      if (signal.aborted || !count.isConnected) return;
+      const left = Math.ceil((end - performance.now()) / 1000);
+      if (left <= 0) {
+        go();
+        return;
+      }
+      count.textContent = `by itself in ${left} s`;
+      setTimeout(tick, 250);
+    };
+    tick();
+  }
+
+  return go();
+}
+
+function mistake(error) {
+  console.error(error);
+  return new Fault("page", "this page made a mistake; reload it and try again. Your pictures are kept");
+}
