@@ -201,10 +201,10 @@ static void test_halves(void)
     CHECK_INT(bind_open(&floats, w, &c.config, plain, MODEL_PRECISION_FP32, NULL), OK);
     CHECK_INT(bind_open(&halves, w, &c.config, fast, MODEL_PRECISION_FP32, NULL), OK);
     if (floats && halves) {
-        const struct gemm_weights *a[] = {&floats->tee.fc6, &floats->fusion.layers[0].qkv.floats,
+        const struct gemm_weights *a[] = {&floats->tee.fc6.floats, &floats->fusion.layers[0].qkv.floats,
                                           &floats->fusion.layers[1].down.floats,
                                           &floats->fusion.caption_words.weights.floats};
-        const struct gemm_weights *b[] = {&halves->tee.fc6, &halves->fusion.layers[0].qkv.floats,
+        const struct gemm_weights *b[] = {&halves->tee.fc6.floats, &halves->fusion.layers[0].qkv.floats,
                                           &halves->fusion.layers[1].down.floats,
                                           &halves->fusion.caption_words.weights.floats};
         for (int i = 0; i < 4; i++) {
