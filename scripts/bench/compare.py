@@ -148,8 +148,10 @@ def has_option(program: pathlib.Path, option: str) -> bool:
 def runners(python, graphs, args, threads) -> dict:
     ours = OURS if threads == 1 else {"ours": []}
     ours = ours | {f"ours, {folder.name}": ["--model", str(folder.resolve())] for folder in args.also}
-    every: dict[str, Ours | Peer] = {name: Ours(args, flags, args.batch if name == "ours" or "--model" in flags else []) for name, flags in ours.items()
-             if "--precision" not in flags or has_option(args.build / "minivlm", "--precision")}
+    every: dict[str, Ours | Peer] = {}
+    for name, flags in ours.items():
+        if "--precision" not in flags or has_option(args.build / "minivlm", "--precision"):
+            every[name] = Ours(args, flags, args.batch if name == "ours" or "--model" in flags else [])
     for name in args.peers:
         every[name] = Peer(python, name, graphs, args, threads)
         note(f"{name}, {threads} threads: {every[name].fault or 'ready'}")
