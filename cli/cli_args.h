@@ -26,7 +26,7 @@ struct cli_args {
     /* all commands */
     const char *model_dir;
     bool use_json;
-    int threads; /* 0: as many as there are CPUs */
+    int threads; /* 0: one per CPU */
     int isa_cap, precision;
     bool use_openblas;
     bool verify;

@@ -279,7 +279,11 @@ enum err cli_output_close(struct cli_output *o, struct errbuf *e)
     }
     enum err rc = o->err;
     *e = o->error;
-    if (o->fd >= 0 && ((!rc && fsync(o->fd) != 0 && errno != EINVAL && errno != EROFS) | (close(o->fd) != 0)) && !rc) {
+    bool is_kept = o->fd < 0 || rc || fsync(o->fd) == 0 || errno == EINVAL || errno == EROFS;
+    if (o->fd >= 0 && close(o->fd) != 0) {
+        is_kept = false;
+    }
+    if (!is_kept && !rc) {
         rc = err_set(e, ERR_IO, "%s: %s", o->args->output, strerror(errno));
     }
     for (size_t i = 0; i < o->room; i++) {

@@ -111,7 +111,7 @@ const struct config_action_flag config_actions[] = {
     {"--healthcheck", CONFIG_HEALTHCHECK, "ask the service that runs with this configuration; exit code 0 or 1"},
     {"--make-key", CONFIG_MAKE_KEY, "NAME; print a new API key and its line; also --role, --rate, --share"},
     {"--version", CONFIG_VERSION, "print the version"},
-    {"--help", CONFIG_HELP, "print this"},
+    {"--help", CONFIG_HELP, "print this help"},
 };
 const int config_n_actions = sizeof(config_actions) / sizeof(config_actions[0]);
 

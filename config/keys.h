@@ -12,16 +12,16 @@
 /* clang-format off */
 /* S(section, help) */
 #define CONFIG_SECTIONS(S) \
-    S(model, "The network.") \
-    S(server, "Sockets and HTTP.") \
-    S(limits, "What one request, and all together, may cost.") \
-    S(image, "How pictures are read.") \
-    S(engine, "Threads, instructions, batches.") \
-    S(cache, "Region features by image.") \
-    S(collections, "Stored images to search.") \
+    S(model, "The model to serve.") \
+    S(server, "Listening addresses, TLS and HTTP.") \
+    S(limits, "Limits of one request and of the whole service.") \
+    S(image, "Decoding of pictures.") \
+    S(engine, "Threads, instruction sets and batching.") \
+    S(cache, "Cache of region features, keyed by image.") \
+    S(collections, "Stored images that can be searched.") \
     S(auth, "API keys.") \
-    S(log, "Lines on standard error.") \
-    S(drain, "Leaving.")
+    S(log, "Log on standard error.") \
+    S(drain, "Graceful shutdown.")
 
 #define CONFIG_KEYS_model(X) \
     X(model, dir, TEXT, "models/minivlm-base", 1, 1023, NULL, START, \

@@ -53,7 +53,7 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
         {"max_step_rows", o->max_step_rows, 1 << 16}, {"max_image_batch", o->max_image_batch, 1 << 16},
     };
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        int least = i < 2 ? 0 : 1; /* 0 threads: as many as there are CPUs */
+        int least = i < 2 ? 0 : 1; /* 0 threads: one per CPU */
         if (limits[i].value < least || limits[i].value > limits[i].most) {
             return err_set(e, ERR_BAD_CONFIG, "%s is %d; allowed are %d to %d", limits[i].name, limits[i].value, least,
                            limits[i].most);

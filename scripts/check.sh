@@ -15,6 +15,12 @@ scripts/check_symbols.sh --self-test
 python3 scripts/check_names.py --self-test
 python3 scripts/check_names.py
 
+step "python (with scripts/test.sh --training, which installs ruff and mypy)"
+if [ -x .venv/bin/ruff ]; then
+    .venv/bin/ruff check scripts/minivlm scripts/evaluation scripts/bench tests/e2e
+    .venv/bin/mypy
+fi
+
 step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions, chaos"
 cmake --preset asan >/dev/null
 cmake --build --preset asan

@@ -2,6 +2,7 @@
 """Checks who includes whom: the folder is the layer, and a library belongs to the files named here.
 
     check_layers.py               checks engine/, cli/, config/ and server/; exit code 1 and one line for each fault
+    check_layers.py --graph       prints what the rooms of the server include, and which way
     check_layers.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
 
 Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
@@ -153,13 +154,36 @@ def module_of(root: pathlib.Path, path: str) -> str:
     return f"{folder}/{stem}"
 
 
-def check_circles(root: pathlib.Path, paths: list[str]) -> list[str]:
-    """No module reaches itself through the headers that it includes."""
+def module_graph(root: pathlib.Path, paths: list[str]) -> dict[str, set[str]]:
+    """module -> those that it includes"""
     graph: dict[str, set[str]] = {}
     for path in paths:
         text = COMMENT.sub("", (root / path).read_text())
-        edges = graph.setdefault(module_of(root, path), set())
-        edges |= {module_of(root, target) for kind, target in INCLUDE.findall(text) if kind == '"'}
+        module = module_of(root, path)
+        targets = (module_of(root, target) for kind, target in INCLUDE.findall(text) if kind == '"')
+        graph.setdefault(module, set()).update(other for other in targets if other != module)
+    return graph
+
+
+def print_graph(root: pathlib.Path) -> None:
+    """The rooms of the server in the order of LAYERS, the lowest last."""
+    paths = [p for p in sources(root) if p.startswith("server/")]
+    graph = {module: {other for other in edges if other.startswith("server/")} for module, edges in module_graph(root, paths).items()}
+    rooms = [folder.rstrip("/") for folder, _ in LAYERS if folder.startswith("server/")]
+    rank = {room: i for i, room in enumerate(rooms)}
+    between = {(os.path.dirname(a), os.path.dirname(b)) for a, edges in graph.items() for b in edges} - {(r, r) for r in rooms}
+    for room in reversed(rooms):
+        n = sum(os.path.dirname(module) == room for module in graph)
+        arrows = sorted(to.removeprefix("server/") for of, to in between if of == room)
+        print(f"{room + '/':22} {n:3} modules  -> {', '.join(arrows) or '-'}")
+    up = sum(rank[b] > rank[a] for a, b in between)
+    print(f"{len(graph)} modules in {len(rooms)} rooms, {sum(map(len, graph.values()))} arrows between modules, {len(between)} between rooms, "
+          f"{up} up, {len(check_circles(root, paths))} circles")
+
+
+def check_circles(root: pathlib.Path, paths: list[str]) -> list[str]:
+    """No module reaches itself through the headers that it includes."""
+    graph = module_graph(root, paths)
     faults, state = [], {}
 
     def walk(module: str, way: list[str]) -> None:
@@ -258,7 +282,11 @@ def self_test() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--self-test", action="store_true")
+    parser.add_argument("--graph", action="store_true")
     arguments = parser.parse_args()
+    if arguments.graph:
+        print_graph(ROOT)
+        return 0
     faults = self_test() if arguments.self_test else check(ROOT)
     for fault in faults:
         print(fault, file=sys.stderr)

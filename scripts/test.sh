@@ -3,7 +3,8 @@
 #   --clients    also the tests with other people's clients and generated ones (installs them into .venv-clients and
 #                tests/clients/node_modules)
 #   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu (about ten minutes)
-#   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
+#   --training   also the tests of the PyTorch reference and the training pipeline, ruff and mypy (installs
+#                PyTorch and those two into .venv)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,7 +34,7 @@ scripts/install_deps.sh test
 if [ "$training" = 1 ]; then
     [ -x .venv/bin/python ] || python3 -m venv .venv
     .venv/bin/pip install -q --disable-pip-version-check -r scripts/requirements-reference.txt \
-        -r scripts/train/requirements.txt
+        -r scripts/train/requirements.txt -r scripts/requirements-lint.txt
 fi
 if [ "$clients" = 1 ]; then
     scripts/install_deps.sh clients

@@ -61,9 +61,8 @@ static int make_key(const struct config_request *r)
     if (rc) {
         fprintf(stderr, "minivlm-server: --make-key: %s\n", errbuf_text(&e, rc));
     } else if (is_good) {
-        fprintf(stderr,
-                "The key is not shown again. Send it as \"Authorization: Bearer KEY\"; the line belongs into the "
-                "file of auth.keys_file.\n");
+        fprintf(stderr, "The key is not shown again. Send it as \"Authorization: Bearer KEY\"; the line belongs in the "
+                        "file of auth.keys_file.\n");
     }
     return rc ? 2 : !is_good;
 }

@@ -7,7 +7,7 @@ import { inWords } from "./words.js";
 const AUTOMATIC = 5; // tries that need no click
 const running = new WeakMap();
 
-// Whoever watches the service (status.js) is told that it seems gone, and says when it is back.
+// Whoever watches the service (status.js) is told of a doubt that it is there, and says when it is "back".
 export const service = new EventTarget();
 
 export function giveUp(place) {
@@ -51,8 +51,8 @@ export function attempt(place, work, { busy = "Looking", keeps = false } = {}) {
     put(h("div.fault", { "data-code": fault.code },
       h("div", { role: "alert" }, h("p.fault-title", {}, words.title), h("p", {}, words.text)),
       words.again && h("div.row", {}, again, count)));
-    if (fault.code === "network") {
-      service.dispatchEvent(new Event("lost"));
+    if (fault.code === "network" || fault.code === "not_ready") {
+      service.dispatchEvent(new Event("doubt"));
       count.textContent = "waiting for the service";
       service.addEventListener("back", () => { if (!signal.aborted && signpost?.contains(count)) go(); }, { once: true });
     } else if (words.wait && automatic < AUTOMATIC) {

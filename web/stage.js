@@ -36,7 +36,7 @@ function paintHeat(canvas, regions, weights, width, height) {
     image.data[4 * i] = 255 * Math.min(1, 0.35 + 1.1 * t);
     image.data[4 * i + 1] = 255 * Math.min(0.93, Math.max(0, 1.2 * t - 0.22));
     image.data[4 * i + 2] = 255 * Math.max(0, 0.42 - 0.9 * t, 2.2 * (t - 0.72));
-    image.data[4 * i + 3] = 255 * (0.36 + 0.42 * t);
+    image.data[4 * i + 3] = 255 * (0.3 + 0.38 * t);
   });
   context.putImageData(image, 0, 0);
 }

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { $, h, milliseconds, percent } from "./dom.js";
 import { setLimits } from "./words.js";
 
-const CALM_MS = 5000, EAGER_MS = 1500;
+const CALM_MS = 5000, EAGER_MS = 1500, SOON_MS = 400;
 let timer, isLost = false, wasReady = false;
 
 function paint(state, text) {
@@ -66,11 +66,10 @@ export function start() {
     }
   });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) check(); });
-  service.addEventListener("lost", () => {
+  service.addEventListener("doubt", () => {
     isLost = true;
-    paint("lost", "not reachable");
     clearTimeout(timer);
-    timer = setTimeout(check, EAGER_MS);
+    timer = setTimeout(check, SOON_MS);
   });
   check();
 }

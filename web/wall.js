@@ -138,8 +138,30 @@ function offHere() {
 
 // ---- adding ----
 
+// Its id, as the service makes it where there are no keys; "" where the browser cannot say (plain HTTP).
+async function idOf(blob) {
+  const digest = await crypto.subtle?.digest("SHA-256", await blob.arrayBuffer());
+  return digest ? [...new Uint8Array(digest)].map((b) => b.toString(16).padStart(2, "0")).join("") : "";
+}
+
+// Phones call every photograph image.jpg: another picture of the same name gets a number, the same one replaces itself.
+function keyFor(p, id) {
+  const [, stem, end] = /^(.*?)(\.\w+)?$/.exec(p.name);
+  for (let n = 1; ; n++) {
+    const key = n === 1 ? p.name : `${stem}-${n}${end ?? ""}`;
+    const there = images.find((i) => i.key === key);
+    if (!there || there.stale || (id && there.id === id)) return key;
+  }
+}
+
 async function storeOne({ file, of }, signal) {
   const p = await take(file);
+  const id = await idOf(p.blob);
+  if (of === name) p.name = keyFor(p, id);
+  const image = { key: p.name, stale: false, id };
+  const known = images.findIndex((i) => i.key === p.name);
+  if (of === name && known < 0) images.push(image); // the name is taken from now on
+  else if (of === name) images[known] = image;
   let answer;
   for (let n = 1; ; n++) {
     try {
@@ -147,7 +169,10 @@ async function storeOne({ file, of }, signal) {
       break;
     } catch (fault) {
       const words = fault instanceof Fault ? inWords(fault) : {};
-      if (signal.aborted || n === TRIES || !(words.wait || fault.code === "network")) throw fault;
+      if (signal.aborted || n === TRIES || !(words.wait || fault.code === "network")) {
+        if (known < 0) images = images.filter((i) => i !== image);
+        throw fault;
+      }
       await wait((words.wait || 2) * 1000);
     }
   }
@@ -158,10 +183,7 @@ async function storeOne({ file, of }, signal) {
   const url = urls.get(p.name);
   if (url) URL.revokeObjectURL(url);
   urls.delete(p.name);
-  const known = images.findIndex((i) => i.key === p.name);
-  const image = { key: p.name, stale: false };
-  if (known < 0) images.push(image);
-  else images[known] = image;
+  image.id = answer.data.image.id;
   return { name: p.name, answer };
 }
 

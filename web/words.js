@@ -33,7 +33,7 @@ const WORDS = {
 };
 const AGAIN = new Set(["network", "timeout", "strange", "upload_timeout", "overloaded", "deadline_unreachable", "collection_busy",
   "collection_unavailable", "too_many_connections", "draining", "not_ready", "deadline_exceeded", "internal", "unauthorized"]);
-const WAITS = new Set(["overloaded", "deadline_unreachable", "collection_busy", "too_many_connections", "draining", "not_ready", "strange"]);
+const WAITS = new Set(["overloaded", "deadline_unreachable", "collection_busy", "too_many_connections", "draining", "strange"]);
 
 export function sentence(text) {
   const t = String(text).trim();

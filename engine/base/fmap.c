@@ -76,7 +76,7 @@ enum err fmap_open(struct fmap **out, const char *path, struct errbuf *e)
 {
     struct fmap *m = NULL;
     *out = NULL;
-    /* Without O_NONBLOCK a named pipe would block here for ever. */
+    /* Without O_NONBLOCK a named pipe would block here indefinitely. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return system_error(e, path, "open");

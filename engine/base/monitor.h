@@ -27,7 +27,7 @@ void monitor_enter(struct monitor *m);
 void monitor_leave(struct monitor *m);
 void monitor_check(const struct monitor *m);
 
-/* Inside; leaves while it waits for the event, until clock_us() is until_us (UINT64_MAX: for ever) or for no reason at
+/* Inside; leaves while it waits for the event, until clock_us() is until_us (UINT64_MAX: no limit) or for no reason at
  * all. False: the time is over. */
 bool monitor_wait(struct monitor *m, int event, uint64_t until_us);
 void monitor_wake(struct monitor *m, int event); /* one that waits */

@@ -83,7 +83,7 @@ struct image_decoder;
 MUST_USE enum err image_decoder_create(struct image_decoder **out);
 void image_decoder_destroy(struct image_decoder *d); /* NULL is fine */
 
-/* Gives its memory back but for `keep` bytes, so that one large picture does not hold memory for ever. */
+/* Gives its memory back but for `keep` bytes, so that one large picture does not hold memory indefinitely. */
 void image_decoder_trim(struct image_decoder *d, size_t keep);
 
 const char *image_format_name(enum image_format format); /* "jpeg", "png", "webp", "gif", "heic", "avif", "tiff" */

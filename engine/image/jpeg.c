@@ -145,7 +145,7 @@ static void on_output(j_common_ptr cinfo)
     (void)cinfo; /* nothing is printed */
 }
 
-/* ---- source: the bytes in memory, then end markers for ever ---- */
+/* ---- source: the bytes in memory, then end markers without end ---- */
 
 static void source_init(j_decompress_ptr cinfo)
 {

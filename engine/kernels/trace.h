@@ -15,7 +15,7 @@
  * convolutions, attention, RoIAlign, weighted sums), one for each value that is compared, scaled or added; activations
  * are not counted. Bytes are what is read and written once, weights as they are stored.
  *
- * Ownership: a trace owns its rows; names are borrowed for ever (string constants). It must outlive the model.
+ * Ownership: a trace owns its rows; names are string constants. It must outlive the model.
  * Threads:   the table may be used only between trace_enter and trace_leave, by that thread. */
 #ifndef ENGINE_KERNELS_TRACE_H
 #define ENGINE_KERNELS_TRACE_H

@@ -67,7 +67,7 @@ def make_venv(folder: pathlib.Path) -> pathlib.Path:
         if torch is None:
             raise SystemExit("PyTorch is missing: pip install -r scripts/requirements-reference.txt, and run this with that Python")
         site = next(folder.glob("lib/python*/site-packages"))
-        (site / "reference.pth").write_text(str(pathlib.Path(torch.origin).parents[1]) + "\n")
+        (site / "reference.pth").write_text(str(pathlib.Path(torch.origin or "").parents[1]) + "\n")
         subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", wanted], check=True)
         mark.write_text(wanted.read_text())
     return python
@@ -123,8 +123,7 @@ class Ours:
         self.batch, self.fault = batch, ""
 
     def bench(self, *more) -> dict[str, float]:
-        done = subprocess.run([*self.command[:-1], *more, self.command[-1]], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, env=QUIET, check=False)
+        done = subprocess.run([*self.command[:-1], *more, self.command[-1]], capture_output=True, text=True, env=QUIET, check=False)
         if done.returncode:
             self.fault = done.stderr.strip().splitlines()[-1]
             return {}
@@ -148,7 +147,7 @@ def has_option(program: pathlib.Path, option: str) -> bool:
 
 def runners(python, graphs, args, threads) -> dict:
     ours = OURS if threads == 1 else {"ours": []}
-    every = {name: Ours(args, flags, args.batch if name == "ours" else []) for name, flags in ours.items()
+    every: dict[str, Ours | Peer] = {name: Ours(args, flags, args.batch if name == "ours" else []) for name, flags in ours.items()
              if "--precision" not in flags or has_option(args.build / "minivlm", "--precision")}
     for name in args.peers:
         every[name] = Peer(python, name, graphs, args, threads)

@@ -17,8 +17,8 @@ import time
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from minivlm import MiniVLM, image  # noqa: E402
-from minivlm.conv import Conv  # noqa: E402
+from minivlm import MiniVLM, image
+from minivlm.conv import Conv
 
 WARM_UP = 2
 

@@ -2,8 +2,8 @@
 from collections import Counter
 
 import numpy as np
-
 from train import data
+
 from evaluation.metrics import tokens
 
 

@@ -58,6 +58,7 @@ class Engine:
             feeder = threading.Thread(target=feed, args=(process.stdin, lines))
             feeder.start()
             try:
+                assert process.stdout
                 for count, text in enumerate(process.stdout, 1):
                     yield checked(json.loads(text))
             except BaseException:  # GeneratorExit too: nobody wants the rest

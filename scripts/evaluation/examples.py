@@ -7,8 +7,9 @@ import argparse
 import pathlib
 import random
 
-from evaluation import metrics, rows
 from train import data
+
+from evaluation import metrics, rows
 
 
 def best(found: list[tuple[float, str, str, str]], count: int):

@@ -124,14 +124,14 @@ def java_scores(said: list[list[str]], known: list[list[list[str]]]) -> dict[str
     from pycocoevalcap.meteor.meteor import Meteor
     from pycocoevalcap.spice.spice import Spice
     programs = {"METEOR": Meteor}
-    if (pathlib.Path(tools.submodule_search_locations[0]) / SPICE_MODELS).is_file():
+    if (pathlib.Path((tools.submodule_search_locations or [""])[0]) / SPICE_MODELS).is_file():
         programs["SPICE"] = Spice
     truth = {i: [" ".join(r) for r in refs] for i, refs in enumerate(known)}
     given = {i: [" ".join(c)] for i, c in enumerate(said)}
     return {name: 100 * float(program().compute_score(truth, given)[0]) for name, program in programs.items()}
 
 
-def caption_scores(candidates: list[str], references: list[list[str]]) -> dict[str, float]:
+def caption_scores(candidates: list[str], references: list[list[str]]) -> dict[str, float | list[float]]:
     """The caption metrics of our own in per cent, as papers print them."""
     said = [tokens(c) for c in candidates]
     known = [[tokens(r) for r in refs] for refs in references]

@@ -3,10 +3,10 @@ import functools
 import pathlib
 
 import torch
-
-from evaluation import rows
 from minivlm import MiniVLM, image
 from train import batches
+
+from evaluation import rows
 
 
 @torch.no_grad()
@@ -16,11 +16,11 @@ def pooled(model, scene, texts):
     out, lengths = [None] * len(texts), {}
     for n, ids in enumerate(texts):
         lengths.setdefault(len(ids), []).append(n)
-    for rows in lengths.values():
-        pack = batches.pack_pairs([texts[n] for n in rows], [scene.tags] * len(rows))
+    for same in lengths.values():
+        pack = batches.pack_pairs([texts[n] for n in same], [scene.tags] * len(same))
         words = model.fusion.embed_text(pack.ids, pack.positions, pack.segments)
-        x = model.fusion.encode(torch.cat((words, seen.expand(len(rows), -1, -1)), 1))[:, 0]
-        for n, vector in zip(rows, x):
+        x = model.fusion.encode(torch.cat((words, seen.expand(len(same), -1, -1)), 1))[:, 0]
+        for n, vector in zip(same, x):
             out[n] = vector
     return torch.stack(out)
 

@@ -250,7 +250,7 @@ def check(c: Config) -> None:
 
 def _check_positive(c: Config) -> None:
     for section in (c.image, c.bifpn, c.rpn, c.roi, c.fusion, c.text, c.caption, c.vqa, *([c.context] if c.context else [])):
-        for field in dataclasses.fields(section):
+        for field in dataclasses.fields(section):  # type: ignore[arg-type]
             value = getattr(section, field.name)
             if type(value) is int:
                 where = f"config.{type(section).__name__.lower()}.{field.name}"

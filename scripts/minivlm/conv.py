@@ -38,9 +38,9 @@ class Conv(nn.Conv2d):
             return
         bn, self.bn = self.bn, None
         gain = bn.weight / torch.sqrt(bn.running_var + bn.eps)  # [outputs]
-        bias = torch.zeros_like(gain) if self.bias is None else self.bias
+        bias = torch.zeros_like(gain) if self.bias is None else self.bias  # type: ignore[has-type]
         self.bias = nn.Parameter(bn.bias + (bias - bn.running_mean) * gain)
-        self.weight = nn.Parameter(self.weight * gain[:, None, None, None])
+        self.weight = nn.Parameter(self.weight * gain[:, None, None, None])  # type: ignore[has-type]
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 import json
 import pathlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -123,10 +124,10 @@ class MiniVLM(nn.Module):
 
     def _embed(self, ids: list[int], first: int, segments: list[int]):
         device = self.fusion.embeddings.word.weight.device
-        ids = torch.tensor(ids, dtype=torch.long, device=device)
+        words = torch.tensor(ids, dtype=torch.long, device=device)
         positions = torch.arange(first, first + len(ids), device=device)
-        segments = torch.tensor(segments, dtype=torch.long, device=device)
-        return self.fusion.embed_text(ids[None], positions[None], segments[None])  # [1, n, D]
+        kinds = torch.tensor(segments, dtype=torch.long, device=device)
+        return self.fusion.embed_text(words[None], positions[None], kinds[None])  # [1, n, D]
 
     # Tasks
 
@@ -144,7 +145,7 @@ class MiniVLM(nn.Module):
 
     @torch.no_grad()
     def scorer(self, scene: Scene, cached: bool = True) -> decode.Scorer:
-        kind = decode.CachedScorer if cached else decode.FullScorer
+        kind: Any = decode.CachedScorer if cached else decode.FullScorer
         causal = self.config.caption.decoder == "causal"
         return kind(self.fusion, self.heads.caption, self.tokenizer, self.embed_context(scene), causal)
 

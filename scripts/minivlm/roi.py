@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import boxes as bx
-from . import config as cfg
+from . import boxes as bx, config as cfg
 
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 LEVELS = (2, 5)  # P6 serves the proposals only

@@ -3,8 +3,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import boxes as bx
-from . import config as cfg
+from . import boxes as bx, config as cfg
 from .conv import Conv
 
 

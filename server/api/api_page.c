@@ -102,7 +102,9 @@ static bool is_known(const char *if_none_match, const char *etag)
 
 static const struct page_asset *find(const char *path)
 {
-    const char *name = strcmp(path, "/") == 0 ? "index.html" : path + strlen("/page/");
+    const char *name = strcmp(path, "/") == 0       ? "index.html"
+                       : strcmp(path, "/docs") == 0 ? "docs.html"
+                                                    : path + strlen("/page/");
     for (int i = 0; i < n_page_assets; i++) {
         if (strcmp(page_assets[i].name, name) == 0) {
             return &page_assets[i];

@@ -72,6 +72,9 @@ enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64
     uint64_t limit = atomic_load(&l->limit_[LEDGER_BODIES]);
     struct gate_client *c = u->client_ ? u->client_ : gate_client_find(g, client);
     enum gate_verdict v = check_bytes(g, c, n_bytes, limit);
+    if (v != GATE_ACCEPTED) {
+        ledger_note_refusal(l, LEDGER_BODIES);
+    }
     if (v == GATE_ACCEPTED && !u->client_) {
         c = gate_client_get(g, client);
         v = c ? v : GATE_FULL;

@@ -84,6 +84,11 @@ bool ledger_take(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
     return true;
 }
 
+void ledger_note_refusal(struct ledger *l, enum ledger_account a)
+{
+    atomic_fetch_add(&l->refused_[a], 1);
+}
+
 void ledger_note(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 {
     raise_to(&l->peak_[a], atomic_fetch_add(&l->held_[a], n_bytes) + n_bytes);

@@ -51,6 +51,8 @@ void ledger_set_limits(struct ledger *l, const struct ledger_limits *limits);
 
 /* False: not taken, count one refusal. */
 bool ledger_take(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
+/* Who asks before taking was refused by a rule of his own: counted beside what ledger_take refuses. */
+void ledger_note_refusal(struct ledger *l, enum ledger_account a);
 /* For memory that is there already and cannot be refused any more: counted, whatever the limits say. */
 void ledger_note(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes);

@@ -63,7 +63,7 @@ struct exchange_pair {
 };
 
 struct exchange_out {
-    const char *name; /* lives for ever */
+    const char *name; /* a string constant */
     char value[EXCHANGE_MAX_VALUE];
 };
 
@@ -99,7 +99,7 @@ struct exchange {
     /* ---- answer ---- */
     int status; /* 0: none yet */
     struct buf answer;
-    const char *content_type; /* lives for ever */
+    const char *content_type; /* a string constant */
     struct exchange_out out[EXCHANGE_MAX_OUT];
     int n_out;
     bool must_close;

@@ -240,6 +240,9 @@ void http_drain(struct http *h)
         c->since_us = http_now(h);
         http_clock_arm(c);
     }
+    for (struct http_connection *c = h->phases[HTTP_LINGER].first; c; c = c->by_phase.next) {
+        http_clock_arm(c);
+    }
 }
 
 static bool has_bytes(const struct http_connection *c)

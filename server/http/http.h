@@ -46,7 +46,8 @@
     X(HTTP_ANSWER, "answer", "server.send_timeout_ms without progress; server.min_send_rate after 5 s of waiting",     \
       "closed; not sent")                                                                                              \
     X(HTTP_SWALLOW, "swallow", "1 s for the rest of a refused body of at most 64 KiB", "closed")                       \
-    X(HTTP_LINGER, "linger", "1 s or 1 MiB behind the last answer of a connection", "closed")
+    X(HTTP_LINGER, "linger",                                                                                           \
+      "1 s without a byte, 5 s or 64 MiB behind the last answer of a connection; 1 s while draining", "closed")
 #define HTTP_PHASE_ENUM(symbol, name, clock, end) symbol,
 enum http_phase { HTTP_PHASES(HTTP_PHASE_ENUM) HTTP_PHASE_COUNT };
 #undef HTTP_PHASE_ENUM

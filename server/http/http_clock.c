@@ -62,8 +62,10 @@ static uint64_t due_us(const struct http_connection *c)
                                  rate_us(c->blocked_us, c->n_bytes, o->rates.min_send_rate))
                         : UINT64_MAX;
     case HTTP_SWALLOW:
-    case HTTP_LINGER:
         return c->since_us + HTTP_SECOND_US;
+    case HTTP_LINGER:
+        return c->http->is_draining ? c->since_us + HTTP_SECOND_US
+                                    : lesser(c->progress_us + HTTP_SECOND_US, c->since_us + HTTP_LINGER_US);
     default:
         return UINT64_MAX;
     }

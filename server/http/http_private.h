@@ -26,8 +26,9 @@ enum {
     HTTP_PIECE = 65536,      /* bytes moved in one go */
     HTTP_HEAD_PIECE = 16384, /* read in one go where the next request may follow */
     HTTP_SECOND_US = 1000000,
-    HTTP_GRACE_US = 5000000, /* before a minimum rate counts */
-    HTTP_LINGER_BYTES = 1 << 20,
+    HTTP_GRACE_US = 5000000,      /* before a minimum rate counts */
+    HTTP_LINGER_BYTES = 64 << 20, /* more than a body may have: who reads the answer only then shall get it */
+    HTTP_LINGER_US = 5000000,
     HTTP_LISTENERS_MAX = 8,
     HTTP_BEGUN_MAX = 16, /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
     /* Quotas of one turn of the loop, so that whoever comes waits for a bounded part of what others brought. */

@@ -194,7 +194,7 @@ static void throw_away(struct http_connection *c, size_t n, size_t *taken)
 {
     if (c->phase == HTTP_LINGER) {
         *taken = n;
-        c->n_bytes += n;
+        http_front_progress(c, n);
         if (c->n_bytes > HTTP_LINGER_BYTES) {
             http_front_end(c);
         }

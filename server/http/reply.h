@@ -3,7 +3,7 @@
  * Where x->has_plain_errors, it is the message alone: {"error": "message"}.
  *
  * The table below is the only place that says which fault has which status. A message tells the caller what to change;
- * nothing of the inside (paths, addresses, source) is in it. It may quote the caller: bytes that are no UTF-8 become ?.
+ * nothing of the inside (paths, addresses, source) is in it. It may quote the caller: invalid UTF-8 is replaced by `?`.
  *
  * Ownership: functions that take a json_t take its reference. Threads: the loop thread. */
 #ifndef SERVER_REPLY_H

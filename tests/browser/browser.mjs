@@ -19,7 +19,10 @@ const PATIENCE_MS = 30000; // machines may be slow; nothing here is judged by ti
 
 // ---- the service ----
 
+// early: as soon as it listens, before the model is there.
 export async function serve(...flags) {
+  const early = flags[0] === "early";
+  if (early) flags.shift();
   const child = spawn(join(BUILD, "minivlm-server"), ["--model.dir=models/minivlm-base", "--server.port=0", "--log.format=json",
     "--engine.threads=1", ...flags], { cwd: ROOT, stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, OPENBLAS_NUM_THREADS: "1" } });
   const ended = new Promise((done) => { child.once("exit", done); });
@@ -31,7 +34,7 @@ export async function serve(...flags) {
       said.push(line);
       const event = line.startsWith("{") ? JSON.parse(line) : {};
       if (event.event === "listening") port = event.port;
-      if (event.event === "ready" || (flags.includes("--engine.isa=ref") && event.event === "listening")) done(`http://127.0.0.1:${port}/`);
+      if (event.event === "ready" || (early && event.event === "listening")) done(`http://127.0.0.1:${port}/`);
     });
   });
   const stop = async () => {

@@ -191,6 +191,12 @@ test("a collection as a wall with a search box", async () => {
   await sound(page, "wall-empty");
   await page.setInputFiles("#file", [CAT, COFFEE]);
   await page.waitForSelector(".tile:nth-child(2) img");
+  await page.setInputFiles("#file", [CAT, COFFEE].map((f) => ({ name: "cat.jpg", mimeType: "image/jpeg", buffer: readFileSync(f) })));
+  await page.waitForSelector('[data-key="cat-2.jpg"] img'); // the same picture replaces itself, another one does not
+  assert.equal(await page.locator(".tile").count(), 3);
+  await page.click('[aria-label="Remove cat-2.jpg"]', { force: true });
+  await page.click("#sure-yes");
+  await page.waitForFunction(() => document.querySelectorAll(".tile").length === 2);
   await page.fill("#search", "a cup of coffee");
   await page.waitForSelector("#wall-under .under");
   assert.equal(await page.locator(".tile").first().getAttribute("data-key"), "coffee.jpg");

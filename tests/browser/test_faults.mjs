@@ -166,7 +166,7 @@ test("without collections the wall says how to have them", async () => {
 });
 
 test("it is there before the model is", async () => {
-  const slow = await serve("--engine.isa=ref");
+  const slow = await serve("early");
   try {
     const page = await open(slow.url);
     await look(page, CAT); // waits as long as the model takes

@@ -207,6 +207,34 @@ class Fairness(unittest.TestCase):
                 self.assertGreater(self.rate(s, 10)[0], 0)
 
 
+class Refused(unittest.TestCase):
+    """A refusal at the headers reaches clients that read only when all is sent, as most libraries do."""
+
+    def test_the_answer_is_not_lost(self):
+        body = bytes(40 << 20)
+        cases = [("/nothing", 404, ()), ("/caption", 413, ()), ("/nothing", 404, ("Expect: 100-continue",)),
+                 ("/caption", 413, ("Transfer-Encoding: chunked",))]
+        with Server() as s:
+            for target, status, more in cases:
+                with self.subTest(target=target, more=more), s.wire() as w:
+                    if "chunked" in "".join(more):
+                        w.send(wire.chunks("POST", target, body, size=1 << 20))
+                    else:
+                        w.send(wire.message("POST", target, body, *more))
+                    reply = w.reply()
+                    self.assertEqual((reply.status, reply.closes), (status, True))
+
+    def test_who_never_ends_is_closed(self):
+        """What is thrown away is bounded in time too."""
+        with Server() as s, s.wire() as w:
+            began = time.monotonic()
+            w.send(wire.head("POST", "/nothing", f"Content-Length: {1 << 40}"))
+            with self.assertRaises(OSError):
+                while time.monotonic() < began + 60 * PATIENCE:
+                    w.send(b"x")
+                    time.sleep(0.02)
+
+
 class InTime(unittest.TestCase):
     """A6. Promise: under overload there are answers, refusals and deadlines in words, and nothing else."""
 

@@ -100,7 +100,9 @@ class Usage(Case):
     def test_manual_and_completions(self):
         """Both programs: every option of --help is in them, and bash can read what it is given."""
         for name in ("minivlm", "minivlm-server"):
-            def told(*arguments, program=pathlib.Path(PROGRAM).with_name(name)):
+            program = pathlib.Path(PROGRAM).with_name(name)
+
+            def told(*arguments, program=program):
                 done = subprocess.run([program, *arguments], capture_output=True, text=True, check=True, timeout=60)
                 return done.stdout
             man, bash, zsh = (told(f) for f in ("--print-man", "--print-completion=bash", "--print-completion=zsh"))
@@ -492,7 +494,7 @@ class Same(Case):
                                        *PICTURES.values()) for n in "14")
                 self.assertEqual(one, four)
 
-    def words(self, command: str, isa: str) -> list[str]:
+    def words(self, command: str, isa: str) -> list:
         options = self.RUNS[command] + ["--isa", isa]
         if command == "retrieve":
             table, = self.json(command, *options, *PICTURES.values())

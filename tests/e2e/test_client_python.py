@@ -15,12 +15,16 @@ import time
 if importlib.util.find_spec("httpx") is None and sys.executable != "/usr/bin/python3":
     os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])  # Debian's, which has python3-httpx
 
-from support import BASE, IMAGES, ROOT, Server, picture, run, unittest  # noqa: E402
+from support import BASE, IMAGES, ROOT, Server, picture, run, unittest
 
 CLIENT = ROOT / "clients" / "python"
 sys.path.insert(0, str(CLIENT))
-from minivlm_client import AsyncClient, Client, MiniVLMError  # noqa: E402
-from minivlm_client import _batch  # noqa: E402
+from minivlm_client import (  # noqa: E402
+    AsyncClient,
+    Client,
+    MiniVLMError,
+    _batch,
+)
 
 PATHS = [p for p in IMAGES if p.suffix == ".jpg"][:3] or IMAGES[:3]
 

@@ -13,10 +13,10 @@ import time
 if importlib.util.find_spec("httpx") is None and sys.executable != "/usr/bin/python3":
     os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])  # Debian's, which has python3-httpx
 
-import yaml  # noqa: E402
+import http.client
 
-from support import BASE, ROOT, Answer, Server, picture, run, unittest  # noqa: E402
-import http.client  # noqa: E402
+import yaml
+from support import BASE, ROOT, Answer, Server, picture, run, unittest
 
 DOCUMENTS = ("compatible.md", "cookbook.md")
 

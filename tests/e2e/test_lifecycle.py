@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from support import BASE, BUILD, TINY, ROOT, Server, picture, run, unittest
+from support import BASE, BUILD, ROOT, TINY, Server, picture, run, unittest
 
 SLOW = ("--engine.isa=ref", "--engine.threads=1")  # with the real model an answer takes tens to hundreds of milliseconds
 

@@ -5,13 +5,13 @@ A preloaded allocator (tests/support/memcap.c) ends the process at the limit as 
 resident pages is held against the same limit. Both work without rights that only root or a cluster has."""
 import base64
 import contextlib
+import mmap
 import os
 import random
 import struct
 import tempfile
 import threading
 import time
-import mmap
 
 import wire
 from support import BUILD, PATIENCE, ROOT, Server, form, picture, run, unittest

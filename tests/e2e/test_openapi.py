@@ -1,7 +1,6 @@
 """The OpenAPI document against the running service: the same routes, parameters, statuses, headers and answers."""
 import base64
 import concurrent.futures
-import contextlib
 import hashlib
 import http.client
 import json
@@ -11,12 +10,28 @@ import shutil
 import socket
 import struct
 import tempfile
-import time
 import urllib.parse
 import zlib
 
-from contract import (ASSERTIONS, DOCUMENT, FILE, METHODS, NOTES, as_route, changes, codes_of, every, fault_table,
-                      faults, find, operation, operations, query_of, resolved, routes)
+from contract import (
+    ASSERTIONS,
+    DOCUMENT,
+    FILE,
+    METHODS,
+    NOTES,
+    as_route,
+    changes,
+    codes_of,
+    every,
+    fault_table,
+    faults,
+    find,
+    operation,
+    operations,
+    query_of,
+    resolved,
+    routes,
+)
 from support import BASE, TINY, Answer, Server, form, picture, run, unittest
 
 GOOD = picture(0)

@@ -15,7 +15,7 @@ TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
 
 
 def path_of(file):
-    return "/" if file.name == "index.html" else f"/page/{file.name}"
+    return {"index.html": "/", "docs.html": "/docs"}.get(file.name, f"/page/{file.name}")
 
 
 class Page(unittest.TestCase):
@@ -64,7 +64,7 @@ class Page(unittest.TestCase):
             self.assertEqual((policy["frame-ancestors"], policy["base-uri"]), ("'none'", "'none'"))
             self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
             self.assertEqual(headers["Referrer-Policy"], "no-referrer")
-        text = (ROOT / "web/index.html").read_text()
+        text = (ROOT / "web/index.html").read_text() + (ROOT / "web/docs.html").read_text()
         self.assertFalse(re.findall(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|<style", text))
         addresses = re.findall(r'(?:href|src)="([^"]*)"', text)
         self.assertFalse([a for a in addresses if re.match(r"/|\w+:", a)], "absolute: a path prefix would break it")
@@ -84,7 +84,7 @@ class Page(unittest.TestCase):
                 self.assertEqual(self.get("/", If_None_Match=header, Accept_Encoding=coding).status, 200, header)
         with self.server.wire() as w:  # the connection goes on behind it
             for _ in range(3):
-                w.send(f"GET / HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n".encode())
+                w.send(b"GET / HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n")
                 self.assertEqual(w.reply().status, 304)
 
     def test_head(self):
@@ -108,7 +108,7 @@ class Page(unittest.TestCase):
 
     def test_switched_off(self):
         with Server("--server.page=false") as s:
-            for method, path in (("GET", "/"), ("HEAD", "/"), ("POST", "/page/app.js"), ("GET", "/page/app.js")):
+            for method, path in (("GET", "/"), ("GET", "/docs"), ("HEAD", "/"), ("POST", "/page/app.js"), ("GET", "/page/app.js")):
                 answer, other = s.request(method, path), s.request(method, "/none")
                 self.assertEqual(answer.status, 404, path)
                 self.assertEqual(self.without_id(answer.body), self.without_id(other.body))

@@ -2,17 +2,13 @@
  * stops there, and the answer is the same. */
 #include "engine/model/tee/proposals.h"
 
+#include "engine/model/floats.h"
 #include "engine/model/topk.h"
 
 #include <string.h>
 
 enum { RATIOS = MODEL_ANCHOR_RATIOS, CELL_FLOATS = 5 * RATIOS };
 static const float unit_weights[4] = {1.0F, 1.0F, 1.0F, 1.0F};
-
-static size_t aligned(size_t floats)
-{
-    return (floats + 15) / 16 * 16;
-}
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -30,36 +26,27 @@ struct scratch {
     float *all_scores;     /* [5 * proposals] */
 };
 
-/* Lays the scratch out and returns its size. */
+/* Lays the scratch out (base NULL: measures) and returns its size. */
 static size_t lay_out(struct scratch *s, const struct model_config *c, size_t max_cells, float *base)
 {
     size_t pre = min_size((size_t)c->rpn.pre_nms, max_cells * RATIOS), n = (size_t)c->rpn.proposals;
     size_t n_keys = pre > MODEL_LEVELS * n ? pre : MODEL_LEVELS * n;
-    float *at = base;
-    s->logits = at;
-    at += aligned(max_cells * RATIOS);
-    s->keys = (uint64_t *)at;
-    at += aligned(2 * n_keys);
-    s->boxes = (struct roi_box *)at;
-    at += aligned(4 * pre);
-    s->scores = at;
-    at += aligned(pre);
-    s->keep = (int *)at;
-    at += aligned(n);
-    s->nms = at;
-    at += aligned(5 * n);
-    s->all = (struct roi_box *)at;
-    at += aligned(4 * MODEL_LEVELS * n);
-    s->all_scores = at;
-    at += aligned(MODEL_LEVELS * n);
-    return (size_t)(at - base);
+    struct floats f = {base, 0};
+    s->logits = floats_take(&f, max_cells * RATIOS);
+    s->keys = floats_take(&f, 2 * n_keys);
+    s->boxes = floats_take(&f, 4 * pre);
+    s->scores = floats_take(&f, pre);
+    s->keep = floats_take(&f, n);
+    s->nms = floats_take(&f, MODEL_LEVELS * n);
+    s->all = floats_take(&f, 4 * MODEL_LEVELS * n);
+    s->all_scores = floats_take(&f, MODEL_LEVELS * n);
+    return f.used;
 }
 
 size_t proposals_scratch_floats(const struct model_config *c, size_t max_cells)
 {
     struct scratch s;
-    float none[1];
-    return lay_out(&s, c, max_cells, none);
+    return lay_out(&s, c, max_cells, NULL);
 }
 
 /* x * 0 is 0 for a finite x and NaN for any other. */

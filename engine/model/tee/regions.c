@@ -1,6 +1,7 @@
 #include "engine/model/tee/regions.h"
 
 #include "engine/model/finite.h"
+#include "engine/model/floats.h"
 #include "engine/model/topk.h"
 
 #include <math.h>
@@ -8,34 +9,27 @@
 
 static const float head_weights[4] = {10.0F, 10.0F, 5.0F, 5.0F};
 
-static void *take(float **at, size_t floats)
-{
-    float *here = *at;
-    *at += (floats + 15) / 16 * 16;
-    return here;
-}
-
 size_t regions_lay_out(struct regions *r, const struct model_config *c, float *base)
 {
     size_t n = (size_t)c->rpn.proposals, hidden = (size_t)c->roi.hidden, kept = (size_t)c->roi.max_regions;
     size_t pooled = (size_t)c->roi.pool * (size_t)c->roi.pool * (size_t)c->bifpn.channels;
-    float *at = base;
+    struct floats f = {base, 0};
     *r = (struct regions){.n = 0};
-    r->boxes = take(&at, 4 * n);
-    r->objectness = take(&at, n);
-    r->aligned = take(&at, n * pooled);
-    r->hidden = take(&at, n * hidden);
-    r->features = take(&at, n * hidden);
-    r->predictions = take(&at, n * ((size_t)c->roi.classes + 1 + 4));
-    r->scores = take(&at, n);
-    r->labels = take(&at, n);
-    r->refined = take(&at, 4 * n);
-    r->kept = take(&at, kept);
-    r->keys = take(&at, 2 * n);
-    r->sorted = take(&at, 4 * n);
-    r->nms = take(&at, 5 * kept);
-    r->survivors = take(&at, kept);
-    return (size_t)(at - base);
+    r->boxes = floats_take(&f, 4 * n);
+    r->objectness = floats_take(&f, n);
+    r->aligned = floats_take(&f, n * pooled);
+    r->hidden = floats_take(&f, n * hidden);
+    r->features = floats_take(&f, n * hidden);
+    r->predictions = floats_take(&f, n * ((size_t)c->roi.classes + 1 + 4));
+    r->scores = floats_take(&f, n);
+    r->labels = floats_take(&f, n);
+    r->refined = floats_take(&f, 4 * n);
+    r->kept = floats_take(&f, kept);
+    r->keys = floats_take(&f, 2 * n);
+    r->sorted = floats_take(&f, 4 * n);
+    r->nms = floats_take(&f, 5 * kept);
+    r->survivors = floats_take(&f, kept);
+    return f.used;
 }
 
 int regions_level(struct roi_box box)

@@ -32,7 +32,7 @@ struct regions {
     int *survivors;
 };
 
-/* Points the arrays into `base` and returns the floats needed; base may be any pointer when only measuring. */
+/* Points the arrays into `base` and returns the floats needed; base NULL: only measures. */
 size_t regions_lay_out(struct regions *r, const struct model_config *c, float *base);
 
 /* 2..5: the pyramid level of a box. */

@@ -31,7 +31,6 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
     struct plan *p = &t->plan;
     const struct model_config *c = model_config(t->model);
     struct regions measured;
-    float none[1];
     BUG_ON(padded_height < 32 || padded_width < 32 || padded_height % 32 || padded_width % 32);
     plan_init(p, t->steps_, p->max_steps);
     t->h = padded_height;
@@ -47,7 +46,7 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
     if (c->context.channels > 0) {
         t->cells_at = plan_take(p, (size_t)t->cells.h * (size_t)t->cells.w * t->model->bound->fusion.cells.k);
     }
-    t->regions_at = plan_take(p, regions_lay_out(&measured, c, none));
+    t->regions_at = plan_take(p, regions_lay_out(&measured, c, NULL));
     t->proposals_at = plan_take(p, proposals_scratch_floats(c, cells));
     return p->peak;
 }

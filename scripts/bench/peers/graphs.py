@@ -13,9 +13,8 @@ import pathlib
 
 import numpy as np
 import torch
-from torch import nn
-
 from minivlm import MiniVLM, image
+from torch import nn
 
 SILENT = -100.0  # words with a bias of at most this are never said: no peer computes them either
 QUESTION = "what is in the picture?"

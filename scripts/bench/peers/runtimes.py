@@ -64,6 +64,7 @@ class Torch:
     def __init__(self, folder: pathlib.Path, threads: int, compiled: bool):
         import torch
         from minivlm import MiniVLM
+
         from peers import graphs
         torch.set_num_threads(threads)
         self.torch = torch

@@ -32,7 +32,7 @@ async def serve_batches(queue: asyncio.Queue, pipeline: Pipeline, most: int, wai
             await asyncio.to_thread(pipeline.whole, [body for body, _ in batch])
             for _, done in batch:
                 done.set_result(pipeline.about["caption"])
-        except Exception as error:  # noqa: BLE001: a caller must hear of it whatever it is
+        except Exception as error:
             for _, done in batch:
                 done.set_exception(error)
 

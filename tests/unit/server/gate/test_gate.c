@@ -225,6 +225,7 @@ static void test_uploads(void)
     struct ledger_figures f;
     ledger_figures(&ledger, &f);
     CHECK_INT(f.held[LEDGER_BODIES], 78 * mb);
+    CHECK_INT(f.refused[LEDGER_BODIES], 3); /* a share that is used twice, and a room that is full */
     for (int i = 0; i <= n; i++) {
         gate_upload_end(g, &greedy[i]);
         gate_upload_end(g, &greedy[i]);

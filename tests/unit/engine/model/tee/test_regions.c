@@ -306,8 +306,7 @@ int main(void)
     struct model_options options = {.isa_cap = ISA_REF, .gemm_backend = GEMM_NATIVE, .verify_hash = true};
     struct model *m = NULL;
     struct regions measured;
-    float none[1];
-    scratch = calloc(regions_lay_out(&measured, &config, none), sizeof(float));
+    scratch = calloc(regions_lay_out(&measured, &config, NULL), sizeof(float));
     CHECK_INT(model_open(&m, "tests/data/tiny", &options, NULL), OK);
     struct features *f = m ? calloc(1, features_bytes(model_config(m))) : NULL;
     if (scratch && f) {
