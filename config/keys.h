@@ -109,7 +109,7 @@
 
 #define CONFIG_KEYS_image(X) \
     X(image, fast_scaling, BOOL, true, 0, 1, NULL, START, \
-      "Decode a JPEG of at least twice the size of the network's input at a half, a quarter or an eighth of its size; false: from all its pixels.")
+      "Decode a JPEG of at least four times the size of the network's input at a half, a quarter or an eighth of its size; false: from all its pixels.")
 
 #define CONFIG_KEYS_engine(X) \
     X(engine, threads, INT, 0, 0, 1024, NULL, START, \
@@ -119,7 +119,7 @@
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
       "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1); 0 where other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
-      "Number format of the fusion's matrices; auto: as the model directory has them.") \
+      "Number format of the fusion's matrices; auto: as the model directory has them, those of the image half too.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni", START, \
       "Most modern instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \

@@ -250,7 +250,7 @@ enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why)
         return rc;
     }
     scheduler_enter(s);
-    rc = scheduler_submit(s, job->private_, clock_us(), why);
+    rc = scheduler_submit(s, job->_private, clock_us(), why);
     scheduler_leave(s);
     return rc;
 }

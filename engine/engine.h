@@ -42,7 +42,7 @@ struct engine_options {
     size_t cache_bytes;     /* 0: no cache */
     size_t decode_bytes;    /* of all pictures being decoded, pixels and decoders' memory; 0: no limit */
     uint64_t max_pixels, max_progressive_pixels;
-    bool fast_scaling; /* large JPEGs are decoded smaller than they are, never smaller than the network's input */
+    bool fast_scaling; /* large JPEGs are decoded smaller than they are, never below twice the network's input */
 };
 /* Sensible values for this machine; model_dir must still be set. */
 void engine_default_options(struct engine_options *o);

@@ -28,7 +28,7 @@ static struct job *place(struct arena *a, const struct engine *e)
     };
     if (job) {
         *j = parts;
-        *job = (struct job){.private_ = j};
+        *job = (struct job){._private = j};
     }
     return job;
 }
@@ -54,9 +54,9 @@ enum err job_create(struct job **out, struct engine *e)
     }
     arena_init(&a, pages.block, arena_needed(&a));
     struct job *job = place(&a, e);
-    job->private_->job = job;
-    job->private_->engine = e;
-    job->private_->pages = pages;
+    job->_private->job = job;
+    job->_private->engine = e;
+    job->_private->pages = pages;
     job_reset(job);
     *out = job;
     return OK;
@@ -65,8 +65,8 @@ enum err job_create(struct job **out, struct engine *e)
 void job_destroy(struct job *job)
 {
     if (job) {
-        BUG_ON(job->private_->state != JOB_HOME);
-        struct pages pages = job->private_->pages; /* which the job lies in */
+        BUG_ON(job->_private->state != JOB_HOME);
+        struct pages pages = job->_private->pages; /* which the job lies in */
         pages_release(&pages);
     }
 }
@@ -86,7 +86,7 @@ static void clear_result(struct job *job)
 /* What an earlier run has left. */
 static void forget(struct job *job)
 {
-    struct job_private *j = job->private_;
+    struct job_private *j = job->_private;
     memset(&job->result, 0, sizeof(job->result));
     j->flight = NULL;
     j->features = NULL;
@@ -98,15 +98,15 @@ static void forget(struct job *job)
 
 void job_reset(struct job *job)
 {
-    BUG_ON(job->private_->state != JOB_HOME);
+    BUG_ON(job->_private->state != JOB_HOME);
     job->request = (struct job_request){.top_k = 5, .priority = 3, .length_penalty = NAN};
     forget(job);
-    atomic_store(&job->private_->is_cancelled, false);
+    atomic_store(&job->_private->is_cancelled, false);
 }
 
 void job_cancel(struct job *job)
 {
-    atomic_store(&job->private_->is_cancelled, true);
+    atomic_store(&job->_private->is_cancelled, true);
 }
 
 const char *job_warning_text(int bit)
@@ -191,7 +191,7 @@ static enum err check_caption(struct job_private *j, struct errbuf *why)
 
 enum err job_check(struct job *job, struct errbuf *why)
 {
-    struct job_private *j = job->private_;
+    struct job_private *j = job->_private;
     const struct job_request *r = &job->request;
     BUG_ON(!job->on_done || j->state != JOB_HOME);
     forget(job);

@@ -109,7 +109,7 @@ struct job {
     struct job_request request;
     struct job_result result;
     void (*on_done)(struct job *job); /* set once by the owner */
-    struct job_private *private_;     /* the engine's */
+    struct job_private *_private;     /* the engine's */
 };
 
 MUST_USE enum err job_create(struct job **out, struct engine *e);

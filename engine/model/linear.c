@@ -9,7 +9,7 @@ size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float
 {
     size_t bytes = (rows * row_bytes(depth) + 63) / 64 * 64, scales = (rows * sizeof(struct gemm8_row) + 63) / 64 * 64;
     s->bytes = (uint8_t *)base;
-    s->row = (struct gemm8_row *)(void *)(s->bytes + bytes);
+    s->row = base ? (struct gemm8_row *)(void *)(s->bytes + bytes) : NULL;
     return (bytes + scales) / sizeof(float);
 }
 

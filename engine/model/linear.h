@@ -12,7 +12,7 @@ struct linear_scratch {
     uint8_t *bytes;        /* [rows, depth up to GEMM8_ALIGN] */
     struct gemm8_row *row; /* [rows] */
 };
-/* Floats that it takes at `base`, which may be any pointer when only measuring. */
+/* Floats that it takes at `base`, NULL when only measuring. */
 size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float *base);
 
 /* Outputs, and numbers of a row; 0 where the model has no such layer. */

@@ -21,8 +21,8 @@ static enum err open_config(struct model *m, const char *dir, struct errbuf *e)
     if (rc != OK || (rc = fmap_open(&map, path, e)) != OK) {
         return rc;
     }
-    sha256_begin(&m->identity_);
-    sha256_add(&m->identity_, fmap_bytes(map), fmap_size(map));
+    sha256_begin(&m->_identity);
+    sha256_add(&m->_identity, fmap_bytes(map), fmap_size(map));
     rc = model_config_parse(&m->config, (const char *)fmap_bytes(map), fmap_size(map), path, e);
     fmap_close(map);
     return rc;
@@ -76,17 +76,17 @@ static enum err open_weights(struct model *m, const char *dir, bool verify_hash,
 static enum err make_rules(struct model *m)
 {
     size_t vocab = (size_t)m->config.fusion.vocab;
-    enum err rc = mem_array(&m->is_forbidden_, vocab, 1);
+    enum err rc = mem_array(&m->_is_forbidden, vocab, 1);
     if (rc != OK) {
         return rc;
     }
     m->special = wordpiece_special(m->wordpiece);
     for (size_t i = 0; i < vocab; i++) {
-        m->is_forbidden_[i] = wordpiece_is_forbidden(m->wordpiece, (int)i);
+        m->_is_forbidden[i] = wordpiece_is_forbidden(m->wordpiece, (int)i);
     }
     const struct bind_words *words = &m->bound->fusion.caption_words;
     m->caption_rules =
-        (struct caption_rules){(int)words->n, m->special.cls, m->special.sep, m->is_forbidden_, words->ids};
+        (struct caption_rules){(int)words->n, m->special.cls, m->special.sep, m->_is_forbidden, words->ids};
     return OK;
 }
 
@@ -108,8 +108,8 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
     rc = rc != OK ? rc : make_rules(m);
     if (rc == OK) {
         uint8_t digest[SHA256_BYTES];
-        sha256_add(&m->identity_, m->sha256, sizeof(m->sha256));
-        sha256_end(&m->identity_, digest);
+        sha256_add(&m->_identity, m->sha256, sizeof(m->sha256));
+        sha256_end(&m->_identity, digest);
         sha256_hex(digest, m->identity);
         *out = m;
         m = NULL;
@@ -121,7 +121,7 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
 void model_close(struct model *m)
 {
     if (m) {
-        mem_free(m->is_forbidden_);
+        mem_free(m->_is_forbidden);
         bind_close(m->bound);
         weights_close(m->weights);
         labels_close(m->labels);

@@ -20,9 +20,9 @@ struct model {
     struct bind *bound;
     struct wordpiece_special special;
     struct caption_rules caption_rules;
-    unsigned char *is_forbidden_; /* [vocab], of caption_rules */
+    unsigned char *_is_forbidden; /* [vocab], of caption_rules */
     char sha256[65], identity[65];
-    struct sha256 identity_; /* while it is opened */
+    struct sha256 _identity; /* while it is opened */
 };
 
 #endif

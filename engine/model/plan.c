@@ -1,6 +1,7 @@
 #include "engine/model/plan.h"
 
 #include "engine/kernels/trace.h"
+#include "engine/model/linear.h"
 
 enum { ALIGN_FLOATS = 16, STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
 
@@ -46,6 +47,23 @@ void plan_execute(const struct plan *p, const struct plan_run *r, int first, int
         trace_step(p->steps[i].name);
         p->steps[i].run(&p->steps[i], r);
     }
+}
+
+size_t plan_take_bytes(struct plan *p, const struct bind_linear *w, size_t rows)
+{
+    struct linear_scratch measured;
+    return plan_take(p, w->bytes.n > 0 ? linear_lay_out(&measured, rows, w->bytes.k, NULL) : 0);
+}
+
+void plan_linear(const struct plan_step *s, const struct plan_run *r, const struct bind_linear *w, const float *a,
+                 size_t m, float *c, enum act act, const float *residual)
+{
+    struct linear_scratch bytes = {NULL, NULL};
+    size_t n = linear_n(w), k = linear_k(w);
+    if (w->bytes.n > 0) {
+        linear_lay_out(&bytes, m, k, r->arena + s->bytes);
+    }
+    linear_run(r->kernels, w, &bytes, a, k, m, c, n, act, residual, n);
 }
 
 int plan_strip_rows(size_t row_floats, int least, int most)

@@ -31,6 +31,7 @@ struct plan_step {
     void (*run)(const struct plan_step *s, const struct plan_run *r);
     union {
         const struct gemm_weights *gemm;
+        const struct bind_linear *linear;
         const struct bind_filter *filter;
         const struct bind_block *block;
         const struct bind_node *node;
@@ -42,6 +43,7 @@ struct plan_step {
     int strip;      /* rows of `out` computed at a time */
     size_t scratch; /* places of the step's own */
     size_t scratch2;
+    size_t bytes;       /* place of what a layer in 8 bits reads */
     size_t channel_sum; /* [channels]: means, then scales of squeeze-excite */
 };
 
@@ -71,6 +73,11 @@ static inline size_t plan_floats(struct plan_map m)
 {
     return (size_t)m.h * (size_t)m.w * (size_t)m.c;
 }
+/* Place for the bytes of `rows` rows that w reads, none where w is in floats; and w on m rows, dense, of a step that has
+ * such a place. */
+size_t plan_take_bytes(struct plan *p, const struct bind_linear *w, size_t rows);
+void plan_linear(const struct plan_step *s, const struct plan_run *r, const struct bind_linear *w, const float *a,
+                 size_t m, float *c, enum act act, const float *residual);
 /* Rows of `row_floats` floats that a strip may have to stay in the cache, within least..most; and the floats to take
  * for it, which is at least that many rows and grows with row_floats and most. */
 int plan_strip_rows(size_t row_floats, int least, int most);

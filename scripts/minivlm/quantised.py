@@ -1,9 +1,10 @@
-"""The fusion in 8 bits, as the engine runs it: the same numbers, in floats.
+"""What runs in 8 bits, as the engine runs it: the same numbers, in floats.
 
 A row of activations becomes bytes of its own scale and zero at run time, a row of weights is int8 with a scale. The
 sums of their products are whole numbers, which floats hold but for the last bits, so a model with these hooks is what
 the engine is checked against. Where a sum is rounded to another float, a byte of the next layer may differ by one."""
 import pathlib
+import re
 
 import torch
 from safetensors.torch import load_file
@@ -30,6 +31,20 @@ def linears(model) -> dict[str, nn.Linear]:
     return {name: layer for name, layer in parts if isinstance(layer, nn.Linear) and name != "fusion.cells.project"}
 
 
+IMAGE_HALF = re.compile(r"(tee\.backbone|cells)\.blocks\.\d+\.(expand|project)|tee\.bifpn\.lateral2?\.\d+"
+                        r"|tee\.bifpn\.cells\.\d+\.nodes\.\d+\.pointwise|tee\.roi\.(fc6|fc7|cls|box)")
+
+
+def image_half(model) -> dict[str, nn.Module]:
+    """The layers of the image half that run in 8 bits where the file has them so, and nowhere else."""
+    return {name: layer for name, layer in model.named_modules() if IMAGE_HALF.fullmatch(name)}
+
+
+def _pixels(x):
+    """[B, C, h, w], each pixel a row; or rows."""
+    return rows(x.movedim(1, -1)).movedim(-1, 1) if x.dim() == 4 else rows(x)
+
+
 def _in_bytes(w, stored):
     """The weights that the engine multiplies by: those of the file where they are int8, else quantised as it does it."""
     return w if stored.dtype == torch.int8 else weights.dequantise(*weights.quantise(w))
@@ -38,14 +53,17 @@ def _in_bytes(w, stored):
 @torch.no_grad()
 def apply(model, directory, everything=False) -> None:
     """Makes the model that came from `directory` run as the engine does: by default (`engine.precision` auto) the
-    matrices that the file has as I8 in 8 bits, that of the words only behind a layer in 8 bits. `everything`: all of
-    them (int8)."""
+    matrices that the file has as I8 in 8 bits, that of the words only behind a layer in 8 bits. `everything`: all
+    matrices of the fusion (int8), the image half in floats."""
     file = load_file(pathlib.Path(directory) / model.config.weights.file)
     for name, layer in linears(model).items():
         stored = file[f"{name}.weight"]
         if everything or stored.dtype == torch.int8:
             layer.weight.copy_(_in_bytes(layer.weight, stored))
             layer.register_forward_pre_hook(lambda _, args: (rows(args[0]),))
+    for name, layer in ({} if everything else image_half(model)).items():
+        if file[f"{name}.weight"].dtype == torch.int8:
+            layer.register_forward_pre_hook(lambda _, args: (_pixels(args[0]),))
     stored = file[weights.WORDS]
     if everything or (stored.dtype == file["heads.caption.transform.weight"].dtype == torch.int8):
         words = _in_bytes(model.fusion.embeddings.word.weight, stored)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from evaluation import predict
-from minivlm import MiniVLM, weights
+from minivlm import MiniVLM, quantised, weights
 from train import build, common, recipe
 
 
@@ -24,20 +24,23 @@ def load(r: dict, checkpoint) -> tuple:
     return model.eval(), config
 
 
-KINDS = ("mixed", *weights.KINDS)
+KINDS = ("mixed", "fast", *weights.KINDS)
 
 
 def kind_of(kind: str):
-    """mixed: the fusion's matrices and the heads int8, which is what the engine then multiplies in (SPEED.md has what it
+    """mixed: the matrices of the fusion, the heads and the region head int8, which is what the engine then multiplies in (SPEED.md has what it
     costs: nothing that can be measured). The word embeddings, nearly half of the numbers, are int8 too; beside them stand the
     rows of the words that can be said in fp16, for the words that go in (in int8 alone they cost 2.6 % of CIDEr-D). All else
     is fp16, which has eight times the precision of bf16 in the same bytes; so is the projection of cells, which the engine
-    multiplies in floats. int8: the region head and the projection of cells too; measures lose 1 to 2 %. The
+    multiplies in floats. int8: the projection of cells too. The
     backbone and the pyramid stay fp16 even then: in int8 their maps are off by 5 to 7 % (the narrow depthwise filters of a
-    Lite network differ too much within a channel), for 3.5 MB more."""
+    Lite network differ too much within a channel), for 3.5 MB more. fast: mixed, and the rest of the image half that can run
+    in 8 bits too: regions in 0.6 of the time, for 1 to 3 % of some measures (SPEED.md)."""
     def choose(name: str) -> str:
-        if kind == "mixed":
-            fusion = ("fusion.layers.", "fusion.regions.project.", "fusion.embeddings.word.", "heads.")
+        if kind == "fast" and quantised.IMAGE_HALF.fullmatch(name.removesuffix(".weight")):
+            return "int8"
+        if kind in ("mixed", "fast"):
+            fusion = ("fusion.layers.", "fusion.regions.project.", "fusion.embeddings.word.", "heads.", "tee.roi.")
             return "int8" if name.startswith(fusion) else "fp16"
         small = name.startswith(("tee.backbone.", "tee.bifpn.", "tee.rpn.")) or name.endswith("segment.weight")
         return "fp16" if kind == "int8" and small else kind

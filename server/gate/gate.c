@@ -159,10 +159,10 @@ static bool makes_it_in_turn(const struct gate *g, uint64_t now_us, double finis
     struct amount hurried = {0, 0};
     uint64_t done_us = now_us + (uint64_t)(finish_us * g->ratio);
     const struct gate_place *p;
-    TAILQ_FOREACH(p, &g->places, link_)
+    TAILQ_FOREACH(p, &g->places, _link)
     {
-        if (p->entered_us_ + (p->deadline_us_ - p->entered_us_) / 2 <= done_us) {
-            hurried = sum_of(hurried, (struct amount){p->engine_us_, p->decode_us_});
+        if (p->_entered_us + (p->_deadline_us - p->_entered_us) / 2 <= done_us) {
+            hurried = sum_of(hurried, (struct amount){p->_engine_us, p->_decode_us});
         }
     }
     return (finish_us + time_of(g, hurried)) * g->ratio <= (double)(deadline_us - now_us) * (1 - g->margin);
@@ -177,22 +177,22 @@ static bool all_make_it(const struct gate *g, uint64_t now_us, const struct deci
     struct amount before = {0, 0}, with_new = {w->engine_us, w->decode_us}, left = left_of(g);
     const struct gate_place *p;
     bool is_placed = false, is_in_turn = makes_it_in_turn(g, now_us, d->forecast.finish_us, deadline_us);
-    TAILQ_FOREACH(p, &g->places, link_)
+    TAILQ_FOREACH(p, &g->places, _link)
     {
-        if (!is_placed && p->deadline_us_ > deadline_us) {
+        if (!is_placed && p->_deadline_us > deadline_us) {
             is_placed = true;
             if (!is_in_turn && !makes_it(g, now_us, with_new, deadline_us)) {
                 return false;
             }
         }
-        if (p->deadline_us_ <= now_us) {
+        if (p->_deadline_us <= now_us) {
             continue;
         }
-        struct amount own = {p->engine_us_ * left.engine_us, p->decode_us_ * left.decode_us};
+        struct amount own = {p->_engine_us * left.engine_us, p->_decode_us * left.decode_us};
         before = sum_of(before, own);
         with_new = sum_of(with_new, own);
-        if (is_placed && !makes_it(g, now_us, with_new, p->deadline_us_) &&
-            makes_it(g, now_us, before, p->deadline_us_)) {
+        if (is_placed && !makes_it(g, now_us, with_new, p->_deadline_us) &&
+            makes_it(g, now_us, before, p->_deadline_us)) {
             return false;
         }
     }
@@ -330,10 +330,10 @@ static void note_backlog(struct gate *g, uint64_t now_us)
 /* Adds to (or, negative, takes from) what is still to be done. */
 static void move_work(struct gate *g, struct gate_place *p, double engine_us, double decode_us)
 {
-    p->engine_us_ += engine_us;
-    p->decode_us_ += decode_us;
-    p->client_->engine_us += engine_us;
-    p->client_->decode_us += decode_us;
+    p->_engine_us += engine_us;
+    p->_decode_us += decode_us;
+    p->_client->engine_us += engine_us;
+    p->_client->decode_us += decode_us;
     g->engine_us += engine_us;
     g->decode_us += decode_us;
 }
@@ -341,14 +341,14 @@ static void move_work(struct gate *g, struct gate_place *p, double engine_us, do
 static void insert_by_deadline(struct gate *g, struct gate_place *p)
 {
     struct gate_place *after;
-    TAILQ_FOREACH_REVERSE(after, &g->places, gate_places, link_)
+    TAILQ_FOREACH_REVERSE(after, &g->places, gate_places, _link)
     {
-        if (after->deadline_us_ <= p->deadline_us_) {
-            TAILQ_INSERT_AFTER(&g->places, after, p, link_);
+        if (after->_deadline_us <= p->_deadline_us) {
+            TAILQ_INSERT_AFTER(&g->places, after, p, _link);
             return;
         }
     }
-    TAILQ_INSERT_HEAD(&g->places, p, link_);
+    TAILQ_INSERT_HEAD(&g->places, p, _link);
 }
 
 enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_request *r, struct gate_place *p,
@@ -365,18 +365,18 @@ enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_
         return GATE_FULL;
     }
     int parts = r->images + r->known;
-    *p = (struct gate_place){.client_ = c,
-                             .expected_us_ = d.weight.is_known ? d.forecast.finish_us : 0,
-                             .entered_us_ = now_us,
-                             .deadline_us_ = r->deadline_us,
-                             .jobs_ = d.jobs,
-                             .left_ = parts > 0 ? parts : 1};
+    *p = (struct gate_place){._client = c,
+                             ._expected_us = d.weight.is_known ? d.forecast.finish_us : 0,
+                             ._entered_us = now_us,
+                             ._deadline_us = r->deadline_us,
+                             ._jobs = d.jobs,
+                             ._left = parts > 0 ? parts : 1};
     insert_by_deadline(g, p);
     g->tried_us = now_us;
     c->inside++;
-    c->jobs += p->jobs_;
+    c->jobs += p->_jobs;
     g->inside++;
-    g->jobs += p->jobs_;
+    g->jobs += p->_jobs;
     move_work(g, p, d.weight.engine_us, d.weight.decode_us);
     g->engine_flow_us += d.weight.engine_us;
     g->decode_flow_us += d.weight.decode_us;
@@ -387,27 +387,27 @@ enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_
 
 void gate_progress(struct gate *g, uint64_t now_us, struct gate_place *p, int n)
 {
-    if (!p->client_ || p->left_ == 0 || n < 1) {
+    if (!p->_client || p->_left == 0 || n < 1) {
         return;
     }
-    double part = (double)min_int(n, p->left_) / p->left_;
-    p->left_ -= min_int(n, p->left_);
-    move_work(g, p, -part * p->engine_us_, -part * p->decode_us_);
+    double part = (double)min_int(n, p->_left) / p->_left;
+    p->_left -= min_int(n, p->_left);
+    move_work(g, p, -part * p->_engine_us, -part * p->_decode_us);
     note_backlog(g, now_us);
 }
 
 void gate_leave(struct gate *g, uint64_t now_us, struct gate_place *p, enum gate_end end)
 {
-    struct gate_client *c = p->client_;
+    struct gate_client *c = p->_client;
     if (!c) {
         return;
     }
-    TAILQ_REMOVE(&g->places, p, link_);
-    move_work(g, p, -p->engine_us_, -p->decode_us_);
+    TAILQ_REMOVE(&g->places, p, _link);
+    move_work(g, p, -p->_engine_us, -p->_decode_us);
     c->inside--;
-    c->jobs -= p->jobs_;
+    c->jobs -= p->_jobs;
     g->inside--;
-    g->jobs -= p->jobs_;
+    g->jobs -= p->_jobs;
     if (g->inside == 0) { /* sums of floats end where they began */
         g->engine_us = g->decode_us = 0;
     }

@@ -63,8 +63,8 @@ enum gate_verdict gate_glance(struct gate *g, uint64_t now_us, uint64_t client, 
 
 /* The bytes of one request's body, from the first that arrives until its work is over. Begins as zeros. */
 struct gate_upload {
-    struct gate_client *client_;
-    uint64_t held_;
+    struct gate_client *_client;
+    uint64_t _held;
 };
 /* n more bytes have arrived or are about to. On a refusal (full, or share used) nothing was taken. */
 enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64_t client, uint64_t n_bytes);
@@ -86,12 +86,12 @@ struct gate_request {
 
 /* Of one accepted request. Begins as zeros; plain data of the gate. */
 struct gate_place {
-    TAILQ_ENTRY(gate_place) link_; /* of all inside, by deadline */
-    struct gate_client *client_;   /* NULL: outside */
-    double engine_us_, decode_us_; /* of cores, still to be done */
-    double expected_us_;           /* from entering to leaving, as the model alone says */
-    uint64_t entered_us_, deadline_us_;
-    int jobs_, left_; /* places that it takes; pictures not yet done */
+    TAILQ_ENTRY(gate_place) _link; /* of all inside, by deadline */
+    struct gate_client *_client;   /* NULL: outside */
+    double _engine_us, _decode_us; /* of cores, still to be done */
+    double _expected_us;           /* from entering to leaving, as the model alone says */
+    uint64_t _entered_us, _deadline_us;
+    int _jobs, _left; /* places that it takes; pictures not yet done */
 };
 TAILQ_HEAD(gate_places, gate_place);
 

@@ -69,13 +69,13 @@ static enum gate_verdict check_bytes(const struct gate *g, const struct gate_cli
 enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64_t client, uint64_t n_bytes)
 {
     struct ledger *l = g->options.ledger;
-    uint64_t limit = atomic_load(&l->limit_[LEDGER_BODIES]);
-    struct gate_client *c = u->client_ ? u->client_ : gate_client_find(g, client);
+    uint64_t limit = atomic_load(&l->_limit[LEDGER_BODIES]);
+    struct gate_client *c = u->_client ? u->_client : gate_client_find(g, client);
     enum gate_verdict v = check_bytes(g, c, n_bytes, limit);
     if (v != GATE_ACCEPTED) {
         ledger_note_refusal(l, LEDGER_BODIES);
     }
-    if (v == GATE_ACCEPTED && !u->client_) {
+    if (v == GATE_ACCEPTED && !u->_client) {
         c = gate_client_get(g, client);
         v = c ? v : GATE_FULL;
     }
@@ -89,9 +89,9 @@ enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64
         }
         return v;
     }
-    c->uploads += !u->client_;
-    u->client_ = c;
-    u->held_ += n_bytes;
+    c->uploads += !u->_client;
+    u->_client = c;
+    u->_held += n_bytes;
     c->bytes += n_bytes;
     g->upload_bytes += n_bytes;
     return v;
@@ -99,13 +99,13 @@ enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64
 
 void gate_upload_end(struct gate *g, struct gate_upload *u)
 {
-    struct gate_client *c = u->client_;
+    struct gate_client *c = u->_client;
     if (!c) {
         return;
     }
-    ledger_give(g->options.ledger, LEDGER_BODIES, u->held_);
-    c->bytes -= u->held_;
-    g->upload_bytes -= u->held_;
+    ledger_give(g->options.ledger, LEDGER_BODIES, u->_held);
+    c->bytes -= u->_held;
+    g->upload_bytes -= u->_held;
     c->uploads--;
     *u = (struct gate_upload){0};
     gate_client_put(g, c);

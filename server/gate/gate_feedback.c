@@ -26,7 +26,7 @@ static double clamp(double v, double least, double most)
 
 static double ratio_of(const struct gate_place *p, uint64_t now_us)
 {
-    return (double)(now_us - p->entered_us_) / (p->expected_us_ + HANDLING_US);
+    return (double)(now_us - p->_entered_us) / (p->_expected_us + HANDLING_US);
 }
 
 static void follow(struct gate *g, double seen)
@@ -41,11 +41,11 @@ void gate_feedback_left(struct gate *g, uint64_t now_us, const struct gate_place
     if (end == GATE_ABANDONED) {
         return;
     }
-    if (p->expected_us_ > 0) {
+    if (p->_expected_us > 0) {
         follow(g, fmin(ratio_of(p, now_us), 2 * g->ratio)); /* one odd request may not shut out everybody else */
     }
     if (end == GATE_DONE) {
-        g->margin = fmax(least_margin, g->margin - step * late_target * p->jobs_);
+        g->margin = fmax(least_margin, g->margin - step * late_target * p->_jobs);
     } else if (now_us >= g->widened_us + ONE_CAUSE_US) {
         g->margin = fmin(most_margin, g->margin + step);
         g->widened_us = now_us;
@@ -56,9 +56,9 @@ void gate_feedback_look(struct gate *g, uint64_t now_us)
 {
     const struct gate_place *p;
     int overdue = 0;
-    TAILQ_FOREACH(p, &g->places, link_)
+    TAILQ_FOREACH(p, &g->places, _link)
     {
-        overdue += p->expected_us_ > 0 && ratio_of(p, now_us) > g->ratio * overdue_rise;
+        overdue += p->_expected_us > 0 && ratio_of(p, now_us) > g->ratio * overdue_rise;
     }
     if (overdue > 1 && overdue * 4 > g->inside) {
         g->mean = fmin(g->mean * overdue_rise, most_ratio);

@@ -23,22 +23,22 @@ const char *ledger_account_text(enum ledger_account a)
 void ledger_set_limits(struct ledger *l, const struct ledger_limits *limits)
 {
     for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
-        atomic_store(&l->limit_[a], limits->account[a]);
+        atomic_store(&l->_limit[a], limits->account[a]);
     }
-    atomic_store(&l->total_limit_, limits->total);
+    atomic_store(&l->_total_limit, limits->total);
 }
 
 void ledger_init(struct ledger *l, const struct ledger_limits *limits)
 {
     for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
-        atomic_init(&l->held_[a], 0);
-        atomic_init(&l->peak_[a], 0);
-        atomic_init(&l->refused_[a], 0);
-        atomic_init(&l->limit_[a], limits->account[a]);
+        atomic_init(&l->_held[a], 0);
+        atomic_init(&l->_peak[a], 0);
+        atomic_init(&l->_refused[a], 0);
+        atomic_init(&l->_limit[a], limits->account[a]);
     }
-    atomic_init(&l->total_, 0);
-    atomic_init(&l->total_peak_, 0);
-    atomic_init(&l->total_limit_, limits->total);
+    atomic_init(&l->_total, 0);
+    atomic_init(&l->_total_peak, 0);
+    atomic_init(&l->_total_limit, limits->total);
 }
 
 static void raise_to(atomic_uint_fast64_t *peak, uint64_t value)
@@ -70,59 +70,59 @@ static void subtract(atomic_uint_fast64_t *held, uint64_t n)
 bool ledger_take(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 {
     uint64_t held, total;
-    if (!add_within(&l->held_[a], n_bytes, atomic_load(&l->limit_[a]), &held)) {
-        atomic_fetch_add(&l->refused_[a], 1);
+    if (!add_within(&l->_held[a], n_bytes, atomic_load(&l->_limit[a]), &held)) {
+        atomic_fetch_add(&l->_refused[a], 1);
         return false;
     }
-    if (!add_within(&l->total_, n_bytes, atomic_load(&l->total_limit_), &total)) {
-        subtract(&l->held_[a], n_bytes);
-        atomic_fetch_add(&l->refused_[a], 1);
+    if (!add_within(&l->_total, n_bytes, atomic_load(&l->_total_limit), &total)) {
+        subtract(&l->_held[a], n_bytes);
+        atomic_fetch_add(&l->_refused[a], 1);
         return false;
     }
-    raise_to(&l->peak_[a], held);
-    raise_to(&l->total_peak_, total);
+    raise_to(&l->_peak[a], held);
+    raise_to(&l->_total_peak, total);
     return true;
 }
 
 void ledger_note_refusal(struct ledger *l, enum ledger_account a)
 {
-    atomic_fetch_add(&l->refused_[a], 1);
+    atomic_fetch_add(&l->_refused[a], 1);
 }
 
 void ledger_note(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 {
-    raise_to(&l->peak_[a], atomic_fetch_add(&l->held_[a], n_bytes) + n_bytes);
-    raise_to(&l->total_peak_, atomic_fetch_add(&l->total_, n_bytes) + n_bytes);
+    raise_to(&l->_peak[a], atomic_fetch_add(&l->_held[a], n_bytes) + n_bytes);
+    raise_to(&l->_total_peak, atomic_fetch_add(&l->_total, n_bytes) + n_bytes);
 }
 
 void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 {
-    subtract(&l->held_[a], n_bytes);
-    subtract(&l->total_, n_bytes);
+    subtract(&l->_held[a], n_bytes);
+    subtract(&l->_total, n_bytes);
 }
 
 void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 {
-    atomic_store(&l->held_[a], n_bytes);
-    raise_to(&l->peak_[a], n_bytes);
+    atomic_store(&l->_held[a], n_bytes);
+    raise_to(&l->_peak[a], n_bytes);
 }
 
 bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
 {
-    uint64_t limit = atomic_load(&l->limit_[a]), total_limit = atomic_load(&l->total_limit_);
-    return n_bytes <= limit && atomic_load(&l->held_[a]) <= limit - n_bytes && n_bytes <= total_limit &&
-           atomic_load(&l->total_) <= total_limit - n_bytes;
+    uint64_t limit = atomic_load(&l->_limit[a]), total_limit = atomic_load(&l->_total_limit);
+    return n_bytes <= limit && atomic_load(&l->_held[a]) <= limit - n_bytes && n_bytes <= total_limit &&
+           atomic_load(&l->_total) <= total_limit - n_bytes;
 }
 
 void ledger_figures(struct ledger *l, struct ledger_figures *out)
 {
     for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
-        out->held[a] = atomic_load(&l->held_[a]);
-        out->peak[a] = atomic_load(&l->peak_[a]);
-        out->limit[a] = atomic_load(&l->limit_[a]);
-        out->refused[a] = atomic_load(&l->refused_[a]);
+        out->held[a] = atomic_load(&l->_held[a]);
+        out->peak[a] = atomic_load(&l->_peak[a]);
+        out->limit[a] = atomic_load(&l->_limit[a]);
+        out->refused[a] = atomic_load(&l->_refused[a]);
     }
-    out->total = atomic_load(&l->total_);
-    out->total_peak = atomic_load(&l->total_peak_);
-    out->total_limit = atomic_load(&l->total_limit_);
+    out->total = atomic_load(&l->_total);
+    out->total_peak = atomic_load(&l->_total_peak);
+    out->total_limit = atomic_load(&l->_total_limit);
 }

@@ -36,9 +36,9 @@ enum ledger_account {
 };
 
 struct ledger {
-    atomic_uint_fast64_t held_[LEDGER_ACCOUNT_COUNT], peak_[LEDGER_ACCOUNT_COUNT], limit_[LEDGER_ACCOUNT_COUNT];
-    atomic_uint_fast64_t refused_[LEDGER_ACCOUNT_COUNT];
-    atomic_uint_fast64_t total_, total_peak_, total_limit_;
+    atomic_uint_fast64_t _held[LEDGER_ACCOUNT_COUNT], _peak[LEDGER_ACCOUNT_COUNT], _limit[LEDGER_ACCOUNT_COUNT];
+    atomic_uint_fast64_t _refused[LEDGER_ACCOUNT_COUNT];
+    atomic_uint_fast64_t _total, _total_peak, _total_limit;
 };
 
 struct ledger_limits {

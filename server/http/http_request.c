@@ -194,7 +194,11 @@ static void throw_away(struct http_connection *c, size_t n, size_t *taken)
 {
     if (c->phase == HTTP_LINGER) {
         *taken = n;
-        http_front_progress(c, n);
+        if (c->n_bytes / HTTP_PIECE != (c->n_bytes + n) / HTTP_PIECE) { /* a trickle is none */
+            http_front_progress(c, n);
+        } else {
+            c->n_bytes += n;
+        }
         if (c->n_bytes > HTTP_LINGER_BYTES) {
             http_front_end(c);
         }

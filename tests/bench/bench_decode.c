@@ -58,7 +58,7 @@ static bool open_subject(struct subject *s, const char *dir)
         s->pixels[i] = (float)((i * 7919) % 1009) / 252.0f - 2.0f;
     }
     s->input = (struct tee_input){s->pixels, longer, shorter, longer, shorter, 640, 480};
-    s->model->is_forbidden_[s->model->special.sep] = 1;
+    s->model->_is_forbidden[s->model->special.sep] = 1;
     features_init(s->features, c);
     return session_regions(s->session, &s->input, s->features) == OK;
 }

@@ -251,6 +251,13 @@ class Golden(Case):
             greedy = golden["caption"]["greedy"]
             self.same(row["captions"], [(greedy["text"], greedy["score"])], "text")
 
+    def test_image_half_in_bytes(self):
+        """Scores of the reference with scripts/minivlm/quantised.py, and without."""
+        for precision, scores in (("auto", [0.8134, 0.7794, 0.7447, 0.7265]), ("fp32", [0.8239, 0.7812, 0.7324, 0.7288])):
+            row, = self.json("regions", "--precision", precision, "--model", "tests/data/tiny-lite", WAVES)
+            for found, expected in zip(row["regions"], scores, strict=True):
+                self.assertAlmostEqual(found["score"], expected, delta=5e-4)
+
     def test_answers(self):
         for golden, row in self.rows("vqa", *repeated("--question", QUESTIONS)):
             for asked, answered in zip(golden["vqa"], row["results"], strict=True):

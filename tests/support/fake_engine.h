@@ -102,7 +102,7 @@ static inline void fake_engine_finish(enum err rc)
     fake_engine.n--;
     memmove(fake_engine.jobs, fake_engine.jobs + 1, (size_t)fake_engine.n * sizeof(fake_engine.jobs[0]));
     memmove(fake_engine.of, fake_engine.of + 1, (size_t)fake_engine.n * sizeof(fake_engine.of[0]));
-    rc = job->private_->is_cancelled ? ERR_CANCELLED : rc;
+    rc = job->_private->is_cancelled ? ERR_CANCELLED : rc;
     job->result = (struct job_result){.err = rc,
                                       .width = 4,
                                       .height = 3,
@@ -158,14 +158,14 @@ enum err job_create(struct job **out, struct engine *e)
 {
     (void)e;
     enum err rc = mem_alloc(out, sizeof(**out));
-    rc = rc ? rc : mem_alloc(&(*out)->private_, sizeof(*(*out)->private_));
+    rc = rc ? rc : mem_alloc(&(*out)->_private, sizeof(*(*out)->_private));
     return rc;
 }
 
 void job_destroy(struct job *job)
 {
     if (job) {
-        mem_free(job->private_);
+        mem_free(job->_private);
         mem_free(job);
     }
 }
@@ -174,12 +174,12 @@ void job_reset(struct job *job)
 {
     job->request = (struct job_request){.priority = 3};
     job->result = (struct job_result){.err = OK};
-    job->private_->is_cancelled = false;
+    job->_private->is_cancelled = false;
 }
 
 void job_cancel(struct job *job)
 {
-    job->private_->is_cancelled = true;
+    job->_private->is_cancelled = true;
 }
 
 const char *job_warning_text(int bit)

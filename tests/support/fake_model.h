@@ -194,6 +194,12 @@ const char *model_sha256(const struct model *m)
     return "00";
 }
 
+const char *model_precision(const struct model *m)
+{
+    (void)m;
+    return "fp32";
+}
+
 const char *model_identity(const struct model *m)
 {
     (void)m;

@@ -123,8 +123,8 @@ void caption_state_advance(struct caption_state *c, const float *log_probs, size
     caption_advance(s, c->rules, log_probs, ld);
     for (int p = 0; p < c->n_position; p++) {
         for (int i = 0; i < s->n_running; i++) {
-            c->next_slot_[p][i] = c->slot[p][s->parents[i]];
+            c->_next_slot[p][i] = c->slot[p][s->parents[i]];
         }
-        memcpy(c->slot[p], c->next_slot_[p], sizeof(c->slot[p]));
+        memcpy(c->slot[p], c->_next_slot[p], sizeof(c->slot[p]));
     }
 }

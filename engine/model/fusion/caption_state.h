@@ -23,7 +23,7 @@ struct caption_state {
     int n_context;  /* rows of the context; 0 until the first step */
     int n_position; /* positions of the text that have keys and values; 0: the first step is still to come */
     uint8_t slot[CAPTION_MAX_TOKENS][CAPTION_MAX_BEAMS];
-    uint8_t next_slot_[CAPTION_MAX_TOKENS][CAPTION_MAX_BEAMS];
+    uint8_t _next_slot[CAPTION_MAX_TOKENS][CAPTION_MAX_BEAMS];
     float *kv; /* [layers] of context keys, context values, text keys, text values */
 };
 

@@ -163,7 +163,7 @@ enum err bind_open(struct bind **out, const struct weights *weights, const struc
         (b.rc = mem_array(&b.block, b.used, sizeof(float))) != OK) {
         goto out;
     }
-    bound->block_ = b.block;
+    bound->_block = b.block;
     bound->block_bytes = b.used * sizeof(float);
     walk(&b, config); /* place */
     if (b.rc == OK) {
@@ -180,8 +180,8 @@ out:
 void bind_close(struct bind *b)
 {
     if (b) {
-        mem_free(b->block_);
-        mem_free(b->arrays_);
+        mem_free(b->_block);
+        mem_free(b->_arrays);
         mem_free(b);
     }
 }

@@ -45,11 +45,11 @@ struct bind_rows {
 struct bind_block {
     int inputs, wide, narrow, outputs, kernel, stride;
     bool has_residual;
-    int tap;                    /* 0..3: this block's output is P2..P5; -1: none */
-    struct gemm_weights expand; /* n = 0 where expand is 1 */
+    int tap;                   /* 0..3: this block's output is P2..P5; -1: none */
+    struct bind_linear expand; /* without outputs where expand is 1 */
     struct bind_filter depthwise;
     struct gemm_weights se_reduce, se_expand; /* n = 0 without squeeze-excite */
-    struct gemm_weights project;
+    struct bind_linear project;
 };
 
 enum { BIND_NODES = 8 };
@@ -57,7 +57,7 @@ struct bind_node {
     int n_inputs;
     float fuse[3]; /* relu, then divided by their sum + 1e-4 */
     struct bind_filter depthwise;
-    struct gemm_weights pointwise;
+    struct bind_linear pointwise;
 };
 
 struct bind_cell {
@@ -68,13 +68,13 @@ struct bind_tee {
     struct bind_filter stem;
     int stem_channels, n_blocks, n_cells;
     struct bind_block *blocks; /* [n_blocks] */
-    struct gemm_weights lateral[MODEL_TAPS];
-    struct gemm_weights lateral2[2]; /* P3, P4 */
-    struct bind_cell *cells;         /* [n_cells] */
-    struct gemm_weights rpn;         /* 3 logits, then 3 x 4 deltas, for each cell */
-    struct gemm_weights fc6;         /* columns in the order row, column, channel */
-    struct gemm_weights fc7;
-    struct gemm_weights predict; /* K class logits, then 4 deltas */
+    struct bind_linear lateral[MODEL_TAPS];
+    struct bind_linear lateral2[2]; /* P3, P4 */
+    struct bind_cell *cells;        /* [n_cells] */
+    struct bind_linear rpn;         /* 3 logits, then 3 x 4 deltas, for each cell; always floats */
+    struct bind_linear fc6;         /* columns in the order row, column, channel */
+    struct bind_linear fc7;
+    struct bind_linear predict; /* K class logits, then 4 deltas */
 };
 
 /* ---- context cells ---- */
@@ -124,8 +124,8 @@ struct bind {
     size_t block_bytes;    /* memory beside the mapping */
     size_t n_parameters;   /* elements of all tensors but scales and rows given twice */
     int n_linear, n_bytes; /* layers that may be in 8 bits, and those that are */
-    float *block_;
-    void *arrays_;
+    float *_block;
+    void *_arrays;
 };
 
 MUST_USE enum err bind_open(struct bind **out, const struct weights *weights, const struct model_config *config,

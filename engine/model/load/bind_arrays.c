@@ -52,11 +52,11 @@ enum err bind_make_arrays(struct bind *b, const struct model_config *c)
     size_t own_blocks = (size_t)c->context.own_blocks * sizeof(struct bind_block);
     size_t cells = (size_t)c->bifpn.repeats * sizeof(struct bind_cell);
     size_t layers = (size_t)c->fusion.layers * sizeof(struct bind_layer);
-    enum err rc = mem_alloc(&b->arrays_, blocks + own_blocks + cells + layers);
+    enum err rc = mem_alloc(&b->_arrays, blocks + own_blocks + cells + layers);
     if (rc != OK) {
         return rc;
     }
-    char *at = b->arrays_;
+    char *at = b->_arrays;
     b->tee.blocks = (struct bind_block *)(void *)at;
     b->tee.stem_channels = c->backbone.stem;
     b->tee.n_blocks = (int)n_blocks;

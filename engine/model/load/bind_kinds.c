@@ -273,7 +273,18 @@ static struct gemm8_weights pack_bytes(struct binder *b, const struct bytes *m, 
     return (struct gemm8_weights){.n = m->n, .k = m->k, .packed = m->place, .scale = m->scale, .bias = bias};
 }
 
-static void bind_bytes(struct binder *b, const struct parts *p, struct gemm8_weights *out)
+/* Row `at` from (channel, row, column) to (row, column, channel). */
+static void set_channels_last(const struct binder *b, struct bytes *m, size_t at)
+{
+    int8_t *q = m->temp + at * m->k, *from = (int8_t *)m->row;
+    size_t cells = (size_t)b->pool * (size_t)b->pool, channels = m->k / cells;
+    memcpy(from, q, m->k);
+    for (size_t i = 0; i < m->k; i++) {
+        q[i] = from[i % channels * cells + i / channels];
+    }
+}
+
+static void bind_bytes(struct binder *b, const struct parts *p, bool is_fc6, struct gemm8_weights *out)
 {
     struct bytes m = take_bytes(b, p->n, p->k);
     const float *bias = stack(b, p, p->bias);
@@ -284,6 +295,9 @@ static void bind_bytes(struct binder *b, const struct parts *p, struct gemm8_wei
     for (size_t i = 0, at = 0; i < p->count; i++) {
         for (size_t r = 0; r < p->rows[i]; r++, at++) {
             set_row(b, &m, at, p->tensor[i], p->scale[i], r);
+            if (is_fc6) {
+                set_channels_last(b, &m, at);
+            }
         }
     }
     *out = pack_bytes(b, &m, bias);
@@ -296,20 +310,23 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
     if (b->rc != OK) {
         return;
     }
-    if (entries[0].kind != B_LINEAR8) {
-        bind_floats(b, &p, entries[0].kind == B_FC6, place);
+    if (entries[0].kind == B_LINEAR) {
+        bind_floats(b, &p, false, place);
         return;
     }
+    bool is_fc6 = entries[0].kind == B_FC6;
     struct bind_linear *out = place;
-    bool is_bytes = p.k <= GEMM8_MAX_DEPTH && wants_bytes(b, are_all(&p, TENSOR_I8));
-    if (!b->block) {
+    bool is_stored = are_all(&p, TENSOR_I8), is_fusion = entries[0].kind == B_LINEAR8;
+    bool is_wanted = is_fusion ? wants_bytes(b, is_stored) : is_stored && b->precision == MODEL_PRECISION_AUTO;
+    bool is_bytes = p.k <= GEMM8_MAX_DEPTH && is_wanted;
+    if (!b->block && is_fusion) {
         b->out->n_linear++;
         b->out->n_bytes += is_bytes;
     }
     if (is_bytes) {
-        bind_bytes(b, &p, &out->bytes);
+        bind_bytes(b, &p, is_fc6, &out->bytes);
     } else {
-        bind_floats(b, &p, false, &out->floats);
+        bind_floats(b, &p, is_fc6, &out->floats);
     }
 }
 
@@ -476,6 +493,7 @@ void bind_kinds_table(struct binder *b, const char *prefix, const struct bind_en
         switch (entries[i].kind) {
         case B_LINEAR:
         case B_LINEAR8:
+        case B_IMAGE8:
         case B_FC6:
             while (i + parts < n && entries[i + parts].place == entries[i].place) {
                 parts++;

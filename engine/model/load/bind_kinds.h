@@ -51,6 +51,7 @@ enum bind_dim {
 enum bind_kind {
     B_LINEAR,    /* struct gemm_weights from .weight, .bias; any type */
     B_LINEAR8,   /* struct bind_linear from them, in 8 bits where the precision says so */
+    B_IMAGE8,    /* struct bind_linear of the image half, in 8 bits only where the file has I8 */
     B_FC6,       /* the same with columns from (channel, row, column) to (row, column, channel) */
     B_TIED,      /* struct bind_words from the word embeddings and a bias of this very name */
     B_STEM,      /* struct bind_filter */

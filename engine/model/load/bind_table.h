@@ -13,37 +13,37 @@ static const struct bind_entry bind_stem_table[] = {
 
 /* tee.backbone.blocks.N., cells.blocks.N. */
 static const struct bind_entry bind_expand_table[] = {
-    {"expand", B_LINEAR, {D_WIDE, D_IN, D_1, D_1}, offsetof(struct bind_block, expand)},
+    {"expand", B_IMAGE8, {D_WIDE, D_IN, D_1, D_1}, offsetof(struct bind_block, expand)},
 };
 static const struct bind_entry bind_block_table[] = {
     {"depthwise", B_DEPTHWISE, {D_WIDE, D_1, D_KERNEL, D_KERNEL}, offsetof(struct bind_block, depthwise)},
-    {"project", B_LINEAR, {D_OUT, D_WIDE, D_1, D_1}, offsetof(struct bind_block, project)},
+    {"project", B_IMAGE8, {D_OUT, D_WIDE, D_1, D_1}, offsetof(struct bind_block, project)},
 };
 static const struct bind_entry bind_excite_table[] = {
     {"se_reduce", B_LINEAR, {D_NARROW, D_WIDE, D_1, D_1}, offsetof(struct bind_block, se_reduce)},
     {"se_expand", B_LINEAR, {D_WIDE, D_NARROW, D_1, D_1}, offsetof(struct bind_block, se_expand)},
 };
 
-/* tee.bifpn.lateral.N, tee.bifpn.lateral2.N: the place is that of a struct gemm_weights itself */
+/* tee.bifpn.lateral.N, tee.bifpn.lateral2.N: the place is that of a struct bind_linear itself */
 static const struct bind_entry bind_lateral_table[] = {
-    {"", B_LINEAR, {D_C, D_IN, D_1, D_1}, 0},
+    {"", B_IMAGE8, {D_C, D_IN, D_1, D_1}, 0},
 };
 
 /* tee.bifpn.cells.N.nodes.M. */
 static const struct bind_entry bind_node_table[] = {
     {"fuse", B_FUSE, {D_FUSE}, offsetof(struct bind_node, fuse)},
     {"depthwise", B_PLAIN, {D_C, D_1, D_3, D_3}, offsetof(struct bind_node, depthwise)},
-    {"pointwise", B_LINEAR, {D_C, D_C, D_1, D_1}, offsetof(struct bind_node, pointwise)},
+    {"pointwise", B_IMAGE8, {D_C, D_C, D_1, D_1}, offsetof(struct bind_node, pointwise)},
 };
 
 /* tee. */
 static const struct bind_entry bind_detector_table[] = {
-    {"rpn.cls", B_LINEAR, {D_A, D_C, D_1, D_1}, offsetof(struct bind_tee, rpn)},
-    {"rpn.box", B_LINEAR, {D_A4, D_C, D_1, D_1}, offsetof(struct bind_tee, rpn)},
+    {"rpn.cls", B_LINEAR, {D_A, D_C, D_1, D_1}, offsetof(struct bind_tee, rpn.floats)},
+    {"rpn.box", B_LINEAR, {D_A4, D_C, D_1, D_1}, offsetof(struct bind_tee, rpn.floats)},
     {"roi.fc6", B_FC6, {D_H, D_POOLED}, offsetof(struct bind_tee, fc6)},
-    {"roi.fc7", B_LINEAR, {D_H, D_H}, offsetof(struct bind_tee, fc7)},
-    {"roi.cls", B_LINEAR, {D_K, D_H}, offsetof(struct bind_tee, predict)},
-    {"roi.box", B_LINEAR, {D_4, D_H}, offsetof(struct bind_tee, predict)},
+    {"roi.fc7", B_IMAGE8, {D_H, D_H}, offsetof(struct bind_tee, fc7)},
+    {"roi.cls", B_IMAGE8, {D_K, D_H}, offsetof(struct bind_tee, predict)},
+    {"roi.box", B_IMAGE8, {D_4, D_H}, offsetof(struct bind_tee, predict)},
 };
 
 /* cells. */

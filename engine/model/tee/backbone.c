@@ -1,5 +1,7 @@
 #include "engine/model/tee/backbone.h"
 
+#include "engine/model/linear.h"
+
 #include <string.h>
 
 static int max_int(int a, int b)
@@ -61,8 +63,8 @@ static void widen_rows(const struct plan_step *s, const struct plan_run *r, int 
     }
     if (end > start) {
         size_t at = (size_t)start * (size_t)x.w * (size_t)x.c;
-        r->kernels->gemm(&s->block->expand, plan_at(r, x) + at, (size_t)x.c, (size_t)(end - start) * (size_t)x.w,
-                         strip + (size_t)keep * row, (size_t)s->conv.channels, s->act, NULL, 0);
+        plan_linear(s, r, &s->block->expand, plan_at(r, x) + at, (size_t)(end - start) * (size_t)x.w,
+                    strip + (size_t)keep * row, s->act, NULL);
     }
     *have_first = first;
     *have_end = end;
@@ -83,7 +85,7 @@ static void run_widen(const struct plan_step *s, const struct plan_run *r)
     const struct conv_shape *full = &s->conv;
     size_t in_row = (size_t)full->in_w * (size_t)full->channels, out_row = (size_t)s->out.w * (size_t)s->out.c;
     float *strip = r->arena + s->scratch, *sum = r->arena + s->channel_sum;
-    bool has_expand = s->block->expand.n > 0, has_sum = s->block->se_reduce.n > 0;
+    bool has_expand = linear_n(&s->block->expand) > 0, has_sum = s->block->se_reduce.n > 0;
     int have_first = 0, have_end = 0;
     if (has_sum) {
         memset(sum, 0, (size_t)s->out.c * sizeof(float));
@@ -119,17 +121,18 @@ static void run_excite(const struct plan_step *s, const struct plan_run *r)
 
 static void run_narrow(const struct plan_step *s, const struct plan_run *r)
 {
-    const struct gemm_weights *w = &s->block->project;
+    const struct bind_linear *w = &s->block->project;
+    size_t n_in = linear_k(w), n_out = linear_n(w);
     size_t n_pixels = (size_t)s->out.h * (size_t)s->out.w, strip = (size_t)s->strip * (size_t)s->out.w;
     float *x = plan_at(r, s->in[0]), *y = plan_at(r, s->out);
     for (size_t at = 0; at < n_pixels; at += strip) {
         size_t n = at + strip < n_pixels ? strip : n_pixels - at;
-        float *rows = x + at * w->k; /* [n, E] */
+        float *rows = x + at * n_in; /* [n, E] */
         if (s->block->se_reduce.n > 0) {
-            r->kernels->channel_scale(rows, n, (int)w->k, r->arena + s->channel_sum);
+            r->kernels->channel_scale(rows, n, (int)n_in, r->arena + s->channel_sum);
         }
-        const float *residual = s->block->has_residual ? plan_at(r, s->in[1]) + at * w->n : NULL;
-        r->kernels->gemm(w, rows, w->k, n, y + at * w->n, w->n, ACT_NONE, residual, w->n); /* [n, out] */
+        const float *residual = s->block->has_residual ? plan_at(r, s->in[1]) + at * n_out : NULL;
+        plan_linear(s, r, w, rows, n, y + at * n_out, ACT_NONE, residual); /* [n, out] */
     }
 }
 
@@ -157,7 +160,9 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
     s->strip = max_int((strip_in - b->kernel) / b->stride + 1, 1);
     s->channel_sum = channel_sum;
     if (b->wide != b->inputs) {
-        s->scratch = plan_take(p, plan_strip_floats(row, least, x.h + least));
+        size_t strip = plan_strip_floats(row, least, x.h + least);
+        s->scratch = plan_take(p, strip);
+        s->bytes = plan_take_bytes(p, &b->expand, strip / (size_t)b->wide);
     }
     if (c->backbone.squeeze_excite) {
         s = plan_add(p, "excite", run_excite);
@@ -171,7 +176,9 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
     s->in[0] = wide;
     s->in[1] = x;
     s->out = y;
-    s->strip = plan_strip_rows((size_t)wide.w * (size_t)wide.c, 1, wide.h);
+    row = (size_t)wide.w * (size_t)wide.c;
+    s->strip = plan_strip_rows(row, 1, wide.h);
+    s->bytes = plan_take_bytes(p, &b->project, plan_strip_floats(row, 1, wide.h) / (size_t)wide.c);
     s->channel_sum = channel_sum;
     plan_release(p, mark);
 }

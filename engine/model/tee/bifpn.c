@@ -1,5 +1,7 @@
 #include "engine/model/tee/bifpn.h"
 
+#include "engine/model/linear.h"
+
 #include <string.h>
 
 static int max_int(int a, int b)
@@ -17,8 +19,7 @@ static int min_int(int a, int b)
 static void run_pointwise(const struct plan_step *s, const struct plan_run *r)
 {
     size_t n_pixels = (size_t)s->out.h * (size_t)s->out.w;
-    r->kernels->gemm(s->gemm, plan_at(r, s->in[0]), s->gemm->k, n_pixels, plan_at(r, s->out), s->gemm->n, ACT_NONE,
-                     NULL, 0); /* [h, w, n] */
+    plan_linear(s, r, s->linear, plan_at(r, s->in[0]), n_pixels, plan_at(r, s->out), ACT_NONE, NULL); /* [h, w, n] */
 }
 
 static void run_pool(const struct plan_step *s, const struct plan_run *r)
@@ -74,20 +75,23 @@ static void run_node(const struct plan_step *s, const struct plan_run *r)
         part.pad_top = y == 0 ? 1 : 0;
         part.out_h = n;
         r->kernels->depthwise(&part, sums, node->depthwise.weight, NULL, ACT_NONE, filtered); /* [n, w, C] */
-        r->kernels->gemm(&node->pointwise, filtered, node->pointwise.k, (size_t)n * (size_t)s->out.w,
-                         plan_at(r, s->out) + (size_t)y * row, node->pointwise.n, ACT_NONE, NULL, 0);
+        plan_linear(s, r, &node->pointwise, filtered, (size_t)n * (size_t)s->out.w,
+                    plan_at(r, s->out) + (size_t)y * row, ACT_NONE, NULL);
     }
 }
 
 /* ---- planning ---- */
 
-static void plan_pointwise(struct plan *p, const char *name, const struct gemm_weights *w, struct plan_map in,
+static void plan_pointwise(struct plan *p, const char *name, const struct bind_linear *w, struct plan_map in,
                            struct plan_map out)
 {
+    size_t mark = p->top;
     struct plan_step *s = plan_add(p, name, run_pointwise);
-    s->gemm = w;
+    s->linear = w;
     s->in[0] = in;
     s->out = out;
+    s->bytes = plan_take_bytes(p, w, (size_t)in.h * (size_t)in.w);
+    plan_release(p, mark);
 }
 
 static void plan_pool(struct plan *p, struct plan_map in, struct plan_map out)
@@ -119,6 +123,7 @@ static void plan_node(struct plan *p, const struct bind_node *node, struct plan_
     s->strip = strip_in - 2;
     s->scratch = plan_take(p, 2 * plan_strip_floats(row, 3, out.h + 2));
     s->scratch2 = plan_take(p, plan_strip_floats(row, 3, out.h + 2));
+    s->bytes = plan_take_bytes(p, &node->pointwise, plan_strip_floats(row, 3, out.h + 2) / (size_t)out.c);
     plan_release(p, mark);
 }
 
@@ -159,7 +164,7 @@ static void take_levels(struct plan *p, const struct plan_map taps[MODEL_TAPS], 
 void bifpn_plan(struct plan *p, const struct bind_tee *weights, const struct plan_map taps[MODEL_TAPS],
                 struct plan_map pyramid[MODEL_LEVELS])
 {
-    int channels = (int)weights->lateral[0].n;
+    int channels = (int)linear_n(&weights->lateral[0]);
     struct plan_map other[MODEL_LEVELS], up[MODEL_LEVELS];
     take_levels(p, taps, channels, pyramid);
     size_t mark = p->top;
@@ -189,7 +194,7 @@ void bifpn_plan_rpn(struct plan *p, const struct bind_tee *weights, const struct
                     struct plan_map rpn[MODEL_LEVELS])
 {
     for (int i = 0; i < MODEL_LEVELS; i++) {
-        rpn[i] = plan_map(p, pyramid[i].h, pyramid[i].w, (int)weights->rpn.n);
+        rpn[i] = plan_map(p, pyramid[i].h, pyramid[i].w, (int)linear_n(&weights->rpn));
         plan_pointwise(p, "rpn", &weights->rpn, pyramid[i], rpn[i]); /* [h_i, w_i, 3 + 12] */
     }
 }

@@ -13,6 +13,7 @@ size_t regions_lay_out(struct regions *r, const struct model_config *c, float *b
 {
     size_t n = (size_t)c->rpn.proposals, hidden = (size_t)c->roi.hidden, kept = (size_t)c->roi.max_regions;
     size_t pooled = (size_t)c->roi.pool * (size_t)c->roi.pool * (size_t)c->bifpn.channels;
+    size_t deepest = pooled > hidden ? pooled : hidden; /* row that a layer reads */
     struct floats f = {base, 0};
     *r = (struct regions){.n = 0};
     r->boxes = floats_take(&f, 4 * n);
@@ -29,6 +30,8 @@ size_t regions_lay_out(struct regions *r, const struct model_config *c, float *b
     r->sorted = floats_take(&f, 4 * n);
     r->nms = floats_take(&f, 5 * kept);
     r->survivors = floats_take(&f, kept);
+    float *bytes = floats_take(&f, linear_lay_out(&r->bytes, n, deepest, NULL));
+    linear_lay_out(&r->bytes, n, deepest, bytes);
     return f.used;
 }
 
@@ -55,11 +58,13 @@ void regions_align(struct regions *r, const struct kernels *k, const struct mode
 
 void regions_head(struct regions *r, const struct kernels *k, const struct bind_tee *weights)
 {
-    const struct gemm_weights *fc6 = &weights->fc6, *fc7 = &weights->fc7, *predict = &weights->predict;
+    const struct bind_linear *fc6 = &weights->fc6, *fc7 = &weights->fc7, *predict = &weights->predict;
     size_t n = (size_t)r->n;
-    k->gemm(fc6, r->aligned, fc6->k, n, r->hidden, fc6->n, ACT_RELU, NULL, 0);                   /* [n, H] */
-    k->gemm(fc7, r->hidden, fc7->k, n, r->features, fc7->n, ACT_RELU, NULL, 0);                  /* [n, H] */
-    k->gemm(predict, r->features, predict->k, n, r->predictions, predict->n, ACT_NONE, NULL, 0); /* [n, K + 4] */
+    size_t hidden = linear_n(fc6), outputs = linear_n(predict);
+    linear_run(k, fc6, &r->bytes, r->aligned, linear_k(fc6), n, r->hidden, hidden, ACT_RELU, NULL, 0); /* [n, H] */
+    linear_run(k, fc7, &r->bytes, r->hidden, hidden, n, r->features, hidden, ACT_RELU, NULL, 0);       /* [n, H] */
+    linear_run(k, predict, &r->bytes, r->features, hidden, n, r->predictions, outputs, ACT_NONE, NULL,
+               0); /* [n, K + 4] */
 }
 
 /* Class with the best probability, never background; ties: lower class. */

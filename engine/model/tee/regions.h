@@ -8,7 +8,7 @@
 #define ENGINE_MODEL_REGIONS_H
 
 #include "engine/model/boxes.h"
-#include "engine/model/load/bind.h"
+#include "engine/model/linear.h"
 #include "engine/model/model.h"
 
 struct regions {
@@ -30,6 +30,7 @@ struct regions {
     struct roi_box *sorted;
     float *nms;
     int *survivors;
+    struct linear_scratch bytes; /* what a layer in 8 bits reads */
 };
 
 /* Points the arrays into `base` and returns the floats needed; base NULL: only measures. */

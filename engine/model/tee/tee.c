@@ -13,17 +13,17 @@ enum err tee_init(struct tee *t, const struct model *m)
     int max_steps =
         backbone_max_steps(weights->n_blocks) + cells_max_steps(&m->bound->cells) + bifpn_max_steps(weights);
     *t = (struct tee){.model = m, .weights = weights};
-    enum err rc = mem_array(&t->steps_, (size_t)max_steps, sizeof(*t->steps_));
+    enum err rc = mem_array(&t->_steps, (size_t)max_steps, sizeof(*t->_steps));
     if (rc == OK) {
-        plan_init(&t->plan, t->steps_, max_steps);
+        plan_init(&t->plan, t->_steps, max_steps);
     }
     return rc;
 }
 
 void tee_release(struct tee *t)
 {
-    mem_free(t->steps_);
-    t->steps_ = NULL;
+    mem_free(t->_steps);
+    t->_steps = NULL;
 }
 
 size_t tee_plan(struct tee *t, int padded_height, int padded_width)
@@ -32,7 +32,7 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
     const struct model_config *c = model_config(t->model);
     struct regions measured;
     BUG_ON(padded_height < 32 || padded_width < 32 || padded_height % 32 || padded_width % 32);
-    plan_init(p, t->steps_, p->max_steps);
+    plan_init(p, t->_steps, p->max_steps);
     t->h = padded_height;
     t->w = padded_width;
     struct plan_map entry;

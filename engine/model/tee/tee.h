@@ -25,7 +25,7 @@ struct tee {
     struct plan_map cells;           /* [rows, columns, G] of the padded image; only with cells */
     size_t proposals_at, regions_at; /* scratch of the second half */
     size_t cells_at;                 /* scratch: [cells, G + 6] */
-    struct plan_step *steps_;
+    struct plan_step *_steps;
 };
 
 MUST_USE enum err tee_init(struct tee *t, const struct model *m);

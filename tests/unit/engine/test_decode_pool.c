@@ -51,18 +51,18 @@ static void test_header(void)
 {
     struct job *job = make(JOB_REGIONS);
     engine.scheduler.decode_budget = SIZE_MAX;
-    CHECK_INT(look_at_header(job->private_), OK);
-    size_t need = job->private_->decode_bytes;
+    CHECK_INT(look_at_header(job->_private), OK);
+    size_t need = job->_private->decode_bytes;
     CHECK(need > 0);
     engine.scheduler.decode_budget = need;
-    CHECK_INT(look_at_header(job->private_), OK);
+    CHECK_INT(look_at_header(job->_private), OK);
     engine.scheduler.decode_budget = need - 1;
-    CHECK_INT(look_at_header(job->private_), ERR_IMAGE_TOO_LARGE);
+    CHECK_INT(look_at_header(job->_private), ERR_IMAGE_TOO_LARGE);
     CHECK(strstr(job->result.error.text, "limits.decode_memory_bytes") != NULL);
-    CHECK(job->private_->decode_bytes == 0);
+    CHECK(job->_private->decode_bytes == 0);
     engine.scheduler.decode_budget = SIZE_MAX;
     job->request.image_bytes = 3;
-    CHECK_INT(look_at_header(job->private_), ERR_UNSUPPORTED_IMAGE);
+    CHECK_INT(look_at_header(job->_private), ERR_UNSUPPORTED_IMAGE);
     job_destroy(job);
 }
 
@@ -77,9 +77,9 @@ static void run_check(size_t n, enum err expected)
     CHECK_INT(image_decoder_create(&w.decoder), OK);
     CHECK_INT(job_check(job, NULL), OK);
     scheduler_enter(s);
-    CHECK_INT(scheduler_submit(s, job->private_, 1000, NULL), OK);
+    CHECK_INT(scheduler_submit(s, job->_private, 1000, NULL), OK);
     struct job_private *j = scheduler_take_prepare(s);
-    CHECK(j == job->private_);
+    CHECK(j == job->_private);
     scheduler_route(s, j, false);
     struct flight *f = scheduler_take_decode(s);
     CHECK(f && f->is_check && f->slot < 0);

@@ -70,13 +70,13 @@ static void test_defaults(void)
 {
     struct job *job = make(JOB_CAPTION);
     CHECK_INT(job_check(job, NULL), OK);
-    const struct caption_params *p = &job->private_->caption;
+    const struct caption_params *p = &job->_private->caption;
     CHECK(p->num_beams == 3 && p->num_captions == 1 && p->max_tokens == 9 && p->length_penalty == 0.5F);
-    CHECK_INT(job->private_->n_items, 1);
+    CHECK_INT(job->_private->n_items, 1);
     job_destroy(job);
     job = make(JOB_RETRIEVE);
     CHECK_INT(job_check(job, NULL), OK);
-    CHECK_INT(job->private_->n_items, 2);
+    CHECK_INT(job->_private->n_items, 2);
     job_destroy(job);
 }
 
@@ -84,12 +84,12 @@ static void test_reset(void)
 {
     struct job *job = make(JOB_CAPTION);
     job_cancel(job);
-    CHECK(atomic_load(&job->private_->is_cancelled));
+    CHECK(atomic_load(&job->_private->is_cancelled));
     job->result.n_regions = 3;
-    job->private_->failure = ERR_INTERNAL;
+    job->_private->failure = ERR_INTERNAL;
     job_reset(job);
-    CHECK(!atomic_load(&job->private_->is_cancelled));
-    CHECK(job->result.n_regions == 0 && job->private_->failure == OK && !job->request.image);
+    CHECK(!atomic_load(&job->_private->is_cancelled));
+    CHECK(job->result.n_regions == 0 && job->_private->failure == OK && !job->request.image);
     CHECK(job->request.top_k == 5 && job->request.priority == 3 && isnan(job->request.length_penalty));
     job_destroy(job);
     job_destroy(NULL);
@@ -100,9 +100,9 @@ static void test_conclude(void)
 {
     struct job *job = make(JOB_REGIONS);
     job->result.n_regions = 2;
-    job->result.regions = job->private_->regions;
-    job->private_->failure = ERR_DEADLINE;
-    job_conclude(job->private_);
+    job->result.regions = job->_private->regions;
+    job->_private->failure = ERR_DEADLINE;
+    job_conclude(job->_private);
     CHECK(job->result.n_regions == 0 && !job->result.regions);
     CHECK_STR(job->result.error.text, err_text(ERR_DEADLINE));
     job_destroy(job);

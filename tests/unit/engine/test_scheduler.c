@@ -34,7 +34,7 @@ static struct job_private *submit(int i, uint64_t client, uint64_t now_us, uint6
                                        .deadline_us = deadline_us}};
     jobs[i].result.id.bytes[0] = (uint8_t)(i + 1);
     parts[i] = (struct job_private){.job = &jobs[i]};
-    jobs[i].private_ = &parts[i];
+    jobs[i]._private = &parts[i];
     CHECK_INT(scheduler_submit(&s, &parts[i], now_us, &why), OK);
     return &parts[i];
 }

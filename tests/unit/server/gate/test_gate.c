@@ -111,7 +111,7 @@ static void test_nothing_known(void)
 {
     struct ledger_limits limits = {.total = UINT64_MAX};
     struct gate_options o = {.max_jobs = 256, .ledger = &ledger};
-    struct gate_place places[16] = {{.jobs_ = 0}};
+    struct gate_place places[16] = {{._jobs = 0}};
     ledger_init(&ledger, &limits);
     CHECK_INT(gate_create(&g, &o), OK);
     CHECK_INT(gate_forecast_us(g, JOB_CAPTION, 1, 0), 0);
@@ -130,7 +130,7 @@ static void test_nothing_known(void)
 
 static void test_too_late(void)
 {
-    struct gate_place p = {.jobs_ = 0}, q = {.jobs_ = 0};
+    struct gate_place p = {._jobs = 0}, q = {._jobs = 0};
     open_gate(256);
     CHECK_INT(enter(1, 1, begin, 0, &p), GATE_TOO_LATE);           /* its time is over */
     CHECK_INT(enter(1, 16, begin, second, &p), GATE_ACCEPTED);     /* 160 ms of both threads */
@@ -148,7 +148,7 @@ static void test_too_late(void)
 /* Who was let in keeps his time, also when others come who would go first by deadline. */
 static void test_promises_are_kept(void)
 {
-    struct gate_place first = {.jobs_ = 0}, places[64] = {{.jobs_ = 0}};
+    struct gate_place first = {._jobs = 0}, places[64] = {{._jobs = 0}};
     open_gate(256);
     CHECK_INT(enter(1, 40, begin, second / 2, &first), GATE_ACCEPTED); /* 400 of 500 ms */
     int n = 0;
@@ -165,7 +165,7 @@ static void test_promises_are_kept(void)
 
 static void test_glance(void)
 {
-    struct gate_place p = {.jobs_ = 0};
+    struct gate_place p = {._jobs = 0};
     uint64_t retry_us = 0;
     open_gate(64);
     CHECK_INT(gate_glance(g, begin, 1, JOB_CAPTION, 30000, begin + second, &retry_us), GATE_ACCEPTED);
@@ -186,7 +186,7 @@ static void test_glance(void)
 static void test_places(void)
 {
     static struct gate_place places[80];
-    struct gate_place other = {.jobs_ = 0};
+    struct gate_place other = {._jobs = 0};
     open_gate(64);
     int n = 0;
     while (n < 80 && enter(1, 1, begin, 30 * second, &places[n]) == GATE_ACCEPTED) {
@@ -200,7 +200,7 @@ static void test_places(void)
     }
     gate_leave(g, begin + 1000, &other, GATE_ABANDONED);
     CHECK_INT(enter(1, 1000, begin, 60 * second, &other), GATE_ACCEPTED); /* more pictures than places: half of them */
-    CHECK_INT(other.jobs_, 32);
+    CHECK_INT(other._jobs, 32);
     gate_leave(g, begin + 1000, &other, GATE_ABANDONED);
     close_gate();
 }
@@ -240,7 +240,7 @@ static void test_uploads(void)
 
 static void test_feedback(void)
 {
-    struct gate_place p = {.jobs_ = 0};
+    struct gate_place p = {._jobs = 0};
     open_gate(64);
     for (int i = 0; i < 40; i++) { /* everything takes three times as long as the model says */
         uint64_t now = begin + (uint64_t)i * second;

@@ -66,15 +66,15 @@ enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64
         return GATE_FULL;
     }
     fake.uploaded += n_bytes;
-    u->held_ += n_bytes;
+    u->_held += n_bytes;
     return GATE_ACCEPTED;
 }
 
 void gate_upload_end(struct gate *g, struct gate_upload *u)
 {
     (void)g;
-    fake.uploaded -= u->held_;
-    u->held_ = 0;
+    fake.uploaded -= u->_held;
+    u->_held = 0;
 }
 
 enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_request *r, struct gate_place *p,
@@ -379,7 +379,7 @@ static void test_abandoned(void)
     fake.n_images = 2;
     work_run(arrive("body"), &kind);
     exchange.on_abandon(&exchange, "client_gone");
-    CHECK(fake_engine.jobs[0]->private_->is_cancelled);
+    CHECK(fake_engine.jobs[0]->_private->is_cancelled);
     CHECK(fake.service->waiting == NULL);
     CHECK_INT(fake.n_inside, 1); /* the place is taken until the job is home */
     CHECK_INT(fake.uploaded, 4); /* and so are the bytes it reads */

@@ -201,12 +201,18 @@ static void test_halves(void)
     CHECK_INT(bind_open(&floats, w, &c.config, plain, MODEL_PRECISION_FP32, NULL), OK);
     CHECK_INT(bind_open(&halves, w, &c.config, fast, MODEL_PRECISION_FP32, NULL), OK);
     if (floats && halves) {
-        const struct bind_tee *x = &floats->tee, *y = &halves->tee; /* which are in F16 in every kind of file we ship */
-        const struct gemm_weights *a[] = {&x->fc6, &x->fc7, &x->predict, &x->blocks[5].expand};
-        const struct gemm_weights *b[] = {&y->fc6, &y->fc7, &y->predict, &y->blocks[5].expand};
+        static const char *const names[] = {"tee.roi.fc6.weight", "fusion.layers.0.attention.query.weight",
+                                            "fusion.layers.1.ffn.down.weight", "heads.caption.transform.weight"};
+        const struct gemm_weights *a[] = {&floats->tee.fc6.floats, &floats->fusion.layers[0].qkv.floats,
+                                          &floats->fusion.layers[1].down.floats,
+                                          &floats->fusion.caption_transform.floats};
+        const struct gemm_weights *b[] = {&halves->tee.fc6.floats, &halves->fusion.layers[0].qkv.floats,
+                                          &halves->fusion.layers[1].down.floats,
+                                          &halves->fusion.caption_transform.floats};
         for (int i = 0; i < 4; i++) {
             float *expected = calloc(a[i]->n, sizeof(float)), *out = calloc(a[i]->n, sizeof(float));
-            CHECK(a[i]->packed && !a[i]->halves && (b[i]->halves != NULL) == fast->gemm_takes_halves);
+            bool is_half = fast->gemm_takes_halves && weights_find(w, names[i])->type == TENSOR_F16;
+            CHECK(a[i]->packed && !a[i]->halves && (b[i]->halves != NULL) == is_half);
             for (size_t column = 0; expected && out && column < a[i]->k; column += 1 + a[i]->k / 7) {
                 column_of(plain, a[i], column, expected);
                 column_of(fast, b[i], column, out);
