@@ -3,11 +3,12 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000 };
+enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000, LOAD_AVERAGE_S = 60 };
 
 /* ---- what the loop calls ---- */
 
@@ -31,8 +32,10 @@ void app_learn(struct app *a, uint64_t now)
     struct engine_stats s;
     const struct service *serving = services_current(a->api.desk.services);
     if (serving) {
+        double passed_s = a->learned_us ? (double)(now - a->learned_us) * 1e-6 : 0;
         a->learned_us = now;
         engine_stats(serving->engine, &s);
+        a->api.load_1m += (s.load_ratio - a->api.load_1m) * (1 - exp(-passed_s / LOAD_AVERAGE_S));
         gate_learn(a->api.desk.gate, now, &s);
         ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes);
         ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes);

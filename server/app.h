@@ -41,6 +41,11 @@ struct app {
 /* Runs until a signal ends it; the exit code. */
 int app_run(struct app *a);
 
+/* ---- app_check.c ---- */
+
+/* --check-config: 0, or 1 with a line on standard error for each thing that cannot be opened or understood. */
+int app_check(const struct config *c);
+
 /* ---- app_model.c: which model, with what memory ---- */
 
 MUST_USE enum err app_model_open(struct app *a, struct errbuf *e);

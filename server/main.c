@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     case CONFIG_VERSION:
         return printf("minivlm-server %s\n", VERSION_TEXT) < 0;
     case CONFIG_CHECK:
-        return puts("the configuration is valid") < 0;
+        return app_check(&app.config);
     case CONFIG_MAKE_KEY:
         return make_key(&request);
     case CONFIG_HEALTHCHECK:

@@ -22,6 +22,7 @@ struct api {
     struct metrics metrics;
     const struct plan *plan;
     const char *loading_step;
+    double load_1m;  /* the engine's load ratio, smoothed over a minute */
     bool is_leaving; /* SIGTERM has come */
     uint64_t started_us;
     const struct sandbox_state *sandbox;

@@ -108,6 +108,7 @@ void api_metrics(struct api *a, struct exchange *x)
         .started_us = a->started_us,
         .log_dropped = log_dropped(),
         .auth = a->admission.auth,
+        .load_1m = a->load_1m,
         .sandbox = a->sandbox,
     };
     services_status(a->desk.services, &models);

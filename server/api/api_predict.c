@@ -12,8 +12,23 @@ enum { STREAM_MAX = 1 << 20 };
 
 /* ---- how answers end ---- */
 
+/* The id of the first picture that has one, as the caller sees it. */
+static const char *first_id(const struct work_round *r)
+{
+    const char *id = NULL;
+    for (int i = 0; i < r->n_items && !id; i++) {
+        const json_t *image = json_object_get(r->items[i], "image");
+        id = json_string_value(json_object_get(image ? image : r->items[i], "id"));
+    }
+    return id;
+}
+
 void api_predict_headers(struct work *w)
 {
+    const char *id = first_id(&w->round);
+    if (id) { /* for balancers: who made it can use it again */
+        exchange_out(w->x, "X-Image-Id", "%s", id);
+    }
     if (w->timings.cache) {
         exchange_out(w->x, "X-Cache", "%s", w->timings.cache);
     }
@@ -282,7 +297,7 @@ void api_image_known(struct api *a, struct exchange *x)
     }
     caller_mask_id(&x->caller, id.bytes);
     if (!s || !engine_cache_has(s->engine, &id)) {
-        reply_error(x, FAULT_IMAGE_NOT_CACHED, "id", "this image is not known; send its bytes");
+        reply_error(x, FAULT_IMAGE_NOT_CACHED, "id", "%s", reply_unknown_image);
     } else {
         reply_text(x, 200, "application/json", "");
     }

@@ -36,14 +36,14 @@ static bool answer_cors(const struct admission *a, struct exchange *x)
     }
     exchange_out(x, "Access-Control-Allow-Origin", "%s", origin);
     exchange_out(x, "Vary", "Origin");
-    exchange_out(x, "Access-Control-Expose-Headers", "X-Request-Id, Server-Timing, X-Cache, Retry-After");
+    exchange_out(x, "Access-Control-Expose-Headers", "X-Request-Id, Server-Timing, X-Cache, X-Image-Id, Retry-After");
     if (strcmp(x->method, "OPTIONS") != 0) {
         return false;
     }
     exchange_out(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
     exchange_out(x, "Access-Control-Allow-Headers",
                  "Authorization, Content-Type, Priority, X-Request-Id, X-Request-Timeout-Ms, Cache-Control, "
-                 "traceparent, tracestate");
+                 "X-Image-Id, traceparent, tracestate");
     exchange_out(x, "Access-Control-Max-Age", "600");
     x->route_name = "preflight";
     reply_text(x, 204, NULL, "");

@@ -18,6 +18,10 @@ static const struct {
 #undef REPLY_FAULT_ROW
 };
 
+const char reply_unknown_image[] =
+    "this instance does not know the image id: it forgot it, or another instance made it; "
+    "send the bytes, or let the balancer route by X-Image-Id";
+
 enum fault reply_fault(enum err e)
 {
     switch (e) {

@@ -61,6 +61,8 @@ void reply_error(struct exchange *x, enum fault f, const char *param, const char
 /* The same with a time after which to come again (Retry-After, retry_after_ms). */
 void reply_retry(struct exchange *x, enum fault f, uint64_t after_us, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Of FAULT_IMAGE_NOT_CACHED. */
+extern const char reply_unknown_image[];
 /* What the HTTP room refuses, in its words. */
 void reply_refused(struct exchange *x, enum refusal why, const char *message);
 /* The error object alone, to stand in the place of a result; NULL when out of memory. */

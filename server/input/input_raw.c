@@ -68,7 +68,14 @@ static bool has_lost_newlines(const char *b, size_t n)
     if (BEGINS(b, n, "\x89PNG\x1a")) {
         return true;
     }
-    return is_picture(b, n) && n >= LOST_MIN && !memchr(b, '\n', look) && !memchr(b, '\r', look);
+    if (!is_picture(b, n) || memchr(b, '\n', look) || memchr(b, '\r', look)) {
+        return false;
+    }
+    size_t n_changes = 0; /* padding, of which cameras write a lot, says nothing */
+    for (size_t i = 1; i < look; i++) {
+        n_changes += b[i] != b[i - 1];
+    }
+    return n_changes >= LOST_MIN;
 }
 
 static bool is_form_text(const char *content_type, const char *b, size_t n)

@@ -159,8 +159,7 @@ static void print_engine(const struct engine_stats *s, struct buf *b)
     counter(b, "minivlm_feature_cache_evictions_total", "Images forgotten for room.", (double)s->cache_evictions);
     gauge(b, "minivlm_feature_cache_bytes", "Bytes of the feature cache.", (double)s->cache_bytes);
     gauge(b, "minivlm_feature_cache_entries", "Images in the feature cache.", s->cache_entries);
-    gauge(b, "minivlm_load_ratio", "Busy and queued work over capacity, 0 to 1: what an autoscaler follows.",
-          s->load_ratio);
+    gauge(b, "minivlm_load_ratio", "Busy and queued work over capacity, 0 to 1, as of this moment.", s->load_ratio);
 }
 
 static void print_process(const struct metrics_state *s, struct buf *b)
@@ -320,6 +319,8 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     print_engine(&s->stats, b);
     print_gate(&s->gate, b);
     print_ledger(&s->ledger, b);
+    gauge(b, "minivlm_load_ratio_1m", "minivlm_load_ratio, smoothed over a minute: for scrapes and autoscalers.",
+          s->load_1m);
     print_keys(s->auth, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
     gauge(b, "minivlm_turn_requests_most", "Requests begun in one turn of the loop, at most so far: bounded.",

@@ -45,6 +45,7 @@ struct metrics_state {
     struct gate_stats gate;
     struct ledger_figures ledger;
     const struct auth *auth; /* NULL: none */
+    double load_1m;          /* stats.load_ratio, smoothed over a minute */
     const struct sandbox_state *sandbox;
 };
 void metrics_print(const struct metrics *m, const struct metrics_state *s, struct buf *out);

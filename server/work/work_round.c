@@ -60,7 +60,9 @@ static void keep_error(struct work *w, int index, enum err rc, const struct errb
 {
     struct work_round *r = &w->round;
     enum fault f = reply_fault(rc);
-    const char *message = f == FAULT_INTERNAL ? "internal error" : errbuf_text(text, rc);
+    const char *message = f == FAULT_INTERNAL           ? "internal error"
+                          : f == FAULT_IMAGE_NOT_CACHED ? reply_unknown_image
+                                                        : errbuf_text(text, rc);
     bool may_retry = f == FAULT_OVERLOADED || f == FAULT_DRAINING;
     json_t *inner = reply_error_object(w->x, f, message, NULL, stage, may_retry ? 1000000 : 0);
     r->faults[index] = f;

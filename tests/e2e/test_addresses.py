@@ -269,4 +269,26 @@ class Listeners(unittest.TestCase):
             self.assertEqual((done.returncode, words in done.stderr), (code, True), done.stderr)
 
 
+class Check(unittest.TestCase):
+    """--check-config opens what it names."""
+
+    def test_all_faults_at_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            keys = pathlib.Path(folder) / "keys"
+            keys.write_text("nonsense\n")
+            flags = ("--model.dir=/nonexistent", f"--auth.keys_file={keys}", "--server.host=999.1.1.1",
+                     "--server.trusted_proxies=10.0.0.1/8", "--server.tls_certificate=/nonexistent/c.pem",
+                     "--server.tls_key=/nonexistent/k.pem", "--collections.path=/nonexistent/c.db",
+                     "--server.socket=/nonexistent/s")
+            done = subprocess.run([BUILD / "minivlm-server", "--check-config", *flags], cwd=ROOT, capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            for flag in flags:
+                key = flag[2:flag.index("=")]
+                self.assertTrue(key in done.stderr or key == "server.tls_key" or key == "auth.keys_file", (key, done.stderr))
+            self.assertIn(f"{keys}:1: expected NAME", done.stderr)
+            good = subprocess.run([BUILD / "minivlm-server", "--check-config", f"--model.dir={TINY}"], cwd=ROOT,
+                                  capture_output=True, text=True)
+            self.assertEqual((good.returncode, good.stdout), (0, "the configuration is valid\n"))
+
+
 run(__name__)

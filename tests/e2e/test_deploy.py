@@ -60,6 +60,20 @@ class Kubernetes(unittest.TestCase):
                          {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}})
         self.assertFalse(self.pod["enableServiceLinks"])
 
+    def test_what_an_operator_relies_on(self):
+        deployment = self.objects["Deployment"]["spec"]
+        self.assertNotIn("replicas", deployment)  # else each apply undoes the autoscaler
+        self.assertEqual(self.container["imagePullPolicy"], "IfNotPresent")
+        self.assertRegex(self.container["image"], r":\d+\.\d+\.\d+$")
+        self.assertEqual(self.objects["PodDisruptionBudget"]["spec"]["maxUnavailable"], 1)
+        self.assertGreater(self.container["readinessProbe"]["failureThreshold"], 1)
+        self.assertEqual((self.config["server"]["host"], self.config["server"]["admin_host"]), ("::", "::"))
+        policy = self.objects["NetworkPolicy"]["spec"]
+        self.assertEqual(policy["podSelector"]["matchLabels"], deployment["selector"]["matchLabels"])
+        self.assertEqual(policy["egress"], [])
+        open_ports = {p["port"] for rule in policy["ingress"] if "from" not in rule for p in rule["ports"]}
+        self.assertEqual(open_ports, {"http"})
+
     def test_there_is_time_to_leave(self):
         drain = self.config["drain"]
         self.assertGreater(1000 * self.pod["terminationGracePeriodSeconds"], drain["delay_ms"] + drain["timeout_ms"])
@@ -80,7 +94,9 @@ class Kubernetes(unittest.TestCase):
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 at = self.container[probe]["httpGet"]
                 self.assertEqual((at["port"], s.get(at["path"], admin=True).status), ("admin", 200), probe)
-            metric = self.objects["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]["name"]
+            metrics = self.objects["HorizontalPodAutoscaler"]["spec"]["metrics"]
+            self.assertEqual([m["type"] for m in metrics], ["Resource", "Pods"])  # the first needs no adapter
+            metric = metrics[1]["pods"]["metric"]["name"]
             annotations = self.objects["Deployment"]["spec"]["template"]["metadata"]["annotations"]
             self.assertIn("\n" + metric + " ", s.get(annotations["prometheus.io/path"], admin=True).body.decode())
 
