@@ -12,6 +12,7 @@ step "layers"
 python3 scripts/check_layers.py --self-test
 python3 scripts/check_layers.py
 scripts/check_symbols.sh --self-test
+python3 scripts/check_elf.py --self-test
 python3 scripts/check_names.py --self-test
 python3 scripts/check_names.py
 
@@ -38,4 +39,5 @@ cmake --preset release -DMINIVLM_TRAINING_TESTS="${TRAINING_TESTS:-0}" \
     -DMINIVLM_CLIENT_TESTS="${CLIENT_TESTS:-0}" >/dev/null
 cmake --build --preset release
 scripts/check_symbols.sh build/release
+python3 scripts/check_elf.py build/release/minivlm-server build/release/minivlm
 ctest --preset release -LE long -j 2

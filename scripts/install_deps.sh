@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|clients|container|arm64
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|clients|analysis|container|arm64
 # install_deps.sh libraries prints what the programs link with.
+# install_deps.sh upgrade brings security updates for what is installed (container builds; as root).
 # Needs root (or sudo) only when something is missing.
 set -euo pipefail
 
@@ -11,6 +12,7 @@ test_packages=(clang-format python3 python3-venv python3-yaml python3-httpx node
     valgrind chromium fonts-inter)
 clients_packages=(python3-venv nodejs)
 container_packages=(buildah crun curl mmdebstrap procps)
+analysis_packages=(clang libclang-rt-14-dev clang-tidy cppcheck gcovr) # lint.sh, fuzz.sh, coverage.sh
 arm64_packages=(gcc-aarch64-linux-gnu qemu-user mmdebstrap)
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well
 if ! command -v npm >/dev/null; then # another Node brings its own
@@ -21,6 +23,7 @@ fi
 case "${1:-}" in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+analysis) packages=("${build_packages[@]}" "${test_packages[@]}" "${analysis_packages[@]}") ;;
 clients) packages=("${clients_packages[@]}") ;;
 container) packages=("${container_packages[@]}") ;;
 arm64) packages=("${build_packages[@]}" "${arm64_packages[@]}") ;;
@@ -28,8 +31,14 @@ libraries)
     printf '%s\n' "${build_packages[@]}" | grep -- '-dev$'
     exit 0
     ;;
+upgrade)
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q
+    apt-get upgrade -y -q
+    exit 0
+    ;;
 *)
-    echo "usage: $0 build|test|clients|container|arm64|libraries" >&2
+    echo "usage: $0 build|test|clients|analysis|container|arm64|libraries|upgrade" >&2
     exit 2
     ;;
 esac

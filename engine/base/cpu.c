@@ -7,6 +7,7 @@
 
 #include "engine/base/err.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -27,8 +28,8 @@ static bool read_text(const char *path, char text[FILE_BYTES])
     if (fd < 0) {
         return false;
     }
-    while (n < FILE_BYTES - 1 && (got = read(fd, text + n, FILE_BYTES - 1 - n)) > 0) {
-        n += (size_t)got;
+    while (n < FILE_BYTES - 1 && ((got = read(fd, text + n, FILE_BYTES - 1 - n)) > 0 || (got < 0 && errno == EINTR))) {
+        n += got > 0 ? (size_t)got : 0;
     }
     close(fd);
     text[n] = '\0';

@@ -41,7 +41,11 @@ static enum err read_all(struct fmap *m, int fd, const char *path, struct errbuf
         }
         n += (size_t)got;
     }
-    if (read(fd, &more, 1) == 1) {
+    ssize_t rest;
+    do {
+        rest = read(fd, &more, 1);
+    } while (rest < 0 && errno == EINTR);
+    if (rest == 1) {
         return err_set(e, ERR_IO, "%s: became longer while it was read; replace files by rename", path);
     }
     return OK;

@@ -1,5 +1,5 @@
-/* Product of bytes in plain C: what all instruction sets must give, bit for bit. W stays as it is, [n, k], behind the sum
- * of each of its rows. */
+/* Product of bytes in plain C: what all instruction sets must give, bit for bit. W stays in its order, [n, k], behind the
+ * sum of each of its rows; both factors are in 16 bits, for which compilers know an instruction everywhere. */
 #include "engine/kernels/act.h"
 #include "engine/kernels/gemm8_row.h"
 #include "engine/kernels/install.h"
@@ -8,24 +8,23 @@
 
 static size_t packed_bytes(size_t n, size_t k)
 {
-    return n * (k + sizeof(int32_t));
+    return n * (k * sizeof(int16_t) + sizeof(int32_t));
 }
 
 static void pack(const int8_t *w, size_t n, size_t k, int8_t *packed)
 {
     int32_t *sums = (int32_t *)(void *)packed;
+    int16_t *rows = (int16_t *)(sums + n);
     for (size_t j = 0; j < n; j++) {
         sums[j] = 0;
         for (size_t i = 0; i < k; i++) {
+            rows[j * k + i] = w[j * k + i];
             sums[j] += w[j * k + i];
         }
     }
-    if (n > 0 && k > 0) {
-        memcpy(sums + n, w, n * k);
-    }
 }
 
-static int32_t dot(const uint8_t *a, const int8_t *w, size_t k)
+static int32_t dot(const int16_t *a, const int16_t *w, size_t k)
 {
     int32_t sum = 0;
     for (size_t i = 0; i < k; i++) {
@@ -44,12 +43,16 @@ static uint8_t to_byte(float y, float inverse, int32_t zero)
 static void gemm8(const struct gemm8_weights *w, const struct gemm8_in *a, size_t m, const struct gemm8_out *out)
 {
     const int32_t *sums = (const int32_t *)(const void *)w->packed;
-    const int8_t *rows = (const int8_t *)(sums + w->n);
+    const int16_t *rows = (const int16_t *)(sums + w->n);
+    int16_t wide[GEMM8_MAX_DEPTH];
     BUG_ON(w->k > GEMM8_MAX_DEPTH);
     for (size_t r = 0; r < m; r++) {
         struct gemm8_row row = a->row[r * a->row_step];
+        for (size_t i = 0; i < w->k; i++) {
+            wide[i] = a->q[r * a->ld + i];
+        }
         for (size_t j = 0; j < w->n; j++) {
-            float sum = (float)(dot(a->q + r * a->ld, rows + j * w->k, w->k) - row.zero * sums[j]);
+            float sum = (float)(dot(wide, rows + j * w->k, w->k) - row.zero * sums[j]);
             float y = act_scalar(fmaf(sum, row.scale * w->scale[j], w->bias ? w->bias[j] : 0.0F), out->act);
             y = out->residual ? y + out->residual[r * out->ldr + j] : y;
             if (out->c) {

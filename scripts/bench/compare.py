@@ -147,8 +147,11 @@ def has_option(program: pathlib.Path, option: str) -> bool:
 
 def runners(python, graphs, args, threads) -> dict:
     ours = OURS if threads == 1 else {"ours": []}
-    every: dict[str, Ours | Peer] = {name: Ours(args, flags, args.batch if name == "ours" else []) for name, flags in ours.items()
-             if "--precision" not in flags or has_option(args.build / "minivlm", "--precision")}
+    ours = ours | {f"ours, {folder.name}": ["--model", str(folder.resolve())] for folder in args.also}
+    every: dict[str, Ours | Peer] = {}
+    for name, flags in ours.items():
+        if "--precision" not in flags or has_option(args.build / "minivlm", "--precision"):
+            every[name] = Ours(args, flags, args.batch if name == "ours" or "--model" in flags else [])
     for name in args.peers:
         every[name] = Peer(python, name, graphs, args, threads)
         note(f"{name}, {threads} threads: {every[name].fault or 'ready'}")
@@ -296,6 +299,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 32], help="of the services; none: no services")
     parser.add_argument("--seconds", type=float, default=6.0, help="a service is measured for each number of clients")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--also", type=pathlib.Path, nargs="*", default=[], metavar="DIR",
+                        help="other exports of the same weights, a row each")
     parser.add_argument("--quick", action="store_true", help="one pass, one thread, no compiler, a second for each service")
     parser.add_argument("--json", type=pathlib.Path, help="also write all milliseconds there")
     args = parser.parse_args()

@@ -48,7 +48,10 @@ def by_pillow(path: pathlib.Path) -> np.ndarray | str:
 
 
 def by_minivlm(tool: str, path: pathlib.Path) -> np.ndarray | str:
-    done = subprocess.run([tool, str(path)], capture_output=True, check=False, timeout=120)
+    try:
+        done = subprocess.run([tool, str(path)], capture_output=True, check=False, timeout=120)
+    except subprocess.TimeoutExpired:
+        return "took more than 120 s"
     if done.returncode != 0:
         return done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
     kind, size, most, body = done.stdout.split(b"\n", 3)

@@ -65,11 +65,25 @@ static struct place place_beside(const struct collection_file *f, const char *en
     return there ? place_of(&st) : (struct place){0, 0};
 }
 
+/* All n bytes from the beginning, in as many pieces as it takes. */
+static bool read_beginning(int fd, unsigned char *to, size_t n)
+{
+    size_t done = 0;
+    while (done < n) {
+        ssize_t got = pread(fd, to + done, n - done, (off_t)done);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            return false;
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
 /* Reads the header; false: there is none. *bytes: how long the file must be by it. */
 static bool read_header(int fd, int64_t *bytes)
 {
     unsigned char h[HEADER_BYTES];
-    if (pread(fd, h, sizeof(h), 0) != sizeof(h) || memcmp(h, "SQLite format 3", 16) != 0) {
+    if (!read_beginning(fd, h, sizeof(h)) || memcmp(h, "SQLite format 3", 16) != 0) {
         return false;
     }
     int64_t page = (int64_t)h[16] << 8 | h[17];

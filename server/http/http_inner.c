@@ -318,6 +318,17 @@ static void take_inner_end(struct http_connection *c)
     c->is_drained = true;
 }
 
+/* Whether nothing is left to read: a read that brought less than it might have does not say so. */
+static bool is_read(int fd)
+{
+    char next;
+    ssize_t n;
+    do {
+        n = recv(fd, &next, 1, MSG_PEEK);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 && errno == EAGAIN;
+}
+
 void http_inner_move(struct http_connection *c)
 {
     struct http *h = c->http;
@@ -331,7 +342,7 @@ void http_inner_move(struct http_connection *c)
         if (n > 0) {
             http_answer_send(c, h->scratch, (size_t)n);
         }
-    } while (n == sizeof(h->scratch) && !c->is_over && c->out.n == 0 && h->work.n == 0);
+    } while ((n == sizeof(h->scratch) || (n < 0 && errno == EINTR)) && !c->is_over && c->out.n == 0 && h->work.n == 0);
     if (c->is_over) {
         return;
     }
@@ -341,7 +352,7 @@ void http_inner_move(struct http_connection *c)
         http_front_lose(c);
         return;
     }
-    if (!c->is_over && c->inner && (n < (ssize_t)sizeof(h->scratch)) && c->inner->is_complete) {
+    if (!c->is_over && c->inner && c->inner->is_complete && is_read(c->inner->fd)) {
         c->is_drained = true;
     }
     http_answer_finish(c);

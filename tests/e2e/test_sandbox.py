@@ -50,7 +50,7 @@ class Sandbox(unittest.TestCase):
     def test_all_goes_on(self):
         with tempfile.TemporaryDirectory() as folder:
             keys = pathlib.Path(folder, "keys")
-            line = "me " + hashlib.sha256(b"secret").hexdigest() + "\n"
+            line = "me " + hashlib.sha256(b"secret").hexdigest() + " role=client,admin\n"
             keys.write_text(line)
             mine = {"Authorization": "Bearer secret"}
             models = Models(folder)  # a link that leads out of its folder

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Fuzzes every target of tests/fuzz in turn, at idle priority, and prints for each: seconds, executions, edges covered,
+# inputs in the corpus, crashes.
+#
+#   fuzz.sh [SECONDS [TARGET...]]    60 seconds a target and all targets by default
+#
+# Builds the preset `fuzz` (clang; without ccache, which hangs on it). What is found grows in build/fuzz/corpus, which is
+# kept; time-outs are of the wall, so at idle priority they are long; a crash is left in build/fuzz/crashes: cut it down (-minimize_crash=1), mend, and put it to tests/fuzz/regression.
+# Inputs worth keeping: build/fuzz/tests/TARGET -merge=1 tests/fuzz/corpus/TARGET build/fuzz/corpus/TARGET.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=${1:-60}
+shift || true
+targets=("$@")
+if [ ${#targets[@]} -eq 0 ]; then
+    for source in tests/fuzz/fuzz_*.c; do
+        targets+=("$(basename "$source" .c)")
+    done
+fi
+
+export CCACHE_DISABLE=1
+env -u CMAKE_C_COMPILER_LAUNCHER cmake --preset fuzz >/dev/null
+nice -n 19 cmake --build --preset fuzz --target "${targets[@]}" >/dev/null
+mkdir -p build/fuzz/crashes
+
+status=0
+printf '%-24s %8s %12s %8s %8s %8s\n' target seconds executions edges inputs crashes
+for target in "${targets[@]}"; do
+    mkdir -p "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target"
+    regressions=()
+    [ -d "tests/fuzz/regression/$target" ] && regressions=("tests/fuzz/regression/$target")
+    log=build/fuzz/$target.log
+    chrt -i 0 nice -n 19 "build/fuzz/tests/$target" -max_total_time="$seconds" -timeout=600 -rss_limit_mb=4096 \
+        -print_final_stats=1 -artifact_prefix="build/fuzz/crashes/$target-" "build/fuzz/corpus/$target" \
+        "tests/fuzz/corpus/$target" "${regressions[@]}" >"$log" 2>&1 || status=1
+    executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    edges=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -1)
+    inputs=$(find "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" -type f | wc -l)
+    crashes=$(find build/fuzz/crashes -name "$target-*" | wc -l)
+    printf '%-24s %8s %12s %8s %8s %8s\n' "$target" "$seconds" "${executions:--}" "${edges:--}" "$inputs" "$crashes"
+done
+exit $status
