@@ -1,6 +1,7 @@
-/* Any bytes as what tells who a client is: a PROXY header, X-Forwarded-For, Forwarded, a list of networks. The first byte
+/* Any bytes as what tells who a client is: a PROXY header, X-Forwarded-For, Forwarded, a list of networks, a line of a key file. The first byte
  * says which. */
 #include "engine/base/err.h"
+#include "server/gate/auth_file.h"
 #include "server/http/forwarded.h"
 #include "server/http/proxy_header.h"
 
@@ -45,6 +46,20 @@ static void try_forwarded(const char *bytes, size_t n, bool is_rfc)
     BUG_ON(memcmp(&client, &expected, sizeof(client)) != 0);
 }
 
+static void try_key_line(const char *bytes, size_t n)
+{
+    struct auth_key k;
+    char problem[200] = "", *line = malloc(n + 1);
+    if (line) {
+        memcpy(line, bytes, n);
+        line[n] = '\0';
+        bool is_good = auth_file_line(line, &k, problem, sizeof(problem));
+        BUG_ON(!is_good && !problem[0]);
+        BUG_ON(is_good && (!k.name[0] || !k.roles || k.rate < 0 || k.share < 0 || k.share > 100));
+        free(line);
+    }
+}
+
 static void try_networks(const char *bytes, size_t n)
 {
     struct networks parsed;
@@ -63,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     const char *bytes = (const char *)data + 1;
-    switch (data[0] % 4) {
+    switch (data[0] % 5) {
     case 0:
         try_proxy_header(bytes, size - 1);
         break;
@@ -72,6 +87,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         try_forwarded(bytes, size - 1, true);
+        break;
+    case 3:
+        try_key_line(bytes, size - 1);
         break;
     default:
         try_networks(bytes, size - 1);
