@@ -20,7 +20,7 @@ class Cells:
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.pages = json.loads((ROOT / f"tests/golden/{cls.model}.json").read_text(encoding="utf-8"))["images"]
-        cls.server = Server(f"--collections.path={cls.folder.name}/c.db", model=ROOT / "tests/data" / cls.model)
+        cls.server = Server(f"--collections.path={cls.folder.name}/c.db", "--engine.precision=fp32", model=ROOT / "tests/data" / cls.model)
 
     @classmethod
     def tearDownClass(cls):
