@@ -45,7 +45,7 @@ class Reply:
 
 
 def head(method, target, *headers):
-    return "".join(f"{line}\r\n" for line in (f"{method} {target} HTTP/1.1", "Host: x", *headers, "")).encode("latin1")
+    return "".join(f"{line}\r\n" for line in (f"{method} {target} HTTP/1.1", "Host: localhost", *headers, "")).encode("latin1")
 
 
 def message(method, target, body=b"", *headers):
