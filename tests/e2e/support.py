@@ -99,6 +99,14 @@ class Server:
             time.sleep(0.01)
         return self.log(event)
 
+    def wait_for_requests(self, route, count=1, seconds=10):
+        """Lines of requests to this route; they come after their answers."""
+        end = time.monotonic() + seconds * PATIENCE
+        while len(found := [line for line in self.log("request") if line["route"] == route]) < count:
+            assert time.monotonic() < end, f"no {count} requests to {route} in the log: {self.lines[-5:]}"
+            time.sleep(0.01)
+        return found
+
     def wait_for(self, path, status, seconds=30):
         end = time.monotonic() + seconds * PATIENCE
         while (answer := self.get(path)).status != status:

@@ -59,8 +59,7 @@ class Keys(unittest.TestCase):
             text = s.get("/metrics", headers=bearer(keys["scrape"])).body.decode()
             self.assertIn('\nminivlm_key_requests_total{key="app"} 1\n', text)
             self.assertIn('\nminivlm_key_refused_total{key="app",reason="rate"} 0\n', text)
-            line = next(x for x in s.wait_for_log("request") if x["route"] == "caption")
-            self.assertEqual(line["key"], "app")
+            self.assertEqual(s.wait_for_requests("caption")[0]["key"], "app")
             everything = "\n".join(map(str, s.lines)) + text
             self.assertFalse(any(key in everything for key in keys.values()))
 

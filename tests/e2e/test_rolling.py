@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from support import ROOT, Server, picture, run, unittest
+from support import PATIENCE, ROOT, Server, picture, run, unittest
 
 CLIENTS = 6
 LARGE = 1500000  # bytes of a picture as phones save it
@@ -137,11 +137,15 @@ class Balanced:
                 replica.process.stderr.close()
                 load.wait_for(50)
                 self.replicas[port] = self.start(port)
-                time.sleep(0.6)  # the check's interval: HAProxy has seen it
-                load.wait_for(50)
+                self.wait_until_used(self.replicas[port])
         self.check(load)
-        for replica in self.replicas.values():
-            self.assertGreater(replica.metric('minivlm_requests_total{route="caption",code="200"}'), 0)
+
+    def wait_until_used(self, replica):
+        """nginx passes over one that has failed for ten seconds, HAProxy until its next check."""
+        end = time.monotonic() + 60 * PATIENCE
+        while replica.metric('minivlm_requests_total{route="caption",code="200"}') < 20:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
 
     def test_sigkill(self):
         with Load(self.front) as load:
@@ -174,7 +178,10 @@ class Balanced:
 
     def test_the_client_behind_it(self):
         self.ask("POST", "/caption", PICTURES[0], {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6"})
-        seen = [x["peer"] for s in self.replicas.values() for x in s.log("request") if x["route"] == "caption"]
+        end = time.monotonic() + 20 * PATIENCE
+        while not (seen := [x["peer"] for s in self.replicas.values() for x in s.log("request") if x["route"] == "caption"]):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
         self.assertEqual(seen, ["127.0.0.1"])
 
     def known(self, id):
