@@ -30,7 +30,13 @@ function waterfall({ timings, took }) {
       h("span.bar-value", {}, milliseconds(ms)))));
 }
 
-async function copy(text, button) {
+// What is read aloud begins with what is seen.
+function showCopied(button, name, word) {
+  button.lastChild.textContent = word;
+  button.setAttribute("aria-label", `${word} the ${name} line`);
+}
+
+async function copy(text, button, name) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -42,14 +48,15 @@ async function copy(text, button) {
     area.remove();
     button.focus();
   }
-  button.lastChild.textContent = "Copied";
+  showCopied(button, name, "Copied");
   say("Copied");
-  setTimeout(() => { button.lastChild.textContent = "Copy"; }, 1500);
+  setTimeout(() => showCopied(button, name, "Copy"), 1500);
 }
 
 function codeBlock(name, text) {
-  const button = h("button.bare.copy", { type: "button", "aria-label": `Copy the ${name} line` }, icon("copy"), h("span", {}, "Copy"));
-  button.addEventListener("click", () => copy(text, button));
+  const button = h("button.bare.copy", { type: "button" }, icon("copy"), h("span"));
+  showCopied(button, name, "Copy");
+  button.addEventListener("click", () => copy(text, button, name));
   return h("div.code", {}, h("div.code-head", {}, h("span", {}, name), button), h("pre", { tabindex: "0", "aria-label": `${name} code` }, h("code", {}, text)));
 }
 
