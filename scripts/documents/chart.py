@@ -6,7 +6,7 @@ import pathlib
 STYLE = """<style>
 text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
 .head { font-size: 15px; font-weight: 600 } .small { font-size: 11.5px; fill: #59636e } .end { text-anchor: end }
-.paper { fill: #ffffff } .bar { fill: #9aa4b0 } .ours { fill: #2f6fdb } .line { stroke: #2f6fdb; stroke-width: 2; fill: none } .grid { stroke: #d1d9e0 }
+.paper { fill: #fff } .bar { fill: #9aa4b0 } .ours { fill: #2f6fdb } .line { stroke: #2f6fdb; stroke-width: 2; fill: none } .grid { stroke: #d1d9e0 }
 .said { font-weight: 600 }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc } .small { fill: #9198a1 } .paper { fill: #0d1117 } .bar { fill: #57606b } .ours { fill: #5b93f0 }
