@@ -133,6 +133,18 @@ static bool strip_prefix(const struct admission *a, struct exchange *x)
     return true;
 }
 
+/* What somebody was probably looking for. */
+static const char *no_route_hint(const char *path)
+{
+    if (strncmp(path, "/v1/", 4) == 0) {
+        return "of OpenAI's this service has /v1/chat/completions and /v1/models, all are in /openapi.json";
+    }
+    if (strcmp(path, "/chat/completions") == 0 || strcmp(path, "/models") == 0) {
+        return "the base URL for OpenAI's clients ends in /v1";
+    }
+    return "the routes are listed in /openapi.json";
+}
+
 static bool find_route(const struct admission *a, struct exchange *x)
 {
     struct buf allow;
@@ -156,7 +168,7 @@ static bool find_route(const struct admission *a, struct exchange *x)
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; all paths of this service begin with %s/",
                     a->config->server.prefix);
     } else if (found == ROUTE_NO_PATH) {
-        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
+        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; %s", no_route_hint(x->path));
     } else if (found == ROUTE_NO_METHOD) {
         exchange_out(x, "Allow", "%s", allow.bytes ? allow.bytes : "");
         reply_error(x, FAULT_METHOD, NULL, "this route takes %s", allow.bytes ? allow.bytes : "another method");

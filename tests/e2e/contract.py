@@ -123,10 +123,10 @@ def query_of(parameters):
 
 
 def routes():
-    """The table of server/api/api_routes.c: (method, path) -> flags; without the page, which is no part of the API"""
+    """The table of server/api/api_routes.c: (method, path) -> flags; without the files of the page, which are no part of the API"""
     rows = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", "\w+", ([\w| ]+), \w+, \w+, (?:NULL|"[\w ]*")\}', (ROOT / "server/api/api_routes.c").read_text())
     return {(method, path): set(re.findall(r"ROUTE_\w+", flags)) for method, path, flags in rows
-            if "ROUTE_PAGE" not in flags}
+            if path != "/page/{}"}
 
 
 def as_route(method, path):
