@@ -1,13 +1,9 @@
 #include "engine/model/linear.h"
 
-static size_t row_bytes(size_t depth)
-{
-    return (depth + GEMM8_ALIGN - 1) / GEMM8_ALIGN * GEMM8_ALIGN;
-}
-
 size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float *base)
 {
-    size_t bytes = (rows * row_bytes(depth) + 63) / 64 * 64, scales = (rows * sizeof(struct gemm8_row) + 63) / 64 * 64;
+    size_t bytes = (rows * linear_row_bytes(depth) + 63) / 64 * 64,
+           scales = (rows * sizeof(struct gemm8_row) + 63) / 64 * 64;
     s->bytes = (uint8_t *)base;
     s->row = base ? (struct gemm8_row *)(void *)(s->bytes + bytes) : NULL;
     return (bytes + scales) / sizeof(float);
@@ -20,7 +16,7 @@ void linear_run(const struct kernels *k, const struct bind_linear *w, const stru
         k->gemm(&w->floats, a, lda, m, c, ldc, act, residual, ldr);
         return;
     }
-    size_t ld = row_bytes(w->bytes.k);
+    size_t ld = linear_row_bytes(w->bytes.k);
     k->quantize_rows(a, lda, m, w->bytes.k, s->bytes, ld, s->row);
     struct gemm8_in in = {s->bytes, ld, s->row, 1};
     struct gemm8_out out = {.c = c, .ld = ldc, .act = act, .residual = residual, .ldr = ldr};

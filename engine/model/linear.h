@@ -12,6 +12,11 @@ struct linear_scratch {
     uint8_t *bytes;        /* [rows, depth up to GEMM8_ALIGN] */
     struct gemm8_row *row; /* [rows] */
 };
+/* Bytes from row to row. */
+static inline size_t linear_row_bytes(size_t depth)
+{
+    return (depth + GEMM8_ALIGN - 1) / GEMM8_ALIGN * GEMM8_ALIGN;
+}
 /* Floats that it takes at `base`, NULL when only measuring. */
 size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float *base);
 

@@ -42,12 +42,20 @@ struct bind_rows {
 
 /* ---- TEE ---- */
 
+/* What of a block leads to maps of bytes at BIND_RELU6_SCALE, in units of such a byte. */
+#define BIND_RELU6_SCALE (6.0F / 255.0F)
+struct bind_block8 {
+    struct gemm8_weights expand; /* without outputs where expand is 1 */
+    struct filter8 filter;       /* packed NULL: a block with floats between its products and its filter */
+};
+
 struct bind_block {
     int inputs, wide, narrow, outputs, kernel, stride;
     bool has_residual;
     int tap;                   /* 0..3: this block's output is P2..P5; -1: none */
     struct bind_linear expand; /* without outputs where expand is 1 */
     struct bind_filter depthwise;
+    struct bind_block8 bytes;
     struct gemm_weights se_reduce, se_expand; /* n = 0 without squeeze-excite */
     struct bind_linear project;
 };

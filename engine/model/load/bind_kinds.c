@@ -21,15 +21,14 @@ void bind_kinds_fail(struct binder *b, const char *name, const char *what)
     }
 }
 
-/* NULL while measuring. */
-static float *take(struct binder *b, size_t n)
+float *bind_kinds_take(struct binder *b, size_t n)
 {
     float *at = b->block ? b->block + b->used : NULL;
     b->used += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     return at;
 }
 
-static void want_temp(struct binder *b, size_t n)
+void bind_kinds_want_temp(struct binder *b, size_t n)
 {
     if (n > b->temp_floats) {
         b->temp_floats = n;
@@ -133,8 +132,8 @@ static void full_name(char out[MAX_NAME], const char *prefix, const struct bind_
 static float *take_matrix(struct binder *b, size_t n, size_t k, bool is_half)
 {
     size_t packed = b->kernels->gemm_packed_floats(n, k);
-    want_temp(b, (n + 1) * k + (is_half ? packed : 0));
-    return take(b, is_half ? (packed + 1) / 2 : packed);
+    bind_kinds_want_temp(b, (n + 1) * k + (is_half ? packed : 0));
+    return bind_kinds_take(b, is_half ? (packed + 1) / 2 : packed);
 }
 
 /* The floats in the scratch buffer to their place. */
@@ -191,7 +190,7 @@ static bool are_all(const struct parts *p, enum tensor_type type)
 /* The vectors of all parts one after the other: where they are, or in a place of the block. */
 static const float *stack(struct binder *b, const struct parts *p, const float *const *vectors)
 {
-    float *place = p->count > 1 ? take(b, p->n) : NULL;
+    float *place = p->count > 1 ? bind_kinds_take(b, p->n) : NULL;
     for (size_t i = 0, at = 0; b->block && place && i < p->count; at += p->rows[i], i++) {
         memcpy(place + at, vectors[i], p->rows[i] * sizeof(float));
     }
@@ -235,9 +234,10 @@ static struct bytes take_bytes(struct binder *b, size_t n, size_t k)
 {
     struct bytes out = {.n = n, .k = k};
     size_t temp = (n * k + sizeof(float) - 1) / sizeof(float);
-    want_temp(b, temp + k);
-    out.place = (int8_t *)take(b, (b->kernels->gemm8_packed_bytes(n, k) + sizeof(float) - 1) / sizeof(float));
-    out.scale = take(b, n);
+    bind_kinds_want_temp(b, temp + k);
+    out.place =
+        (int8_t *)bind_kinds_take(b, (b->kernels->gemm8_packed_bytes(n, k) + sizeof(float) - 1) / sizeof(float));
+    out.scale = bind_kinds_take(b, n);
     if (b->block) {
         out.temp = (int8_t *)b->temp;
         out.row = b->temp + temp;
@@ -392,8 +392,8 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
     }
     const struct tensor *said = find_said(b, (size_t)n_words, k);
     struct bind_rows *table = &b->out->fusion.word;
-    float *bias = take(b, (size_t)n_words);
-    int *ids = (int *)take(b, (size_t)n_words);
+    float *bias = bind_kinds_take(b, (size_t)n_words);
+    int *ids = (int *)bind_kinds_take(b, (size_t)n_words);
     if (b->rc != OK) {
         return;
     }
@@ -430,8 +430,8 @@ static void bind_filter(struct binder *b, const char *prefix, const struct bind_
         return;
     }
     size_t inputs = shape[1], cells = shape[2] * shape[3], k = inputs * cells;
-    float *weight = take(b, shape[0] * k);
-    want_temp(b, shape[0] * k);
+    float *weight = bind_kinds_take(b, shape[0] * k);
+    bind_kinds_want_temp(b, shape[0] * k);
     if (!b->block) {
         return;
     }
