@@ -90,7 +90,7 @@ struct bind_tee {
 struct bind_cells {
     int n_blocks;
     struct bind_block *blocks; /* [n_blocks]: the backbone's last ones with weights of their own */
-    struct gemm_weights head;  /* n = 0: a model without cells */
+    struct bind_linear head;   /* without outputs: a model without cells */
 };
 
 /* ---- fusion and heads ---- */
@@ -115,7 +115,7 @@ struct bind_fusion {
     struct bind_norm embeddings_norm;
     struct bind_linear regions; /* none where the fusion sees none */
     struct bind_norm regions_norm;
-    struct gemm_weights cells; /* n = 0: a model without cells; floats, for it runs once a picture */
+    struct bind_linear cells; /* none in a model without cells */
     struct bind_norm cells_norm;
     int n_layers;
     struct bind_layer *layers; /* [n_layers] */

@@ -1,6 +1,7 @@
 #include "engine/model/tee/tee.h"
 
 #include "engine/base/mem.h"
+#include "engine/model/linear.h"
 #include "engine/model/model_private.h"
 #include "engine/model/tee/backbone.h"
 #include "engine/model/tee/bifpn.h"
@@ -44,7 +45,10 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
     bifpn_plan_rpn(p, t->weights, t->pyramid, t->rpn);
     size_t cells = (size_t)t->rpn[0].h * (size_t)t->rpn[0].w;
     if (c->context.channels > 0) {
-        t->cells_at = plan_take(p, (size_t)t->cells.h * (size_t)t->cells.w * t->model->bound->fusion.cells.k);
+        const struct bind_linear *project = &t->model->bound->fusion.cells;
+        size_t n = (size_t)t->cells.h * (size_t)t->cells.w;
+        t->cells_at = plan_take(p, n * linear_k(project));
+        t->cell_bytes_at = plan_take_bytes(p, project, n);
     }
     t->regions_at = plan_take(p, regions_lay_out(&measured, c, NULL));
     t->proposals_at = plan_take(p, proposals_scratch_floats(c, cells));
@@ -84,7 +88,10 @@ bool tee_cells(const struct tee *t, float *arena, const struct tee_input *in, st
     trace_step("cells");
     int n = cells_inputs(model_config(t->model), t->cells, arena + t->cells.at, in, inputs, features_cell_boxes(out));
     features_context(out)->n_cells = n;
-    return cells_embed(model_kernels(t->model), &t->model->bound->fusion, inputs, n, features_cells(out)); /* [n, D] */
+    const struct bind_fusion *fusion = &t->model->bound->fusion;
+    struct linear_scratch bytes;
+    linear_lay_out(&bytes, (size_t)n, linear_k(&fusion->cells), arena + t->cell_bytes_at);
+    return cells_embed(model_kernels(t->model), fusion, &bytes, inputs, n, features_cells(out)); /* [n, D] */
 }
 
 enum err tee_run(struct tee *t, float *arena, const struct tee_input *in, struct features *out)

@@ -24,7 +24,7 @@ struct tee {
     struct plan_map taps[MODEL_TAPS], pyramid[MODEL_LEVELS], rpn[MODEL_LEVELS];
     struct plan_map cells;           /* [rows, columns, G] of the padded image; only with cells */
     size_t proposals_at, regions_at; /* scratch of the second half */
-    size_t cells_at;                 /* scratch: [cells, G + 6] */
+    size_t cells_at, cell_bytes_at;  /* scratch: [cells, G + 6], and its bytes where the fusion reads such */
     struct plan_step *_steps;
 };
 
