@@ -149,7 +149,8 @@ struct kernels {
     void (*channel_mean)(const float *in, size_t n_pixels, int channels, float *out);
     /* in place: x[p, c] *= scale[c]. */
     void (*channel_scale)(float *x, size_t n_pixels, int channels, const float *scale);
-    /* RoIAlign without the half-pixel shift, sampling x sampling points a bin; out [pool, pool, channels]. */
+    /* RoIAlign without the half-pixel shift, sampling x sampling points a bin; out [pool, pool, channels];
+     * pool * sampling at most 256. */
     void (*roi_align)(const float *map, int h, int w, int channels, float scale, const struct roi_box *box, int pool,
                       int sampling, float *out);
 
