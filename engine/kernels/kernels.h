@@ -1,7 +1,7 @@
 /* kernels - the numerical building blocks, one table per instruction set.
  *
  * kernels_select() fills a table with the plain-C reference entries and overlays what the CPU (and the cap given) does
- * better: avx2, avx512, and for products of bytes avxvnni or avx512vnni above them. Every entry of an overlay is tested
+ * better: avx2, avx512, and for products and filters of bytes avxvnni or avx512vnni above them. Every entry of an overlay is tested
  * against ref on odd sizes.
  *
  * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
