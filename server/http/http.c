@@ -114,7 +114,7 @@ static void serve_work(struct http *h, uint64_t until_us)
 
 static void begin_turn(struct http *h)
 {
-    h->stats.most_a_turn = h->n_requests > h->stats.most_a_turn ? h->n_requests : h->stats.most_a_turn;
+    h->stats.max_a_turn = h->n_requests > h->stats.max_a_turn ? h->n_requests : h->stats.max_a_turn;
     h->n_at_once = h->n_refused = h->n_requests = 0;
 }
 
@@ -149,11 +149,11 @@ static void lower_limit(struct http_options *o)
         return;
     }
     rlim_t others = limit.rlim_cur / 4 < 256 ? limit.rlim_cur / 4 : 256;
-    rlim_t most = (limit.rlim_cur - others) / CONNECTION_DESCRIPTORS;
-    if ((rlim_t)o->max_connections > most) {
+    rlim_t max = (limit.rlim_cur - others) / CONNECTION_DESCRIPTORS;
+    if ((rlim_t)o->max_connections > max) {
         log_warn("fewer connections than configured: descriptors are short", LOG_INT("configured", o->max_connections),
-                 LOG_UINT("connections", most), LOG_UINT("descriptors", limit.rlim_cur));
-        o->max_connections = (int)most;
+                 LOG_UINT("connections", max), LOG_UINT("descriptors", limit.rlim_cur));
+        o->max_connections = (int)max;
     }
 }
 
