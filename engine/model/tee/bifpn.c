@@ -90,7 +90,7 @@ static void plan_pointwise(struct plan *p, const char *name, const struct bind_l
     s->linear = w;
     s->in[0] = in;
     s->out = out;
-    s->bytes = plan_take_bytes(p, w, (size_t)in.h * (size_t)in.w);
+    s->bytes = plan_room_linear(p, w, (size_t)in.h * (size_t)in.w);
     plan_release(p, mark);
 }
 
@@ -123,7 +123,7 @@ static void plan_node(struct plan *p, const struct bind_node *node, struct plan_
     s->strip = strip_in - 2;
     s->scratch = plan_take(p, 2 * plan_strip_floats(row, 3, out.h + 2));
     s->scratch2 = plan_take(p, plan_strip_floats(row, 3, out.h + 2));
-    s->bytes = plan_take_bytes(p, &node->pointwise, plan_strip_floats(row, 3, out.h + 2) / (size_t)out.c);
+    s->bytes = plan_room_linear(p, &node->pointwise, plan_strip_floats(row, 3, out.h + 2) / (size_t)out.c);
     plan_release(p, mark);
 }
 
