@@ -45,7 +45,7 @@ struct group {
 };
 
 /* Takes one character that is not a space. Returns what is wrong with it, or NULL. */
-static const char *take(struct group *g, unsigned value)
+static const char *add_value(struct group *g, unsigned value)
 {
     if (value == PAD) {
         if (g->n_values < 2) {
@@ -131,7 +131,7 @@ enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, str
             }
         }
         unsigned value = value_of(text[i]);
-        const char *wrong = value == SPACE ? NULL : take(&g, value);
+        const char *wrong = value == SPACE ? NULL : add_value(&g, value);
         wrong = wrong || value == SPACE ? wrong : finish(&g, &to);
         if (value == SPACE && !has_plus && was_plus(text, n, i, &g)) {
             wrong = "a space that was a '+' (write it as %2B in query strings and forms)";

@@ -46,7 +46,7 @@ static void put(struct field *f, size_t *n, char c)
     }
 }
 
-static void take_quoted(struct field *f)
+static void read_quoted(struct field *f)
 {
     size_t n = 0;
     bool is_closed = false;
@@ -66,7 +66,7 @@ static void take_quoted(struct field *f)
     f->is_whole &= is_closed;
 }
 
-static void take_token(struct field *f)
+static void read_token(struct field *f)
 {
     size_t n = 0;
     f->is_whole = true;
@@ -99,9 +99,9 @@ static bool next_parameter(struct field *f)
         for (f->at++; f->at < f->end && is_space(*f->at); f->at++) {
         }
         if (f->at < f->end && *f->at == '"') {
-            take_quoted(f);
+            read_quoted(f);
         } else {
-            take_token(f);
+            read_token(f);
         }
         return true;
     }
@@ -116,7 +116,7 @@ static bool is_named(const struct field *f, const char *name)
 /* ---- boundary ---- */
 
 /* boundary=x or boundary="x" out of the content type, with the two dashes before it. */
-static bool take_boundary(const char *content_type, char *out, size_t *n_out, struct input_fault *f)
+static bool read_boundary(const char *content_type, char *out, size_t *n_out, struct input_fault *f)
 {
     struct field field = {.at = content_type, .end = content_type + strlen(content_type)};
     while (next_parameter(&field)) {
@@ -145,7 +145,7 @@ static int hex_value(char c)
 }
 
 /* name*=UTF-8''image%5B0%5D (RFC 5987); false when it is none. */
-static bool take_star_value(const char *value, char *out)
+static bool read_star_value(const char *value, char *out)
 {
     const char *mark = strchr(value, '\''), *at = mark ? strchr(mark + 1, '\'') : NULL;
     size_t n = 0;
@@ -165,7 +165,7 @@ static bool take_star_value(const char *value, char *out)
 }
 
 /* The line of Content-Disposition. False when its name cannot be read. */
-static bool take_disposition(const char *line, size_t n, struct part *p, bool has_no_escapes)
+static bool read_disposition(const char *line, size_t n, struct part *p, bool has_no_escapes)
 {
     struct field f = {.at = line, .end = line + n, .has_no_escapes = has_no_escapes};
     while (next_parameter(&f)) {
@@ -179,7 +179,7 @@ static bool take_disposition(const char *line, size_t n, struct part *p, bool ha
                 return false;
             }
         } else if (is_named(&f, "name*") && !p->has_name) {
-            p->has_star_name = f.is_whole && take_star_value(f.value, p->name);
+            p->has_star_name = f.is_whole && read_star_value(f.value, p->name);
         }
     }
     return (p->has_name || p->has_star_name) && p->name[0];
@@ -198,7 +198,7 @@ static size_t line_length(const char *head, const char *end)
     return (size_t)(end - head);
 }
 
-static void take_value(const char *value, size_t n, char out[WORD_MAX])
+static void read_value(const char *value, size_t n, char out[WORD_MAX])
 {
     while (n > 0 && is_space(*value)) {
         value++;
@@ -210,7 +210,7 @@ static void take_value(const char *value, size_t n, char out[WORD_MAX])
     snprintf(out, WORD_MAX, "%.*s", (int)(n < WORD_MAX ? n : WORD_MAX - 1), value);
 }
 
-static bool take_part_head(const char *head, size_t n, struct part *p)
+static bool read_part_head(const char *head, size_t n, struct part *p)
 {
     static const char disposition[] = "Content-Disposition:", transfer[] = "Content-Transfer-Encoding:",
                       type[] = "Content-Type:";
@@ -221,12 +221,12 @@ static bool take_part_head(const char *head, size_t n, struct part *p)
                n_c = sizeof(type) - 1;
         if (n_line > n_d && strncasecmp(line, disposition, n_d) == 0) {
             /* filename="C:\" ends here for those who escape nothing */
-            is_good = take_disposition(line + n_d, n_line - n_d, p, false) ||
-                      take_disposition(line + n_d, n_line - n_d, p, true);
+            is_good = read_disposition(line + n_d, n_line - n_d, p, false) ||
+                      read_disposition(line + n_d, n_line - n_d, p, true);
         } else if (n_line > n_t && strncasecmp(line, transfer, n_t) == 0) {
-            take_value(line + n_t, n_line - n_t, p->transfer);
+            read_value(line + n_t, n_line - n_t, p->transfer);
         } else if (n_line > n_c && strncasecmp(line, type, n_c) == 0) {
-            take_value(line + n_c, n_line - n_c, p->type);
+            read_value(line + n_c, n_line - n_c, p->type);
         }
         line += n_line;
         line += end - line >= 2 ? 2 : end - line;
@@ -253,7 +253,7 @@ static bool decode_transfer(struct input_parser *ip, struct part *p)
                       p->transfer);
 }
 
-static bool take_image(struct input_parser *ip, struct part *p, bool is_list, bool has_place, int index)
+static bool add_image(struct input_parser *ip, struct part *p, bool is_list, bool has_place, int index)
 {
     if (p->is_unfilled && p->n == 0) {
         return true;
@@ -274,7 +274,7 @@ static bool take_image(struct input_parser *ip, struct part *p, bool is_list, bo
                            index);
 }
 
-static bool take_part(struct input_parser *ip, struct part *p)
+static bool add_part(struct input_parser *ip, struct part *p)
 {
     size_t n_name;
     int index;
@@ -282,7 +282,7 @@ static bool take_part(struct input_parser *ip, struct part *p)
     bool is_one = n_name == 5 && memcmp(p->name, "image", 5) == 0,
          is_list = n_name == 6 && memcmp(p->name, "images", 6) == 0;
     if (is_one || is_list) {
-        return take_image(ip, p, is_list, has_place, index);
+        return add_image(ip, p, is_list, has_place, index);
     }
     if (p->n >= MAX_VALUE) {
         return input_fail(ip->fault, FAULT_TEXT_TOO_LONG, p->name, "part %s is too long for a parameter", p->name);
@@ -391,7 +391,7 @@ static bool read_part(struct form *f, struct part *p)
     }
     p->bytes = blank + 4 <= next ? blank + 4 : next;
     p->n = (size_t)(next - p->bytes);
-    if (!take_part_head(head, (size_t)(blank - head), p)) {
+    if (!read_part_head(head, (size_t)(blank - head), p)) {
         return false;
     }
     f->at = next + 2 + f->n_boundary;
@@ -440,7 +440,7 @@ bool input_form(struct input_parser *ip)
     struct buf *b = &ip->in->body;
     char nothing[1] = "";
     struct form f = {.boundary = "\r\n"};
-    if (!take_boundary(ip->content_type, f.boundary + 2, &f.n_boundary, ip->fault)) {
+    if (!read_boundary(ip->content_type, f.boundary + 2, &f.n_boundary, ip->fault)) {
         return false;
     }
     f.at = b->n ? b->bytes : nothing;
@@ -456,7 +456,7 @@ bool input_form(struct input_parser *ip)
         if (!read_part(&f, &p)) {
             return fail_part(&f, &p, i + 1, ip->fault);
         }
-        if (!take_part(ip, &p)) {
+        if (!add_part(ip, &p)) {
             return false;
         }
     }
