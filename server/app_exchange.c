@@ -122,7 +122,7 @@ static uint64_t client_of(const struct exchange *x)
     return x->caller.client ? x->caller.client : peers_number(&x->address);
 }
 
-static enum gate_verdict take_room(struct app *a, const struct exchange *x)
+static enum gate_verdict find_room(struct app *a, const struct exchange *x)
 {
     enum gate_verdict v = gate_answer_take(a->api.desk.gate, client_of(x), x->answer.n);
     while (v != GATE_ACCEPTED && drop_slow_reader(a)) {
@@ -134,7 +134,7 @@ static enum gate_verdict take_room(struct app *a, const struct exchange *x)
 /* What has been computed and does not fit any more becomes a refusal, unless that would be no smaller. */
 static void charge_answer(struct app *a, struct exchange *x)
 {
-    enum gate_verdict v = x->answer.n > SMALL_ANSWER ? take_room(a, x) : GATE_ACCEPTED;
+    enum gate_verdict v = x->answer.n > SMALL_ANSWER ? find_room(a, x) : GATE_ACCEPTED;
     if (v != GATE_ACCEPTED) {
         x->status = 0;
         reply_retry(x, FAULT_OVERLOADED, 1000000, "%s",
@@ -195,7 +195,7 @@ static void on_end(void *user, struct exchange *x, bool is_sent)
         x->error_code = "client_gone";
     }
     write_log(x, is_sent, now - x->began_us);
-    metrics_take(&a->api.metrics, x, now);
+    metrics_count(&a->api.metrics, x, now);
     if (x->route && (x->route->flags & ROUTE_WORK)) {
         history_add(a->api.history, x, now);
     }

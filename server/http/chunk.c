@@ -44,13 +44,13 @@ static bool count_extra(struct chunk *c)
 static const char *const bad_size = "a chunk must begin with its size in hex digits and CR LF";
 
 /* Blanks behind a size belong to an extension, or nowhere. */
-static bool take_size_space(struct chunk *c, char byte)
+static bool read_size_space(struct chunk *c, char byte)
 {
     c->step = byte == ';' ? EXTENSION : SIZE_SPACE;
     return byte == ';' || (is_blank(byte) ? count_extra(c) : refuse(c, bad_size));
 }
 
-static bool take_size(struct chunk *c, char byte)
+static bool read_size(struct chunk *c, char byte)
 {
     int digit = head_hex(byte);
     if (digit >= 0) {
@@ -64,7 +64,7 @@ static bool take_size(struct chunk *c, char byte)
         return refuse(c, bad_size);
     }
     c->step = SIZE_END;
-    return byte == '\r' || take_size_space(c, byte);
+    return byte == '\r' || read_size_space(c, byte);
 }
 
 /* Text that is skipped: up to its CR, then next. */
@@ -80,13 +80,13 @@ static bool skip_text(struct chunk *c, char byte, enum step next)
     return count_extra(c);
 }
 
-static bool take_end(struct chunk *c, char byte, char expected, enum step next)
+static bool read_end(struct chunk *c, char byte, char expected, enum step next)
 {
     c->step = (int)next;
     return byte == expected || refuse(c, "chunks and their sizes must end in CR LF");
 }
 
-static bool take_trailer_name(struct chunk *c, char byte)
+static bool read_trailer_name(struct chunk *c, char byte)
 {
     bool is_first = c->step == TRAILER;
     if (byte == '\r' && is_first) {
@@ -101,31 +101,31 @@ static bool take_trailer_name(struct chunk *c, char byte)
 }
 
 /* One byte that is not data. */
-static bool take_byte(struct chunk *c, char byte)
+static bool read_byte(struct chunk *c, char byte)
 {
     switch (c->step) {
     case SIZE:
-        return take_size(c, byte);
+        return read_size(c, byte);
     case SIZE_SPACE:
-        return take_size_space(c, byte);
+        return read_size_space(c, byte);
     case EXTENSION:
         return skip_text(c, byte, SIZE_END);
     case SIZE_END:
-        return take_end(c, byte, '\n', c->left ? DATA : TRAILER);
+        return read_end(c, byte, '\n', c->left ? DATA : TRAILER);
     case DATA_RETURN:
-        return take_end(c, byte, '\r', DATA_END);
+        return read_end(c, byte, '\r', DATA_END);
     case DATA_END:
         c->n_digits = 0;
-        return take_end(c, byte, '\n', SIZE);
+        return read_end(c, byte, '\n', SIZE);
     case TRAILER: /* the first byte of a line behind the last chunk */
     case TRAILER_NAME:
-        return take_trailer_name(c, byte);
+        return read_trailer_name(c, byte);
     case TRAILER_VALUE:
         return skip_text(c, byte, TRAILER_END);
     case TRAILER_END:
-        return take_end(c, byte, '\n', TRAILER);
+        return read_end(c, byte, '\n', TRAILER);
     default:
-        return take_end(c, byte, '\n', WHOLE);
+        return read_end(c, byte, '\n', WHOLE);
     }
 }
 
@@ -135,7 +135,7 @@ enum chunk_state chunk_read(struct chunk *c, char *bytes, size_t n, size_t *n_ta
     bool is_good = true;
     while (at < n && c->step != WHOLE && is_good) {
         if (c->step != DATA) {
-            is_good = take_byte(c, bytes[at++]);
+            is_good = read_byte(c, bytes[at++]);
             continue;
         }
         size_t k = n - at < c->left ? n - at : (size_t)c->left;
