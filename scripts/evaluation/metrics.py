@@ -131,13 +131,18 @@ def java_scores(said: list[list[str]], known: list[list[list[str]]]) -> dict[str
     return {name: 100 * float(program().compute_score(truth, given)[0]) for name, program in programs.items()}
 
 
+def cider_each(candidates: list[str], references: list[list[str]]) -> list[float]:
+    """CIDEr-D of every caption in per cent; rare words are those of all these references."""
+    cider = Cider([[tokens(r) for r in refs] for refs in references])
+    return [100 * cider.one(i, tokens(c)) for i, c in enumerate(candidates)]
+
+
 def caption_scores(candidates: list[str], references: list[list[str]]) -> dict[str, float | list[float]]:
     """The caption metrics of our own in per cent, as papers print them."""
     said = [tokens(c) for c in candidates]
     known = [[tokens(r) for r in refs] for refs in references]
     b = bleu(said, known)
-    cider = Cider(known)
-    each = [100 * cider.one(i, words) for i, words in enumerate(said)]
+    each = cider_each(candidates, references)
     return {"BLEU-1": 100 * b[0], "BLEU-4": 100 * b[3], "ROUGE-L": 100 * rouge_l(said, known),
             "CIDEr-D": sum(each) / len(each), "CIDEr-D 95 %": interval(each)}
 

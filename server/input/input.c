@@ -79,6 +79,14 @@ bool input_add_bad_image(struct input_parser *p, const char *param, int index)
     return true;
 }
 
+/* White space, and what is not to be seen: controls, soft hyphens, zero-width characters, marks of direction. */
+static bool is_blank(uint32_t code)
+{
+    return code <= ' ' || (code >= 0x7f && code <= 0xa0) || code == 0xad || code == 0x1680 ||
+           (code >= 0x2000 && code <= 0x200f) || (code >= 0x2028 && code <= 0x202f) ||
+           (code >= 0x205f && code <= 0x206f) || code == 0x3000 || code == 0xfeff;
+}
+
 static bool check_text(const struct input *in, const char *param, const char *text, size_t n, struct input_fault *f)
 {
     if (in->n_texts == in->limits.texts) {
@@ -92,12 +100,19 @@ static bool check_text(const struct input *in, const char *param, const char *te
     if (valid < n) {
         return input_fail(f, FAULT_BAD_REQUEST, param, "%s is not valid UTF-8 at byte %zu", param, valid);
     }
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)text[i] > ' ') {
+    const char *nul = n ? memchr(text, '\0', n) : NULL;
+    if (nul) {
+        return input_fail(f, FAULT_BAD_REQUEST, param, "%s has a NUL byte at byte %zu: send it as UTF-8", param,
+                          (size_t)(nul - text));
+    }
+    uint32_t code;
+    for (size_t at = 0; at < n;) {
+        at += utf8_next(text + at, n - at, &code);
+        if (!is_blank(code)) {
             return true;
         }
     }
-    return input_fail(f, FAULT_BAD_REQUEST, param, "%s is empty", param);
+    return input_fail(f, FAULT_BAD_REQUEST, param, "%s is empty%s", param, n ? ": it has only blanks" : "");
 }
 
 bool input_add_text(struct input *in, const char *param, const char *text, size_t n, struct input_fault *f)
@@ -354,26 +369,25 @@ static bool read_query(struct input_parser *p, const struct input_source *s)
 
 static bool read_body(struct input_parser *p, const struct input_source *s)
 {
-    const char *content_type = s->content_type ? s->content_type : "";
     switch (s->dialect) {
     case INPUT_OPENAI:
         return input_openai(p);
     case INPUT_KSERVE:
         return input_kserve(p, s->json_bytes);
     case INPUT_HUGGINGFACE:
-        return input_huggingface(p, content_type);
+        return input_huggingface(p);
     case INPUT_RERANK:
         return input_rerank_body(p);
     default:
         break;
     }
-    switch (input_body_of(content_type, p->in->body.bytes, p->in->body.n)) {
+    switch (input_body_of(p->content_type, p->in->body.bytes, p->in->body.n)) {
     case INPUT_BODY_JSON:
         return input_json(p);
     case INPUT_BODY_FORM:
-        return input_form(p, content_type);
+        return input_form(p);
     case INPUT_BODY_RAW:
-        return input_raw(p, content_type);
+        return input_raw(p);
     default:
         return true; /* what is missing is said when all was seen */
     }
@@ -403,7 +417,7 @@ static bool begin(struct input_parser *p)
 
 bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault)
 {
-    struct input_parser p = {.in = in, .fault = fault};
+    struct input_parser p = {.in = in, .fault = fault, .content_type = s->content_type ? s->content_type : ""};
     *in = (struct input){
         .route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};
