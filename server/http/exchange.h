@@ -29,7 +29,6 @@
     X(HEADER_CONTENT_ENCODING, "Content-Encoding")                                                                     \
     X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
     X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
-    X(HEADER_EXPECT, "Expect")                                                                                         \
     X(HEADER_INFERENCE_LENGTH, "Inference-Header-Content-Length")                                                      \
     X(HEADER_HOST, "Host")                                                                                             \
     X(HEADER_IF_NONE_MATCH, "If-None-Match")                                                                           \

@@ -42,8 +42,8 @@ BAD = base64.b64encode(b"no picture").decode()
 
 
 # Refusals that belong to every path or come before there is one; OpenAPI has no place for them.
-ANYWHERE = ("MethodNotAllowed", "ExpectationFailed", "HeaderTooLarge", "NotImplemented", "TooManyConnections",
-            "VersionNotSupported")
+ANYWHERE = ("MethodNotAllowed", "TargetTooLong", "ExpectationFailed", "HeaderTooLarge", "NotImplemented",
+            "TooManyConnections", "VersionNotSupported")
 
 
 class Document(unittest.TestCase):
@@ -544,7 +544,7 @@ class Errors(Service):
         # (those of the framing: test_conduct.py; of a locked or vanished file: test_attacks_bounds.py)
         others = {"method_not_allowed", "deadline_unreachable", "draining", "internal", "collection_busy",
                   "collection_unavailable", "header_too_large", "version_not_supported", "expectation_failed",
-                  "not_implemented", "too_many_connections"}
+                  "not_implemented", "too_many_connections", "target_too_long"}
         self.assertEqual({code for _, code, _ in fault_table()} - self.seen, others)
 
 
