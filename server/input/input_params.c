@@ -358,10 +358,10 @@ bool input_param_max_tokens(struct input_parser *ip, const char *name, int value
     size_t n = 0;
     const char *text = json_tree_kind(&ip->tree, value) == JSON_TREE_NUMBER ? json_tree_text(&ip->tree, value, &n) : "";
     snprintf(number, sizeof(number), "%.*s", (int)n, text);
-    double most = strtod(number, &end);
-    if (n == 0 || n >= sizeof(number) || *end || !(most >= 1 && most == floor(most))) {
+    double max = strtod(number, &end);
+    if (n == 0 || n >= sizeof(number) || *end || !(max >= 1 && max == floor(max))) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "%s must be a whole number of at least 1", name);
     }
-    ip->in->max_tokens = most < JOB_MAX_TOKENS ? (int)most : JOB_MAX_TOKENS;
+    ip->in->max_tokens = max < JOB_MAX_TOKENS ? (int)max : JOB_MAX_TOKENS;
     return true;
 }
