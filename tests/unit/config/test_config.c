@@ -69,6 +69,7 @@ static void test_actions(void)
                  {"--print-config", CONFIG_PRINT},
                  {"--check-config", CONFIG_CHECK},
                  {"--print-schema", CONFIG_SCHEMA},
+                 {"--print-api", CONFIG_API},
                  {"--healthcheck", CONFIG_HEALTHCHECK},
                  {"--print-reference", CONFIG_REFERENCE}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
