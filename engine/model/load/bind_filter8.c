@@ -29,7 +29,7 @@ static bool set_channel(const struct bind_block *block, size_t c, int16_t *q, fl
 static struct gemm8_weights expand_of(struct binder *b, const struct bind_block *block)
 {
     struct gemm8_weights w = block->expand.bytes;
-    float *scale = bind_kinds_take(b, w.n), *bias = bind_kinds_take(b, w.n);
+    float *scale = arena_take(&b->arena, w.n, sizeof(float)), *bias = arena_take(&b->arena, w.n, sizeof(float));
     for (size_t i = 0; b->block && i < w.n; i++) {
         scale[i] = w.scale[i] / BIND_RELU6_SCALE;
         bias[i] = w.bias[i] / BIND_RELU6_SCALE;
@@ -46,8 +46,8 @@ void bind_filter8(struct binder *b, struct bind_block *block)
     }
     size_t n = (size_t)block->wide, taps = (size_t)block->kernel * (size_t)block->kernel;
     size_t packed = b->kernels->filter8_packed_bytes(block->kernel, block->wide);
-    float *place = bind_kinds_take(b, (packed + sizeof(float) - 1) / sizeof(float));
-    float *scale = bind_kinds_take(b, n), *bias = bind_kinds_take(b, n);
+    void *place = arena_take(&b->arena, packed, 1);
+    float *scale = arena_take(&b->arena, n, sizeof(float)), *bias = arena_take(&b->arena, n, sizeof(float));
     struct gemm8_weights expand = expand_of(b, block);
     bind_kinds_want_temp(b, (taps * n * sizeof(int16_t) + sizeof(float) - 1) / sizeof(float));
     if (!b->block) {

@@ -45,7 +45,8 @@ static bool widen(const struct plan_step *s, const struct plan_run *r, const flo
         return true;
     }
     struct linear_scratch bytes;
-    linear_lay_out(&bytes, n, w->k, r->arena + s->bytes);
+    struct arena room = plan_room_arena(s->bytes, r->arena);
+    linear_place(&bytes, &room, n, w->k);
     size_t ld = linear_row_bytes(w->k);
     r->kernels->quantize_rows(x, w->k, n, w->k, bytes.bytes, ld, bytes.row);
     struct gemm8_in in = {bytes.bytes, ld, bytes.row, 1};
@@ -128,6 +129,6 @@ void block8_plan(struct plan *p, const struct bind_block *b, const struct conv_s
     s->strip = (y.h + n_strips - 1) / n_strips; /* as equal as can be */
     s->scratch = plan_take(p, floats_for(room));
     s->scratch2 = plan_take(p, floats_for((size_t)(strip < y.h ? strip : y.h) * out_row));
-    s->bytes = plan_take_bytes(p, &b->expand, room / wide);
+    s->bytes = plan_room_linear(p, &b->expand, room / wide);
     plan_release(p, mark);
 }

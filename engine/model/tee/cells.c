@@ -77,7 +77,7 @@ struct plan_map cells_plan(struct plan *p, const struct bind_cells *weights, con
     }
     struct plan_step *s = plan_add(p, "head", run_head);
     s->linear = &weights->head;
-    s->bytes = plan_take_bytes(p, &weights->head, (size_t)h * (size_t)w);
+    s->bytes = plan_room_linear(p, &weights->head, (size_t)h * (size_t)w);
     s->in[0] = last;
     s->out = map;
     s->act = backbone_act(c);

@@ -22,9 +22,10 @@ struct tee {
     struct plan plan;
     int h, w; /* the plan's input */
     struct plan_map taps[MODEL_TAPS], pyramid[MODEL_LEVELS], rpn[MODEL_LEVELS];
-    struct plan_map cells;           /* [rows, columns, G] of the padded image; only with cells */
-    size_t proposals_at, regions_at; /* scratch of the second half */
-    size_t cells_at, cell_bytes_at;  /* scratch: [cells, G + 6], and its bytes where the fusion reads such */
+    struct plan_map cells;                         /* [rows, columns, G] of the padded image; only with cells */
+    struct plan_room proposals_room, regions_room; /* scratch of the second half */
+    size_t cells_at;                               /* scratch: [cells, G + 6] */
+    struct plan_room cell_bytes;                   /* and what the fusion's layer in 8 bits reads of them */
     struct plan_step *_steps;
 };
 
