@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { ANSWER_MAX_BYTES = 16 << 20, MOST_PARALLEL = 16, MOST_TRIES = 30, LONGEST_WAIT_S = 60, STATUS_LINE_MS = 200 };
+enum { ANSWER_MAX_BYTES = 16 << 20, MAX_PARALLEL = 16, MAX_TRIES = 30, LONGEST_WAIT_S = 60, STATUS_LINE_MS = 200 };
 
 static const char *server_of(const struct cli_args *a)
 {
@@ -54,10 +54,10 @@ static enum err send_patiently(struct cli_http *h, atomic_bool *has_answered, co
                                const char *type, const void *bytes, size_t n, struct cli_http_answer *answer,
                                struct errbuf *e)
 {
-    for (int i = 0; i < MOST_TRIES; i++) {
+    for (int i = 0; i < MAX_TRIES; i++) {
         enum err rc = cli_http_send(h, method, path, type, bytes, n, answer, e);
         bool is_gone = rc && (answer->is_unreachable || answer->is_cut) && atomic_load(has_answered);
-        if (rc && (!is_gone || i == MOST_TRIES - 1)) {
+        if (rc && (!is_gone || i == MAX_TRIES - 1)) {
             return rc;
         }
         if (!rc) {
@@ -164,7 +164,7 @@ static void watch(struct import *m)
 int cli_collection_import(const struct cli_args *a)
 {
     struct import m = {.args = a, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    pthread_t threads[MOST_PARALLEL];
+    pthread_t threads[MAX_PARALLEL];
     int wanted = a->parallel < a->n_files ? a->parallel : a->n_files, n = 0;
     cli_progress_begin(&m.progress, !a->no_progress, a->n_files, clock_us());
     pthread_mutex_lock(&m.lock);

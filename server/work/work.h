@@ -59,6 +59,7 @@ struct work_round {
     struct service_slot **running;          /* [n_items]; NULL: no round */
     json_t **items;                         /* [n_items]: result, or {"error": ...} */
     enum fault *faults;                     /* [n_items]: FAULT_COUNT where it went well */
+    json_t *warnings;                       /* of texts, for the whole answer; NULL: none */
     float *scores;                          /* [n_items, max(1, n_texts)], filled where `item` is NULL */
     const struct features *const *features; /* [n_items]: instead of images; NULL: images. The kind's. */
     json_t *(*item)(struct work *w, const struct job *job, int index); /* NULL: only scores matter */
@@ -113,7 +114,7 @@ bool work_charge(struct work *w, enum ledger_account account, size_t n);
  * answered with a refusal. Before `begin`, but for a search in a collection, which weighs what it has found. */
 bool work_enter(struct work *w, int n_known);
 /* Takes the current model instead of the one it began on. */
-void work_take_current_service(struct work *w);
+void work_hold_current_service(struct work *w);
 
 /* n_items jobs; `done` is called when all are home, unless w was abandoned. False: x has been answered. */
 bool work_round_begin(struct work *w, enum job_task task, int n_items,

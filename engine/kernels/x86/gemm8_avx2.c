@@ -1,5 +1,5 @@
 /* 6 rows x 2 vectors, as in gemm_avx2.c; pairs of 16 bits. */
-enum { TILE_VECS = 2, TILE_ROWS = 6 };
+enum { TILE_VECS = 2, TILE_ROWS = 6, TILE_MOST_VECS = 2 };
 #define TILE_COLUMN(X, vecs) X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs)
 #define TILE_LIST(X)         TILE_COLUMN(X, 1) TILE_COLUMN(X, 2)
 

@@ -1,6 +1,7 @@
 #include "engine/model/tee/backbone.h"
 
 #include "engine/model/linear.h"
+#include "engine/model/tee/block8.h"
 
 #include <string.h>
 
@@ -144,6 +145,10 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
     enum act act = backbone_act(c);
     size_t mark = p->top;
     struct conv_shape conv = shape_of(c->backbone.padding, x.h, x.w, b->wide, b->kernel, b->stride);
+    if (b->bytes.filter.packed) {
+        block8_plan(p, b, &conv, x, y);
+        return;
+    }
     size_t channel_sum = plan_take(p, 2 * (size_t)b->wide);
     size_t squeezed = plan_take(p, (size_t)b->narrow);
     struct plan_map wide = plan_map(p, conv.out_h, conv.out_w, b->wide); /* [h/s, w/s, E] */
@@ -191,7 +196,7 @@ static struct plan_map after_block(const struct bind_block *b, struct plan_map x
 }
 
 /* Two places take turns for what is between blocks; each is as large as the largest that it may hold. */
-static void take_turns(struct plan *p, const struct bind_block *blocks, int n, struct plan_map x, size_t turns[2])
+static void plan_turns(struct plan *p, const struct bind_block *blocks, int n, struct plan_map x, size_t turns[2])
 {
     size_t max = plan_floats(x);
     for (int i = 0; i < n; i++) {
@@ -206,7 +211,7 @@ void backbone_plan_blocks(struct plan *p, const struct bind_block *blocks, int n
                           struct plan_map x, struct plan_map y)
 {
     size_t mark = p->top, turns[2];
-    take_turns(p, blocks, n, x, turns);
+    plan_turns(p, blocks, n, x, turns);
     for (int i = 0; i < n; i++) {
         struct plan_map next = after_block(&blocks[i], x);
         next.at = i == n - 1 ? y.at : x.at == turns[0] ? turns[1] : turns[0];
@@ -242,7 +247,7 @@ void backbone_plan(struct plan *p, const struct bind_tee *weights, const struct 
     }
     *entry = keep_entry(p, weights, first_own, x, taps);
     size_t mark = p->top, turns[2];
-    take_turns(p, weights->blocks, n, x, turns);
+    plan_turns(p, weights->blocks, n, x, turns);
     x.at = first_own == 0 ? entry->at : turns[0];
 
     struct plan_step *stem = plan_add(p, "stem", run_stem);
