@@ -86,6 +86,7 @@ static void quantize_rows(const float *x, size_t ldx, size_t rows, size_t n, uin
 
 void gemm8_ref_install(struct kernels *k)
 {
+    k->gemm8_panel = 0;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;

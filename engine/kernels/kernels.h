@@ -97,6 +97,9 @@ struct kernels {
     enum isa isa;
     enum gemm_backend gemm_backend;
     bool gemm_takes_halves;
+    /* Packed weights of columns that are a multiple of this stand one after another, where gemm_packed_floats (or
+     * gemm8_packed_bytes) of the columns before says, so that a product may begin there; 0: they do not. */
+    size_t gemm_panel, gemm8_panel;
 
     /* -- matrices -- */
     size_t (*gemm_packed_floats)(size_t n, size_t k);
