@@ -96,6 +96,14 @@ struct batcher_choice batcher_choose(const struct batcher_limits *l, const struc
     return c;
 }
 
+/* ---- helping ---- */
+
+int batcher_helpers(int n_threads, int n_leading, int n_decoding, int split_threads)
+{
+    int wanted = n_leading * (split_threads - 1), free = n_threads - n_leading - n_decoding;
+    return most(least(wanted, free), 0);
+}
+
 /* ---- members of a fusion step ---- */
 
 struct room {

@@ -15,6 +15,8 @@
  *   - Beside captions that another client is due for first, questions and sentences join every other step after the first,
  *     and only as many as at most double what the step costs: one long step after the other would leave a caption of a dozen steps
  *     a fraction of its pace, though its client is to get as much as theirs.
+ *   - A thread that finds nothing to do helps one that is in a step, as long as that leaves a CPU for each picture being
+ *     decoded; it leaves as soon as there is something. So a lone request has several threads, a full queue one each.
  *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
  *     a job was given is over. */
 #ifndef ENGINE_BATCHER_H
@@ -77,6 +79,12 @@ struct batcher_choice {
 };
 struct batcher_choice batcher_choose(const struct batcher_limits *l, const struct batcher_view *v,
                                      struct batcher_history *h, uint64_t now_us);
+
+/* ---- helping ---- */
+
+/* Threads that may help others with their steps, of n_threads: so many are in a step of their own, so many pictures are
+ * being decoded and want a CPU too, and each step takes split_threads in all. */
+int batcher_helpers(int n_threads, int n_leading, int n_decoding, int split_threads);
 
 /* ---- members of a fusion step ---- */
 

@@ -349,6 +349,20 @@ static void test_helpers(void)
     CHECK_INT(compose(one, 0, 1, 3), 1); /* an item is never cut */
 }
 
+/* ---- helping ---- */
+
+static void test_who_may_help(void)
+{
+    CHECK_INT(batcher_helpers(4, 1, 0, 4), 3);
+    CHECK_INT(batcher_helpers(4, 1, 0, 2), 1); /* so many want to */
+    CHECK_INT(batcher_helpers(8, 3, 0, 2), 3);
+    CHECK_INT(batcher_helpers(4, 2, 0, 4), 2); /* so many are free */
+    CHECK_INT(batcher_helpers(2, 2, 0, 4), 0);
+    CHECK_INT(batcher_helpers(2, 1, 1, 4), 0); /* a picture is being decoded */
+    CHECK_INT(batcher_helpers(2, 2, 2, 4), 0);
+    CHECK_INT(batcher_helpers(4, 0, 0, 4), 0); /* nobody leads */
+}
+
 int main(void)
 {
     test_line();
@@ -369,5 +383,6 @@ int main(void)
     test_captions_leave_room();
     test_item_limit();
     test_helpers();
+    test_who_may_help();
     return check_result();
 }
