@@ -3,9 +3,11 @@
  * Pure functions: no clock, no threads, no memory of their own, no failure. The rules:
  *   - A step runs as soon as a thread is free; a lone request waits for nobody. Only an image may wait for mates, at
  *     most image_wait_us and only while others are being decoded.
- *   - Where images and fusion items both wait, a thread does them in turn: one step, one take of images. This bounds
- * the wait of both, and it fills the fusion steps: a step costs nearly the same for one caption as for ten, so running
- *     a caption to its end before the next image is looked at would run every caption alone.
+ *   - Where images and fusion items both wait, a thread does them in turn: fusion steps, then one take of images. With a
+ *     long queue it is one step: this fills the steps, which cost nearly the same for one caption as for ten, so running
+ *     a caption to its end before the next image is looked at would run every caption alone. With a short queue there is
+ *     time to spare, and a caption that waited for an image at each of its words would be the slowest answer of all; so
+ *     up to twenty small steps, more than a caption has, are shared out among the images that wait (SPEED.md).
  *   - One side goes first four times in five: the one whose work is due first when more waits for fusion than one step
  *     can hold; else the one with the more urgent priority. Where the work of two clients meets, the one that is due
  *     first goes first twelve times in thirteen: about a caption's steps, which together take as long as an image.
