@@ -43,7 +43,7 @@ const struct cli_option cli_options[] = {
     {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
     {"split", "N", OPT_SPLIT, 1 << CLI_BENCH | 1 << CLI_INSPECT,
      "engine threads that work on one picture while nothing else waits, 1 to 16 (default: 1 to measure, 4 in a plan)"},
-    {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni", OPT_ISA, CLI_FOR_ENGINE,
+    {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", OPT_ISA, CLI_FOR_ENGINE,
      "the best instruction set to use (default auto)"},
     {"precision", "auto|fp32|int8", OPT_PRECISION, CLI_FOR_ENGINE,
      "what the fusion multiplies in (default auto: as the model directory has it)"},

@@ -1,7 +1,7 @@
 /* kernels - the numerical building blocks, one table per instruction set.
  *
  * kernels_select() fills a table with the plain-C reference entries and overlays what the CPU (and the cap given) does
- * better: avx2, avx512, and for products of bytes avxvnni or avx512vnni above them. Every entry of an overlay is tested
+ * better: avx2, avx512, and for products of bytes avxvnni or avx512vnni above them; neon and neondot. Every entry of an overlay is tested
  * against ref on odd sizes.
  *
  * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
@@ -16,7 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_COUNT };
+/* Those of x86-64, then those of arm64. */
+enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_NEON, ISA_NEONDOT, ISA_COUNT };
 enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS, GEMM_BACKEND_COUNT };
 enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
 
@@ -165,7 +166,7 @@ struct kernels {
 /* The best instruction set of this CPU and operating system. It need not have all that stand before it. */
 enum isa kernels_detect_isa(void);
 bool kernels_has_isa(enum isa isa);
-/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni" */
+/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot" */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
 /* The table for the best that the CPU has of those up to `cap`. Cheap; the table is constant for the process. OpenBLAS is
