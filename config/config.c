@@ -73,8 +73,9 @@ static bool is_service_link(const char *variable, const char *equals)
 
 static void read_environment(struct config *c, char **environ, struct buf *faults)
 {
-    static const char *const others[] = {"MINIVLM_CONFIG=", "MINIVLM_MODEL=", "MINIVLM_TEST_", "MINIVLM_BUILD_",
-                                         "MINIVLM_GOLDEN_"};
+    static const char *const others[] = {
+        "MINIVLM_CONFIG=", "MINIVLM_MODEL=", "MINIVLM_SERVER=", "MINIVLM_API_KEY=", /* the command line's */
+        "MINIVLM_TEST_",   "MINIVLM_BUILD_", "MINIVLM_GOLDEN_"};
     for (; environ && *environ; environ++) {
         const char *equals = strchr(*environ, '=');
         bool is_ours = strncmp(*environ, "MINIVLM_", 8) == 0 && equals && !is_service_link(*environ, equals);
@@ -105,6 +106,7 @@ const struct config_action_flag config_actions[] = {
     {"--check-config", CONFIG_CHECK, "check the configuration, open all that it names, and exit"},
     {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the file"},
     {"--print-reference", CONFIG_REFERENCE, "print the reference page"},
+    {"--print-api", CONFIG_API, "print the routes and the errors of the API as JSON"},
     {"--print-man", CONFIG_MAN, "print the manual page"},
     {"--print-completion=bash", CONFIG_BASH, "print completions for bash"},
     {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh"},

@@ -71,7 +71,7 @@ static void ring(struct crew *c)
 /* ---- cuts ---- */
 
 /* A cut that nobody has taken, if there is one the `seat`th or the first after it; -1: none. */
-static int take(struct board *b, int seat)
+static int grab(struct board *b, int seat)
 {
     uint64_t cuts = atomic_load_explicit(&b->cuts, memory_order_acquire);
     while ((uint32_t)cuts) {
@@ -129,7 +129,7 @@ void crew_run(struct crew *c, int self, int n_cuts, void (*cut)(void *arg, int i
     b->arg = arg;
     atomic_store_explicit(&b->n_left, n_cuts, memory_order_relaxed);
     atomic_store(&b->cuts, (loop + 1) << 32 | ((UINT64_C(1) << n_cuts) - 1));
-    for (int i; (i = take(b, 0)) >= 0;) {
+    for (int i; (i = grab(b, 0)) >= 0;) {
         cut(arg, i);
         atomic_fetch_sub_explicit(&b->n_left, 1, memory_order_release);
     }
@@ -151,7 +151,7 @@ void crew_pretend(struct crew *c, int self, int n_helpers)
 
 static bool do_cut(struct board *b, int seat)
 {
-    int i = take(b, seat);
+    int i = grab(b, seat);
     if (i < 0) {
         return false;
     }

@@ -1,5 +1,6 @@
 /* The image half in 8 bits, where the file has its matrices so, against the same numbers in floats: maps, context cells and
  * the region head stay near, a wrong scale shows, and the same picture gives the same bits. */
+#include "engine/base/mem.h"
 #include "engine/model/session.h"
 #include "tests/support/check.h"
 #include "tests/support/kernel_check.h"
@@ -7,7 +8,7 @@
 #include <string.h>
 
 enum { SIDE = 64, ROWS = 40, REGIONS = 7 };
-static const double most_apart = 0.03; /* of the length of a map */
+static const double max_apart = 0.03; /* of the length of a map */
 
 struct half {
     struct model *model;
@@ -72,7 +73,7 @@ static void check_cells(const struct half *bytes, const struct half *floats)
     if (model_config(floats->model)->context.channels > 0) {
         const struct plan_map a = bytes->session->tee.cells, b = floats->session->tee.cells;
         double d = apart(bytes->session->arena + a.at, floats->session->arena + b.at, plan_floats(b));
-        CHECK(d > 0.0 && d < most_apart);
+        CHECK(d > 0.0 && d < max_apart);
     }
 }
 
@@ -81,23 +82,24 @@ static double heads_apart(const struct half *bytes, const struct half *floats)
 {
     const struct model_config *c = model_config(floats->model);
     struct regions r[2];
-    float none[1], *room[2];
-    size_t n = regions_lay_out(&r[0], c, none),
-           pooled = (size_t)c->roi.pool * (size_t)c->roi.pool * (size_t)c->bifpn.channels;
+    struct arena a;
+    void *room[2];
+    size_t pooled = (size_t)c->roi.pool * (size_t)c->roi.pool * (size_t)c->bifpn.channels;
+    arena_init(&a, NULL, 0);
+    regions_place(&r[0], &a, c);
+    size_t n_bytes = arena_needed(&a);
     for (int i = 0; i < 2; i++) {
-        room[i] = aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64);
-        if (!room[i]) {
-            exit(1);
-        }
-        regions_lay_out(&r[i], c, room[i]);
+        BUG_ON(mem_alloc(&room[i], n_bytes));
+        arena_init(&a, room[i], n_bytes);
+        regions_place(&r[i], &a, c);
         r[i].n = REGIONS;
         fill_random(r[i].aligned, REGIONS * pooled, 5);
         const struct half *h = i == 0 ? bytes : floats;
         regions_head(&r[i], model_kernels(h->model), h->session->tee.weights);
     }
     double d = apart(r[0].predictions, r[1].predictions, REGIONS * ((size_t)c->roi.classes + 5));
-    free(room[0]);
-    free(room[1]);
+    mem_free(room[0]);
+    mem_free(room[1]);
     return d;
 }
 
@@ -112,8 +114,8 @@ static void test_near(const char *dir, enum isa isa)
         run(&floats);
         double d = worst_map(&bytes, &floats), head = heads_apart(&bytes, &floats);
         fprintf(stderr, "%s %s: maps %.4f, head %.4f apart\n", dir, isa_name(isa), d, head);
-        CHECK(d > 0.0 && d < most_apart);
-        CHECK(head > 0.0 && head < most_apart);
+        CHECK(d > 0.0 && d < max_apart);
+        CHECK(head > 0.0 && head < max_apart);
         check_cells(&bytes, &floats);
 
         struct features *first = bytes.features;
@@ -125,7 +127,7 @@ static void test_near(const char *dir, enum isa isa)
 
         ((float *)w->cells[w->n_cells - 1].nodes[3].pointwise.bytes.scale)[1] *= 1.5F; /* whose output is P2 */
         run(&bytes);
-        CHECK(worst_map(&bytes, &floats) > most_apart);
+        CHECK(worst_map(&bytes, &floats) > max_apart);
         ((float *)w->fc6.bytes.scale)[1] *= 9.0F;
         CHECK(heads_apart(&bytes, &floats) > head);
     }
