@@ -12,6 +12,7 @@
 void gemm_ref_install(struct kernels *k);
 void gemm8_ref_install(struct kernels *k);
 void conv_ref_install(struct kernels *k);
+void conv8_ref_install(struct kernels *k);
 void maps_ref_install(struct kernels *k);
 void attend_ref_install(struct kernels *k);
 void rows_ref_install(struct kernels *k);
@@ -19,6 +20,7 @@ void rows_ref_install(struct kernels *k);
 void gemm_avx2_install(struct kernels *k);
 void gemm8_avx2_install(struct kernels *k);
 void conv_avx2_install(struct kernels *k);
+void conv8_avx2_install(struct kernels *k);
 void maps_avx2_install(struct kernels *k);
 void attend_avx2_install(struct kernels *k);
 void rows_avx2_install(struct kernels *k);
@@ -28,15 +30,18 @@ void gemm8_avxvnni_install(struct kernels *k);
 void gemm_avx512_install(struct kernels *k);
 void gemm8_avx512_install(struct kernels *k);
 void conv_avx512_install(struct kernels *k);
+void conv8_avx512_install(struct kernels *k);
 void maps_avx512_install(struct kernels *k);
 void attend_avx512_install(struct kernels *k);
 void rows_avx512_install(struct kernels *k);
 
 void gemm8_avx512vnni_install(struct kernels *k);
+void conv8_avx512vnni_install(struct kernels *k);
 
 void gemm_neon_install(struct kernels *k);
 void gemm8_neon_install(struct kernels *k);
 void conv_neon_install(struct kernels *k);
+void conv8_neon_install(struct kernels *k);
 void maps_neon_install(struct kernels *k);
 void attend_neon_install(struct kernels *k);
 void rows_neon_install(struct kernels *k);

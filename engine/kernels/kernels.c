@@ -49,6 +49,7 @@ static void overlay(struct kernels *k)
         gemm_avx2_install(k);
         gemm8_avx2_install(k);
         conv_avx2_install(k);
+        conv8_avx2_install(k);
         maps_avx2_install(k);
         attend_avx2_install(k);
         rows_avx2_install(k);
@@ -60,12 +61,14 @@ static void overlay(struct kernels *k)
         gemm_avx512_install(k);
         gemm8_avx512_install(k);
         conv_avx512_install(k);
+        conv8_avx512_install(k);
         maps_avx512_install(k);
         attend_avx512_install(k);
         rows_avx512_install(k);
     }
     if (k->isa == ISA_AVX512VNNI) {
         gemm8_avx512vnni_install(k);
+        conv8_avx512vnni_install(k);
     }
 }
 
@@ -83,6 +86,7 @@ static void overlay(struct kernels *k)
         gemm_neon_install(k);
         gemm8_neon_install(k);
         conv_neon_install(k);
+        conv8_neon_install(k);
         maps_neon_install(k);
         attend_neon_install(k);
         rows_neon_install(k);
@@ -136,6 +140,7 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
     gemm_ref_install(k);
     gemm8_ref_install(k);
     conv_ref_install(k);
+    conv8_ref_install(k);
     maps_ref_install(k);
     attend_ref_install(k);
     rows_ref_install(k);

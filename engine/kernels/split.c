@@ -72,19 +72,22 @@ enum { ROW_BLOCK = 4 }; /* rows that are not torn apart */
 /* How a product of m rows is cut. */
 struct product {
     const struct kernels *k;
-    size_t m, n, panel; /* columns that lie together */
+    size_t m, n, panel, n_panels; /* of columns */
     int cuts;
     bool by_columns;
 };
 
 /* The larger of the two factors is divided, and the smaller one read by all; but never so that most have nothing to do. */
-static struct product plan_product(size_t m, size_t n, size_t k, size_t panel, size_t weight_bytes, size_t row_bytes,
-                                   uint64_t ops_per_ns)
+static struct product plan_product(size_t m, size_t n, size_t k, size_t panel, size_t last, size_t weight_bytes,
+                                   size_t row_bytes, uint64_t ops_per_ns)
 {
-    struct product p = {.k = my.inner, .m = m, .n = n, .panel = panel, .cuts = 1};
+    struct product p = {.k = my.inner, .m = m, .n = n, .panel = panel, .n_panels = 1, .cuts = 1};
+    if (panel > 0 && n > last) {
+        p.n_panels += (n - last + panel - 1) / panel;
+    }
     uint64_t by_ops = 2 * (uint64_t)(m > FEW_ROWS ? m : FEW_ROWS) * n * k / ops_per_ns;
     uint64_t by_bytes = weight_bytes / WEIGHT_BYTES_PER_NS;
-    size_t row_units = (m + ROW_BLOCK - 1) / ROW_BLOCK, column_units = panel > 0 ? (n + panel - 1) / panel : 1;
+    size_t row_units = (m + ROW_BLOCK - 1) / ROW_BLOCK, column_units = p.n_panels;
     uint64_t ns = m < FEW_ROWS && by_bytes > by_ops ? by_bytes : by_ops;
     p.by_columns = column_units > 1 && (weight_bytes > m * row_bytes || row_units < 2);
     if (p.by_columns && n % panel && column_units < 6 && row_units >= column_units) {
@@ -96,7 +99,11 @@ static struct product plan_product(size_t m, size_t n, size_t k, size_t panel, s
 
 static struct range product_range(const struct product *p, int i)
 {
-    return blocks_of(p->by_columns ? p->n : p->m, p->by_columns ? p->panel : ROW_BLOCK, p->cuts, i);
+    if (!p->by_columns) {
+        return blocks_of(p->m, ROW_BLOCK, p->cuts, i);
+    }
+    struct range r = range_of(p->n_panels, p->cuts, i);
+    return (struct range){r.first * p->panel, r.end == p->n_panels ? p->n : r.end * p->panel};
 }
 
 struct gemm_call {
@@ -121,7 +128,7 @@ static void gemm_cut(void *arg, int i)
         return;
     }
     struct gemm_weights w = *x->w;
-    size_t at = x->p.k->gemm_packed_floats(r.first, w.k); /* whole panels */
+    size_t at = r.first / x->p.panel * x->p.k->gemm_packed_floats(x->p.panel, w.k);
     w.n = r.end - r.first;
     w.packed = w.packed ? w.packed + at : NULL;
     w.halves = w.halves ? w.halves + at : NULL;
@@ -136,7 +143,7 @@ static void split_gemm(const struct gemm_weights *w, const float *a, size_t lda,
     const struct kernels *k = my.inner;
     size_t number = w->halves ? sizeof(uint16_t) : sizeof(float);
     struct gemm_call x = {.w = w, .a = a, .lda = lda, .c = c, .ldc = ldc, .act = act, .residual = residual, .ldr = ldr};
-    x.p = plan_product(m, w->n, w->k, k->gemm_panel, number * w->n * w->k, sizeof(float) * w->k,
+    x.p = plan_product(m, w->n, w->k, k->gemm_panel, k->gemm_last, number * w->n * w->k, sizeof(float) * w->k,
                        float_ops_per_ns[k->isa]);
     if (x.p.cuts > 1) {
         run(x.p.cuts, gemm_cut, &x);
@@ -167,7 +174,7 @@ static void gemm8_cut(void *arg, int i)
     out.q = out.q ? out.q + out_at : NULL;
     if (x->p.by_columns) {
         w.n = r.end - r.first;
-        w.packed += x->p.k->gemm8_packed_bytes(r.first, w.k); /* whole panels */
+        w.packed += r.first / x->p.panel * x->p.k->gemm8_packed_bytes(x->p.panel, w.k);
         w.scale += r.first;
         w.bias = w.bias ? w.bias + r.first : NULL;
         out.residual = out.residual ? out.residual + r.first : NULL;
@@ -182,7 +189,7 @@ static void split_gemm8(const struct gemm8_weights *w, const struct gemm8_in *a,
 {
     const struct kernels *k = my.inner;
     struct gemm8_call x = {.w = w, .a = a, .out = out};
-    x.p = plan_product(m, w->n, w->k, k->gemm8_panel, w->n * w->k, w->k, byte_ops_per_ns[k->isa]);
+    x.p = plan_product(m, w->n, w->k, k->gemm8_panel, k->gemm8_last, w->n * w->k, w->k, byte_ops_per_ns[k->isa]);
     if (x.p.cuts > 1) {
         run(x.p.cuts, gemm8_cut, &x);
     } else {
@@ -218,6 +225,7 @@ static void split_gemm8(const struct gemm8_weights *w, const struct gemm8_in *a,
         }                                                                                                              \
     }
 
+enum { LINE = 64 }; /* elements that stay together */
 #define MAP_NS(floats) ((uint64_t)(floats) * sizeof(float) / MAP_BYTES_PER_NS)
 
 SPLIT(quantize_rows,
@@ -226,6 +234,10 @@ SPLIT(quantize_rows,
       (a, lda, rows, n, q, ldq, row), MAP_NS(x->rows * x->n) / 2, x->rows, 1,
       (x->k->quantize_rows(x->a + r.first * x->lda, x->lda, r.end - r.first, x->n, x->q + r.first * x->ldq, x->ldq,
                            x->row + r.first);))
+
+SPLIT(quantize, (const float *m; size_t n; float scale; uint8_t * q;),
+      (const float *m, size_t n, float scale, uint8_t *q), (m, n, scale, q), MAP_NS(x->n) / 2, x->n, LINE,
+      (x->k->quantize(x->m + r.first, r.end - r.first, x->scale, x->q + r.first);))
 
 /* Rows first..end of what a filter writes: what they read of the map, and where that begins. */
 static struct conv_shape rows_of(const struct conv_shape *s, struct range r, size_t *in_row)
@@ -240,6 +252,8 @@ static struct conv_shape rows_of(const struct conv_shape *s, struct range r, siz
     *in_row = (size_t)first * (size_t)s->in_w;
     return part;
 }
+
+enum { ROW_PAIR = 2 }; /* rows that the filter of bytes writes together */
 
 /* Nanoseconds of `terms` products for each of n outputs, at half of what matrices give. */
 static uint64_t filter_ns(size_t n, size_t terms)
@@ -271,7 +285,12 @@ SPLIT(depthwise,
        x->k->depthwise(&s, x->in + at * channels, x->w, x->bias, x->act,
                        x->out + r.first * (size_t)s.out_w * channels);))
 
-enum { LINE = 64 }; /* elements that stay together */
+SPLIT(depthwise8, (const struct conv_shape *s; const uint8_t *in; const struct filter8 *w; uint8_t * out;),
+      (const struct conv_shape *s, const uint8_t *in, const struct filter8 *w, uint8_t *out), (s, in, w, out),
+      filter_ns(cells_of(x->s) * (size_t)x->s->channels, (size_t)(x->s->kernel * x->s->kernel)) / 2,
+      (size_t)x->s->out_h, ROW_PAIR,
+      (size_t at; struct conv_shape s = rows_of(x->s, r, &at); size_t channels = (size_t)s.channels;
+       x->k->depthwise8(&s, x->in + at * channels, x->w, x->out + r.first * (size_t)s.out_w * channels);))
 
 SPLIT(weighted_sum, (const float *const *in; const float *weights; int n_in; size_t n; enum act act; float *out;),
       (const float *const *in, const float *weights, int n_in, size_t n, enum act act, float *out),
@@ -380,7 +399,9 @@ const struct kernels *split_kernels(struct kernels *out, const struct kernels *i
     out->gemm8 = split_gemm8;
     out->quantize_rows = split_quantize_rows;
     out->conv_rgb = split_conv_rgb;
+    out->quantize = split_quantize;
     out->depthwise = split_depthwise;
+    out->depthwise8 = split_depthwise8;
     out->weighted_sum = split_weighted_sum;
     out->channel_scale = split_channel_scale;
     out->layer_norm = split_layer_norm;

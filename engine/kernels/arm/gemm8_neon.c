@@ -16,9 +16,7 @@ static inline dot_vec dot_load(const char *p)
 }
 static inline dot_vec dot_add(dot_vec sum, dot_vec a, dot_vec line)
 {
-    int16x8_t x = vreinterpretq_s16_s32(a), w = vreinterpretq_s16_s32(line);
-    int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(w)), high = vmull_high_s16(x, w);
-    return vaddq_s32(sum, vpaddq_s32(low, high));
+    return dot_pairs(sum, vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(line));
 }
 
 #include "engine/kernels/x86/dot8.inc"
@@ -28,6 +26,7 @@ static inline dot_vec dot_add(dot_vec sum, dot_vec a, dot_vec line)
 void gemm8_neon_install(struct kernels *k)
 {
     k->gemm8_panel = TILE_PANEL;
+    k->gemm8_last = TILE_MOST_COLUMNS;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;

@@ -8,7 +8,7 @@
 
 void gemm_neon_install(struct kernels *k)
 {
-    k->gemm_panel = TILE_PANEL;
+    k->gemm_panel = k->gemm_last = TILE_PANEL;
     k->gemm_packed_floats = packed_floats;
     k->gemm_pack = pack;
     k->gemm = gemm;

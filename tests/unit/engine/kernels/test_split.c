@@ -107,7 +107,7 @@ static void product8(const struct kernels *k, float *out)
 
 static void test_products(void)
 {
-    static const size_t rows[] = {1, 2, 9, 50, 101}, columns[] = {1, 47, 96, 193, 1326}, depths[] = {33, 384};
+    static const size_t rows[] = {1, 2, 9, 50, 101}, columns[] = {1, 47, 112, 193, 1326}, depths[] = {33, 384};
     for (size_t i = 0; i < 5 * 5 * 2; i++) {
         m = rows[i % 5];
         n = columns[i / 5 % 5];
@@ -130,6 +130,34 @@ static void filter(const struct kernels *k, float *out)
                    w = random_floats(taps * channels, 2), bias = random_floats(channels, 3);
     k->depthwise(&shape, in.p, w.p, bias.p, ACT_RELU6, out);
     CHECK_INT(guarded_release(&in) + guarded_release(&w) + guarded_release(&bias), 0);
+}
+
+static void filter8(const struct kernels *k, float *out)
+{
+    size_t channels = (size_t)shape.channels, taps = (size_t)(shape.kernel * shape.kernel),
+           n_in = (size_t)(shape.in_h * shape.in_w) * channels, n_out = (size_t)(shape.out_h * shape.out_w) * channels;
+    struct guarded in = random_floats(n_in, 1), scale = random_floats(channels, 2), bias = random_floats(channels, 3);
+    int16_t *w = aligned(taps * channels * sizeof(*w));
+    void *packed = aligned(inner->filter8_packed_bytes(shape.kernel, shape.channels));
+    uint8_t *bytes = aligned(n_in), *filtered = aligned(n_out);
+    for (size_t i = 0; i < taps * channels; i++) {
+        w[i] = (int16_t)(i * 613 % (2 * FILTER8_MOST + 1)) - FILTER8_MOST;
+    }
+    for (size_t i = 0; i < channels; i++) {
+        scale.p[i] *= 1e-3F;
+        bias.p[i] = 100 * bias.p[i] + 100;
+    }
+    inner->filter8_pack(w, shape.kernel, shape.channels, packed);
+    k->quantize(in.p, n_in, 1.0F / 200, bytes);
+    k->depthwise8(&shape, bytes, &(struct filter8){packed, scale.p, bias.p}, filtered);
+    for (size_t i = 0; i < n_out; i++) {
+        out[i] = filtered[i];
+    }
+    free(w);
+    free(packed);
+    free(bytes);
+    free(filtered);
+    CHECK_INT(guarded_release(&in) + guarded_release(&scale) + guarded_release(&bias), 0);
 }
 
 static void first_filter(const struct kernels *k, float *out)
@@ -156,6 +184,7 @@ static void test_filters(void)
                                     .out_h = (in_h + stride - 1) / stride,
                                     .out_w = (in_w + stride - 1) / stride};
         check("depthwise", filter, (size_t)(shape.out_h * shape.out_w * shape.channels));
+        check("depthwise8", filter8, (size_t)(shape.out_h * shape.out_w * shape.channels));
         if (kernel == 3) {
             check("conv_rgb", first_filter, (size_t)(shape.out_h * shape.out_w * shape.channels));
         }
