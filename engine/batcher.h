@@ -4,17 +4,17 @@
  *   - A step runs as soon as a thread is free; a lone request waits for nobody. Only an image may wait for mates, at
  *     most image_wait_us and only while others are being decoded.
  *   - Where images and fusion items both wait, a thread does them in turn: one step, one take of images. This bounds
- * the wait of both, and it fills the fusion steps: a step costs nearly the same for one caption as for ten, so running
- *     a caption to its end before the next image is looked at would run every caption alone.
+ *     the wait of both, and it fills the fusion steps: a step costs nearly the same for one caption as for ten, so
+ *     running a caption to its end before the next image is looked at would run every caption alone.
  *   - One side goes first four times in five: the one whose work is due first when more waits for fusion than one step
  *     can hold; else the one with the more urgent priority. Where the work of two clients meets, the one that is due
  *     first goes first twelve times in thirteen: about a caption's steps, which together take as long as an image.
  *   - In a step, captions under way come first, but leave room for new work. They wait for the whole step, token by
  *     token, so questions and sentences fill about a third of it. New work joins item by item, one of every
  *     job in turn, so a job with many texts only fills what others leave.
- *   - Beside captions that another client is due for first, questions and sentences join every other step after the first,
- *     and only as many as at most double what the step costs: one long step after the other would leave a caption of a dozen steps
- *     a fraction of its pace, though its client is to get as much as theirs.
+ *   - Beside captions that another client is due for first, questions and sentences join every other step after the
+ *     first, and only as many as at most double what the step costs: one long step after the other would leave a
+ *     caption of a dozen steps a fraction of its pace, though its client is to get as much as theirs.
  *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
  *     a job was given is over. */
 #ifndef ENGINE_BATCHER_H

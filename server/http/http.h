@@ -114,8 +114,8 @@ void http_abort(struct http *h);
 void http_ready(struct exchange *x);
 /* Answers although the body has not come whole, and closes the connection. */
 void http_cut(struct exchange *x);
-/* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming in.
- */
+/* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming
+ * in. */
 struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us);
 /* The exchange whose client has been taking its answer for longest and has still not taken it, for a ledger that needs
  * the room; NULL: there is none. Streams, which hold no whole answer, are not meant. */

@@ -5,8 +5,8 @@
  * rows
  *
  * The map is part of the plan of the TEE; inputs and rows are made after its run.
- * Ownership: all memory is the caller's. Threads: one owner. Errors: none; what is not finite is told by cells_embed.
- */
+ * Ownership: all memory is the caller's. Threads: one owner. Errors: none; what is not finite is told by
+ * cells_embed. */
 #ifndef ENGINE_MODEL_CELLS_H
 #define ENGINE_MODEL_CELLS_H
 

@@ -1,5 +1,5 @@
-/* The image half in 8 bits, where the file has its matrices so, against the same numbers in floats: maps, context cells and
- * the region head stay near, a wrong scale shows, and the same picture gives the same bits. */
+/* The image half in 8 bits, where the file has its matrices so, against the same numbers in floats: maps, context cells
+ * and the region head stay near, a wrong scale shows, and the same picture gives the same bits. */
 #include "engine/base/mem.h"
 #include "engine/model/session.h"
 #include "tests/support/check.h"
