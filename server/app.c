@@ -37,11 +37,16 @@ void app_learn(struct app *a, uint64_t now)
         engine_stats(serving->engine, &s);
         a->api.load_1m += (s.load_ratio - a->api.load_1m) * (1 - exp(-passed_s / LOAD_AVERAGE_S));
         gate_learn(a->api.desk.gate, now, &s);
-        ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes);
-        ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes);
+        ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes, s.decode_peak_bytes);
+        ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes, s.cache_bytes);
     }
-    ledger_mirror(&a->ledger, LEDGER_CONNECTIONS,
-                  http_buffered_bytes(a->http) + (a->admin ? http_buffered_bytes(a->admin) : 0));
+    struct http_stats clients, admin = {.connections = 0};
+    http_stats(a->http, &clients);
+    if (a->admin) {
+        http_stats(a->admin, &admin);
+    }
+    ledger_mirror(&a->ledger, LEDGER_CONNECTIONS, clients.held_bytes + admin.held_bytes,
+                  clients.most_held_bytes + admin.most_held_bytes);
 }
 
 static void on_wake(void *user)
