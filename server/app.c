@@ -7,8 +7,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000, LOAD_AVERAGE_S = 60 };
+enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000, LOAD_AVERAGE_S = 60, LAST_LINES_MS = 300 };
 
 /* ---- what the loop calls ---- */
 
@@ -228,8 +229,9 @@ static enum err start(struct app *a, struct errbuf *e)
 
 /* ---- end ---- */
 
-/* Exchanges first, so that all work is abandoned; then what has been handed out comes home; then its owners go. */
-static void stop(struct app *a)
+/* Exchanges first, so that all work is abandoned; then what has been handed out comes home; then its owners go. False:
+ * they cannot, a load does not end. */
+static bool stop(struct app *a)
 {
     struct desk *d = &a->api.desk;
     if (a->http) {
@@ -238,12 +240,13 @@ static void stop(struct app *a)
     if (a->admin) {
         http_abort(a->admin);
     }
-    if (d->services) {
-        services_drain(d->services);
-    }
+    bool is_closable = !d->services || services_drain(d->services);
     archive_close(a->api.archive);
     side_close(d->side);
     BUG_ON(d->n > 0);
+    if (!is_closable) { /* everybody has been answered; a model is still being read that nobody wants */
+        return false;
+    }
     http_close(a->http);
     http_close(a->admin);
     services_destroy(d->services);
@@ -252,6 +255,7 @@ static void stop(struct app *a)
     history_destroy(a->api.history);
     auth_release(&a->auth);
     tls_release(&a->tls);
+    return true;
 }
 
 int app_run(struct app *a)
@@ -266,7 +270,11 @@ int app_run(struct app *a)
     } else {
         loop_run(a->loop);
     }
-    stop(a);
+    bool is_closed = stop(a);
     log_info("stopped", LOG_INT("exit_code", a->exit_code));
+    if (!is_closed) {
+        log_flush(LAST_LINES_MS);
+        _exit(a->exit_code);
+    }
     return a->exit_code;
 }
