@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import wire
-from support import TINY, picture, form, run, unittest
+from support import TINY, form, picture, run, unittest
 from test_memory_edge import MIB, PHOTO, Capped
 
 FLAGS = ("--cache.bytes=8MiB", "--limits.pixels=30000000", "--server.admin_port=0", "--limits.timeout_ms=120000",
