@@ -11,13 +11,13 @@
 
 /* ---- values ---- */
 
-static bool parse_int(const char *name, const char *text, int least, int most, int *out)
+static bool parse_int(const char *name, const char *text, int min, int max, int *out)
 {
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (end == text || *end || errno || value < least || value > most) {
-        fprintf(stderr, "minivlm: --%s is \"%s\"; a number from %d to %d is expected\n", name, text, least, most);
+    if (end == text || *end || errno || value < min || value > max) {
+        fprintf(stderr, "minivlm: --%s is \"%s\"; a number from %d to %d is expected\n", name, text, min, max);
         return false;
     }
     *out = (int)value;
@@ -76,7 +76,7 @@ bool cli_args_wants_csv(const struct cli_args *a)
 
 /* ---- parsing ---- */
 
-static bool take_option(struct cli_args *a, const struct cli_option *o, const char *value)
+static bool set_option(struct cli_args *a, const struct cli_option *o, const char *value)
 {
     switch (o->id) {
     case OPT_MODEL:
@@ -99,7 +99,7 @@ static bool take_option(struct cli_args *a, const struct cli_option *o, const ch
     case OPT_EXPLAIN:
         return a->explain = true;
     case OPT_AT_ONCE:
-        return parse_int(o->name, value, 1, CLI_MOST_AT_ONCE, &a->at_once);
+        return parse_int(o->name, value, 1, CLI_MAX_AT_ONCE, &a->at_once);
     case OPT_PLAN:
         return a->with_plan = true;
     case OPT_STAGES:
@@ -205,7 +205,7 @@ static enum cli_args_result parse_options(struct cli_args *a, int argc, char **a
             print_wrong_option(a, id, argv);
             return CLI_ARGS_WRONG;
         }
-        if (!take_option(a, o, optarg)) {
+        if (!set_option(a, o, optarg)) {
             return CLI_ARGS_WRONG;
         }
     }

@@ -85,7 +85,7 @@ static struct image_limits limits_of(const struct engine *e, const struct job_re
     return (struct image_limits){.max_pixels = e->options.max_pixels,
                                  .max_progressive_pixels = e->options.max_progressive_pixels,
                                  .tolerate_truncated = r->tolerate_truncated,
-                                 .least_side = engine_least_side(&e->options, &e->preprocess)};
+                                 .min_side = engine_min_side(&e->options, &e->preprocess)};
 }
 
 /* Outside. The header alone: what decoding will take, and whether it can ever be had. */
@@ -286,9 +286,9 @@ static void *run_thread(void *arg)
             scheduler_deliver(s, &leaving);
             continue;
         }
-        if ((j = scheduler_take_prepare(s))) {
+        if ((j = scheduler_pop_prepare(s))) {
             prepare(s, j, &leaving);
-        } else if ((f = scheduler_take_decode(s))) {
+        } else if ((f = scheduler_pop_decode(s))) {
             decode(w, f, &leaving);
         } else {
             scheduler_wait_decode(s);

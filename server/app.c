@@ -47,7 +47,7 @@ void app_learn(struct app *a, uint64_t now)
         http_stats(a->admin, &admin);
     }
     ledger_mirror(&a->ledger, LEDGER_CONNECTIONS, clients.held_bytes + admin.held_bytes,
-                  clients.most_held_bytes + admin.most_held_bytes);
+                  clients.held_peak_bytes + admin.held_peak_bytes);
 }
 
 static void on_wake(void *user)

@@ -177,7 +177,7 @@ json_t *answer_retrieve_image(const struct answer_view *v, const struct job *job
  * a number or the head of a string, a name of the model's. */
 enum { OBJECT_BYTES = 272, PAIR_BYTES = 80, LIST_BYTES = 144, VALUE_BYTES = 56, NAME_BYTES = 64, IMAGE_BYTES = 2048 };
 
-size_t answer_most_bytes(const struct answer_view *v, enum job_task task, int top_k, int num_captions, int n_regions)
+size_t answer_max_bytes(const struct answer_view *v, enum job_task task, int top_k, int num_captions, int n_regions)
 {
     const size_t regions = (size_t)n_regions, texts = (size_t)v->n_texts;
     const size_t scored = OBJECT_BYTES + 2 * PAIR_BYTES + 2 * VALUE_BYTES; /* a text or a name, and its score */

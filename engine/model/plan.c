@@ -3,7 +3,7 @@
 #include "engine/kernels/trace.h"
 #include "engine/model/linear.h"
 
-enum { ALIGN_FLOATS = 16, STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
+enum { ALIGN_FLOATS = ARENA_ALIGN / sizeof(float), STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
 
 void plan_init(struct plan *p, struct plan_step *steps, int max_steps)
 {

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int most)
+bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int max)
 {
     struct archive_queue_item **at = &q->first;
     int of_client = 0;
@@ -13,7 +13,7 @@ bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item,
             of_client++;
         }
     }
-    if (of_client >= most) {
+    if (of_client >= max) {
         return false;
     }
     while (*at && (*at)->turn <= item->turn) {
@@ -34,7 +34,7 @@ static struct archive_queue_item *unlink_at(struct archive_queue *q, struct arch
     return item;
 }
 
-struct archive_queue_item *archive_queue_take(struct archive_queue *q)
+struct archive_queue_item *archive_queue_pop(struct archive_queue *q)
 {
     if (!q->first) {
         return NULL;
@@ -54,7 +54,7 @@ bool archive_queue_remove(struct archive_queue *q, struct archive_queue_item *it
     return false;
 }
 
-struct archive_queue_item *archive_queue_take_late(struct archive_queue *q, uint64_t now_us)
+struct archive_queue_item *archive_queue_pop_late(struct archive_queue *q, uint64_t now_us)
 {
     for (struct archive_queue_item **at = &q->first; *at; at = &(*at)->next) {
         if ((*at)->deadline_us <= now_us) {

@@ -20,7 +20,7 @@ enum {
 
 /* ---- fixed ---- */
 
-static void take_fixed(struct plan *p, const struct engine_info *info, uint64_t archive_bytes)
+static void set_fixed(struct plan *p, const struct engine_info *info, uint64_t archive_bytes)
 {
     uint64_t decoders = info->decode_threads > 1 ? (uint64_t)info->decode_threads : 2;
     uint64_t threads = OTHER_THREADS + (uint64_t)info->engine_threads + decoders;
@@ -41,7 +41,7 @@ static uint64_t fixed_of(const struct plan *p)
 
 struct budget {
     size_t at; /* its field of struct plan */
-    uint64_t least, wanted;
+    uint64_t min, wanted;
 };
 
 enum { N_BUDGETS = 9 };
@@ -87,11 +87,11 @@ static void list_budgets(const struct config *c, const struct engine_info *info,
     };
     for (int i = 0; i < N_BUDGETS; i++) {
         out[i] = budgets[i];
-        out[i].wanted = larger(out[i].wanted, out[i].least);
+        out[i].wanted = larger(out[i].wanted, out[i].min);
     }
 }
 
-static enum err refuse(const struct plan *p, const struct config *c, uint64_t least, struct errbuf *e)
+static enum err refuse(const struct plan *p, const struct config *c, uint64_t min, struct errbuf *e)
 {
     const char *bodies = c->limits.body_memory_bytes ? "limits.body_memory_bytes" : "limits.body_bytes";
     const char *decoding = c->limits.decode_memory_bytes ? "limits.decode_memory_bytes, " : "";
@@ -100,7 +100,7 @@ static enum err refuse(const struct plan *p, const struct config *c, uint64_t le
         "the service needs at least %llu MB (%llu of them fixed: engine %llu, process and threads %llu) and %llu "
         "are allowed: lower engine.threads, limits.requests, %s%s or server.max_connections, or give it more "
         "memory (limits.memory_bytes, or the control group's limit)",
-        (unsigned long long)((fixed_of(p) + least) / MB + 1), (unsigned long long)(fixed_of(p) / MB),
+        (unsigned long long)((fixed_of(p) + min) / MB + 1), (unsigned long long)(fixed_of(p) / MB),
         (unsigned long long)(p->engine / MB), (unsigned long long)((p->process + p->threads) / MB),
         (unsigned long long)(p->limit / MB), decoding, bodies);
 }
@@ -110,23 +110,23 @@ enum err plan_make(struct plan *out, const struct config *c, const struct engine
 {
     struct budget budgets[N_BUDGETS];
     struct plan p = {.limit = limit_bytes > 0 ? limit_bytes : UINT64_MAX};
-    uint64_t least = 0, wanted = 0;
-    take_fixed(&p, info, archive_bytes);
+    uint64_t min = 0, wanted = 0;
+    set_fixed(&p, info, archive_bytes);
     list_budgets(c, info, budgets);
     for (int i = 0; i < N_BUDGETS; i++) {
-        least += budgets[i].least;
+        min += budgets[i].min;
         wanted += budgets[i].wanted;
     }
     uint64_t fixed = fixed_of(&p);
-    if (fixed > p.limit || least > p.limit - fixed) {
-        return refuse(&p, c, least, e);
+    if (fixed > p.limit || min > p.limit - fixed) {
+        return refuse(&p, c, min, e);
     }
-    double rest = (double)(p.limit - fixed - least), more = (double)(wanted - least);
+    double rest = (double)(p.limit - fixed - min), more = (double)(wanted - min);
     double part = more > 0 && rest < more ? rest / more : 1;
     p.is_tight = part < 1;
     p.total = fixed;
     for (int i = 0; i < N_BUDGETS; i++) {
-        uint64_t n = budgets[i].least + (uint64_t)((double)(budgets[i].wanted - budgets[i].least) * part);
+        uint64_t n = budgets[i].min + (uint64_t)((double)(budgets[i].wanted - budgets[i].min) * part);
         *(uint64_t *)(void *)((char *)&p + budgets[i].at) = n;
         p.total += n;
     }

@@ -1,16 +1,20 @@
 #include "server/http/chunk.h"
 
+#include "server/http/head.h"
+
 #include <string.h>
 
 enum step {
     SIZE,
+    SIZE_SPACE,
     EXTENSION,
     SIZE_END,
     DATA,
     DATA_RETURN,
     DATA_END,
     TRAILER,
-    TRAILER_LINE,
+    TRAILER_NAME,
+    TRAILER_VALUE,
     TRAILER_END,
     LAST_END,
     WHOLE
@@ -21,24 +25,34 @@ void chunk_init(struct chunk *c)
     *c = (struct chunk){.step = SIZE};
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool refuse(struct chunk *c, const char *message)
 {
     c->message = message;
     return false;
 }
 
-static bool take_size(struct chunk *c, char byte)
+static bool is_blank(char c)
 {
-    int digit = hex(byte);
+    return c == ' ' || c == '\t';
+}
+
+static bool count_extra(struct chunk *c)
+{
+    return ++c->n_extra <= CHUNK_MAX_EXTRA || refuse(c, "chunk extensions and trailers are too long");
+}
+
+static const char *const bad_size = "a chunk must begin with its size in hex digits and CR LF";
+
+/* Blanks behind a size belong to an extension, or nowhere. */
+static bool read_size_space(struct chunk *c, char byte)
+{
+    c->step = byte == ';' ? EXTENSION : SIZE_SPACE;
+    return byte == ';' || (is_blank(byte) ? count_extra(c) : refuse(c, bad_size));
+}
+
+static bool read_size(struct chunk *c, char byte)
+{
+    int digit = head_hex(byte);
     if (digit >= 0) {
         if (++c->n_digits > CHUNK_MAX_DIGITS || c->left >> 56) {
             return refuse(c, "a chunk size is too large");
@@ -46,11 +60,11 @@ static bool take_size(struct chunk *c, char byte)
         c->left = c->left * 16 + (uint64_t)digit;
         return true;
     }
-    if (c->n_digits == 0 || (byte != ';' && byte != '\r')) {
-        return refuse(c, "a chunk must begin with its size in hex digits and CR LF");
+    if (c->n_digits == 0) {
+        return refuse(c, bad_size);
     }
-    c->step = byte == ';' ? EXTENSION : SIZE_END;
-    return true;
+    c->step = SIZE_END;
+    return byte == '\r' || read_size_space(c, byte);
 }
 
 /* Text that is skipped: up to its CR, then next. */
@@ -63,39 +77,55 @@ static bool skip_text(struct chunk *c, char byte, enum step next)
     if (((unsigned char)byte < 0x20 && byte != '\t') || byte == 0x7f) {
         return refuse(c, "a chunk extension or trailer has a control character");
     }
-    return ++c->n_extra <= CHUNK_MAX_EXTRA || refuse(c, "chunk extensions and trailers are too long");
+    return count_extra(c);
 }
 
-static bool take_end(struct chunk *c, char byte, char expected, enum step next)
+static bool read_end(struct chunk *c, char byte, char expected, enum step next)
 {
     c->step = (int)next;
     return byte == expected || refuse(c, "chunks and their sizes must end in CR LF");
 }
 
+static bool read_trailer_name(struct chunk *c, char byte)
+{
+    bool is_first = c->step == TRAILER;
+    if (byte == '\r' && is_first) {
+        c->step = LAST_END;
+        return true;
+    }
+    c->step = byte == ':' ? TRAILER_VALUE : TRAILER_NAME;
+    if (!head_is_token_char((unsigned char)byte) && (byte != ':' || is_first)) {
+        return refuse(c, "each trailer must be a name, a colon right behind it, and a value, on one line");
+    }
+    return count_extra(c);
+}
+
 /* One byte that is not data. */
-static bool take_byte(struct chunk *c, char byte)
+static bool read_byte(struct chunk *c, char byte)
 {
     switch (c->step) {
     case SIZE:
-        return take_size(c, byte);
+        return read_size(c, byte);
+    case SIZE_SPACE:
+        return read_size_space(c, byte);
     case EXTENSION:
         return skip_text(c, byte, SIZE_END);
     case SIZE_END:
-        return take_end(c, byte, '\n', c->left ? DATA : TRAILER);
+        return read_end(c, byte, '\n', c->left ? DATA : TRAILER);
     case DATA_RETURN:
-        return take_end(c, byte, '\r', DATA_END);
+        return read_end(c, byte, '\r', DATA_END);
     case DATA_END:
         c->n_digits = 0;
-        return take_end(c, byte, '\n', SIZE);
+        return read_end(c, byte, '\n', SIZE);
     case TRAILER: /* the first byte of a line behind the last chunk */
-        c->step = TRAILER_LINE;
-        return byte == '\r' ? take_end(c, byte, '\r', LAST_END) : skip_text(c, byte, TRAILER_END);
-    case TRAILER_LINE:
+    case TRAILER_NAME:
+        return read_trailer_name(c, byte);
+    case TRAILER_VALUE:
         return skip_text(c, byte, TRAILER_END);
     case TRAILER_END:
-        return take_end(c, byte, '\n', TRAILER);
+        return read_end(c, byte, '\n', TRAILER);
     default:
-        return take_end(c, byte, '\n', WHOLE);
+        return read_end(c, byte, '\n', WHOLE);
     }
 }
 
@@ -105,7 +135,7 @@ enum chunk_state chunk_read(struct chunk *c, char *bytes, size_t n, size_t *n_ta
     bool is_good = true;
     while (at < n && c->step != WHOLE && is_good) {
         if (c->step != DATA) {
-            is_good = take_byte(c, bytes[at++]);
+            is_good = read_byte(c, bytes[at++]);
             continue;
         }
         size_t k = n - at < c->left ? n - at : (size_t)c->left;

@@ -29,7 +29,6 @@
     X(HEADER_CONTENT_ENCODING, "Content-Encoding")                                                                     \
     X(HEADER_CONTENT_TYPE, "Content-Type")                                                                             \
     X(HEADER_ENVOY_TIMEOUT, "x-envoy-expected-rq-timeout-ms")                                                          \
-    X(HEADER_EXPECT, "Expect")                                                                                         \
     X(HEADER_INFERENCE_LENGTH, "Inference-Header-Content-Length")                                                      \
     X(HEADER_HOST, "Host")                                                                                             \
     X(HEADER_IF_NONE_MATCH, "If-None-Match")                                                                           \
@@ -127,14 +126,14 @@ void exchange_answer(struct exchange *x, int status, const char *content_type);
 void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Takes the caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else makes a UUIDv7. */
-void exchange_take_id(struct exchange *x);
+void exchange_read_id(struct exchange *x);
 
 /* The deadline: the least of what query, headers and the limit say. False with the name of the faulty one. */
-bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
+bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
 /* RFC 9218, u=0..7; others: the default. */
 int exchange_priority(const struct exchange *x);
 
 /* Whole number in decimal digits within least..most. */
-bool exchange_parse_uint(const char *text, uint64_t least, uint64_t most, uint64_t *out);
+bool exchange_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 #endif

@@ -16,21 +16,17 @@ enum {
     BACKLOG = 1024,
     ACCEPTS = 32, /* in one go */
     SHARE_MIN = 64,
+    UNSENT_BYTES = 128 << 10, /* in the kernel, of answers that nobody reads: else megabytes a connection, uncounted */
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US
 };
 
 /* ---- places ---- */
 
-/* Those that only linger have had their answer. */
+/* Those that only linger have had their answer; there are never many (http_front_linger). */
 static int n_places_taken(const struct http *h)
 {
     return h->stats.connections - h->phases[HTTP_LINGER].n;
-}
-
-static int most_lingering(const struct http *h)
-{
-    return SHARE_MIN + h->options.max_connections / 8;
 }
 
 static struct http_connection *oldest(const struct http *h, enum http_phase p, const struct http_connection *but)
@@ -75,7 +71,7 @@ static bool make_room(struct http *h)
 bool http_accept_has_memory(struct http *h, size_t n, const struct http_connection *but)
 {
     size_t leaving = 0;
-    while (h->stats.held_bytes - leaving + n > h->max_held_bytes) {
+    while (h->stats.held_bytes + n > leaving && h->stats.held_bytes + n - leaving > h->max_held_bytes) {
         struct http_connection *victim = find_victim(h, false, but);
         if (!victim) {
             return false;
@@ -88,12 +84,12 @@ bool http_accept_has_memory(struct http *h, size_t n, const struct http_connecti
 
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer)
 {
-    int most = h->options.max_connections, share = h->options.max_connections_per_address;
+    int max = h->options.max_connections, share = h->options.max_connections_per_address;
     if (share > 0) {
         return peer->n <= share;
     }
-    share = most / 4 > SHARE_MIN ? most / 4 : SHARE_MIN;
-    return peer->n <= share || most - n_places_taken(h) > most / 8;
+    share = max / 4 > SHARE_MIN ? max / 4 : SHARE_MIN;
+    return peer->n <= share || max - n_places_taken(h) > max / 8;
 }
 
 /* A trusted proxy's connections are those of its clients. */
@@ -106,9 +102,9 @@ static bool has_place(struct http *h, const struct address *address, const struc
     return (n_places_taken(h) < h->options.max_connections || make_room(h)) && http_accept_has_memory(h, n, NULL);
 }
 
-static void take_client(struct http *h, int fd, const struct address *address)
+static void accept_client(struct http *h, int fd, const struct address *address)
 {
-    int yes = 1;
+    int yes = 1, unsent = UNSENT_BYTES;
     struct peer *peer = peers_add(&h->peers, address);
     if (!peer) {
         close(fd);
@@ -117,13 +113,14 @@ static void take_client(struct http *h, int fd, const struct address *address)
     bool is_welcome = has_place(h, address, peer);
     h->stats.accepted += is_welcome;
     h->stats.refused_connections += !is_welcome;
-    if (!is_welcome && (h->identity || h->phases[HTTP_LINGER].n >= most_lingering(h))) {
+    if (!is_welcome && (h->identity || h->phases[HTTP_LINGER].n >= http_max_lingering(h))) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));
         peers_drop(&h->peers, peer);
         close(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     struct http_connection *c = http_front_create(h, fd, address, peer);
     if (c && !is_welcome) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));
@@ -177,7 +174,7 @@ static bool accept_one(struct http_listener *l)
     if (fd >= 0) {
         struct address address;
         address_of(&address, (struct sockaddr *)&from);
-        take_client(h, fd, &address);
+        accept_client(h, fd, &address);
         return true;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {

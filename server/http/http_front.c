@@ -144,11 +144,20 @@ void http_front_lose(struct http_connection *c)
     http_front_end(c);
 }
 
+int http_max_lingering(const struct http *h)
+{
+    return HTTP_LINGERING_MIN + h->options.max_connections / HTTP_LINGERING_PART;
+}
+
 void http_front_linger(struct http_connection *c)
 {
+    struct http *h = c->http;
     if (c->has_ended) {
         http_front_end(c);
         return;
+    }
+    if (h->phases[HTTP_LINGER].n >= http_max_lingering(h)) {
+        http_front_end(h->phases[HTTP_LINGER].first);
     }
     wire_finish(&c->wire);
     buf_release(&c->in);
@@ -187,7 +196,7 @@ static size_t piece(const struct http_connection *c)
 }
 
 /* The client has ended its side. */
-static void take_end(struct http_connection *c)
+static void see_end(struct http_connection *c)
 {
     c->has_ended = true;
     if (c->phase == HTTP_BODY || (c->phase == HTTP_HEAD && c->in.n > c->scan.start)) {
@@ -214,12 +223,12 @@ static void read_once(struct http_connection *c)
     }
     c->ready &= ~LOOP_READABLE;
     if (n > 0) {
-        http_request_take(c, h->scratch, (size_t)n);
+        http_request_read(c, h->scratch, (size_t)n);
         if (!c->is_over && c->phase != HTTP_LINGER && wire_has_pending(&c->wire)) {
             c->ready |= LOOP_READABLE;
         }
     } else if (n == 0) {
-        take_end(c);
+        see_end(c);
     } else if (n == WIRE_DEAD) {
         http_front_lose(c);
     }
@@ -256,7 +265,7 @@ void http_front_serve(struct http_connection *c)
         http_inner_move(c);
     }
     if (!c->is_over && c->in.n && (c->phase == HTTP_IDLE || c->phase == HTTP_SWALLOW || c->is_refusable)) {
-        http_request_take_waiting(c);
+        http_request_read_waiting(c);
     } else if (!c->is_over && c->ready & LOOP_READABLE && wants_bytes(c)) {
         read_once(c);
     }
@@ -305,7 +314,7 @@ static void account(struct http_connection *c)
                   (c->wire.session ? HTTP_TLS_BYTES : 0) + (c->exchange ? sizeof(*c->exchange) + HTTP_OTHER_BYTES : 0) +
                   (c->inner ? HTTP_INNER_BYTES : 0);
     s->held_bytes += held - c->accounted;
-    s->most_held_bytes = s->held_bytes > s->most_held_bytes ? s->held_bytes : s->most_held_bytes;
+    s->held_peak_bytes = s->held_bytes > s->held_peak_bytes ? s->held_bytes : s->held_peak_bytes;
     c->accounted = held;
 }
 

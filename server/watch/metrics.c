@@ -26,7 +26,7 @@ static void observe(struct metrics_histogram *h, uint64_t us)
     h->sum_s += s;
 }
 
-void metrics_take(struct metrics *m, const struct exchange *x, uint64_t now_us)
+void metrics_count(struct metrics *m, const struct exchange *x, uint64_t now_us)
 {
     int i = 0;
     while (i < METRICS_ROUTES - 1 && m->routes[i].name && strcmp(m->routes[i].name, x->route_name) != 0) {
@@ -324,7 +324,7 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     print_keys(s->auth, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
     gauge(b, "minivlm_turn_requests_most", "Requests begun in one turn of the loop, at most so far: bounded.",
-          s->most_a_turn);
+          s->max_a_turn);
     counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
     counter(b, "minivlm_connections_evicted_total", "Idle or stalled connections closed for newcomers.",
             (double)s->connections_evicted);

@@ -270,7 +270,7 @@ static void tell(struct services *s)
     }
 }
 
-static void take_loaded(struct services *s)
+static void adopt_loaded(struct services *s)
 {
     struct loader *l = s->loader;
     if (!l || !atomic_load(&l->is_done)) {
@@ -300,7 +300,7 @@ static void take_loaded(struct services *s)
 
 void services_reap(struct services *s)
 {
-    take_loaded(s);
+    adopt_loaded(s);
     reap_all(s);
 }
 

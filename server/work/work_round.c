@@ -242,7 +242,7 @@ static void on_free(struct service_waiter *in_line)
 /* ---- beginning and ending ---- */
 
 /* What the round may gather: scores, and for each item its part of the answer. */
-static size_t most_bytes(const struct work *w, const struct work_round *r)
+static size_t max_bytes(const struct work *w, const struct work_round *r)
 {
     const struct input *in = &w->input;
     const size_t n = (size_t)r->n_items, n_texts = (size_t)(r->n_texts > 0 ? r->n_texts : 1);
@@ -255,7 +255,7 @@ static size_t most_bytes(const struct work *w, const struct work_round *r)
     size_t item = sizeof(*r->running) + sizeof(*r->items) + sizeof(*r->faults) + n_texts * sizeof(*r->scores);
     if (!r->features) {
         int top_k = in->top_k ? in->top_k : DEFAULT_TOP_K, captions = in->num_captions ? in->num_captions : 1;
-        item += answer_most_bytes(&v, r->task, top_k, captions, w->service->info.max_regions);
+        item += answer_max_bytes(&v, r->task, top_k, captions, w->service->info.max_regions);
     } else if (!r->item) {
         item += HIT_BYTES;
     }
@@ -266,7 +266,7 @@ static bool start_round(struct work *w, const struct work_round *r)
 {
     work_round_release(w);
     w->round = *r;
-    if (!work_charge(w, LEDGER_RESULTS, most_bytes(w, r))) {
+    if (!work_charge(w, LEDGER_RESULTS, max_bytes(w, r))) {
         work_finish(w);
         return false;
     }

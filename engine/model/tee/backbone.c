@@ -191,7 +191,7 @@ static struct plan_map after_block(const struct bind_block *b, struct plan_map x
 }
 
 /* Two places take turns for what is between blocks; each is as large as the largest that it may hold. */
-static void take_turns(struct plan *p, const struct bind_block *blocks, int n, struct plan_map x, size_t turns[2])
+static void plan_turns(struct plan *p, const struct bind_block *blocks, int n, struct plan_map x, size_t turns[2])
 {
     size_t max = plan_floats(x);
     for (int i = 0; i < n; i++) {
@@ -206,7 +206,7 @@ void backbone_plan_blocks(struct plan *p, const struct bind_block *blocks, int n
                           struct plan_map x, struct plan_map y)
 {
     size_t mark = p->top, turns[2];
-    take_turns(p, blocks, n, x, turns);
+    plan_turns(p, blocks, n, x, turns);
     for (int i = 0; i < n; i++) {
         struct plan_map next = after_block(&blocks[i], x);
         next.at = i == n - 1 ? y.at : x.at == turns[0] ? turns[1] : turns[0];
@@ -242,7 +242,7 @@ void backbone_plan(struct plan *p, const struct bind_tee *weights, const struct 
     }
     *entry = keep_entry(p, weights, first_own, x, taps);
     size_t mark = p->top, turns[2];
-    take_turns(p, weights->blocks, n, x, turns);
+    plan_turns(p, weights->blocks, n, x, turns);
     x.at = first_own == 0 ? entry->at : turns[0];
 
     struct plan_step *stem = plan_add(p, "stem", run_stem);

@@ -3,7 +3,7 @@
 
 #define HEAD(name)        "--B\r\nContent-Disposition: form-data; name=\"" name "\"\r\n\r\n"
 #define END               "\r\n--B--\r\n"
-#define FORM(route, body) take_form(route, body, sizeof(body) - 1)
+#define FORM(route, body) read_form(route, body, sizeof(body) - 1)
 #define PLAIN_IMAGE                                                                                                    \
     "--B\r\nContent-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64\r\n\r\nQUI=\r\n"
 #define PLAIN(head, bytes) "--B\r\n" head "\r\n\r\n" bytes END
@@ -19,8 +19,8 @@ static void test_parts(void)
     CHECK(IS_TEXT(0, "what is it?"));
     CHECK_TAKEN(FORM(INPUT_CAPTION, HEAD("image") "a\r\n" HEAD("images") "b\r\n" HEAD("images[]") "c" END));
     CHECK(input.n_images == 3 && input.has_image_list && IS_IMAGE(0, "a") && IS_IMAGE(1, "b") && IS_IMAGE(2, "c"));
-    CHECK_TAKEN(take(INPUT_VQA, "multipart/form-data; boundary=B", "question=q", HEAD("image") "a" END,
-                     sizeof(HEAD("image") "a" END) - 1));
+    CHECK_TAKEN(read_body(INPUT_VQA, "multipart/form-data; boundary=B", "question=q", HEAD("image") "a" END,
+                          sizeof(HEAD("image") "a" END) - 1));
     CHECK(IS_TEXT(0, "q"));
     CHECK_TAKEN(FORM(INPUT_RETRIEVE, HEAD("image") "a\r\n" HEAD("text") "x\r\n" HEAD("text") "y" END));
     CHECK(input.n_texts == 2 && IS_TEXT(0, "x") && IS_TEXT(1, "y"));
@@ -53,18 +53,28 @@ static void test_empty_parts(void)
         FORM(INPUT_RETRIEVE, HEAD("image") "a\r\n" HEAD("text") "x\r\n" HEAD("text") "\r\n" HEAD("text") "y" END),
         FAULT_BAD_REQUEST, "text", "an empty one between two");
     CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("colour") "" END), FAULT_BAD_REQUEST, "colour", "unknown");
+    CHECK_TAKEN(FORM(INPUT_CAPTION, HEAD("images") "\r\n" HEAD("image") "a" END)); /* a text field for the other name */
+    CHECK(input.n_images == 1 && IS_IMAGE(0, "a") && !input.has_image_list);
+    CHECK_TAKEN(FORM(INPUT_CAPTION, HEAD("images") "a\r\n" HEAD("image") "\r\n" HEAD("images") "b" END));
+    CHECK(input.n_images == 2 && IS_IMAGE(0, "a") && IS_IMAGE(1, "b") && input.has_image_list);
+    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images") "\r\n" HEAD("image") "" END), FAULT_UNSUPPORTED_IMAGE, "images",
+                "both");
+    CHECK_TAKEN(FORM(
+        INPUT_CAPTION,
+        "--B\r\nContent-Disposition: form-data; name=\"images\"; filename=\"x\"\r\n\r\n\r\n" HEAD("image") "a" END));
+    CHECK(input.n_images == 2 && input.images[0].fault); /* an empty file was chosen */
     static const char unfilled[] = "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"\"\r\n"
                                    "Content-Type: application/octet-stream\r\n\r\n\r\n";
     struct buf b;
     buf_init(&b, 1000);
     buf_text(&b, unfilled);
     buf_text(&b, HEAD("image") "x" END);
-    CHECK_TAKEN(take_form(INPUT_CAPTION, b.bytes, b.n)); /* a browser's file field without a file */
+    CHECK_TAKEN(read_form(INPUT_CAPTION, b.bytes, b.n)); /* a browser's file field without a file */
     CHECK(input.n_images == 1 && IS_IMAGE(0, "x"));
     buf_reset(&b);
     buf_text(&b, unfilled);
     buf_text(&b, "--B--");
-    CHECK_FAULT(take_form(INPUT_CAPTION, b.bytes, b.n), FAULT_BAD_REQUEST, "image", "no image at all");
+    CHECK_FAULT(read_form(INPUT_CAPTION, b.bytes, b.n), FAULT_BAD_REQUEST, "image", "no image at all");
     buf_release(&b);
 }
 
@@ -79,6 +89,12 @@ static void test_brackets(void)
     CHECK(input.n_texts == 2 && IS_TEXT(0, "x") && IS_TEXT(1, "y"));
     CHECK_TAKEN(FORM(INPUT_VQA, HEAD("image[0]") "a\r\n" HEAD("questions[]") "q\r\n" HEAD("question[]") "r" END));
     CHECK(input.n_texts == 2 && input.n_images == 1);
+    CHECK_TAKEN(FORM(INPUT_RETRIEVE, HEAD("texts.1") "y\r\n" HEAD("image.0") "a\r\n" HEAD("texts.0") "x" END));
+    CHECK(input.n_texts == 2 && IS_TEXT(0, "x") && IS_TEXT(1, "y") && input.has_image_list);
+    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("image[0][file]") "a" END), FAULT_BAD_REQUEST, "image[0][file]", "no list");
+    CHECK(strstr(fault.text.text, "image[0]"));
+    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("file") "a" END), FAULT_BAD_REQUEST, "file", "unknown");
+    CHECK(strstr(fault.text.text, "there are image, images, num_beams"));
     CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[1]") "a" END), FAULT_BAD_REQUEST, "images", "places begin at 0");
     CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[0]") "a\r\n" HEAD("images[0]") "b" END), FAULT_BAD_REQUEST, "images",
                 "twice");
@@ -93,7 +109,7 @@ static void test_brackets(void)
 
 static bool with_type(const char *type, const char *body)
 {
-    return take(INPUT_CAPTION, type, NULL, body, strlen(body));
+    return read_body(INPUT_CAPTION, type, NULL, body, strlen(body));
 }
 
 static void test_boundaries(void)
@@ -126,8 +142,12 @@ static void test_boundaries(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         CHECK_FAULT(with_type(bad[i], HEAD("image") "a" END), FAULT_BAD_REQUEST, "Content-Type", bad[i]);
     }
-    CHECK_FAULT(with_type("multipart/form-data; boundary=other", HEAD("image") "a" END), FAULT_BAD_REQUEST, "",
-                "other");
+    CHECK_FAULT(with_type("multipart/form-data; boundary=other", HEAD("image") "a" END), FAULT_BAD_REQUEST,
+                "Content-Type", "other");
+    CHECK(strstr(fault.text.text, "--other") && strstr(fault.text.text, "it begins with --B;"));
+    CHECK_FAULT(with_type("multipart/form-data; boundary=B", "\n" HEAD("image") "a\r\n" HEAD("num_beams") "2" END),
+                FAULT_BAD_REQUEST, "", "LF before the first part, which must not be passed over");
+    CHECK(strstr(fault.text.text, "CR LF"));
     CHECK_FAULT(with_type("multipart/form-data; boundary=B", ""), FAULT_BAD_REQUEST, "", "nothing");
     CHECK_FAULT(with_type("multipart/form-data; boundary=B", "-"), FAULT_BAD_REQUEST, "", "one byte");
     char type[128], body[400], seventy[71];
@@ -146,7 +166,7 @@ static void test_cut_anywhere(void)
     for (size_t n = 0; n < sizeof(form) - 1; n++) {
         char *exact = malloc(n + 1);
         memcpy(exact, form, n);
-        CHECK_FAULT(take_form(INPUT_CAPTION, exact, n), FAULT_BAD_REQUEST, "", "cut");
+        CHECK_FAULT(read_form(INPUT_CAPTION, exact, n), FAULT_BAD_REQUEST, "", "cut");
         free(exact);
     }
     CHECK_TAKEN(FORM(INPUT_CAPTION, form));
@@ -181,16 +201,19 @@ static void test_names(void)
         char body[400];
         snprintf(body, sizeof(body), "--B\r\n%s\r\n\r\nx" END, heads[i]);
         if (i == 14) {
-            CHECK_FAULT(take_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "im\\age", "the first counts");
+            CHECK_FAULT(read_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "im\\age", "the first counts");
             continue;
         }
-        CHECK_TAKEN(take_form(INPUT_CAPTION, body, strlen(body)));
+        CHECK_TAKEN(read_form(INPUT_CAPTION, body, strlen(body)));
         CHECK(input.n_images == 1 && IS_IMAGE(0, "x"));
     }
 }
 
 static void test_transfer_encodings(void)
 {
+    CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n--B\r\nContent-Type: application/json; charset=utf-8\r\n"
+                                              "Content-Disposition: form-data; name=\"question\"\r\n\r\n\"q\"" END),
+                FAULT_BAD_REQUEST, "question", "JSON in a part");
     CHECK_TAKEN(NAMED("Content-Transfer-Encoding: binary\r\nContent-Disposition: form-data; name=\"image\""));
     CHECK(IS_IMAGE(0, "x"));
     CHECK_TAKEN(
@@ -199,7 +222,7 @@ static void test_transfer_encodings(void)
     CHECK(IS_IMAGE(0, "AB"));
     CHECK_FAULT(
         FORM(INPUT_CAPTION,
-             PLAIN("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64", "QUI")),
+             PLAIN("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64", "QU!I")),
         FAULT_BAD_REQUEST, "image", "half");
     CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: quoted-printable"),
                 FAULT_BAD_REQUEST, "image", "quoted-printable");
@@ -226,11 +249,11 @@ static void test_heads(void)
     char body[9000];
     snprintf(body, sizeof(body),
              "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"%01000d\"\r\n\r\nx%s", 0, END);
-    CHECK_TAKEN(take_form(INPUT_CAPTION, body, strlen(body))); /* a head of 1 KiB */
+    CHECK_TAKEN(read_form(INPUT_CAPTION, body, strlen(body))); /* a head of 1 KiB */
     CHECK(IS_IMAGE(0, "x"));
     snprintf(body, sizeof(body), "--B\r\nX: %08200d\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\nx%s", 0,
              END);
-    CHECK_FAULT(take_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a head of 8 KiB");
+    CHECK_FAULT(read_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a head of 8 KiB");
 }
 
 static void test_parts_without_a_name(void)
@@ -250,7 +273,7 @@ static void test_parts_without_a_name(void)
                 "unfinished first");
     char body[400];
     snprintf(body, sizeof(body), "--B\r\nContent-Disposition: form-data; name=\"%0200d\"\r\n\r\nx%s", 0, END);
-    CHECK_FAULT(take_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a name too long");
+    CHECK_FAULT(read_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a name too long");
 }
 
 static void test_unknown_names(void)
@@ -270,8 +293,8 @@ static void test_values(void)
                 "NUL");
     CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "\0\0" END), FAULT_BAD_REQUEST, "question",
                 "NUL");
-    CHECK_TAKEN(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "a\0b" END)); /* texts have a length */
-    CHECK(IS_TEXT(0, "a\0b"));
+    CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "w\0h\0a\0t\0" END), FAULT_BAD_REQUEST,
+                "question", "UTF-16");
     CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "\xc3" END), FAULT_BAD_REQUEST, "question",
                 "UTF-8");
     enum { N = 65536 };
@@ -279,7 +302,7 @@ static void test_values(void)
     int n = snprintf(body, 200, "%s", HEAD("num_beams"));
     memset(body + n, '1', N);
     snprintf(body + n + N, 20, "%s", END);
-    CHECK_FAULT(take_form(INPUT_CAPTION, body, (size_t)n + N + sizeof(END) - 1), FAULT_TEXT_TOO_LONG, "num_beams",
+    CHECK_FAULT(read_form(INPUT_CAPTION, body, (size_t)n + N + sizeof(END) - 1), FAULT_TEXT_TOO_LONG, "num_beams",
                 "64K");
     free(body);
 }
@@ -300,7 +323,7 @@ static void test_limits(void)
         buf_text(&body, HEAD("num_beams") "1\r\n");
     }
     buf_text(&body, "--B--");
-    CHECK_FAULT(take_form(INPUT_CAPTION, body.bytes, body.n), FAULT_BAD_REQUEST, "", "1025 parts");
+    CHECK_FAULT(read_form(INPUT_CAPTION, body.bytes, body.n), FAULT_BAD_REQUEST, "", "1025 parts");
     CHECK(strstr(fault.text.text, "more than 1024 parts") != NULL);
     buf_release(&body);
 }
