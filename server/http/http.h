@@ -99,7 +99,8 @@ int http_port(const struct http *h); /* -1: a UNIX socket alone */
 MUST_USE enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e);
 void http_set_rates(struct http *h, const struct http_rates *rates);
 /* What all connections may hold at once, in bytes; until it is called there is no bound. Over it, connections that are
- * idle or have stalled make room; where there are none, newcomers, heads that grow and requests are refused with 503. */
+ * idle or have stalled make room; where there are none, newcomers, heads that grow and requests are refused with
+ * 503. */
 void http_set_memory(struct http *h, size_t n_bytes);
 
 /* ---- leaving, in this order ---- */
