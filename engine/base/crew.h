@@ -48,7 +48,8 @@ void crew_pretend(struct crew *c, int self, int n_helpers);
 /* False: at once, because both threads are on one CPU, where a helper would only be in the leader's way. That is where
  * the kernel puts it when other programs have the rest. */
 bool crew_help(struct crew *c, int self, int leader);
-/* The helper comes back as soon as its cut is done; one that is not helping may come back from its next help at once. */
+/* The helper comes back as soon as its cut is done; one that is not helping may come back from its next help at
+ * once. */
 void crew_recall(struct crew *c, int helper);
 
 #endif
