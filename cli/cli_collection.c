@@ -48,8 +48,8 @@ static void wait_for_room(const struct cli_http_answer *answer)
     }
 }
 
-/* Sends until the server takes or refuses it for good. A server that was there (has_answered) and is gone is waited for:
- * it may be starting again, and storing or searching twice does no harm. */
+/* Sends until the server takes or refuses it for good. A server that was there (has_answered) and is gone is waited
+ * for: it may be starting again, and storing or searching twice does no harm. */
 static enum err send_patiently(struct cli_http *h, atomic_bool *has_answered, const char *method, const char *path,
                                const char *type, const void *bytes, size_t n, struct cli_http_answer *answer,
                                struct errbuf *e)

@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-enum { ENGINE_ISA_AUTO = -1 };
+enum { ENGINE_ISA_AUTO = -1, ENGINE_MOST_SPLIT = 16 };
 
 struct engine_options {
     const char *model_dir;
@@ -30,6 +30,8 @@ struct engine_options {
     int nice;               /* 0..19: how far its threads stand behind others, the caller's event loop first of all */
     int engine_threads;     /* 0: usable CPUs */
     int decode_threads;     /* 0: max(1, usable CPUs / 4) */
+    int split_threads;      /* engine threads that may work on one step while nothing else waits, at most
+                             * ENGINE_MOST_SPLIT; 1: a step is one thread's */
     int max_jobs;           /* submitted and not yet done; more are ERR_OVERLOADED */
     int max_texts;          /* of one job */
     size_t max_text_bytes;  /* of one text; longer is ERR_TEXT_TOO_LONG */
@@ -58,8 +60,8 @@ void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes);
 /* Takes the job, or refuses it with text: ERR_OVERLOADED, ERR_DRAINING, ERR_BAD_REQUEST, ERR_TOO_MANY_INPUTS or
  * ERR_TEXT_TOO_LONG; then on_done is not called. */
 MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
-/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for them.
- */
+/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for
+ * them. */
 void engine_drain(struct engine *e, uint64_t timeout_us);
 void engine_close(struct engine *e); /* NULL is fine; all jobs must be home */
 
@@ -68,7 +70,7 @@ struct engine_info {
     const char *model_name, *model_version, *model_sha256; /* of the weights' file */
     const char *model_identity;         /* hex: features of two engines with the same one mean the same */
     const char *isa, *gemm, *precision; /* "fp32", "int8", "mixed": what the fusion's matrices run in */
-    int engine_threads, decode_threads;
+    int engine_threads, decode_threads, split_threads;
     size_t parameters;
     size_t features_bytes; /* of one image: what the cache and collections keep */
     size_t memory_bytes;   /* planned: weights, sessions, slots, captions; without the cache */
@@ -84,7 +86,8 @@ void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out);
 
-/* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a microsecond. */
+/* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a
+ * microsecond. */
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes);
 
 /* ---- cache ---- */
@@ -98,6 +101,7 @@ struct engine_stats {
     int running[ENGINE_STAGE_COUNT]; /* being worked on */
     int jobs;                        /* submitted, not yet done */
     uint64_t steps[ENGINE_STAGE_COUNT], items[ENGINE_STAGE_COUNT], busy_us[ENGINE_STAGE_COUNT];
+    uint64_t split_steps[ENGINE_STAGE_COUNT]; /* those of them that several threads worked on */
     uint64_t batch_count[ENGINE_STAGE_COUNT][ENGINE_BATCH_BUCKETS];
     uint64_t cancelled[ENGINE_STAGE_COUNT];
     uint64_t fusion_rows, fusion_tokens;

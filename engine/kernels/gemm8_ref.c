@@ -1,5 +1,5 @@
-/* Product of bytes in plain C: what all instruction sets must give, bit for bit. W stays in its order, [n, k], behind the
- * sum of each of its rows; both factors are in 16 bits, for which compilers know an instruction everywhere. */
+/* Product of bytes in plain C: what all instruction sets must give, bit for bit. W stays in its order, [n, k], behind
+ * the sum of each of its rows; both factors are in 16 bits, for which compilers know an instruction everywhere. */
 #include "engine/kernels/act.h"
 #include "engine/kernels/gemm8_row.h"
 #include "engine/kernels/install.h"
@@ -87,6 +87,7 @@ static void quantize(const float *x, size_t n, float scale, uint8_t *q)
 
 void gemm8_ref_install(struct kernels *k)
 {
+    k->gemm8_panel = k->gemm8_last = 0;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;
