@@ -15,7 +15,7 @@ import time
 from support import BUILD, Models, Server, form, picture, run, unittest
 
 FAULTS = BUILD / "tests" / "libfaults.so"
-ALLOCATION, THREAD, OPEN, FULL, SHORT, INTERRUPT, CLOCK, COUNT = range(8)
+ALLOCATION, THREAD, DESCRIPTOR, FULL, SHORT, INTERRUPT, CLOCK, COUNT, LIBRARY, RANDOM, SYNC, ERRNO = range(12)
 PICTURE = picture()
 JSON = {"image": base64.b64encode(PICTURE).decode()}
 
@@ -26,9 +26,9 @@ class Faulty(Server):
     def __init__(self, folder, *flags, begin=None, **more):
         path = os.path.join(folder, "faults")
         with open(path, "wb") as file:
-            file.write(bytes(32))
+            file.write(bytes(48))
         with open(path, "r+b") as file:
-            self.numbers = mmap.mmap(file.fileno(), 32)
+            self.numbers = mmap.mmap(file.fileno(), 48)
         for what, value in (begin or {}).items():
             self[what] = value
         super().__init__("--server.admin_port=0", *flags, env={"LD_PRELOAD": str(FAULTS), "FAULTS_FILE": path}, **more)
@@ -147,13 +147,13 @@ class Torture(unittest.TestCase):
         """None for a reload and for SIGHUP: what there is serves on."""
         with Faulty(self.folder.name, f"--collections.path={self.folder.name}/c.db") as s:
             for n in range(1, 6):
-                s[OPEN] = n
+                s[DESCRIPTOR] = n
                 self.told(s.reload())
                 self.assertEqual(s.post("/caption", PICTURE).status, 200)
-            s[OPEN] = 1
+            s[DESCRIPTOR] = 1
             s.process.send_signal(signal.SIGHUP)
             s.wait_for_log("configuration reloaded")
-            s[OPEN] = 0
+            s[DESCRIPTOR] = 0
             self.assertEqual(self.again(s.reload).status, 200)
 
     def test_full_disk(self):
