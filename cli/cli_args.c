@@ -76,7 +76,7 @@ bool cli_args_wants_csv(const struct cli_args *a)
 
 /* ---- parsing ---- */
 
-static bool take_option(struct cli_args *a, const struct cli_option *o, const char *value)
+static bool set_option(struct cli_args *a, const struct cli_option *o, const char *value)
 {
     switch (o->id) {
     case OPT_MODEL:
@@ -205,7 +205,7 @@ static enum cli_args_result parse_options(struct cli_args *a, int argc, char **a
             print_wrong_option(a, id, argv);
             return CLI_ARGS_WRONG;
         }
-        if (!take_option(a, o, optarg)) {
+        if (!set_option(a, o, optarg)) {
             return CLI_ARGS_WRONG;
         }
     }

@@ -86,7 +86,7 @@ static void fill_request(struct batch *b, struct place *p)
 }
 
 /* Takes the next input, if there is one. */
-static bool take_one(struct batch *b)
+static bool begin_one(struct batch *b)
 {
     struct place *p = &b->places[(b->head + b->n) % PLACES];
     if (!cli_source_next(b->source, &p->input)) {
@@ -305,7 +305,8 @@ static void run(struct batch *b)
     bool has_more = true;
     cli_progress_begin(&b->progress, !b->args->no_progress, cli_source_count(b->source), clock_us());
     while ((has_more || b->n > 0) && !ferror(stdout) && !(b->output && cli_output_has_failed(b->output))) {
-        while (has_more && b->n < PLACES && (b->n == 0 || cli_source_is_ready(b->source)) && (has_more = take_one(b))) {
+        while (has_more && b->n < PLACES && (b->n == 0 || cli_source_is_ready(b->source)) &&
+               (has_more = begin_one(b))) {
         }
         if (b->n > 0) {
             finish_one(b);

@@ -113,7 +113,7 @@ static enum err submit(struct bench *b, struct job *job, enum job_task task, int
     return engine_submit(b->engine, job, e);
 }
 
-static struct job *take_home(struct bench *b)
+static struct job *pop_home(struct bench *b)
 {
     pthread_mutex_lock(&b->lock);
     while (b->n_home == 0) {
@@ -176,7 +176,7 @@ static enum err run_alone(struct bench *b, int image, struct samples *parts, str
         if (rc) {
             return rc;
         }
-        const struct job_result *r = &take_home(b)->result;
+        const struct job_result *r = &pop_home(b)->result;
         if (r->err) {
             return err_set(e, r->err, "%s: %.300s", b->images[image].path, errbuf_text(&r->error, r->err));
         }
@@ -235,7 +235,7 @@ static enum err measure_throughput(struct bench *b, const struct engine_options 
         rc = submit(b, b->jobs[n_begun], JOB_CAPTION, n_begun % b->n_images, 1, e);
     }
     while (!rc && n_done < n_begun) {
-        struct job *job = take_home(b);
+        struct job *job = pop_home(b);
         rc = job->result.err;
         n_done++;
         if (!rc && n_begun < n) {

@@ -136,7 +136,7 @@ static enum err fill_from_line(struct cli_input *in, const struct cli_args *a, c
 }
 
 /* Empty lines are passed over; a line that cannot be read is the last. */
-static bool take_line(struct cli_source *s, struct cli_input *in)
+static bool next_line(struct cli_source *s, struct cli_input *in)
 {
     const char *line;
     size_t n;
@@ -164,7 +164,7 @@ bool cli_source_next(struct cli_source *s, struct cli_input *in)
 {
     *in = (struct cli_input){0};
     if (s->args->jsonl) {
-        if (!take_line(s, in)) {
+        if (!next_line(s, in)) {
             return false;
         }
     } else if (s->next == s->args->n_files) {

@@ -94,7 +94,7 @@ static void print_json(const struct profile *p)
     }
 }
 
-static enum err take_pictures(struct profile_picture **out, const struct cli_input *images, int n)
+static enum err read_pictures(struct profile_picture **out, const struct cli_input *images, int n)
 {
     enum err rc = mem_array(out, (size_t)n + 1, sizeof(**out));
     for (int i = 0; !rc && i < n; i++) {
@@ -109,7 +109,7 @@ int cli_profile_run(const struct engine_options *options, const struct cli_args 
     struct profile p = {0};
     struct errbuf e = {{0}};
     struct profile_picture *pictures = NULL;
-    enum err rc = take_pictures(&pictures, images, n_images);
+    enum err rc = read_pictures(&pictures, images, n_images);
     if (!rc) {
         struct profile_request request = {.engine = options,
                                           .is_plan = a->command == CLI_INSPECT,

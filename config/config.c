@@ -73,8 +73,9 @@ static bool is_service_link(const char *variable, const char *equals)
 
 static void read_environment(struct config *c, char **environ, struct buf *faults)
 {
-    static const char *const others[] = {"MINIVLM_CONFIG=", "MINIVLM_MODEL=", "MINIVLM_TEST_", "MINIVLM_BUILD_",
-                                         "MINIVLM_GOLDEN_"};
+    static const char *const others[] = {
+        "MINIVLM_CONFIG=", "MINIVLM_MODEL=", "MINIVLM_SERVER=", "MINIVLM_API_KEY=", /* the command line's */
+        "MINIVLM_TEST_",   "MINIVLM_BUILD_", "MINIVLM_GOLDEN_"};
     for (; environ && *environ; environ++) {
         const char *equals = strchr(*environ, '=');
         bool is_ours = strncmp(*environ, "MINIVLM_", 8) == 0 && equals && !is_service_link(*environ, equals);

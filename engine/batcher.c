@@ -45,8 +45,8 @@ static bool images_are_ready(const struct batcher_limits *l, const struct batche
 }
 
 /* Both sides could run. */
-static enum batcher_action take_turns(const struct batcher_limits *l, const struct batcher_view *v,
-                                      const struct batcher_history *h)
+static enum batcher_action alternate(const struct batcher_limits *l, const struct batcher_view *v,
+                                     const struct batcher_history *h)
 {
     enum batcher_action first = BATCHER_WAIT;
     bool are_rivals = v->image_client != v->fusion_client && v->image_due_us != v->fusion_due_us;
@@ -72,7 +72,7 @@ static enum batcher_action choose_action(const struct batcher_limits *l, const s
         return images_ready ? BATCHER_IMAGES : BATCHER_WAIT;
     }
     if (images_ready && v->items > 0) {
-        return take_turns(l, v, h);
+        return alternate(l, v, h);
     }
     if (v->items > 0) {
         return BATCHER_FUSION;

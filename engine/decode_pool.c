@@ -286,9 +286,9 @@ static void *run_thread(void *arg)
             scheduler_deliver(s, &leaving);
             continue;
         }
-        if ((j = scheduler_take_prepare(s))) {
+        if ((j = scheduler_pop_prepare(s))) {
             prepare(s, j, &leaving);
-        } else if ((f = scheduler_take_decode(s))) {
+        } else if ((f = scheduler_pop_decode(s))) {
             decode(w, f, &leaving);
         } else {
             scheduler_wait_decode(s);

@@ -4,7 +4,7 @@
  * no job is left to prepare, decodes the most urgent picture into an input slot. Preparing goes first because it is
  * short and shows which pictures need no decoding.
  *
- * Decoding has lanes and a budget of memory (scheduler_take_decode): large pictures never take all workers, so that
+ * Decoding has lanes and a budget of memory (scheduler_pop_decode): large pictures never take all workers, so that
  * small ones are not stuck behind them, and a picture waits until its memory fits beside that of the others. One that
  * could never fit is refused when its header has been read.
  *

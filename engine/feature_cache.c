@@ -144,7 +144,7 @@ void feature_cache_unpin(struct feature_cache *c, struct feature_cache_entry *e)
 }
 
 /* A free entry, in no list; NULL when all are pinned. */
-static struct feature_cache_entry *take_entry(struct feature_cache *c)
+static struct feature_cache_entry *pop_entry(struct feature_cache *c)
 {
     struct feature_cache_entry *e = TAILQ_FIRST(&c->unused);
     if (e) {
@@ -169,7 +169,7 @@ struct feature_cache_entry *feature_cache_reserve(struct feature_cache *c, const
     if (find(c, id)) {
         return NULL;
     }
-    struct feature_cache_entry *e = take_entry(c);
+    struct feature_cache_entry *e = pop_entry(c);
     if (!e) {
         return NULL;
     }

@@ -138,7 +138,7 @@ static void add(struct fusion_step *f, struct job_private *j, struct caption_slo
 }
 
 /* The first free slot that is large enough, taken out of the list; small ones stand before large ones there. */
-static struct caption_slot *take_slot(struct scheduler *s, const struct caption_params *p)
+static struct caption_slot *pop_slot(struct scheduler *s, const struct caption_params *p)
 {
     struct caption_slot *slot;
     TAILQ_FOREACH(slot, &s->free_captions, link)
@@ -175,7 +175,7 @@ void fusion_step_gather(struct fusion_step *f, struct batcher_view *v)
         }
         slot = NULL;
         if (j->job->request.task == JOB_CAPTION) {
-            slot = take_slot(s, &j->caption);
+            slot = pop_slot(s, &j->caption);
             if (!slot) {
                 continue;
             }
@@ -253,7 +253,7 @@ void fusion_step_begin(struct fusion_step *f, int n_helpers, uint64_t now_us)
             for (int k = 0; k < f->take[i]; k++) {
                 add_member(f, j, j->n_taken + k, f->sources[i].rows, slot);
             }
-            scheduler_take_items(s, j, f->take[i]);
+            scheduler_pop_items(s, j, f->take[i]);
         }
         scheduler_items_begin(s, j, f->take[i], now_us);
         f->rows += f->sources[i].rows * f->take[i];

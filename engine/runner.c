@@ -114,7 +114,7 @@ static void run_images(struct runner *r, int n, struct job_list *leaving)
 {
     struct scheduler *s = &r->engine->scheduler;
     uint64_t from_us = clock_us();
-    scheduler_take_images(s, r->flights, n);
+    scheduler_pop_images(s, r->flights, n);
     figures_begin(s, ENGINE_REGIONS, from_us);
     for (int i = 0; i < n; i++) {
         run_image(r, r->flights[i], n, leaving);

@@ -270,7 +270,7 @@ void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leav
 
 /* ---- decode workers ---- */
 
-struct job_private *scheduler_take_prepare(struct scheduler *s)
+struct job_private *scheduler_pop_prepare(struct scheduler *s)
 {
     monitor_check(&s->monitor);
     struct job_private *j = TAILQ_FIRST(&s->prepare);
@@ -323,7 +323,7 @@ static struct flight *choose_decode(const struct scheduler *s)
     return NULL;
 }
 
-struct flight *scheduler_take_decode(struct scheduler *s)
+struct flight *scheduler_pop_decode(struct scheduler *s)
 {
     monitor_check(&s->monitor);
     struct flight *f = choose_decode(s);
@@ -387,7 +387,7 @@ void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
 
 /* ---- engine threads ---- */
 
-void scheduler_take_images(struct scheduler *s, struct flight **out, int n)
+void scheduler_pop_images(struct scheduler *s, struct flight **out, int n)
 {
     monitor_check(&s->monitor);
     for (int i = 0; i < n; i++) {
@@ -431,7 +431,7 @@ void scheduler_enter_fusion(struct scheduler *s, struct job_private *j, uint64_t
     monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
 }
 
-void scheduler_take_items(struct scheduler *s, struct job_private *j, int n)
+void scheduler_pop_items(struct scheduler *s, struct job_private *j, int n)
 {
     monitor_check(&s->monitor);
     TAILQ_REMOVE(&s->fusion, j, queue);

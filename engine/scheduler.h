@@ -98,9 +98,9 @@ void scheduler_deliver(struct scheduler *s, struct job_list *leaving);
 void scheduler_fail(struct job_private *j, enum err why, const char *stage);
 
 /* ---- decode workers ---- */
-struct job_private *scheduler_take_prepare(struct scheduler *s); /* NULL: none */
+struct job_private *scheduler_pop_prepare(struct scheduler *s); /* NULL: none */
 /* A flight that is now busy, with a leader, its memory and (but for a check) a slot; NULL: none may go now. */
-struct flight *scheduler_take_decode(struct scheduler *s);
+struct flight *scheduler_pop_decode(struct scheduler *s);
 /* Its decoding is over, one way or the other. */
 void scheduler_end_decode(struct scheduler *s, const struct flight *f);
 /* A prepared job whose image is not known: it joins a flight or begins one. */
@@ -110,7 +110,7 @@ void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us);
 
 /* ---- engine threads ---- */
 /* n flights that are now busy, each with a leader, most urgent first. */
-void scheduler_take_images(struct scheduler *s, struct flight **out, int n);
+void scheduler_pop_images(struct scheduler *s, struct flight **out, int n);
 /* The flight is over: its slot is free again and its members are in the list, held, in order of joining. */
 void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *members);
 /* A job whose features are there: it waits for fusion or, without items, is finished. */
@@ -120,7 +120,7 @@ void scheduler_items_begin(struct scheduler *s, struct job_private *j, int n, ui
 void scheduler_items_end(struct scheduler *s, struct job_private *j, int n, int finished, uint64_t now_us,
                          struct job_list *leaving);
 /* New items of a waiting job are taken for a step; the job moves back in the line if it has more. */
-void scheduler_take_items(struct scheduler *s, struct job_private *j, int n);
+void scheduler_pop_items(struct scheduler *s, struct job_private *j, int n);
 /* A slot is free: the small ones stand before the large ones. */
 void scheduler_return_slot(struct scheduler *s, struct caption_slot *slot);
 /* The job of this slot needs it no more. */

@@ -18,7 +18,7 @@ python3 scripts/check_names.py
 
 step "python (with scripts/test.sh --training, which installs ruff and mypy)"
 if [ -x .venv/bin/ruff ]; then
-    .venv/bin/ruff check scripts/minivlm scripts/evaluation scripts/bench tests/e2e
+    .venv/bin/ruff check scripts/minivlm scripts/documents scripts/evaluation scripts/bench tests/e2e
     .venv/bin/mypy
 fi
 

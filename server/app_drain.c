@@ -79,7 +79,7 @@ struct http_rates app_drain_rates(const struct config *c)
                                .min_send_rate = c->server.min_send_rate};
 }
 
-static void take_config(struct app *a, const struct config *fresh, struct buf *ignored)
+static void apply_config(struct app *a, const struct config *fresh, struct buf *ignored)
 {
     enum log_level level;
     config_merge_reload(&a->config, fresh, ignored);
@@ -117,7 +117,7 @@ void app_drain_on_hangup(void *user, int signal_number)
         tls_release(&tls);
     } else {
         buf_reset(&text);
-        take_config(a, &fresh, &text);
+        apply_config(a, &fresh, &text);
         auth_release(&a->auth);
         tls_release(&a->tls);
         a->auth = auth;

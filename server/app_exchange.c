@@ -150,7 +150,7 @@ static void on_end(void *user, struct exchange *x, bool is_sent)
         x->error_code = "client_gone";
     }
     write_log(x, is_sent, now - x->began_us);
-    metrics_take(&a->api.metrics, x, now);
+    metrics_count(&a->api.metrics, x, now);
     if (x->route && (x->route->flags & ROUTE_WORK)) {
         history_add(a->api.history, x, now);
     }

@@ -45,7 +45,7 @@ struct group {
 };
 
 /* Takes one character that is not a space. Returns what is wrong with it, or NULL. */
-static const char *take(struct group *g, unsigned value)
+static const char *add_value(struct group *g, unsigned value)
 {
     if (value == PAD) {
         if (g->n_values < 2) {
@@ -115,7 +115,7 @@ enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, str
             }
         }
         unsigned value = value_of(text[i]);
-        const char *wrong = value == SPACE ? NULL : take(&g, value);
+        const char *wrong = value == SPACE ? NULL : add_value(&g, value);
         wrong = wrong || value == SPACE ? wrong : finish(&g, &to);
         if (wrong) {
             return err_set(e, ERR_BAD_REQUEST, "base64: %s at character %zu", wrong, i + 1);

@@ -23,7 +23,7 @@ static const char *const level_names[] = {"debug", "info", "warn", "error", "off
 /* ---- emitting ---- */
 
 /* Lost lines that no line has told of yet; they are told by this one. */
-static uint64_t take_lost(void)
+static uint64_t pop_lost(void)
 {
     uint_fast64_t told = atomic_load(&n_told), lost = log_ring_lost(&ring);
     return lost > told && atomic_compare_exchange_strong(&n_told, &told, lost) ? lost - told : 0;
@@ -33,7 +33,7 @@ static void emit(enum log_level level, const char *event, const struct log_field
 {
     struct log_line l;
     struct timespec now;
-    struct log_line_loss loss = {.suppressed = suppressed, .dropped = take_lost()};
+    struct log_line_loss loss = {.suppressed = suppressed, .dropped = pop_lost()};
     clock_gettime(CLOCK_REALTIME, &now);
     log_line_build(&l, line_format, &now, level, event, fields, &loss);
     if (!log_ring_add(&ring, l.text, l.n, level >= LOG_WARN)) {

@@ -189,7 +189,7 @@ static void begin_row(struct vertical *v, int n_under_way)
 }
 
 /* Adds input row y to all output rows it belongs to and puts those that it completes. */
-static void take_row(struct resize *r, const struct resize_job *job, struct vertical *v, int y, const uint8_t *row)
+static void use_row(struct resize *r, const struct resize_job *job, struct vertical *v, int y, const uint8_t *row)
 {
     const struct span *s = spans_of(&r->down);
     const int32_t *weights = weights_of(&r->down);
@@ -252,7 +252,7 @@ enum err resize_run(struct resize *r, const struct resize_job *job)
             row = r->row.bytes;
         }
         if (is_down(job)) {
-            take_row(r, job, &v, y, row);
+            use_row(r, job, &v, y, row);
         } else {
             job->put(job->user, y, row);
         }

@@ -5,12 +5,10 @@ static size_t row_bytes(size_t depth)
     return (depth + GEMM8_ALIGN - 1) / GEMM8_ALIGN * GEMM8_ALIGN;
 }
 
-size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float *base)
+void linear_place(struct linear_scratch *s, struct arena *a, size_t rows, size_t depth)
 {
-    size_t bytes = (rows * row_bytes(depth) + 63) / 64 * 64, scales = (rows * sizeof(struct gemm8_row) + 63) / 64 * 64;
-    s->bytes = (uint8_t *)base;
-    s->row = base ? (struct gemm8_row *)(void *)(s->bytes + bytes) : NULL;
-    return (bytes + scales) / sizeof(float);
+    s->bytes = arena_take(a, rows, row_bytes(depth));
+    s->row = arena_take(a, rows, sizeof(*s->row));
 }
 
 void linear_run(const struct kernels *k, const struct bind_linear *w, const struct linear_scratch *s, const float *a,

@@ -5,6 +5,7 @@
 #ifndef ENGINE_MODEL_LINEAR_H
 #define ENGINE_MODEL_LINEAR_H
 
+#include "engine/base/arena.h"
 #include "engine/model/load/bind.h"
 
 /* Room for the bytes of `rows` rows of up to `depth` numbers. */
@@ -12,8 +13,7 @@ struct linear_scratch {
     uint8_t *bytes;        /* [rows, depth up to GEMM8_ALIGN] */
     struct gemm8_row *row; /* [rows] */
 };
-/* Floats that it takes at `base`, NULL when only measuring. */
-size_t linear_lay_out(struct linear_scratch *s, size_t rows, size_t depth, float *base);
+void linear_place(struct linear_scratch *s, struct arena *a, size_t rows, size_t depth);
 
 /* Outputs, and numbers of a row; 0 where the model has no such layer. */
 static inline size_t linear_n(const struct bind_linear *w)

@@ -3,7 +3,7 @@
 #include "engine/kernels/trace.h"
 #include "engine/model/linear.h"
 
-enum { ALIGN_FLOATS = 16, STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
+enum { ALIGN_FLOATS = ARENA_ALIGN / sizeof(float), STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
 
 void plan_init(struct plan *p, struct plan_step *steps, int max_steps)
 {
@@ -49,10 +49,28 @@ void plan_execute(const struct plan *p, const struct plan_run *r, int first, int
     }
 }
 
-size_t plan_take_bytes(struct plan *p, const struct bind_linear *w, size_t rows)
+struct plan_room plan_room(struct plan *p, const struct arena *measured)
+{
+    size_t bytes = arena_needed(measured);
+    return (struct plan_room){.at = plan_take(p, bytes / sizeof(float)), .bytes = bytes};
+}
+
+struct arena plan_room_arena(struct plan_room room, float *arena)
+{
+    struct arena a;
+    arena_init(&a, arena + room.at, room.bytes);
+    return a;
+}
+
+struct plan_room plan_room_linear(struct plan *p, const struct bind_linear *w, size_t rows)
 {
     struct linear_scratch measured;
-    return plan_take(p, w->bytes.n > 0 ? linear_lay_out(&measured, rows, w->bytes.k, NULL) : 0);
+    struct arena a;
+    arena_init(&a, NULL, 0);
+    if (w->bytes.n > 0) {
+        linear_place(&measured, &a, rows, w->bytes.k);
+    }
+    return plan_room(p, &a);
 }
 
 void plan_linear(const struct plan_step *s, const struct plan_run *r, const struct bind_linear *w, const float *a,
@@ -61,22 +79,23 @@ void plan_linear(const struct plan_step *s, const struct plan_run *r, const stru
     struct linear_scratch bytes = {NULL, NULL};
     size_t n = linear_n(w), k = linear_k(w);
     if (w->bytes.n > 0) {
-        linear_lay_out(&bytes, m, k, r->arena + s->bytes);
+        struct arena room = plan_room_arena(s->bytes, r->arena);
+        linear_place(&bytes, &room, m, k);
     }
     linear_run(r->kernels, w, &bytes, a, k, m, c, n, act, residual, n);
 }
 
-int plan_strip_rows(size_t row_floats, int least, int most)
+int plan_strip_rows(size_t row_floats, int min, int max)
 {
     size_t rows = STRIP_FLOATS / (row_floats ? row_floats : 1);
-    if (rows < (size_t)least) {
-        return least;
+    if (rows < (size_t)min) {
+        return min;
     }
-    return rows > (size_t)most ? most : (int)rows;
+    return rows > (size_t)max ? max : (int)rows;
 }
 
-size_t plan_strip_floats(size_t row_floats, int least, int most)
+size_t plan_strip_floats(size_t row_floats, int min, int max)
 {
-    size_t floats = (size_t)least * row_floats > STRIP_FLOATS ? (size_t)least * row_floats : STRIP_FLOATS;
-    return floats < (size_t)most * row_floats ? floats : (size_t)most * row_floats;
+    size_t floats = (size_t)min * row_floats > STRIP_FLOATS ? (size_t)min * row_floats : STRIP_FLOATS;
+    return floats < (size_t)max * row_floats ? floats : (size_t)max * row_floats;
 }

@@ -11,12 +11,19 @@
 #ifndef ENGINE_MODEL_PLAN_H
 #define ENGINE_MODEL_PLAN_H
 
+#include "engine/base/arena.h"
 #include "engine/kernels/kernels.h"
 #include "engine/model/load/bind.h"
 
 struct plan_map {
     int h, w, c;
     size_t at; /* floats from the start of the arena */
+};
+
+/* A part that a struct arena hands out. */
+struct plan_room {
+    size_t at; /* floats from the start of the arena */
+    size_t bytes;
 };
 
 /* What a step runs on. */
@@ -43,8 +50,8 @@ struct plan_step {
     int strip;      /* rows of `out` computed at a time */
     size_t scratch; /* places of the step's own */
     size_t scratch2;
-    size_t bytes;       /* place of what a layer in 8 bits reads */
-    size_t channel_sum; /* [channels]: means, then scales of squeeze-excite */
+    struct plan_room bytes; /* what a layer in 8 bits reads */
+    size_t channel_sum;     /* [channels]: means, then scales of squeeze-excite */
 };
 
 struct plan {
@@ -73,14 +80,17 @@ static inline size_t plan_floats(struct plan_map m)
 {
     return (size_t)m.h * (size_t)m.w * (size_t)m.c;
 }
-/* Place for the bytes of `rows` rows that w reads, none where w is in floats; and w on m rows, dense, of a step that has
- * such a place. */
-size_t plan_take_bytes(struct plan *p, const struct bind_linear *w, size_t rows);
+/* Room for what a measuring arena counted; and that room when it is used. */
+struct plan_room plan_room(struct plan *p, const struct arena *measured);
+struct arena plan_room_arena(struct plan_room room, float *arena);
+/* Room for the bytes of `rows` rows that w reads, none where w is in floats; and w on m rows, dense, of a step that has
+ * such room. */
+struct plan_room plan_room_linear(struct plan *p, const struct bind_linear *w, size_t rows);
 void plan_linear(const struct plan_step *s, const struct plan_run *r, const struct bind_linear *w, const float *a,
                  size_t m, float *c, enum act act, const float *residual);
-/* Rows of `row_floats` floats that a strip may have to stay in the cache, within least..most; and the floats to take
- * for it, which is at least that many rows and grows with row_floats and most. */
-int plan_strip_rows(size_t row_floats, int least, int most);
-size_t plan_strip_floats(size_t row_floats, int least, int most);
+/* Rows of `row_floats` floats that a strip may have to stay in the cache, within min..max; and the floats to take
+ * for it, which is at least that many rows and grows with row_floats and max. */
+int plan_strip_rows(size_t row_floats, int min, int max);
+size_t plan_strip_floats(size_t row_floats, int min, int max);
 
 #endif

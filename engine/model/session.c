@@ -11,7 +11,7 @@ enum err session_create(struct session **out, const struct model *m, const struc
 {
     struct session *s = NULL;
     struct fusion measured;
-    float none[1];
+    struct arena a;
     BUG_ON(limits->max_rows < 1);
     enum err rc = mem_alloc(&s, sizeof(*s));
     if (rc != OK) {
@@ -21,13 +21,15 @@ enum err session_create(struct session **out, const struct model *m, const struc
     s->limits = *limits;
     rc = tee_init(&s->tee, m);
     if (rc == OK) {
-        size_t tee = tee_plan(&s->tee, limits->max_input_height, limits->max_input_width);
-        size_t fusion = fusion_lay_out(&measured, m, limits->max_rows, none);
-        s->arena_bytes = max_of(tee, fusion) * sizeof(float);
+        size_t tee = tee_plan(&s->tee, limits->max_input_height, limits->max_input_width) * sizeof(float);
+        arena_init(&a, NULL, 0);
+        fusion_place(&measured, &a, m, limits->max_rows);
+        s->arena_bytes = max_of(tee, arena_needed(&a));
         rc = mem_alloc(&s->arena, s->arena_bytes);
     }
     if (rc == OK) {
-        fusion_lay_out(&s->fusion, m, limits->max_rows, s->arena);
+        arena_init(&a, s->arena, s->arena_bytes);
+        fusion_place(&s->fusion, &a, m, limits->max_rows);
         *out = s;
         s = NULL;
     }

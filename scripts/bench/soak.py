@@ -85,7 +85,7 @@ class Soak:
             cut = rng.randrange(1, len(picture) - 12)  # a PNG without its last 12 bytes is whole
             return self.refused((413, 415, 422), "/caption", picture[:cut])
         if kind == 1:
-            return self.refused((415,), "/caption", rng.randbytes(2000))
+            return self.refused((415,), "/caption", b"\xff" + rng.randbytes(2000))  # a brace first would make it JSON
         if kind == 2:
             return self.refused((400,), "/vqa", b'{"image": ', {"Content-Type": "application/json"})
         if kind == 3:

@@ -322,7 +322,7 @@ static void put_done(struct work *w)
     }
     struct collection_model now = model_of(services_current(w->desk->services));
     if (!collection_model_equal(&v->model, &now) && v->n_tries < PUT_TRIES) {
-        work_take_current_service(w);
+        work_hold_current_service(w);
         put_round(w);
         return;
     }

@@ -116,7 +116,7 @@ static void *serve(void *user)
     struct archive_queue *q = &a->queues[writes];
     pthread_mutex_lock(&a->lock);
     for (int n = 1;; n++) {
-        struct archive_errand *r = errand_of(archive_queue_take(q));
+        struct archive_errand *r = errand_of(archive_queue_pop(q));
         if (r) {
             run(a, w, r);
             if (r->task.err == OK && (r->task.kind == ARCHIVE_DROP || purging == PURGING_FAILED)) {
@@ -184,7 +184,7 @@ static void begin_closing(struct archive *a)
     atomic_store(&a->is_closing, true);
     for (int i = 0; i < 2; i++) {
         struct archive_errand *r;
-        while ((r = errand_of(archive_queue_take(&a->queues[i])))) {
+        while ((r = errand_of(archive_queue_pop(&a->queues[i])))) {
             finish_unbegun(a, r, ERR_DRAINING, "the service is shutting down");
         }
         pthread_cond_broadcast(&a->wake[i]);
@@ -280,7 +280,7 @@ uint64_t archive_reap(struct archive *a, uint64_t now_us)
     pthread_mutex_lock(&a->lock);
     for (int i = 0; i < 2; i++) {
         struct archive_errand *late;
-        while ((late = errand_of(archive_queue_take_late(&a->queues[i], now_us)))) {
+        while ((late = errand_of(archive_queue_pop_late(&a->queues[i], now_us)))) {
             finish_unbegun(a, late, ERR_DEADLINE, "the deadline passed before the collection could answer");
         }
         uint64_t next = archive_queue_earliest(&a->queues[i]);

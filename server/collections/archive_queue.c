@@ -34,7 +34,7 @@ static struct archive_queue_item *unlink_at(struct archive_queue *q, struct arch
     return item;
 }
 
-struct archive_queue_item *archive_queue_take(struct archive_queue *q)
+struct archive_queue_item *archive_queue_pop(struct archive_queue *q)
 {
     if (!q->first) {
         return NULL;
@@ -54,7 +54,7 @@ bool archive_queue_remove(struct archive_queue *q, struct archive_queue_item *it
     return false;
 }
 
-struct archive_queue_item *archive_queue_take_late(struct archive_queue *q, uint64_t now_us)
+struct archive_queue_item *archive_queue_pop_late(struct archive_queue *q, uint64_t now_us)
 {
     for (struct archive_queue_item **at = &q->first; *at; at = &(*at)->next) {
         if ((*at)->deadline_us <= now_us) {

@@ -28,10 +28,10 @@ struct archive_queue {
 
 /* Zeroed is empty. False: the client has `most` waiting already. */
 bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int most);
-struct archive_queue_item *archive_queue_take(struct archive_queue *q); /* NULL: empty */
+struct archive_queue_item *archive_queue_pop(struct archive_queue *q); /* NULL: empty */
 bool archive_queue_remove(struct archive_queue *q, struct archive_queue_item *item);
 /* Takes one whose deadline is not after now; NULL: there is none. */
-struct archive_queue_item *archive_queue_take_late(struct archive_queue *q, uint64_t now_us);
+struct archive_queue_item *archive_queue_pop_late(struct archive_queue *q, uint64_t now_us);
 uint64_t archive_queue_earliest(const struct archive_queue *q); /* deadline; UINT64_MAX: none */
 
 #endif

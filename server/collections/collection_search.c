@@ -39,7 +39,7 @@ struct search {
     int n_picks;
     int64_t *seen; /* ids that were taken or found damaged, sorted */
     size_t n_seen, seen_room;
-    int64_t *sample; /* ids, for take_common */
+    int64_t *sample; /* ids, for add_common */
     size_t n_sample, sample_room;
     struct collection_hits *out;
 };
@@ -75,7 +75,7 @@ static const char *fault_of(const struct search *q, struct sqlite3_stmt *s)
     return memcmp(digest, stored, SHA256_BYTES) == 0 ? NULL : "the image does not fit its checksum";
 }
 
-static enum err take_row(struct search *q, struct sqlite3_stmt *s)
+static enum err add_row(struct search *q, struct sqlite3_stmt *s)
 {
     struct collection_hits *out = q->out;
     const char *fault = fault_of(q, s);
@@ -101,7 +101,7 @@ static enum err take_row(struct search *q, struct sqlite3_stmt *s)
 }
 
 /* Reads the image and appends it, unless it is damaged. */
-static enum err take_image(struct search *q, int64_t id, struct errbuf *e)
+static enum err add_image(struct search *q, int64_t id, struct errbuf *e)
 {
     struct sqlite3_stmt *s = q->cs->sql[SQL_READ];
     enum err rc = collection_db_limits(q->cs, e);
@@ -111,7 +111,7 @@ static enum err take_image(struct search *q, int64_t id, struct errbuf *e)
     sqlite3_bind_int64(s, 1, id);
     int code = sqlite3_step(s);
     if (code == SQLITE_ROW) {
-        rc = take_row(q, s);
+        rc = add_row(q, s);
     } else if (code != SQLITE_DONE) {
         rc = collection_db_fail(q->cs, code, "read an image", e);
     }
@@ -208,7 +208,7 @@ static uint64_t number_of(const void *hash)
     return n;
 }
 
-/* An image that the ring does not know is first on it; what take_row makes of it is seen later. */
+/* An image that the ring does not know is first on it; what add_row makes of it is seen later. */
 static enum err look_up(struct search *q, int64_t id, int64_t *model, uint64_t *order, struct errbuf *e)
 {
     struct sqlite3_stmt *s = q->cs->sql[SQL_SPREAD];
@@ -269,20 +269,20 @@ static enum err scan(struct search *q, struct sqlite3_stmt *s, struct errbuf *e)
     return rc;
 }
 
-static enum err take_picks(struct search *q, struct errbuf *e)
+static enum err add_picks(struct search *q, struct errbuf *e)
 {
     enum err rc = OK;
     if (q->n_picks) {
         qsort(q->picks, (size_t)q->n_picks, sizeof(*q->picks), best_first);
     }
     for (int i = 0; i < q->n_picks && rc == OK && q->out->n < q->limit; i++) {
-        rc = take_image(q, q->picks[i].id, e);
+        rc = add_image(q, q->picks[i].id, e);
     }
     return rc == OK ? add_seen(q) : rc;
 }
 
 /* Damaged images make it scan again for what comes after them, within reason. */
-static enum err take_matching(struct search *q, const struct buf *match, struct errbuf *e)
+static enum err add_matching(struct search *q, const struct buf *match, struct errbuf *e)
 {
     struct sqlite3_stmt *s;
     enum err rc = collection_db_prepare(
@@ -297,7 +297,7 @@ static enum err take_matching(struct search *q, const struct buf *match, struct 
         rc = scan(q, s, e);
         more = q->n_picks == q->limit;
         if (rc == OK) {
-            rc = take_picks(q, e);
+            rc = add_picks(q, e);
         }
     }
     sqlite3_finalize(s);
@@ -343,9 +343,9 @@ static enum err walk(struct search *q, on_image *callback, struct errbuf *e)
     return rc == OK && more ? walk_half(q, SQL_SAMPLE_UNTIL, callback, &more, e) : rc;
 }
 
-static enum err take_any(struct search *q, int64_t id, bool *more, struct errbuf *e)
+static enum err add_any(struct search *q, int64_t id, bool *more, struct errbuf *e)
 {
-    enum err rc = take_image(q, id, e);
+    enum err rc = add_image(q, id, e);
     *more = q->out->n < q->limit;
     return rc;
 }
@@ -359,7 +359,7 @@ static enum err add_to_sample(struct search *q, int64_t id, bool *more, struct e
 }
 
 /* The best of a sample of the collection. */
-static enum err take_common(struct search *q, const struct buf *match, struct errbuf *e)
+static enum err add_common(struct search *q, const struct buf *match, struct errbuf *e)
 {
     struct collection_words *words = &q->cs->words;
     q->sample_room = (size_t)SAMPLE_TIMES * COMMON * (size_t)q->limit;
@@ -372,7 +372,7 @@ static enum err take_common(struct search *q, const struct buf *match, struct er
         qsort(q->sample, q->n_sample, sizeof(*q->sample), by_id);
         words->sample = q->sample;
         words->n_sample = q->n_sample;
-        rc = take_matching(q, match, e);
+        rc = add_matching(q, match, e);
         words->sample = NULL;
         words->n_sample = 0;
     }
@@ -396,14 +396,14 @@ enum err collection_search(struct collections *cs, int64_t collection, int64_t m
         rc = collection_words_read(cs, collection, out->n_images, query, limit, &match, &q.seed, &rarest, e);
     }
     if (rc == OK && rarest > COLLECTION_MAX_POSTINGS && (uint64_t)rarest >= out->n_images / COMMON) {
-        rc = take_common(&q, &match, e);
+        rc = add_common(&q, &match, e);
     }
     if (rc == OK && match.n && out->n < limit) {
-        rc = take_matching(&q, &match, e);
+        rc = add_matching(&q, &match, e);
     }
     out->n_by_words = out->n;
     if (rc == OK) {
-        rc = walk(&q, take_any, e);
+        rc = walk(&q, add_any, e);
     }
     out->n_by_sample = out->n - out->n_by_words;
     mem_free(q.seen);

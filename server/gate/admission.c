@@ -269,7 +269,7 @@ static bool check_size(const struct admission *a, struct exchange *x)
 static bool set_deadline(const struct admission *a, struct exchange *x)
 {
     const char *faulty;
-    if (!exchange_take_deadline(x, (uint64_t)a->config->limits.timeout_ms, &faulty)) {
+    if (!exchange_read_deadline(x, (uint64_t)a->config->limits.timeout_ms, &faulty)) {
         reply_error(x, FAULT_BAD_REQUEST, faulty, "%s must be a whole number of milliseconds", faulty);
         return false;
     }

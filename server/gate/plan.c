@@ -19,7 +19,7 @@ enum {
 
 /* ---- fixed ---- */
 
-static void take_fixed(struct plan *p, const struct config *c, const struct engine_info *info)
+static void set_fixed(struct plan *p, const struct config *c, const struct engine_info *info)
 {
     uint64_t decoders = info->decode_threads > 1 ? (uint64_t)info->decode_threads : 2;
     uint64_t threads = OTHER_THREADS + (uint64_t)info->engine_threads + decoders;
@@ -108,7 +108,7 @@ enum err plan_make(struct plan *out, const struct config *c, const struct engine
     struct budget budgets[N_BUDGETS];
     uint64_t least = 0, wanted = 0;
     *out = (struct plan){.limit = limit_bytes > 0 ? limit_bytes : UINT64_MAX};
-    take_fixed(out, c, info);
+    set_fixed(out, c, info);
     list_budgets(c, info, budgets);
     for (int i = 0; i < N_BUDGETS; i++) {
         least += budgets[i].least;

@@ -36,7 +36,7 @@ static bool refuse(struct chunk *c, const char *message)
     return false;
 }
 
-static bool take_size(struct chunk *c, char byte)
+static bool read_size(struct chunk *c, char byte)
 {
     int digit = hex(byte);
     if (digit >= 0) {
@@ -66,36 +66,36 @@ static bool skip_text(struct chunk *c, char byte, enum step next)
     return ++c->n_extra <= CHUNK_MAX_EXTRA || refuse(c, "chunk extensions and trailers are too long");
 }
 
-static bool take_end(struct chunk *c, char byte, char expected, enum step next)
+static bool read_end(struct chunk *c, char byte, char expected, enum step next)
 {
     c->step = (int)next;
     return byte == expected || refuse(c, "chunks and their sizes must end in CR LF");
 }
 
 /* One byte that is not data. */
-static bool take_byte(struct chunk *c, char byte)
+static bool read_byte(struct chunk *c, char byte)
 {
     switch (c->step) {
     case SIZE:
-        return take_size(c, byte);
+        return read_size(c, byte);
     case EXTENSION:
         return skip_text(c, byte, SIZE_END);
     case SIZE_END:
-        return take_end(c, byte, '\n', c->left ? DATA : TRAILER);
+        return read_end(c, byte, '\n', c->left ? DATA : TRAILER);
     case DATA_RETURN:
-        return take_end(c, byte, '\r', DATA_END);
+        return read_end(c, byte, '\r', DATA_END);
     case DATA_END:
         c->n_digits = 0;
-        return take_end(c, byte, '\n', SIZE);
+        return read_end(c, byte, '\n', SIZE);
     case TRAILER: /* the first byte of a line behind the last chunk */
         c->step = TRAILER_LINE;
-        return byte == '\r' ? take_end(c, byte, '\r', LAST_END) : skip_text(c, byte, TRAILER_END);
+        return byte == '\r' ? read_end(c, byte, '\r', LAST_END) : skip_text(c, byte, TRAILER_END);
     case TRAILER_LINE:
         return skip_text(c, byte, TRAILER_END);
     case TRAILER_END:
-        return take_end(c, byte, '\n', TRAILER);
+        return read_end(c, byte, '\n', TRAILER);
     default:
-        return take_end(c, byte, '\n', WHOLE);
+        return read_end(c, byte, '\n', WHOLE);
     }
 }
 
@@ -105,7 +105,7 @@ enum chunk_state chunk_read(struct chunk *c, char *bytes, size_t n, size_t *n_ta
     bool is_good = true;
     while (at < n && c->step != WHOLE && is_good) {
         if (c->step != DATA) {
-            is_good = take_byte(c, bytes[at++]);
+            is_good = read_byte(c, bytes[at++]);
             continue;
         }
         size_t k = n - at < c->left ? n - at : (size_t)c->left;

@@ -126,7 +126,7 @@ static void make_uuid7(char out[37])
     }
 }
 
-void exchange_take_id(struct exchange *x)
+void exchange_read_id(struct exchange *x)
 {
     const char *given = x->headers[HEADER_REQUEST_ID];
     if (given && is_good_id(given)) {
@@ -154,7 +154,7 @@ bool exchange_parse_uint(const char *text, uint64_t least, uint64_t most, uint64
     return value >= least && value <= most;
 }
 
-bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty)
+bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty)
 {
     const struct {
         const char *name, *value;

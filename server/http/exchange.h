@@ -127,10 +127,10 @@ void exchange_answer(struct exchange *x, int status, const char *content_type);
 void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Takes the caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else makes a UUIDv7. */
-void exchange_take_id(struct exchange *x);
+void exchange_read_id(struct exchange *x);
 
 /* The deadline: the least of what query, headers and the limit say. False with the name of the faulty one. */
-bool exchange_take_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
+bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
 /* RFC 9218, u=0..7; others: the default. */
 int exchange_priority(const struct exchange *x);
 

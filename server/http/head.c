@@ -146,7 +146,7 @@ static bool is_authority(struct head_text t)
 
 static const char *const bad_line = "the request line must be: METHOD, one space, target, one space, HTTP/1.1";
 
-static enum head_state take_version(struct head *h, struct head_text t)
+static enum head_state parse_version(struct head *h, struct head_text t)
 {
     if (t.n != 8 || memcmp(t.bytes, "HTTP/", 5) != 0 || t.bytes[6] != '.' || !is_port(t.bytes + 5, 1) ||
         !is_port(t.bytes + 7, 1)) {
@@ -161,7 +161,7 @@ static enum head_state take_version(struct head *h, struct head_text t)
 }
 
 /* http://host:port/path to /path */
-static bool take_absolute(struct head_text *target)
+static bool parse_absolute(struct head_text *target)
 {
     size_t scheme = strncasecmp(target->bytes, "http://", 7) == 0    ? 7
                     : strncasecmp(target->bytes, "https://", 8) == 0 ? 8
@@ -178,7 +178,7 @@ static bool take_absolute(struct head_text *target)
     return is_authority(authority);
 }
 
-static enum head_state take_target(struct head *h, struct head_text t)
+static enum head_state parse_target(struct head *h, struct head_text t)
 {
     for (size_t i = 0; i < t.n; i++) {
         unsigned char c = (unsigned char)t.bytes[i];
@@ -191,7 +191,7 @@ static enum head_state take_target(struct head *h, struct head_text t)
         h->path = t;
         return HEAD_WHOLE;
     }
-    if (t.n == 0 || (t.bytes[0] != '/' && !take_absolute(&t))) {
+    if (t.n == 0 || (t.bytes[0] != '/' && !parse_absolute(&t))) {
         return refuse(h, REFUSAL_MALFORMED, "the request target must begin with '/' or be an http:// address");
     }
     const char *mark = t.n ? memchr(t.bytes, '?', t.n) : NULL;
@@ -208,7 +208,7 @@ static enum head_state take_target(struct head *h, struct head_text t)
     return HEAD_WHOLE;
 }
 
-static enum head_state take_request_line(struct head *h, const char *line, size_t n)
+static enum head_state parse_request_line(struct head *h, const char *line, size_t n)
 {
     const char *first = memchr(line, ' ', n);
     if (!first) {
@@ -227,8 +227,8 @@ static enum head_state take_request_line(struct head *h, const char *line, size_
         return refuse(h, REFUSAL_VERSION, "a request line without a version is HTTP/0.9; send HTTP/1.1");
     }
     struct head_text version = {second + 1, n - (size_t)(second + 1 - line)};
-    enum head_state s = take_version(h, version);
-    return s == HEAD_WHOLE ? take_target(h, (struct head_text){target, (size_t)(second - target)}) : s;
+    enum head_state s = parse_version(h, version);
+    return s == HEAD_WHOLE ? parse_target(h, (struct head_text){target, (size_t)(second - target)}) : s;
 }
 
 /* ---- header fields ---- */
@@ -240,7 +240,7 @@ struct framing {
     bool closes, keeps;
 };
 
-static enum head_state take_length(struct head *h, struct framing *f, struct head_text value)
+static enum head_state parse_length(struct head *h, struct framing *f, struct head_text value)
 {
     h->length = 0;
     h->has_length = true;
@@ -256,7 +256,7 @@ static enum head_state take_length(struct head *h, struct framing *f, struct hea
                    : refuse(h, REFUSAL_MALFORMED, "Content-Length must be one whole number in decimal digits");
 }
 
-static void take_connection(struct framing *f, struct head_text value)
+static void parse_connection(struct framing *f, struct head_text value)
 {
     while (value.n) {
         const char *comma = memchr(value.bytes, ',', value.n);
@@ -285,7 +285,7 @@ static enum head_state keep_field(struct head *h, struct head_text name, struct 
     return HEAD_WHOLE;
 }
 
-static enum head_state take_field(struct head *h, struct framing *f, const char *line, size_t n)
+static enum head_state parse_field(struct head *h, struct framing *f, const char *line, size_t n)
 {
     if (line[0] == ' ' || line[0] == '\t') {
         return refuse(h, REFUSAL_MALFORMED, "a header field must stand on one line; folded lines are obsolete");
@@ -302,7 +302,7 @@ static enum head_state take_field(struct head *h, struct framing *f, const char 
         return refuse(h, REFUSAL_MALFORMED, "a header value has a control character");
     }
     if (is_word(name, "Content-Length")) {
-        return take_length(h, f, value);
+        return parse_length(h, f, value);
     }
     if (is_word(name, "Transfer-Encoding")) {
         f->coding = value;
@@ -313,7 +313,7 @@ static enum head_state take_field(struct head *h, struct framing *f, const char 
             return refuse(h, REFUSAL_MALFORMED, "Host must be a name or address with an optional port");
         }
     } else if (is_word(name, "Connection")) {
-        take_connection(f, value);
+        parse_connection(f, value);
     }
     return keep_field(h, name, value);
 }
@@ -355,10 +355,10 @@ static enum head_state parse(struct head *h, const char *bytes, size_t n)
         const char *feed = memchr(at, '\n', (size_t)(end - at));
         size_t length = (size_t)(feed - 1 - at);
         if (is_first) {
-            state = take_request_line(h, at, length);
+            state = parse_request_line(h, at, length);
             h->lines = (struct head_text){feed + 1, (size_t)(end - feed - 1)};
         } else if (length) {
-            state = take_field(h, &f, at, length);
+            state = parse_field(h, &f, at, length);
         }
         at = feed + 1;
     }
@@ -433,7 +433,7 @@ enum head_state head_scan(struct head *h, struct head_scan *s, const char *bytes
         }
         if (!s->has_request_line) {
             s->has_request_line = true;
-            if (take_request_line(h, bytes + s->line, s->at - 1 - s->line) != HEAD_WHOLE) {
+            if (parse_request_line(h, bytes + s->line, s->at - 1 - s->line) != HEAD_WHOLE) {
                 return HEAD_REFUSED;
             }
         } else if (s->at - s->line == 1) {

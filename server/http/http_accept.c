@@ -69,7 +69,7 @@ static bool has_place(struct http *h, const struct address *address, const struc
     return n_places_taken(h) < h->options.max_connections || make_room(h, http_now(h));
 }
 
-static void take_client(struct http *h, int fd, const struct address *address)
+static void accept_client(struct http *h, int fd, const struct address *address)
 {
     int yes = 1;
     struct peer *peer = peers_add(&h->peers, address);
@@ -140,7 +140,7 @@ static bool accept_one(struct http_listener *l)
     if (fd >= 0) {
         struct address address;
         address_of(&address, (struct sockaddr *)&from);
-        take_client(h, fd, &address);
+        accept_client(h, fd, &address);
         return true;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {

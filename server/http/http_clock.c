@@ -125,7 +125,7 @@ static void on_tick(void *user)
     struct http *h = user;
     uint64_t now = http_now(h);
     struct wheel_entry *e;
-    while ((e = wheel_take_due(&h->wheel, now)) != NULL) {
+    while ((e = wheel_pop_due(&h->wheel, now)) != NULL) {
         struct http_connection *c = (struct http_connection *)e;
         if (due_us(c) > now) {
             http_clock_arm(c);

@@ -56,7 +56,7 @@ static int count_pairs(struct head_text query, bool *is_too_much)
     return n;
 }
 
-static void take_pairs(struct exchange *x, struct strings *s, struct head_text query)
+static void copy_pairs(struct exchange *x, struct strings *s, struct head_text query)
 {
     struct head_text pair;
     for (int i = 0; i < x->n_query && next_pair(&query, &pair); i++) {
@@ -92,7 +92,7 @@ static enum err copy_head(struct exchange *x, const struct head *h)
             x->headers[i] = copy(&s, h->fields[i]);
         }
     }
-    take_pairs(x, &s, h->query);
+    copy_pairs(x, &s, h->query);
     x->is_chunked = h->is_chunked;
     x->content_length = h->length;
     return OK;
@@ -107,6 +107,6 @@ enum err http_exchange_create(struct exchange **out, const struct head *h)
         *out = NULL;
         return rc;
     }
-    exchange_take_id(*out);
+    exchange_read_id(*out);
     return OK;
 }

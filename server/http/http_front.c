@@ -186,7 +186,7 @@ static size_t piece(const struct http_connection *c)
 }
 
 /* The client has ended its side. */
-static void take_end(struct http_connection *c)
+static void see_end(struct http_connection *c)
 {
     c->has_ended = true;
     if (c->phase == HTTP_BODY || (c->phase == HTTP_HEAD && c->in.n > c->scan.start)) {
@@ -213,12 +213,12 @@ static void read_once(struct http_connection *c)
     }
     c->ready &= ~LOOP_READABLE;
     if (n > 0) {
-        http_request_take(c, h->scratch, (size_t)n);
+        http_request_read(c, h->scratch, (size_t)n);
         if (!c->is_over && c->phase != HTTP_LINGER && wire_has_pending(&c->wire)) {
             c->ready |= LOOP_READABLE;
         }
     } else if (n == 0) {
-        take_end(c);
+        see_end(c);
     } else if (n == WIRE_DEAD) {
         http_front_lose(c);
     }
@@ -255,7 +255,7 @@ void http_front_serve(struct http_connection *c)
         http_inner_move(c);
     }
     if (!c->is_over && c->in.n && (c->phase == HTTP_IDLE || c->phase == HTTP_SWALLOW || c->is_refusable)) {
-        http_request_take_waiting(c);
+        http_request_read_waiting(c);
     } else if (!c->is_over && c->ready & LOOP_READABLE && wants_bytes(c)) {
         read_once(c);
     }

@@ -308,7 +308,7 @@ void http_inner_flush(struct http_connection *c)
 /* ---- from libmicrohttpd ---- */
 
 /* It has closed its end: behind a whole answer that is right (Connection: close), else it has failed. */
-static void take_inner_end(struct http_connection *c)
+static void see_inner_end(struct http_connection *c)
 {
     if (!c->inner->is_complete) {
         http_front_lose(c);
@@ -347,7 +347,7 @@ void http_inner_move(struct http_connection *c)
         return;
     }
     if (n == 0) {
-        take_inner_end(c);
+        see_inner_end(c);
     } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
         http_front_lose(c);
         return;

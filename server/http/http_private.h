@@ -184,9 +184,9 @@ void http_front_settle(struct http_connection *c);
 /* ---- http_request.c ---- */
 
 /* Takes what the phase can use; the rest waits in c->in. Changes the bytes. */
-void http_request_take(struct http_connection *c, char *bytes, size_t n);
+void http_request_read(struct http_connection *c, char *bytes, size_t n);
 /* The same with what waits. */
-void http_request_take_waiting(struct http_connection *c);
+void http_request_read_waiting(struct http_connection *c);
 /* Answers with a refusal and closes. */
 void http_request_refuse(struct http_connection *c, enum refusal why, const char *message);
 

@@ -22,7 +22,7 @@ static void refuse(struct http_connection *c, const char *message)
 }
 
 /* From now on the connection counts for its client. */
-static void take_client(struct http_connection *c, const struct address *client)
+static void set_client(struct http_connection *c, const struct address *client)
 {
     struct http *h = c->http;
     struct peer *peer = peers_add(&h->peers, client);
@@ -91,7 +91,7 @@ void http_proxy_read(struct http_connection *c)
         } else if (p.client.family == ADDRESS_NONE) {
             http_front_begin(c);
         } else {
-            take_client(c, &p.client);
+            set_client(c, &p.client);
         }
         break;
     }

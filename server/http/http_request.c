@@ -133,7 +133,7 @@ static void begin(struct http_connection *c, const struct head *h)
 
 /* ---- taking bytes ---- */
 
-static bool take_head(struct http_connection *c, const char *bytes, size_t n, size_t *taken)
+static bool read_head(struct http_connection *c, const char *bytes, size_t n, size_t *taken)
 {
     struct head h;
     enum head_state state = head_scan(&h, &c->scan, bytes, n, c->http->options.max_header_bytes);
@@ -158,7 +158,7 @@ static bool take_head(struct http_connection *c, const char *bytes, size_t n, si
     return true;
 }
 
-static void take_counted(struct http_connection *c, const char *bytes, size_t n, size_t *taken)
+static void read_counted(struct http_connection *c, const char *bytes, size_t n, size_t *taken)
 {
     *taken = n < c->body_left ? n : (size_t)c->body_left;
     c->body_left -= *taken;
@@ -169,7 +169,7 @@ static void take_counted(struct http_connection *c, const char *bytes, size_t n,
     }
 }
 
-static void take_chunked(struct http_connection *c, char *bytes, size_t n, size_t *taken)
+static void read_chunked(struct http_connection *c, char *bytes, size_t n, size_t *taken)
 {
     char before[24];
     size_t n_data;
@@ -212,7 +212,7 @@ static void throw_away(struct http_connection *c, size_t n, size_t *taken)
 }
 
 /* Takes what the phase can use; returns how much. */
-static size_t take(struct http_connection *c, char *bytes, size_t n)
+static size_t read_some(struct http_connection *c, char *bytes, size_t n)
 {
     size_t at = 0;
     bool goes_on = true;
@@ -223,13 +223,13 @@ static size_t take(struct http_connection *c, char *bytes, size_t n)
             http_front_enter(c, HTTP_HEAD);
             break;
         case HTTP_HEAD:
-            goes_on = take_head(c, bytes + at, n - at, &taken);
+            goes_on = read_head(c, bytes + at, n - at, &taken);
             break;
         case HTTP_BODY:
             if (c->exchange->is_chunked) {
-                take_chunked(c, bytes + at, n - at, &taken);
+                read_chunked(c, bytes + at, n - at, &taken);
             } else {
-                take_counted(c, bytes + at, n - at, &taken);
+                read_counted(c, bytes + at, n - at, &taken);
             }
             break;
         case HTTP_SWALLOW:
@@ -244,11 +244,11 @@ static size_t take(struct http_connection *c, char *bytes, size_t n)
     return at;
 }
 
-void http_request_take_waiting(struct http_connection *c)
+void http_request_read_waiting(struct http_connection *c)
 {
     struct buf waiting = c->in; /* may end with the connection: not under our hands */
     http_front_reset_in(c);
-    size_t taken = take(c, waiting.bytes, waiting.n);
+    size_t taken = read_some(c, waiting.bytes, waiting.n);
     if (taken == 0 && !c->is_over) {
         c->in = waiting;
         return;
@@ -262,16 +262,16 @@ void http_request_take_waiting(struct http_connection *c)
     buf_release(&waiting);
 }
 
-void http_request_take(struct http_connection *c, char *bytes, size_t n)
+void http_request_read(struct http_connection *c, char *bytes, size_t n)
 {
-    size_t taken = c->in.n ? 0 : take(c, bytes, n);
+    size_t taken = c->in.n ? 0 : read_some(c, bytes, n);
     if (taken < n && !c->is_over && c->phase != HTTP_LINGER) {
         bool was_empty = c->in.n == 0;
         buf_append(&c->in, bytes + taken, n - taken);
         if (c->in.err) {
             http_front_lose(c);
         } else if (!was_empty) {
-            http_request_take_waiting(c);
+            http_request_read_waiting(c);
         }
     }
 }

@@ -34,7 +34,7 @@ void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t due_us)
     e->previous->next = e->next->previous = e;
 }
 
-struct wheel_entry *wheel_take_due(struct wheel *w, uint64_t now_us)
+struct wheel_entry *wheel_pop_due(struct wheel *w, uint64_t now_us)
 {
     uint64_t now = now_us / WHEEL_STEP_US;
     if (now >= w->step + WHEEL_SLOTS) { /* slept for more than a turn: one whole turn sees all */

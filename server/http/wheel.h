@@ -27,6 +27,6 @@ void wheel_init(struct wheel *w, uint64_t now_us);
 void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t due_us);
 void wheel_remove(struct wheel_entry *e); /* also fine when it is in none */
 /* Removes and returns one that is due; NULL: none is. Call until then. */
-struct wheel_entry *wheel_take_due(struct wheel *w, uint64_t now_us);
+struct wheel_entry *wheel_pop_due(struct wheel *w, uint64_t now_us);
 
 #endif

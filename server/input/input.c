@@ -341,7 +341,7 @@ size_t input_need_bytes(const struct input_source *s)
     return need;
 }
 
-static bool take_query(struct input_parser *p, const struct input_source *s)
+static bool read_query(struct input_parser *p, const struct input_source *s)
 {
     for (int i = 0; i < s->n_query; i++) {
         const struct exchange_pair *q = &s->query[i];
@@ -352,7 +352,7 @@ static bool take_query(struct input_parser *p, const struct input_source *s)
     return true;
 }
 
-static bool take_body(struct input_parser *p, const struct input_source *s)
+static bool read_body(struct input_parser *p, const struct input_source *s)
 {
     const char *content_type = s->content_type ? s->content_type : "";
     switch (s->dialect) {
@@ -408,7 +408,7 @@ bool input_parse(struct input *in, const struct input_source *s, struct input_fa
         .route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};
     buf_init(s->body, 0);
-    bool is_good = input_check_headers(s, fault) && begin(&p) && take_query(&p, s) && take_body(&p, s) &&
+    bool is_good = input_check_headers(s, fault) && begin(&p) && read_query(&p, s) && read_body(&p, s) &&
                    input_param_ends(&p) && sort_lists(&p) && check(in, fault);
     json_tree_release(&p.tree);
     mem_free(p.image_index);

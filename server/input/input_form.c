@@ -44,7 +44,7 @@ static void put(struct field *f, size_t *n, char c)
     }
 }
 
-static void take_quoted(struct field *f)
+static void read_quoted(struct field *f)
 {
     size_t n = 0;
     bool is_closed = false;
@@ -64,7 +64,7 @@ static void take_quoted(struct field *f)
     f->is_whole &= is_closed;
 }
 
-static void take_token(struct field *f)
+static void read_token(struct field *f)
 {
     size_t n = 0;
     f->is_whole = true;
@@ -97,9 +97,9 @@ static bool next_parameter(struct field *f)
         for (f->at++; f->at < f->end && is_space(*f->at); f->at++) {
         }
         if (f->at < f->end && *f->at == '"') {
-            take_quoted(f);
+            read_quoted(f);
         } else {
-            take_token(f);
+            read_token(f);
         }
         return true;
     }
@@ -114,7 +114,7 @@ static bool is_named(const struct field *f, const char *name)
 /* ---- boundary ---- */
 
 /* boundary=x or boundary="x" out of the content type, with the two dashes before it. */
-static bool take_boundary(const char *content_type, char *out, size_t *n_out, struct input_fault *f)
+static bool read_boundary(const char *content_type, char *out, size_t *n_out, struct input_fault *f)
 {
     struct field field = {.at = content_type, .end = content_type + strlen(content_type)};
     while (next_parameter(&field)) {
@@ -143,7 +143,7 @@ static int hex_value(char c)
 }
 
 /* name*=UTF-8''image%5B0%5D (RFC 5987); false when it is none. */
-static bool take_star_value(const char *value, char *out)
+static bool read_star_value(const char *value, char *out)
 {
     const char *mark = strchr(value, '\''), *at = mark ? strchr(mark + 1, '\'') : NULL;
     size_t n = 0;
@@ -163,7 +163,7 @@ static bool take_star_value(const char *value, char *out)
 }
 
 /* The line of Content-Disposition. False when its name cannot be read. */
-static bool take_disposition(const char *line, size_t n, struct part *p, bool has_no_escapes)
+static bool read_disposition(const char *line, size_t n, struct part *p, bool has_no_escapes)
 {
     struct field f = {.at = line, .end = line + n, .has_no_escapes = has_no_escapes};
     while (next_parameter(&f)) {
@@ -176,7 +176,7 @@ static bool take_disposition(const char *line, size_t n, struct part *p, bool ha
                 return false;
             }
         } else if (is_named(&f, "name*") && !p->has_name) {
-            p->has_star_name = f.is_whole && take_star_value(f.value, p->name);
+            p->has_star_name = f.is_whole && read_star_value(f.value, p->name);
         }
     }
     return p->has_name || p->has_star_name;
@@ -195,7 +195,7 @@ static size_t line_length(const char *head, const char *end)
     return (size_t)(end - head);
 }
 
-static void take_transfer(const char *value, size_t n, struct part *p)
+static void read_transfer(const char *value, size_t n, struct part *p)
 {
     while (n > 0 && is_space(*value)) {
         value++;
@@ -208,7 +208,7 @@ static void take_transfer(const char *value, size_t n, struct part *p)
              value);
 }
 
-static bool take_part_head(const char *head, size_t n, struct part *p)
+static bool read_part_head(const char *head, size_t n, struct part *p)
 {
     static const char disposition[] = "Content-Disposition:", transfer[] = "Content-Transfer-Encoding:";
     const char *end = head + n;
@@ -217,10 +217,10 @@ static bool take_part_head(const char *head, size_t n, struct part *p)
         size_t n_line = line_length(line, end), n_d = sizeof(disposition) - 1, n_t = sizeof(transfer) - 1;
         if (n_line > n_d && strncasecmp(line, disposition, n_d) == 0) {
             /* filename="C:\" ends here for those who escape nothing */
-            is_good = take_disposition(line + n_d, n_line - n_d, p, false) ||
-                      take_disposition(line + n_d, n_line - n_d, p, true);
+            is_good = read_disposition(line + n_d, n_line - n_d, p, false) ||
+                      read_disposition(line + n_d, n_line - n_d, p, true);
         } else if (n_line > n_t && strncasecmp(line, transfer, n_t) == 0) {
-            take_transfer(line + n_t, n_line - n_t, p);
+            read_transfer(line + n_t, n_line - n_t, p);
         }
         line += n_line;
         line += end - line >= 2 ? 2 : end - line;
@@ -246,7 +246,7 @@ static bool decode_transfer(struct input_parser *ip, struct part *p)
                       p->name, p->transfer);
 }
 
-static bool take_image(struct input_parser *ip, struct part *p, bool is_list, int index)
+static bool add_image(struct input_parser *ip, struct part *p, bool is_list, int index)
 {
     if (p->is_unfilled && p->n == 0) {
         return true;
@@ -263,7 +263,7 @@ static bool take_image(struct input_parser *ip, struct part *p, bool is_list, in
                            index);
 }
 
-static bool take_part(struct input_parser *ip, struct part *p)
+static bool add_part(struct input_parser *ip, struct part *p)
 {
     size_t n_name;
     int index;
@@ -271,7 +271,7 @@ static bool take_part(struct input_parser *ip, struct part *p)
     bool is_one = n_name == 5 && memcmp(p->name, "image", 5) == 0,
          is_list = n_name == 6 && memcmp(p->name, "images", 6) == 0;
     if (is_one || is_list) {
-        return take_image(ip, p, is_list || has_brackets, index);
+        return add_image(ip, p, is_list || has_brackets, index);
     }
     if (p->n >= MAX_VALUE) {
         return input_fail(ip->fault, FAULT_TEXT_TOO_LONG, p->name, "part %s is too long for a parameter", p->name);
@@ -337,7 +337,7 @@ static bool read_part(struct form *f, struct part *p)
     }
     size_t n_head = (size_t)(next + 2 - head); /* the empty line may end with the CR LF of the next boundary */
     char *blank = n_head ? memmem(head, n_head < MAX_PART_HEAD ? n_head : MAX_PART_HEAD, "\r\n\r\n", 4) : NULL;
-    if (!blank || !take_part_head(head, (size_t)(blank - head), p)) {
+    if (!blank || !read_part_head(head, (size_t)(blank - head), p)) {
         return false;
     }
     p->bytes = blank + 4 <= next ? blank + 4 : next;
@@ -357,7 +357,7 @@ bool input_form(struct input_parser *ip, const char *content_type)
     struct buf *b = &ip->in->body;
     char nothing[1] = "";
     struct form f = {.boundary = "\r\n"};
-    if (!take_boundary(content_type, f.boundary + 2, &f.n_boundary, ip->fault)) {
+    if (!read_boundary(content_type, f.boundary + 2, &f.n_boundary, ip->fault)) {
         return false;
     }
     f.at = b->n ? b->bytes : nothing;
@@ -376,7 +376,7 @@ bool input_form(struct input_parser *ip, const char *content_type)
                               "part %d of the form is not complete, or has no name%s", i + 1,
                               f.at < f.end && *f.at == '\n' ? "; its lines must end with CR LF" : "");
         }
-        if (!take_part(ip, &p)) {
+        if (!add_part(ip, &p)) {
             return false;
         }
     }

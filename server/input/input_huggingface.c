@@ -11,7 +11,7 @@ static bool is_image(struct input_parser *p, int value)
     return value >= 0 && json_tree_kind(&p->tree, value) == JSON_TREE_STRING;
 }
 
-static bool take_question(struct input_parser *p, int question)
+static bool read_question(struct input_parser *p, int question)
 {
     bool is_known;
     if (json_tree_kind(&p->tree, question) == JSON_TREE_NULL) {
@@ -21,13 +21,13 @@ static bool take_question(struct input_parser *p, int question)
     return input_param_json(p, "question", question, &is_known);
 }
 
-static bool take_inputs(struct input_parser *p, int inputs)
+static bool read_inputs(struct input_parser *p, int inputs)
 {
     const struct json_tree *t = &p->tree;
     const struct json_tree_value *v = t->values;
     int image = json_tree_find(t, inputs, "image"), question = json_tree_find(t, inputs, "question");
     if (is_image(p, inputs)) {
-        return input_json_image(p, inputs, "/inputs") && take_question(p, json_tree_find(t, 0, "question"));
+        return input_json_image(p, inputs, "/inputs") && read_question(p, json_tree_find(t, 0, "question"));
     }
     if (inputs < 0 || json_tree_kind(t, inputs) != JSON_TREE_OBJECT || !is_image(p, image)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs",
@@ -41,11 +41,11 @@ static bool take_inputs(struct input_parser *p, int inputs)
             return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "unknown key \"%.64s\" in inputs", name);
         }
     }
-    return input_json_image(p, image, "/inputs/image") && take_question(p, question);
+    return input_json_image(p, image, "/inputs/image") && read_question(p, question);
 }
 
 /* max_new_tokens is a caption's, top_k a question's; how to draw words by chance is nobody's here. */
-static bool take_parameters(struct input_parser *p, int parameters)
+static bool read_parameters(struct input_parser *p, int parameters)
 {
     const struct json_tree_value *v = p->tree.values;
     if (json_tree_kind(&p->tree, parameters) != JSON_TREE_OBJECT) {
@@ -96,5 +96,5 @@ bool input_huggingface(struct input_parser *p, const char *content_type)
         }
     }
     int parameters = json_tree_find(&p->tree, 0, "parameters");
-    return take_inputs(p, json_tree_find(&p->tree, 0, "inputs")) && (parameters < 0 || take_parameters(p, parameters));
+    return read_inputs(p, json_tree_find(&p->tree, 0, "inputs")) && (parameters < 0 || read_parameters(p, parameters));
 }

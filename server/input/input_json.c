@@ -164,7 +164,7 @@ static bool is_rerank_key(const char *key)
     return strcmp(key, "query") == 0 || strcmp(key, "documents") == 0 || strcmp(key, "model") == 0;
 }
 
-static bool take_key(struct input_parser *p, const char *key, int value)
+static bool read_key(struct input_parser *p, const char *key, int value)
 {
     bool is_known = true, is_null = json_tree_kind(&p->tree, value) == JSON_TREE_NULL;
     bool is_store = p->in->route == INPUT_STORE || p->in->route == INPUT_CHECK;
@@ -221,7 +221,7 @@ bool input_json(struct input_parser *p)
     for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
-        if (!take_key(p, name, key + 1)) {
+        if (!read_key(p, name, key + 1)) {
             return false;
         }
     }

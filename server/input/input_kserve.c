@@ -73,7 +73,7 @@ static bool check_shape(struct input_parser *p, struct tensor *t, int shape)
            input_fail(p->fault, FAULT_BAD_REQUEST, t->where, "%s/shape must be a list of whole numbers", t->where);
 }
 
-static bool take_bytes(struct input_parser *p, const struct tensor *t, struct rest *rest, int size)
+static bool read_bytes(struct input_parser *p, const struct tensor *t, struct rest *rest, int size)
 {
     long long n_all;
     if (!read_count(p, size, &n_all) || (size_t)n_all > rest->n) {
@@ -110,7 +110,7 @@ static bool take_bytes(struct input_parser *p, const struct tensor *t, struct re
                                    t->n_elements);
 }
 
-static bool take_element(struct input_parser *p, const struct tensor *t, const char *where, int value)
+static bool read_element(struct input_parser *p, const struct tensor *t, const char *where, int value)
 {
     size_t n;
     if (json_tree_kind(&p->tree, value) != JSON_TREE_STRING) {
@@ -125,7 +125,7 @@ static bool take_element(struct input_parser *p, const struct tensor *t, const c
 }
 
 /* Elements in lists in lists, as the shape may have it. */
-static bool take_data(struct input_parser *p, const struct tensor *t, int data)
+static bool read_data(struct input_parser *p, const struct tensor *t, int data)
 {
     char where[WHERE_MAX];
     const struct json_tree_value *v = p->tree.values;
@@ -138,7 +138,7 @@ static bool take_data(struct input_parser *p, const struct tensor *t, int data)
             continue;
         }
         snprintf(where, sizeof(where), "%.32s/data/%lld", t->where, n++);
-        if (!take_element(p, t, where, at)) {
+        if (!read_element(p, t, where, at)) {
             return false;
         }
     }
@@ -152,7 +152,7 @@ static const char *text_name(const struct input_parser *p)
     return p->in->route == INPUT_VQA ? "question" : p->in->route == INPUT_RETRIEVE ? "text" : NULL;
 }
 
-static bool take_input(struct input_parser *p, struct rest *rest, int i, int input)
+static bool read_input(struct input_parser *p, struct rest *rest, int i, int input)
 {
     char where[WHERE_MAX];
     const char *text = text_name(p);
@@ -185,10 +185,10 @@ static bool take_input(struct input_parser *p, struct rest *rest, int i, int inp
                           "%s needs data, or parameters/binary_data_size with the bytes behind the JSON, not both",
                           where);
     }
-    return size >= 0 ? take_bytes(p, &t, rest, size) : take_data(p, &t, data);
+    return size >= 0 ? read_bytes(p, &t, rest, size) : read_data(p, &t, data);
 }
 
-static bool take_inputs(struct input_parser *p, struct rest *rest)
+static bool read_inputs(struct input_parser *p, struct rest *rest)
 {
     const struct json_tree_value *v = p->tree.values;
     int inputs = find(p, 0, "inputs");
@@ -196,7 +196,7 @@ static bool take_inputs(struct input_parser *p, struct rest *rest)
         return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "inputs must be a list that is not empty");
     }
     for (int i = 0, at = inputs + 1; i < v[inputs].count; i++, at = v[at].next) {
-        if (!take_input(p, rest, i, at)) {
+        if (!read_input(p, rest, i, at)) {
             return false;
         }
     }
@@ -211,7 +211,7 @@ static bool is_true(struct input_parser *p, int value)
     return value >= 0 && json_tree_kind(&p->tree, value) == JSON_TREE_TRUE;
 }
 
-static bool take_output(struct input_parser *p, int i, int output)
+static bool read_output(struct input_parser *p, int i, int output)
 {
     char where[WHERE_MAX];
     struct input_wish *wish = &p->in->wish;
@@ -239,7 +239,7 @@ static bool take_output(struct input_parser *p, int i, int output)
     return parameters < 0 || check_keys(p, parameters, where, "binary_data classification");
 }
 
-static bool take_outputs(struct input_parser *p)
+static bool read_outputs(struct input_parser *p)
 {
     const struct json_tree_value *v = p->tree.values;
     int outputs = find(p, 0, "outputs");
@@ -251,7 +251,7 @@ static bool take_outputs(struct input_parser *p)
         return input_fail(p->fault, FAULT_BAD_REQUEST, "outputs", "outputs must be a list");
     }
     for (int i = 0, at = outputs + 1; i < v[outputs].count; i++, at = v[at].next) {
-        if (!take_output(p, i, at)) {
+        if (!read_output(p, i, at)) {
             return false;
         }
     }
@@ -259,7 +259,7 @@ static bool take_outputs(struct input_parser *p)
 }
 
 /* Triton's own (binary_data_output, priority, timeout in microseconds) and ours. */
-static bool take_parameter(struct input_parser *p, const char *key, int value)
+static bool read_parameter(struct input_parser *p, const char *key, int value)
 {
     bool is_known = false;
     long long us;
@@ -284,7 +284,7 @@ static bool take_parameter(struct input_parser *p, const char *key, int value)
     return is_known || input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown parameter \"%.64s\"", key);
 }
 
-static bool take_parameters(struct input_parser *p)
+static bool read_parameters(struct input_parser *p)
 {
     const struct json_tree_value *v = p->tree.values;
     int parameters = find(p, 0, "parameters");
@@ -297,14 +297,14 @@ static bool take_parameters(struct input_parser *p)
     for (int k = 0, key = parameters + 1; k < v[parameters].count; k++, key = v[key + 1].next) {
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
-        if (!take_parameter(p, name, key + 1)) {
+        if (!read_parameter(p, name, key + 1)) {
             return false;
         }
     }
     return true;
 }
 
-static bool take_id(struct input_parser *p)
+static bool read_id(struct input_parser *p)
 {
     size_t n;
     int id = find(p, 0, "id");
@@ -339,6 +339,6 @@ bool input_kserve(struct input_parser *p, const char *json_bytes)
     }
     p->in->has_text_list = true; /* a row for each picture, whatever its length */
     struct rest rest = {(const uint8_t *)b->bytes + n, b->n - n};
-    return input_json_parse(p, n) && check_keys(p, 0, "the request", "id inputs outputs parameters") && take_id(p) &&
-           take_parameters(p) && take_inputs(p, &rest) && take_outputs(p);
+    return input_json_parse(p, n) && check_keys(p, 0, "the request", "id inputs outputs parameters") && read_id(p) &&
+           read_parameters(p) && read_inputs(p, &rest) && read_outputs(p);
 }

@@ -70,7 +70,7 @@ static bool add_image(struct input_parser *p, struct talk *talk, const char *whe
     return true;
 }
 
-static bool take_part(struct input_parser *p, struct talk *talk, const char *where, int part, bool is_user)
+static bool read_part(struct input_parser *p, struct talk *talk, const char *where, int part, bool is_user)
 {
     char kind[INPUT_KEY_MAX] = "";
     int type = json_tree_find(&p->tree, part, "type"), text = json_tree_find(&p->tree, part, "text");
@@ -92,7 +92,7 @@ static bool take_part(struct input_parser *p, struct talk *talk, const char *whe
                       kind[0] ? ", not of type \"" : "", kind, kind[0] ? "\"" : "");
 }
 
-static bool take_content(struct input_parser *p, struct talk *talk, const char *where, int content, bool is_user)
+static bool read_content(struct input_parser *p, struct talk *talk, const char *where, int content, bool is_user)
 {
     const struct json_tree_value *v = p->tree.values;
     char part_where[WHERE_MAX];
@@ -105,7 +105,7 @@ static bool take_content(struct input_parser *p, struct talk *talk, const char *
     }
     for (int i = 0, at = content + 1; i < v[content].count; i++, at = v[at].next) {
         snprintf(part_where, sizeof(part_where), "%.32s/content/%d", where, i);
-        if (!take_part(p, talk, part_where, at, is_user)) {
+        if (!read_part(p, talk, part_where, at, is_user)) {
             return false;
         }
     }
@@ -126,7 +126,7 @@ static bool check_message_keys(struct input_parser *p, const char *where, int me
     return true;
 }
 
-static bool take_message(struct input_parser *p, struct talk *talk, int i, int message)
+static bool read_message(struct input_parser *p, struct talk *talk, int i, int message)
 {
     char where[WHERE_MAX];
     int role = json_tree_find(&p->tree, message, "role"), content = json_tree_find(&p->tree, message, "content");
@@ -139,10 +139,10 @@ static bool take_message(struct input_parser *p, struct talk *talk, int i, int m
     talk->ends_with_user = is_user;
     talk->n_images = 0;
     buf_reset(&talk->text);
-    return check_message_keys(p, where, message) && take_content(p, talk, where, content, is_user);
+    return check_message_keys(p, where, message) && read_content(p, talk, where, content, is_user);
 }
 
-static bool take_messages(struct input_parser *p, struct talk *talk)
+static bool read_messages(struct input_parser *p, struct talk *talk)
 {
     const struct json_tree_value *v = p->tree.values;
     int messages = json_tree_find(&p->tree, 0, "messages");
@@ -150,7 +150,7 @@ static bool take_messages(struct input_parser *p, struct talk *talk)
         return input_fail(p->fault, FAULT_BAD_REQUEST, "messages", "messages must be a list that is not empty");
     }
     for (int i = 0, at = messages + 1; i < v[messages].count; i++, at = v[at].next) {
-        if (!take_message(p, talk, i, at)) {
+        if (!read_message(p, talk, i, at)) {
             return false;
         }
     }
@@ -166,7 +166,7 @@ static bool take_messages(struct input_parser *p, struct talk *talk)
 
 /* ---- the other keys ---- */
 
-static bool take_bool(struct input_parser *p, const char *key, int value, bool *out)
+static bool read_bool(struct input_parser *p, const char *key, int value, bool *out)
 {
     enum json_tree_kind kind = json_tree_kind(&p->tree, value);
     *out = kind == JSON_TREE_TRUE;
@@ -174,7 +174,7 @@ static bool take_bool(struct input_parser *p, const char *key, int value, bool *
            input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s must be true or false", key);
 }
 
-static bool take_stream_options(struct input_parser *p, int value)
+static bool read_stream_options(struct input_parser *p, int value)
 {
     const struct json_tree_value *v = p->tree.values;
     if (json_tree_kind(&p->tree, value) != JSON_TREE_OBJECT) {
@@ -184,7 +184,7 @@ static bool take_stream_options(struct input_parser *p, int value)
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
         if (strcmp(name, "include_usage") == 0) {
-            if (!take_bool(p, "stream_options.include_usage", key + 1, &p->in->wish.usage)) {
+            if (!read_bool(p, "stream_options.include_usage", key + 1, &p->in->wish.usage)) {
                 return false;
             }
         } else if (strcmp(name, "include_obfuscation") != 0) {
@@ -206,7 +206,7 @@ static bool is_only_choice(struct input_parser *p, const char *key, int value)
                                                : v[value].count == 1 && is_text(p, value + 1, "text");
 }
 
-static bool take_key(struct input_parser *p, const char *key, int value)
+static bool read_key(struct input_parser *p, const char *key, int value)
 {
     bool is_known = true;
     if (strcmp(key, "messages") == 0 || input_has_word(ignored, key) ||
@@ -214,13 +214,13 @@ static bool take_key(struct input_parser *p, const char *key, int value)
         return true;
     }
     if (strcmp(key, "stream") == 0) {
-        return take_bool(p, key, value, &p->in->stream);
+        return read_bool(p, key, value, &p->in->stream);
     }
     if (strcmp(key, "max_tokens") == 0 || strcmp(key, "max_completion_tokens") == 0) {
         return input_param_max_tokens(p, key, value);
     }
     if (strcmp(key, "stream_options") == 0) {
-        return take_stream_options(p, value);
+        return read_stream_options(p, value);
     }
     if (input_has_word("n response_format modalities", key)) {
         return is_only_choice(p, key, value) ||
@@ -259,12 +259,12 @@ bool input_openai(struct input_parser *p)
     for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
-        if (!take_key(p, name, key + 1)) {
+        if (!read_key(p, name, key + 1)) {
             return false;
         }
     }
     buf_init(&talk.text, INPUT_TALK_BYTES);
-    bool is_good = take_messages(p, &talk) && settle(p, &talk);
+    bool is_good = read_messages(p, &talk) && settle(p, &talk);
     buf_release(&talk.text);
     return is_good;
 }

@@ -216,7 +216,7 @@ bool input_rerank(struct input_parser *p)
 static const char ignored[] = "query documents texts model max_tokens_per_doc max_chunks_per_doc priority truncate "
                               "truncation_direction user";
 
-static bool take_key(struct input_parser *p, const char *key, int value)
+static bool read_key(struct input_parser *p, const char *key, int value)
 {
     bool is_known = false;
     if (input_has_word(ignored, key) || json_tree_kind(&p->tree, value) == JSON_TREE_NULL) {
@@ -249,7 +249,7 @@ bool input_rerank_body(struct input_parser *p)
     for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
-        if (!take_key(p, name, key + 1)) {
+        if (!read_key(p, name, key + 1)) {
             return false;
         }
     }

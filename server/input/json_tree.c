@@ -142,7 +142,7 @@ static enum err check_escape(struct reader *r, size_t *at)
 }
 
 /* The string whose opening quote stands at r->at; goes behind the closing one. */
-static enum err take_string(struct reader *r, int *out)
+static enum err read_string(struct reader *r, int *out)
 {
     size_t from = r->at + 1, at = from;
     bool has_escapes = false;
@@ -191,7 +191,7 @@ static size_t skip_digits(const struct reader *r, size_t at)
     return at;
 }
 
-static enum err take_number(struct reader *r, int *out)
+static enum err read_number(struct reader *r, int *out)
 {
     size_t at = r->at + (r->text[r->at] == '-'), digits = at;
     at = skip_digits(r, at);
@@ -222,7 +222,7 @@ static enum err take_number(struct reader *r, int *out)
     return rc;
 }
 
-static enum err take_word(struct reader *r, int *out)
+static enum err read_word(struct reader *r, int *out)
 {
     static const struct {
         const char *word;
@@ -276,7 +276,7 @@ static enum err close_container(struct reader *r)
 }
 
 /* Keys are compared as they are meant, so their escapes go at once. */
-static enum err take_key(struct reader *r)
+static enum err read_key(struct reader *r)
 {
     struct json_tree *t = r->t;
     int object = r->open[r->depth - 1], key;
@@ -286,7 +286,7 @@ static enum err take_key(struct reader *r)
                : r->text[at] == '\'' ? fail_token(r)
                                      : fail_at(r, at, "a key in double quotes was expected");
     }
-    enum err rc = take_string(r, &key);
+    enum err rc = read_string(r, &key);
     if (rc) {
         return rc;
     }
@@ -305,7 +305,7 @@ static enum err take_key(struct reader *r)
     return OK;
 }
 
-static enum err take_value(struct reader *r)
+static enum err read_value(struct reader *r)
 {
     int value;
     char c = r->text[r->at];
@@ -315,9 +315,9 @@ static enum err take_value(struct reader *r)
     if (c == '{' || c == '[') {
         return open_container(r, c == '{' ? JSON_TREE_OBJECT : JSON_TREE_ARRAY);
     }
-    enum err rc = c == '"'                             ? take_string(r, &value)
-                  : c == '-' || (c >= '0' && c <= '9') ? take_number(r, &value)
-                                                       : take_word(r, &value);
+    enum err rc = c == '"'                             ? read_string(r, &value)
+                  : c == '-' || (c >= '0' && c <= '9') ? read_number(r, &value)
+                                                       : read_word(r, &value);
     if (!rc) {
         value_is_done(r);
     }
@@ -333,7 +333,7 @@ static void skip_space(struct reader *r)
 }
 
 /* A comma, and what must come behind it. */
-static enum err take_comma(struct reader *r)
+static enum err read_comma(struct reader *r)
 {
     if (r->text[r->at] != ',') {
         return close_container(r);
@@ -344,7 +344,7 @@ static enum err take_comma(struct reader *r)
     return OK;
 }
 
-static enum err take_colon(struct reader *r)
+static enum err read_colon(struct reader *r)
 {
     skip_space(r);
     if (r->at == r->n || r->text[r->at] != ':') {
@@ -361,16 +361,16 @@ static enum err step(struct reader *r)
     switch (r->expect) {
     case EXPECT_VALUE_OR_END:
     case EXPECT_VALUE:
-        return c == ']' && r->expect == EXPECT_VALUE_OR_END ? close_container(r) : take_value(r);
+        return c == ']' && r->expect == EXPECT_VALUE_OR_END ? close_container(r) : read_value(r);
     case EXPECT_KEY_OR_END:
     case EXPECT_KEY:
         if (c == '}' && r->expect == EXPECT_KEY_OR_END) {
             return close_container(r);
         }
-        rc = take_key(r);
-        return rc ? rc : take_colon(r);
+        rc = read_key(r);
+        return rc ? rc : read_colon(r);
     case EXPECT_COMMA_OR_END:
-        return take_comma(r);
+        return read_comma(r);
     default:
         return fail_at(r, r->at, "text behind the end of the value");
     }

@@ -29,7 +29,7 @@ static enum err enter(const char *thread_name)
 }
 
 /* One part; what it lacks is remembered. */
-static bool take(enum err rc, const struct errbuf *why)
+static bool note(enum err rc, const struct errbuf *why)
 {
     size_t n = rc ? strlen(state.missing) : 0;
     if (rc) {
@@ -54,12 +54,12 @@ static void close_parts(const struct sandbox_options *o)
         can_write |= o->write[i] && o->write[i][0];
     }
     errbuf_clear(&why);
-    state.has_privileges = take(sandbox_privileges_close(&why), &why);
-    state.has_files = take(sandbox_files_close(o, &state.landlock_abi, &why), &why);
+    state.has_privileges = note(sandbox_privileges_close(&why), &why);
+    state.has_files = note(sandbox_files_close(o, &state.landlock_abi, &why), &why);
     if (!is_alone()) {
-        (void)take(err_set(&why, ERR_BAD_CONFIG, "a library has threads already: set OPENBLAS_NUM_THREADS=1"), &why);
+        (void)note(err_set(&why, ERR_BAD_CONFIG, "a library has threads already: set OPENBLAS_NUM_THREADS=1"), &why);
     }
-    state.has_calls = take(sandbox_calls_close(can_write, &why), &why);
+    state.has_calls = note(sandbox_calls_close(can_write, &why), &why);
 }
 
 enum err sandbox_close(const struct sandbox_options *o, struct sandbox_state *out, struct errbuf *e)

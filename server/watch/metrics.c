@@ -26,7 +26,7 @@ static void observe(struct metrics_histogram *h, uint64_t us)
     h->sum_s += s;
 }
 
-void metrics_take(struct metrics *m, const struct exchange *x, uint64_t now_us)
+void metrics_count(struct metrics *m, const struct exchange *x, uint64_t now_us)
 {
     int i = 0;
     while (i < METRICS_ROUTES - 1 && m->routes[i].name && strcmp(m->routes[i].name, x->route_name) != 0) {

@@ -31,7 +31,7 @@ struct metrics {
 };
 
 /* An exchange has ended. */
-void metrics_take(struct metrics *m, const struct exchange *x, uint64_t now_us);
+void metrics_count(struct metrics *m, const struct exchange *x, uint64_t now_us);
 
 struct metrics_state {
     struct engine_stats stats; /* zeros before an engine is there */

@@ -238,7 +238,7 @@ static void tell(struct services *s)
     }
 }
 
-static void take_loaded(struct services *s)
+static void adopt_loaded(struct services *s)
 {
     struct loader *l = s->loader;
     if (!l || !atomic_load(&l->is_done)) {
@@ -269,7 +269,7 @@ static void take_loaded(struct services *s)
 void services_reap(struct services *s)
 {
     struct service *next;
-    take_loaded(s);
+    adopt_loaded(s);
     if (s->current) {
         service_reap(s->current);
     }

@@ -224,7 +224,7 @@ bool work_enter(struct work *w, int n_known)
     return w->has_place;
 }
 
-void work_take_current_service(struct work *w)
+void work_hold_current_service(struct work *w)
 {
     struct service *old = w->service;
     w->service = service_hold(services_current(w->desk->services));

@@ -113,7 +113,7 @@ bool work_charge(struct work *w, enum ledger_account account, size_t n);
  * answered with a refusal. Before `begin`, but for a search in a collection, which weighs what it has found. */
 bool work_enter(struct work *w, int n_known);
 /* Takes the current model instead of the one it began on. */
-void work_take_current_service(struct work *w);
+void work_hold_current_service(struct work *w);
 
 /* n_items jobs; `done` is called when all are home, unless w was abandoned. False: x has been answered. */
 bool work_round_begin(struct work *w, enum job_task task, int n_items,

@@ -1,6 +1,5 @@
-"""What the documents print runs: commands and programs against the real model, configurations of proxies in front of it."""
+"""What the documents print runs: commands with the answers that stand behind them, programs, configurations of proxies."""
 import importlib.util
-import json
 import os
 import pathlib
 import re
@@ -16,14 +15,17 @@ if importlib.util.find_spec("httpx") is None and sys.executable != "/usr/bin/pyt
 import http.client
 
 import yaml
-from support import BASE, ROOT, Answer, Server, picture, run, unittest
+from support import BASE, BUILD, ROOT, Answer, Server, picture, run, unittest
 
-DOCUMENTS = ("compatible.md", "cookbook.md")
+sys.path.insert(0, str(ROOT / "scripts"))
+from documents import answers, fences, figures, live
+
+EVERY = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True).stdout.split() or \
+    [str(p.relative_to(ROOT)) for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("clients/*/*.md"))]
 
 
-def blocks(kind, names=DOCUMENTS):
-    return [(name, text) for name in names
-            for text in re.findall(rf"```{kind}\n(.*?)```", (ROOT / "docs" / name).read_text(), re.S)]
+def blocks(kind, names=("docs/compatible.md", "docs/cookbook.md")):
+    return [(name, fence.text) for name in names for fence in fences.fences(name) if fence.kind == kind]
 
 
 def free_port():
@@ -44,18 +46,28 @@ class Documents(unittest.TestCase):
         cls.folder.cleanup()
 
     def here(self, text):
-        return text.replace("localhost:8080", f"127.0.0.1:{self.server.port}").replace("127.0.0.1:8080", f"127.0.0.1:{self.server.port}")
+        return re.sub(r"(localhost|127\.0\.0\.1):8080", f"127.0.0.1:{self.server.port}", text)
 
     def test_commands(self):
-        commands = blocks("sh")
-        self.assertGreater(len(commands), 4)
-        for name, command in commands:
-            with self.subTest(document=name, command=command):
-                text = re.sub(r"\bcurl ", "curl -sS --fail-with-body ", self.here(command))
-                done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=60)
-                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-                for line in done.stdout.splitlines():
-                    json.loads(line)
+        counts = {}
+        for document in fences.RUN:
+            with tempfile.TemporaryDirectory() as folder:
+                for _, command, _, fault in live.run(document, fences.Desk(folder, BUILD, self.server.port)):
+                    counts[document] = counts.get(document, 0) + 1
+                    with self.subTest(document=document, command=command):
+                        self.assertEqual(fault, "")
+        self.assertEqual(set(counts), set(fences.RUN))
+        self.assertGreater(sum(counts.values()), 35)
+
+    def test_no_command_is_left_out(self):
+        """Each stands in a document that is run, or is one of those that are run elsewhere."""
+        for document in EVERY:
+            for fence in fences.fences(document):
+                if fence.kind == "":
+                    self.assertNotRegex(fence.text, r"(?m)^(curl|minivlm|python3|cmake|npm|pip|docker|scripts/|\.venv/)", document)  # sh
+                if fence.kind == "sh" and document not in fences.RUN:
+                    for command in fences.commands(fence):
+                        self.assertTrue(fences.is_elsewhere(command), f"{document}: {command}")
 
     def test_programs(self):
         """Those that need a package of others are run in tests/clients."""
@@ -85,7 +97,7 @@ class Documents(unittest.TestCase):
             time.sleep(0.1)
 
     def proxy(self, kind, make):
-        ((_, text),) = blocks(kind)
+        ((_, text),) = blocks(kind, ("docs/cookbook.md",))
         port = free_port()
         text = self.here(text).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
         with tempfile.TemporaryDirectory() as folder:
@@ -120,9 +132,50 @@ class Documents(unittest.TestCase):
         self.assertTrue(all(isinstance(v, str) for v in alb["metadata"]["annotations"].values()))
 
     def test_links_lead_somewhere(self):
-        for name in DOCUMENTS:
-            for path in re.findall(r"\]\(([^):#]+)[^)]*\)", (ROOT / "docs" / name).read_text()):
-                self.assertTrue((ROOT / "docs" / path).exists(), path)
+        for document in EVERY:
+            text = (ROOT / document).read_text(encoding="utf-8")
+            for path, anchor in re.findall(r"\]\(([^):#\s]*)(?:#([^)\s]*))?\)", text):
+                target = (ROOT / document).parent / path if path else ROOT / document
+                with self.subTest(document=document, link=path or anchor):
+                    self.assertTrue(target.exists())
+                    if anchor and target.suffix == ".md":
+                        heads = re.findall(r"(?m)^#+ (.*)$", target.read_text(encoding="utf-8"))
+                        self.assertIn(anchor, [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads])
+
+
+class Printed(unittest.TestCase):
+    """Of the comparison itself: what is planted is noticed, what is written anew is the same."""
+    def test_a_changed_answer_is_noticed(self):
+        answer = fences.fences("README.md")[1].answer
+        self.assertEqual(answer.kind, "json")
+        printed = answers.printed(answer.text)
+        self.assertTrue(answers.same(printed, printed))
+        for fault in ({"caption": "a dog"}, {"score": printed["score"] + 0.1}, {"usage": {}}, {"image": {"id": "00"}}, {"captions": []}):
+            self.assertFalse(answers.same(printed, {**printed, **fault}), fault)
+
+    def test_cuts(self):
+        shown = answers.printed('{"a": [1, {"b": "x…"}, …], "request_id": "7"}')
+        self.assertTrue(answers.same(shown, {"a": [1, {"b": "xyz"}, 2, 3], "request_id": "9"}))
+        for got in ({"a": [1], "request_id": "9"}, {"a": [1, {"b": "yx"}, 2], "request_id": "9"}, {"a": [1, {"b": "xyz"}], "request_id": 9}):
+            self.assertFalse(answers.same(shown, got), got)
+        self.assertEqual(answers.rewritten('{"a": [1,\n  {"b": "x…"}, …]}', {"a": [2, {"b": "yz"}, 3]}), '{"a": [2,\n  {"b": "y…"}, …]}')
+        with self.assertRaisesRegex(ValueError, "other keys"):
+            answers.rewritten('{"a": 1}', {"b": 1})
+
+
+class Figures(unittest.TestCase):
+    def test_pictures_are_those_of_the_figures(self):
+        """scripts/documents.sh draws them anew."""
+        for name, text in figures.drawings().items():
+            self.assertEqual((ROOT / "docs/images" / name).read_text(encoding="utf-8"), text, name)
+            self.assertLess(len(text), 200000, name)
+
+    def test_speed_is_that_of_the_log(self):
+        self.assertEqual(figures.read("speed"), figures.speed_of((ROOT / "SPEED.md").read_text(encoding="utf-8")))
+
+    def test_they_are_shown_and_described(self):
+        shown = {name for document in EVERY for name in re.findall(r"!\[[^\]]{20,}\]\([^)]*images/([^)]+)\)", (ROOT / document).read_text())}
+        self.assertEqual(shown, {p.name for p in (ROOT / "docs/images").iterdir()})
 
 
 run(__name__)

@@ -117,7 +117,7 @@ struct request {
     struct input_source source;
 };
 
-static size_t take_query(struct request *r, const uint8_t *data, size_t size)
+static size_t make_query(struct request *r, const uint8_t *data, size_t size)
 {
     char *state = NULL;
     size_t n = strnlen((const char *)data, size);
@@ -136,7 +136,7 @@ static size_t take_query(struct request *r, const uint8_t *data, size_t size)
     return n < size && data[n] == 0 ? n + 1 : n;
 }
 
-static size_t take_type(struct request *r, const uint8_t *data, size_t size)
+static size_t make_type(struct request *r, const uint8_t *data, size_t size)
 {
     const uint8_t *end = memchr(data, '\n', size);
     size_t n = end ? (size_t)(end - data) : size, kept = n < sizeof(r->type) - 1 ? n : sizeof(r->type) - 1;
@@ -146,7 +146,7 @@ static size_t take_type(struct request *r, const uint8_t *data, size_t size)
 }
 
 /* 5: OpenAI; 6: KServe, the content type chooses the model; 7: Hugging Face, or rerank. */
-static void take_dialect(struct input_source *s, int byte)
+static void make_dialect(struct input_source *s, int byte)
 {
     static const enum input_route models[] = {INPUT_CAPTION, INPUT_VQA, INPUT_RETRIEVE};
     int type = byte >> 3 & 15;
@@ -173,10 +173,10 @@ static struct request *make(const uint8_t *data, size_t size)
                                       .content_type = types[data[0] >> 3 & 15],
                                       .body = &r->body,
                                       .limits = {.images = 4, .texts = 5, .pairs = 12, .text_bytes = 64}};
-    take_dialect(&r->source, data[0]);
-    from += data[0] & 128 ? take_query(r, data + from, size - from) : 0;
+    make_dialect(&r->source, data[0]);
+    from += data[0] & 128 ? make_query(r, data + from, size - from) : 0;
     if (r->source.content_type && r->source.content_type[0] == '*') {
-        from += take_type(r, data + from, size - from);
+        from += make_type(r, data + from, size - from);
         r->source.json_bytes = r->source.dialect == INPUT_KSERVE ? r->type : NULL;
     }
     buf_init(&r->body, size);

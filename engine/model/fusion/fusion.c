@@ -7,15 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPECIAL_TOKENS = 2, SEGMENT_TEXT = 0, SEGMENT_TAGS = 1, ALIGN_FLOATS = 16 };
+enum { SPECIAL_TOKENS = 2, SEGMENT_TEXT = 0, SEGMENT_TAGS = 1 };
 static const float NORM_EPS = 1e-12F;
-
-static size_t take(size_t *used, size_t n)
-{
-    size_t at = *used;
-    *used += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-    return at;
-}
 
 static size_t max_outputs(const struct model_config *c)
 {
@@ -45,27 +38,25 @@ static size_t deepest(const struct bind *b)
     return depth;
 }
 
-size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, float *base)
+void fusion_place(struct fusion *f, struct arena *a, const struct model *m, int max_rows)
 {
     const struct model_config *c = &m->config;
-    size_t rows = (size_t)max_rows, d = (size_t)c->fusion.hidden, used = 0;
+    size_t rows = (size_t)max_rows, d = (size_t)c->fusion.hidden;
     size_t positions = rows + (size_t)(model_config_max_context(c) + CAPTION_MAX_TOKENS + 2);
-    size_t span_floats = (CAPTION_MAX_TOKENS + 2) * (sizeof(struct kv_span) / sizeof(float));
     f->model = m;
     f->max_rows = rows;
-    f->x = base + take(&used, rows * d);
-    f->hidden = base + take(&used, rows * d);
-    f->context = base + take(&used, rows * d);
-    f->qkv = base + take(&used, rows * 3 * d);
-    f->wide = base + take(&used, rows * (size_t)c->fusion.ffn);
-    f->scores = base + take(&used, positions * (size_t)c->fusion.heads);
-    f->paid = base + take(&used, (size_t)model_config_max_context(c));
-    f->gathered = base + take(&used, rows * d);
-    f->pooled = base + take(&used, rows * d);
-    f->logits = base + take(&used, FUSION_HEAD_ROWS * max_outputs(c));
-    f->spans = (struct kv_span *)(void *)(base + take(&used, span_floats));
-    used += linear_lay_out(&f->bytes, rows, deepest(m->bound), base + used);
-    return used;
+    f->x = arena_take(a, rows * d, sizeof(float));
+    f->hidden = arena_take(a, rows * d, sizeof(float));
+    f->context = arena_take(a, rows * d, sizeof(float));
+    f->qkv = arena_take(a, rows * 3 * d, sizeof(float));
+    f->wide = arena_take(a, rows * (size_t)c->fusion.ffn, sizeof(float));
+    f->scores = arena_take(a, positions * (size_t)c->fusion.heads, sizeof(float));
+    f->paid = arena_take(a, (size_t)model_config_max_context(c), sizeof(float));
+    f->gathered = arena_take(a, rows * d, sizeof(float));
+    f->pooled = arena_take(a, rows * d, sizeof(float));
+    f->logits = arena_take(a, FUSION_HEAD_ROWS * max_outputs(c), sizeof(float));
+    f->spans = arena_take(a, CAPTION_MAX_TOKENS + 2, sizeof(*f->spans));
+    linear_place(&f->bytes, a, rows, deepest(m->bound));
 }
 
 /* ---- rows ---- */

@@ -31,8 +31,8 @@ struct fusion {
 };
 enum { FUSION_HEAD_ROWS = 32 };
 
-/* Points into `base` and returns the floats needed; base may be any pointer when only measuring. */
-size_t fusion_lay_out(struct fusion *f, const struct model *m, int max_rows, float *base);
+/* Takes all that the pointers name from the arena, which may be measuring. */
+void fusion_place(struct fusion *f, struct arena *a, const struct model *m, int max_rows);
 
 /* Writes x, the rows of all items; returns how many. */
 size_t fusion_embed(struct fusion *f, const struct fusion_item *items, int n_items);

@@ -93,7 +93,7 @@ static void walk_fusion(struct binder *b, struct bind_fusion *fusion, const stru
 
 static void walk(struct binder *b, const struct model_config *c)
 {
-    b->used = 0;
+    arena_init(&b->arena, b->block, b->block_bytes);
     walk_backbone(b, &b->out->tee, c);
     walk_pyramid(b, &b->out->tee);
     if (c->context.channels > 0) {
@@ -159,12 +159,13 @@ enum err bind_open(struct bind **out, const struct weights *weights, const struc
     if (b.rc == OK) {
         check_unknown(&b);
     }
+    b.block_bytes = arena_needed(&b.arena);
     if (b.rc != OK || (b.rc = mem_array(&b.temp, b.temp_floats, sizeof(float))) != OK ||
-        (b.rc = mem_array(&b.block, b.used, sizeof(float))) != OK) {
+        (b.rc = mem_alloc(&b.block, b.block_bytes)) != OK) {
         goto out;
     }
     bound->_block = b.block;
-    bound->block_bytes = b.used * sizeof(float);
+    bound->block_bytes = b.block_bytes;
     walk(&b, config); /* place */
     if (b.rc == OK) {
         *out = bound;

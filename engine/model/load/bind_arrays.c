@@ -1,6 +1,7 @@
 /* The stages of config.json as blocks, and the place of every array in one allocation. */
 #include "engine/model/load/bind_arrays.h"
 
+#include "engine/base/arena.h"
 #include "engine/base/mem.h"
 
 /* The inverted residual blocks that config.json's table of stages stands for. */
@@ -41,6 +42,14 @@ static void set_own_blocks(struct bind *b)
     }
 }
 
+static void place_arrays(struct bind *b, struct arena *a)
+{
+    b->tee.blocks = arena_take(a, (size_t)b->tee.n_blocks, sizeof(*b->tee.blocks));
+    b->cells.blocks = arena_take(a, (size_t)b->cells.n_blocks, sizeof(*b->cells.blocks));
+    b->tee.cells = arena_take(a, (size_t)b->tee.n_cells, sizeof(*b->tee.cells));
+    b->fusion.layers = arena_take(a, (size_t)b->fusion.n_layers, sizeof(*b->fusion.layers));
+}
+
 enum err bind_make_arrays(struct bind *b, const struct model_config *c)
 {
     static const int n_inputs[BIND_NODES] = {2, 2, 2, 2, 3, 3, 3, 2}; /* top-down P5..P2, bottom-up P3..P6 */
@@ -48,27 +57,21 @@ enum err bind_make_arrays(struct bind *b, const struct model_config *c)
     for (int s = 0; s < c->backbone.n_stages; s++) {
         n_blocks += (size_t)c->backbone.stages[s].repeats;
     }
-    size_t blocks = n_blocks * sizeof(struct bind_block);
-    size_t own_blocks = (size_t)c->context.own_blocks * sizeof(struct bind_block);
-    size_t cells = (size_t)c->bifpn.repeats * sizeof(struct bind_cell);
-    size_t layers = (size_t)c->fusion.layers * sizeof(struct bind_layer);
-    enum err rc = mem_alloc(&b->_arrays, blocks + own_blocks + cells + layers);
+    b->tee.stem_channels = c->backbone.stem;
+    b->tee.n_blocks = (int)n_blocks;
+    b->cells.n_blocks = c->context.own_blocks;
+    b->tee.n_cells = c->bifpn.repeats;
+    b->fusion.n_layers = c->fusion.layers;
+    struct arena a;
+    arena_init(&a, NULL, 0);
+    place_arrays(b, &a);
+    size_t n_bytes = arena_needed(&a);
+    enum err rc = mem_alloc(&b->_arrays, n_bytes);
     if (rc != OK) {
         return rc;
     }
-    char *at = b->_arrays;
-    b->tee.blocks = (struct bind_block *)(void *)at;
-    b->tee.stem_channels = c->backbone.stem;
-    b->tee.n_blocks = (int)n_blocks;
-    at += blocks;
-    b->cells.blocks = (struct bind_block *)(void *)at;
-    b->cells.n_blocks = c->context.own_blocks;
-    at += own_blocks;
-    b->tee.cells = (struct bind_cell *)(void *)at;
-    b->tee.n_cells = c->bifpn.repeats;
-    at += cells;
-    b->fusion.layers = (struct bind_layer *)(void *)at;
-    b->fusion.n_layers = c->fusion.layers;
+    arena_init(&a, b->_arrays, n_bytes);
+    place_arrays(b, &a);
     for (int i = 0; i < b->tee.n_cells; i++) {
         for (int j = 0; j < BIND_NODES; j++) {
             b->tee.cells[i].nodes[j].n_inputs = n_inputs[j];

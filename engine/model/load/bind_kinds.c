@@ -1,6 +1,6 @@
 /* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats, or as bytes where the fusion's
- * precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word embeddings are an exception: the caption head needs them packed,
- * look-ups read single rows from the file. */
+ * precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word embeddings are
+ * an exception: the caption head needs them packed, look-ups read single rows from the file. */
 #include "engine/model/load/bind_kinds.h"
 
 #include "engine/model/half.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_NAME = BIND_KINDS_MAX_NAME, MAX_PARTS = 3, ALIGN_FLOATS = 16 };
+enum { MAX_NAME = BIND_KINDS_MAX_NAME, MAX_PARTS = 3 };
 static const char said_name[] = "fusion.embeddings.word.said";
 static const float fuse_eps = 1e-4F;
 
@@ -19,14 +19,6 @@ void bind_kinds_fail(struct binder *b, const char *name, const char *what)
     if (b->rc == OK) {
         b->rc = err_set(b->e, ERR_BAD_MODEL, "tensor %s: %s", name, what);
     }
-}
-
-/* NULL while measuring. */
-static float *take(struct binder *b, size_t n)
-{
-    float *at = b->block ? b->block + b->used : NULL;
-    b->used += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-    return at;
 }
 
 static void want_temp(struct binder *b, size_t n)
@@ -130,11 +122,11 @@ static void full_name(char out[MAX_NAME], const char *prefix, const struct bind_
 }
 
 /* Room for a packed matrix [n, k], and for its n x k floats in the scratch buffer, with one more row behind them. */
-static float *take_matrix(struct binder *b, size_t n, size_t k, bool is_half)
+static void *place_matrix(struct binder *b, size_t n, size_t k, bool is_half)
 {
     size_t packed = b->kernels->gemm_packed_floats(n, k);
     want_temp(b, (n + 1) * k + (is_half ? packed : 0));
-    return take(b, is_half ? (packed + 1) / 2 : packed);
+    return arena_take(&b->arena, packed, is_half ? sizeof(uint16_t) : sizeof(float));
 }
 
 /* The floats in the scratch buffer to their place. */
@@ -191,7 +183,7 @@ static bool are_all(const struct parts *p, enum tensor_type type)
 /* The vectors of all parts one after the other: where they are, or in a place of the block. */
 static const float *stack(struct binder *b, const struct parts *p, const float *const *vectors)
 {
-    float *place = p->count > 1 ? take(b, p->n) : NULL;
+    float *place = p->count > 1 ? arena_take(&b->arena, p->n, sizeof(*place)) : NULL;
     for (size_t i = 0, at = 0; b->block && place && i < p->count; at += p->rows[i], i++) {
         memcpy(place + at, vectors[i], p->rows[i] * sizeof(float));
     }
@@ -201,7 +193,7 @@ static const float *stack(struct binder *b, const struct parts *p, const float *
 static void bind_floats(struct binder *b, const struct parts *p, bool is_fc6, struct gemm_weights *out)
 {
     bool is_half = b->kernels->gemm_takes_halves && are_all(p, TENSOR_F16);
-    float *place = take_matrix(b, p->n, p->k, is_half);
+    float *place = place_matrix(b, p->n, p->k, is_half);
     const float *bias = stack(b, p, p->bias);
     if (!b->block) {
         return;
@@ -231,13 +223,13 @@ struct bytes {
     int8_t *place;
 };
 
-static struct bytes take_bytes(struct binder *b, size_t n, size_t k)
+static struct bytes place_bytes(struct binder *b, size_t n, size_t k)
 {
     struct bytes out = {.n = n, .k = k};
     size_t temp = (n * k + sizeof(float) - 1) / sizeof(float);
     want_temp(b, temp + k);
-    out.place = (int8_t *)take(b, (b->kernels->gemm8_packed_bytes(n, k) + sizeof(float) - 1) / sizeof(float));
-    out.scale = take(b, n);
+    out.place = arena_take(&b->arena, b->kernels->gemm8_packed_bytes(n, k), sizeof(*out.place));
+    out.scale = arena_take(&b->arena, n, sizeof(*out.scale));
     if (b->block) {
         out.temp = (int8_t *)b->temp;
         out.row = b->temp + temp;
@@ -255,12 +247,12 @@ static void set_row(struct binder *b, struct bytes *m, size_t to, const struct t
         m->scale[to] = scale[from];
         return;
     }
-    float most = 0.0F;
+    float max = 0.0F;
     widen_rows(b->kernels, t, scale, from, 1, m->k, m->row);
     for (size_t i = 0; i < m->k; i++) {
-        most = fmaxf(most, fabsf(m->row[i]));
+        max = fmaxf(max, fabsf(m->row[i]));
     }
-    m->scale[to] = most > 0.0F ? most / 127.0F : 1.0F;
+    m->scale[to] = max > 0.0F ? max / 127.0F : 1.0F;
     for (size_t i = 0; i < m->k; i++) {
         float x = rintf(m->row[i] / m->scale[to]);
         q[i] = (int8_t)fminf(fmaxf(x, -127.0F), 127.0F);
@@ -286,7 +278,7 @@ static void set_channels_last(const struct binder *b, struct bytes *m, size_t at
 
 static void bind_bytes(struct binder *b, const struct parts *p, bool is_fc6, struct gemm8_weights *out)
 {
-    struct bytes m = take_bytes(b, p->n, p->k);
+    struct bytes m = place_bytes(b, p->n, p->k);
     const float *bias = stack(b, p, p->bias);
     if (!b->block) {
         out->n = p->n; /* what follows asks whether this layer is in 8 bits */
@@ -357,7 +349,7 @@ static void place_words(struct binder *b, const struct tensor *said, const float
         b->out->n_bytes += is_bytes;
     }
     if (is_bytes) {
-        struct bytes m = take_bytes(b, out->n, k);
+        struct bytes m = place_bytes(b, out->n, k);
         for (size_t row = 0; b->block && row < out->n; row++) {
             set_row(b, &m, row, from, all->scale, (size_t)out->ids[row]);
         }
@@ -365,7 +357,7 @@ static void place_words(struct binder *b, const struct tensor *said, const float
         return;
     }
     bool is_half = b->kernels->gemm_takes_halves && from->type == TENSOR_F16;
-    float *place = take_matrix(b, out->n, k, is_half);
+    float *place = place_matrix(b, out->n, k, is_half);
     for (size_t row = 0; b->block && row < out->n; row++) {
         widen_rows(b->kernels, from, all->scale, said ? row : (size_t)out->ids[row], 1, k, b->temp + row * k);
     }
@@ -392,8 +384,8 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
     }
     const struct tensor *said = find_said(b, (size_t)n_words, k);
     struct bind_rows *table = &b->out->fusion.word;
-    float *bias = take(b, (size_t)n_words);
-    int *ids = (int *)take(b, (size_t)n_words);
+    float *bias = arena_take(&b->arena, (size_t)n_words, sizeof(*bias));
+    int *ids = arena_take(&b->arena, (size_t)n_words, sizeof(*ids));
     if (b->rc != OK) {
         return;
     }
@@ -430,7 +422,7 @@ static void bind_filter(struct binder *b, const char *prefix, const struct bind_
         return;
     }
     size_t inputs = shape[1], cells = shape[2] * shape[3], k = inputs * cells;
-    float *weight = take(b, shape[0] * k);
+    float *weight = arena_take(&b->arena, shape[0] * k, sizeof(*weight));
     want_temp(b, shape[0] * k);
     if (!b->block) {
         return;

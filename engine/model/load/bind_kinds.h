@@ -11,6 +11,7 @@
 #ifndef ENGINE_MODEL_BIND_KINDS_H
 #define ENGINE_MODEL_BIND_KINDS_H
 
+#include "engine/base/arena.h"
 #include "engine/model/load/bind.h"
 
 enum { BIND_KINDS_MAX_NAME = 128 };
@@ -76,8 +77,9 @@ struct binder {
     enum model_precision precision;
     size_t dims[D_COUNT];
     float *block; /* NULL while measuring */
-    size_t used;  /* floats */
-    float *temp;  /* one stacked weight as floats */
+    size_t block_bytes;
+    struct arena arena; /* over the block */
+    float *temp;        /* one stacked weight as floats */
     size_t temp_floats;
     const struct tensor **seen; /* [n_seen], first walk */
     int n_seen;

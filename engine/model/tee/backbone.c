@@ -150,8 +150,8 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
 
     struct plan_step *s = plan_add(p, "widen", run_widen);
     size_t row = (size_t)x.w * (size_t)b->wide;
-    int least = b->kernel + b->stride;
-    int strip_in = plan_strip_rows(row, least, x.h + least);
+    int min = b->kernel + b->stride;
+    int strip_in = plan_strip_rows(row, min, x.h + min);
     s->block = b;
     s->in[0] = x;
     s->out = wide;
@@ -160,9 +160,9 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
     s->strip = max_int((strip_in - b->kernel) / b->stride + 1, 1);
     s->channel_sum = channel_sum;
     if (b->wide != b->inputs) {
-        size_t strip = plan_strip_floats(row, least, x.h + least);
+        size_t strip = plan_strip_floats(row, min, x.h + min);
         s->scratch = plan_take(p, strip);
-        s->bytes = plan_take_bytes(p, &b->expand, strip / (size_t)b->wide);
+        s->bytes = plan_room_linear(p, &b->expand, strip / (size_t)b->wide);
     }
     if (c->backbone.squeeze_excite) {
         s = plan_add(p, "excite", run_excite);
@@ -178,7 +178,7 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
     s->out = y;
     row = (size_t)wide.w * (size_t)wide.c;
     s->strip = plan_strip_rows(row, 1, wide.h);
-    s->bytes = plan_take_bytes(p, &b->project, plan_strip_floats(row, 1, wide.h) / (size_t)wide.c);
+    s->bytes = plan_room_linear(p, &b->project, plan_strip_floats(row, 1, wide.h) / (size_t)wide.c);
     s->channel_sum = channel_sum;
     plan_release(p, mark);
 }
@@ -191,22 +191,22 @@ static struct plan_map after_block(const struct bind_block *b, struct plan_map x
 }
 
 /* Two places take turns for what is between blocks; each is as large as the largest that it may hold. */
-static void take_turns(struct plan *p, const struct bind_block *blocks, int n, struct plan_map x, size_t turns[2])
+static void plan_turns(struct plan *p, const struct bind_block *blocks, int n, struct plan_map x, size_t turns[2])
 {
-    size_t most = plan_floats(x);
+    size_t max = plan_floats(x);
     for (int i = 0; i < n; i++) {
         x = after_block(&blocks[i], x);
-        most = plan_floats(x) > most ? plan_floats(x) : most;
+        max = plan_floats(x) > max ? plan_floats(x) : max;
     }
-    turns[0] = plan_take(p, most);
-    turns[1] = plan_take(p, most);
+    turns[0] = plan_take(p, max);
+    turns[1] = plan_take(p, max);
 }
 
 void backbone_plan_blocks(struct plan *p, const struct bind_block *blocks, int n, const struct model_config *c,
                           struct plan_map x, struct plan_map y)
 {
     size_t mark = p->top, turns[2];
-    take_turns(p, blocks, n, x, turns);
+    plan_turns(p, blocks, n, x, turns);
     for (int i = 0; i < n; i++) {
         struct plan_map next = after_block(&blocks[i], x);
         next.at = i == n - 1 ? y.at : x.at == turns[0] ? turns[1] : turns[0];
@@ -242,7 +242,7 @@ void backbone_plan(struct plan *p, const struct bind_tee *weights, const struct 
     }
     *entry = keep_entry(p, weights, first_own, x, taps);
     size_t mark = p->top, turns[2];
-    take_turns(p, weights->blocks, n, x, turns);
+    plan_turns(p, weights->blocks, n, x, turns);
     x.at = first_own == 0 ? entry->at : turns[0];
 
     struct plan_step *stem = plan_add(p, "stem", run_stem);

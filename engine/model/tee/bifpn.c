@@ -90,7 +90,7 @@ static void plan_pointwise(struct plan *p, const char *name, const struct bind_l
     s->linear = w;
     s->in[0] = in;
     s->out = out;
-    s->bytes = plan_take_bytes(p, w, (size_t)in.h * (size_t)in.w);
+    s->bytes = plan_room_linear(p, w, (size_t)in.h * (size_t)in.w);
     plan_release(p, mark);
 }
 
@@ -123,7 +123,7 @@ static void plan_node(struct plan *p, const struct bind_node *node, struct plan_
     s->strip = strip_in - 2;
     s->scratch = plan_take(p, 2 * plan_strip_floats(row, 3, out.h + 2));
     s->scratch2 = plan_take(p, plan_strip_floats(row, 3, out.h + 2));
-    s->bytes = plan_take_bytes(p, &node->pointwise, plan_strip_floats(row, 3, out.h + 2) / (size_t)out.c);
+    s->bytes = plan_room_linear(p, &node->pointwise, plan_strip_floats(row, 3, out.h + 2) / (size_t)out.c);
     plan_release(p, mark);
 }
 
@@ -152,7 +152,7 @@ static void plan_cell(struct plan *p, const struct bind_cell *cell, const struct
     plan_release(p, mark);
 }
 
-static void take_levels(struct plan *p, const struct plan_map taps[MODEL_TAPS], int channels,
+static void plan_levels(struct plan *p, const struct plan_map taps[MODEL_TAPS], int channels,
                         struct plan_map out[MODEL_LEVELS])
 {
     for (int i = 0; i < MODEL_TAPS; i++) {
@@ -166,9 +166,9 @@ void bifpn_plan(struct plan *p, const struct bind_tee *weights, const struct pla
 {
     int channels = (int)linear_n(&weights->lateral[0]);
     struct plan_map other[MODEL_LEVELS], up[MODEL_LEVELS];
-    take_levels(p, taps, channels, pyramid);
+    plan_levels(p, taps, channels, pyramid);
     size_t mark = p->top;
-    take_levels(p, taps, channels, other);
+    plan_levels(p, taps, channels, other);
 
     /* cells write to `pyramid` and `other` in turns, the last one to `pyramid` */
     struct plan_map *in = weights->n_cells % 2 ? other : pyramid, *out = in == other ? pyramid : other;

@@ -2,7 +2,6 @@
  * stops there, and the answer is the same. */
 #include "engine/model/tee/proposals.h"
 
-#include "engine/model/floats.h"
 #include "engine/model/topk.h"
 
 #include <string.h>
@@ -26,27 +25,24 @@ struct scratch {
     float *all_scores;     /* [5 * proposals] */
 };
 
-/* Lays the scratch out (base NULL: measures) and returns its size. */
-static size_t lay_out(struct scratch *s, const struct model_config *c, size_t max_cells, float *base)
+static void place(struct scratch *s, struct arena *a, const struct model_config *c, size_t max_cells)
 {
     size_t pre = min_size((size_t)c->rpn.pre_nms, max_cells * RATIOS), n = (size_t)c->rpn.proposals;
     size_t n_keys = pre > MODEL_LEVELS * n ? pre : MODEL_LEVELS * n;
-    struct floats f = {base, 0};
-    s->logits = floats_take(&f, max_cells * RATIOS);
-    s->keys = floats_take(&f, 2 * n_keys);
-    s->boxes = floats_take(&f, 4 * pre);
-    s->scores = floats_take(&f, pre);
-    s->keep = floats_take(&f, n);
-    s->nms = floats_take(&f, MODEL_LEVELS * n);
-    s->all = floats_take(&f, 4 * MODEL_LEVELS * n);
-    s->all_scores = floats_take(&f, MODEL_LEVELS * n);
-    return f.used;
+    s->logits = arena_take(a, max_cells * RATIOS, sizeof(*s->logits));
+    s->keys = arena_take(a, n_keys, sizeof(*s->keys));
+    s->boxes = arena_take(a, pre, sizeof(*s->boxes));
+    s->scores = arena_take(a, pre, sizeof(*s->scores));
+    s->keep = arena_take(a, n, sizeof(*s->keep));
+    s->nms = arena_take(a, MODEL_LEVELS * n, sizeof(*s->nms));
+    s->all = arena_take(a, MODEL_LEVELS * n, sizeof(*s->all));
+    s->all_scores = arena_take(a, MODEL_LEVELS * n, sizeof(*s->all_scores));
 }
 
-size_t proposals_scratch_floats(const struct model_config *c, size_t max_cells)
+void proposals_measure(struct arena *a, const struct model_config *c, size_t max_cells)
 {
     struct scratch s;
-    return lay_out(&s, c, max_cells, NULL);
+    place(&s, a, c, max_cells);
 }
 
 /* x * 0 is 0 for a finite x and NaN for any other. */
@@ -90,7 +86,7 @@ static bool find_in_level(const struct model_config *c, const struct proposals_l
 }
 
 bool proposals_find(const struct model_config *c, const struct proposals_level levels[MODEL_LEVELS], int width,
-                    int height, float *scratch, struct roi_box *boxes, float *logits, int *n_boxes)
+                    int height, struct arena *scratch, struct roi_box *boxes, float *logits, int *n_boxes)
 {
     struct scratch s;
     size_t max_cells = 0;
@@ -99,7 +95,7 @@ bool proposals_find(const struct model_config *c, const struct proposals_level l
         size_t cells = (size_t)levels[i].h * (size_t)levels[i].w;
         max_cells = cells > max_cells ? cells : max_cells;
     }
-    lay_out(&s, c, max_cells, scratch);
+    place(&s, scratch, c, max_cells);
     for (int i = 0; i < MODEL_LEVELS; i++) {
         if (!find_in_level(c, &levels[i], c->rpn.anchor_sizes[i], width, height, &s, &n_all)) {
             return false;

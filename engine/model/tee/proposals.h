@@ -6,6 +6,7 @@
 #ifndef ENGINE_MODEL_PROPOSALS_H
 #define ENGINE_MODEL_PROPOSALS_H
 
+#include "engine/base/arena.h"
 #include "engine/model/boxes.h"
 
 struct proposals_level {
@@ -14,12 +15,12 @@ struct proposals_level {
     int stride;
 };
 
-/* Scratch for levels of at most max_cells cells, in floats. */
-size_t proposals_scratch_floats(const struct model_config *c, size_t max_cells);
+/* Takes from a measuring arena the scratch for levels of at most max_cells cells. */
+void proposals_measure(struct arena *a, const struct model_config *c, size_t max_cells);
 
 /* Writes the best boxes of all levels, best first, in pixels of the resized image (width x height), with their logits,
  * at most c->rpn.proposals, and their number. */
 bool proposals_find(const struct model_config *c, const struct proposals_level levels[MODEL_LEVELS], int width,
-                    int height, float *scratch, struct roi_box *boxes, float *logits, int *n_boxes);
+                    int height, struct arena *scratch, struct roi_box *boxes, float *logits, int *n_boxes);
 
 #endif

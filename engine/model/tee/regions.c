@@ -1,7 +1,6 @@
 #include "engine/model/tee/regions.h"
 
 #include "engine/model/finite.h"
-#include "engine/model/floats.h"
 #include "engine/model/topk.h"
 
 #include <math.h>
@@ -9,30 +8,27 @@
 
 static const float head_weights[4] = {10.0F, 10.0F, 5.0F, 5.0F};
 
-size_t regions_lay_out(struct regions *r, const struct model_config *c, float *base)
+void regions_place(struct regions *r, struct arena *a, const struct model_config *c)
 {
     size_t n = (size_t)c->rpn.proposals, hidden = (size_t)c->roi.hidden, kept = (size_t)c->roi.max_regions;
     size_t pooled = (size_t)c->roi.pool * (size_t)c->roi.pool * (size_t)c->bifpn.channels;
     size_t deepest = pooled > hidden ? pooled : hidden; /* row that a layer reads */
-    struct floats f = {base, 0};
     *r = (struct regions){.n = 0};
-    r->boxes = floats_take(&f, 4 * n);
-    r->objectness = floats_take(&f, n);
-    r->aligned = floats_take(&f, n * pooled);
-    r->hidden = floats_take(&f, n * hidden);
-    r->features = floats_take(&f, n * hidden);
-    r->predictions = floats_take(&f, n * ((size_t)c->roi.classes + 1 + 4));
-    r->scores = floats_take(&f, n);
-    r->labels = floats_take(&f, n);
-    r->refined = floats_take(&f, 4 * n);
-    r->kept = floats_take(&f, kept);
-    r->keys = floats_take(&f, 2 * n);
-    r->sorted = floats_take(&f, 4 * n);
-    r->nms = floats_take(&f, 5 * kept);
-    r->survivors = floats_take(&f, kept);
-    float *bytes = floats_take(&f, linear_lay_out(&r->bytes, n, deepest, NULL));
-    linear_lay_out(&r->bytes, n, deepest, bytes);
-    return f.used;
+    r->boxes = arena_take(a, n, sizeof(*r->boxes));
+    r->objectness = arena_take(a, n, sizeof(*r->objectness));
+    r->aligned = arena_take(a, n * pooled, sizeof(*r->aligned));
+    r->hidden = arena_take(a, n * hidden, sizeof(*r->hidden));
+    r->features = arena_take(a, n * hidden, sizeof(*r->features));
+    r->predictions = arena_take(a, n * ((size_t)c->roi.classes + 1 + 4), sizeof(*r->predictions));
+    r->scores = arena_take(a, n, sizeof(*r->scores));
+    r->labels = arena_take(a, n, sizeof(*r->labels));
+    r->refined = arena_take(a, n, sizeof(*r->refined));
+    r->kept = arena_take(a, kept, sizeof(*r->kept));
+    r->keys = arena_take(a, n, sizeof(*r->keys));
+    r->sorted = arena_take(a, n, sizeof(*r->sorted));
+    r->nms = arena_take(a, 5 * kept, sizeof(*r->nms));
+    r->survivors = arena_take(a, kept, sizeof(*r->survivors));
+    linear_place(&r->bytes, a, n, deepest);
 }
 
 int regions_level(struct roi_box box)

@@ -33,8 +33,8 @@ struct regions {
     struct linear_scratch bytes; /* what a layer in 8 bits reads */
 };
 
-/* Points the arrays into `base` and returns the floats needed; base NULL: only measures. */
-size_t regions_lay_out(struct regions *r, const struct model_config *c, float *base);
+/* Takes the arrays from the arena, which may be measuring; the rest is zero. */
+void regions_place(struct regions *r, struct arena *a, const struct model_config *c);
 
 /* 2..5: the pyramid level of a box. */
 int regions_level(struct roi_box box);

@@ -30,7 +30,6 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
 {
     struct plan *p = &t->plan;
     const struct model_config *c = model_config(t->model);
-    struct regions measured;
     BUG_ON(padded_height < 32 || padded_width < 32 || padded_height % 32 || padded_width % 32);
     plan_init(p, t->_steps, p->max_steps);
     t->h = padded_height;
@@ -46,8 +45,14 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
     if (c->context.channels > 0) {
         t->cells_at = plan_take(p, (size_t)t->cells.h * (size_t)t->cells.w * t->model->bound->fusion.cells.k);
     }
-    t->regions_at = plan_take(p, regions_lay_out(&measured, c, NULL));
-    t->proposals_at = plan_take(p, proposals_scratch_floats(c, cells));
+    struct regions measured;
+    struct arena regions, proposals;
+    arena_init(&regions, NULL, 0);
+    regions_place(&measured, &regions, c);
+    t->regions_room = plan_room(p, &regions);
+    arena_init(&proposals, NULL, 0);
+    proposals_measure(&proposals, c, cells);
+    t->proposals_room = plan_room(p, &proposals);
     return p->peak;
 }
 
@@ -58,9 +63,9 @@ bool tee_propose(const struct tee *t, float *arena, const struct tee_input *in, 
     for (int i = 0; i < MODEL_LEVELS; i++) {
         levels[i] = (struct proposals_level){arena + t->rpn[i].at, t->rpn[i].h, t->rpn[i].w, 4 << i};
     }
-    regions_lay_out(r, c, arena + t->regions_at);
-    return proposals_find(c, levels, in->resized_width, in->resized_height, arena + t->proposals_at, r->boxes,
-                          r->objectness, &r->n);
+    struct arena regions = plan_room_arena(t->regions_room, arena), scratch = plan_room_arena(t->proposals_room, arena);
+    regions_place(r, &regions, c);
+    return proposals_find(c, levels, in->resized_width, in->resized_height, &scratch, r->boxes, r->objectness, &r->n);
 }
 
 bool tee_head(const struct tee *t, float *arena, const struct tee_input *in, struct regions *r)

@@ -22,9 +22,9 @@ struct tee {
     struct plan plan;
     int h, w; /* the plan's input */
     struct plan_map taps[MODEL_TAPS], pyramid[MODEL_LEVELS], rpn[MODEL_LEVELS];
-    struct plan_map cells;           /* [rows, columns, G] of the padded image; only with cells */
-    size_t proposals_at, regions_at; /* scratch of the second half */
-    size_t cells_at;                 /* scratch: [cells, G + 6] */
+    struct plan_map cells;                         /* [rows, columns, G] of the padded image; only with cells */
+    struct plan_room proposals_room, regions_room; /* scratch of the second half */
+    size_t cells_at;                               /* scratch: [cells, G + 6] */
     struct plan_step *_steps;
 };
 

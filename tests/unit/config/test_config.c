@@ -135,7 +135,8 @@ static void test_flag_without_its_value(void)
 static void test_variables(void)
 {
     CHECK_INT(load(NO_ARGS, ENV("PATH=/bin", "MINIVLM_TEST_ANY=1", "MINIVLM_BUILD_DIR=x", "MINIVLM_MODEL=m", "NOEQUALS",
-                                "MINIVLM_NOEQUALS", "minivlm_server_port=9", "MINIVLM_LIMITS_TEXT_BYTES=1KiB")),
+                                "MINIVLM_NOEQUALS", "minivlm_server_port=9", "MINIVLM_SERVER=http://h:1",
+                                "MINIVLM_API_KEY=k", "MINIVLM_LIMITS_TEXT_BYTES=1KiB")),
               OK);
     CHECK_INT(config.limits.text_bytes, 1024);
     CHECK_INT(config.server.port, 8080);

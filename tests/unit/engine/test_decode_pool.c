@@ -78,10 +78,10 @@ static void run_check(size_t n, enum err expected)
     CHECK_INT(job_check(job, NULL), OK);
     scheduler_enter(s);
     CHECK_INT(scheduler_submit(s, job->_private, 1000, NULL), OK);
-    struct job_private *j = scheduler_take_prepare(s);
+    struct job_private *j = scheduler_pop_prepare(s);
     CHECK(j == job->_private);
     scheduler_route(s, j, false);
-    struct flight *f = scheduler_take_decode(s);
+    struct flight *f = scheduler_pop_decode(s);
     CHECK(f && f->is_check && f->slot < 0);
     if (f) {
         decode(&w, f, &leaving);

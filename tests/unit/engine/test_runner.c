@@ -117,8 +117,8 @@ static void test_id_alone_cannot_lead(void)
     CHECK_INT(job_check(with_id, NULL), OK);
     CHECK_INT(scheduler_submit(s, with_bytes->_private, 1000, NULL), OK);
     CHECK_INT(scheduler_submit(s, with_id->_private, 1000, NULL), OK);
-    scheduler_route(s, scheduler_take_prepare(s), true);
-    scheduler_route(s, scheduler_take_prepare(s), true);
+    scheduler_route(s, scheduler_pop_prepare(s), true);
+    scheduler_route(s, scheduler_pop_prepare(s), true);
     job_cancel(with_bytes);
     scheduler_sweep(s, 2000, &leaving);
     scheduler_deliver(s, &leaving);

@@ -118,7 +118,7 @@ static void test_threads_share_large_work(void)
 }
 
 /* While one thread is in a fusion step, the other takes an image. */
-static void test_threads_take_different_stages(void)
+static void test_threads_run_different_stages(void)
 {
     struct engine *e = open_engine(two_threads);
     struct jobs_home home = JOBS_HOME_INIT;
@@ -234,7 +234,7 @@ int main(void)
     test_new_work_joins(false);
     test_many_texts_do_not_fill_a_step();
     test_threads_share_large_work();
-    test_threads_take_different_stages();
+    test_threads_run_different_stages();
     test_more_captions_than_places();
     test_streaming();
     test_figures();

@@ -43,7 +43,7 @@ static struct job_private *submit(int i, uint64_t client, uint64_t now_us, uint6
 static void route_for(int i, uint64_t client, size_t decode_bytes)
 {
     submit(i, client, 1000, 0);
-    struct job_private *j = scheduler_take_prepare(&s);
+    struct job_private *j = scheduler_pop_prepare(&s);
     CHECK(j == &parts[i]);
     j->decode_bytes = decode_bytes;
     scheduler_route(&s, j, true);
@@ -57,7 +57,7 @@ static void route(int i, size_t decode_bytes)
 /* The job of the next picture to decode; -1: none may go. */
 static int take(struct flight **f)
 {
-    *f = scheduler_take_decode(&s);
+    *f = scheduler_pop_decode(&s);
     return *f ? (int)((*f)->leader - parts) : -1;
 }
 
@@ -146,11 +146,11 @@ static void test_the_last_slot(void)
             scheduler_decoded(&s, f[SLOTS - 1], 2000);
             break;
         }
-        scheduler_take_images(&s, &image, 1);
+        scheduler_pop_images(&s, &image, 1);
         end(image);
     }
     for (int i = 2; i < SLOTS; i++) {
-        scheduler_take_images(&s, &image, 1);
+        scheduler_pop_images(&s, &image, 1);
         end(image);
     }
     end(f[SLOTS]);
@@ -189,10 +189,10 @@ static void test_hurry(void)
     scheduler_sweep(&s, 51000, &leaving);
     CHECK(TAILQ_FIRST(&s.prepare) == &parts[2]);
     submit(3, 8, 52000, 1000000); /* another client's first stands before 7's second, not before who hurries */
-    CHECK(scheduler_take_prepare(&s) == &parts[2]);
-    CHECK(scheduler_take_prepare(&s) == &parts[0]);
-    CHECK(scheduler_take_prepare(&s) == &parts[3]);
-    CHECK(scheduler_take_prepare(&s) == &parts[1]);
+    CHECK(scheduler_pop_prepare(&s) == &parts[2]);
+    CHECK(scheduler_pop_prepare(&s) == &parts[0]);
+    CHECK(scheduler_pop_prepare(&s) == &parts[3]);
+    CHECK(scheduler_pop_prepare(&s) == &parts[1]);
     CHECK(TAILQ_EMPTY(&leaving));
     for (int i = 0; i < 4; i++) {
         scheduler_finish(&s, &parts[i], 60000, &leaving);
@@ -208,7 +208,7 @@ static void test_joined_late(void)
     struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
     open_scheduler(1, 0);
     submit(0, 7, 1005, 0);
-    CHECK(scheduler_take_prepare(&s) == &parts[0]);
+    CHECK(scheduler_pop_prepare(&s) == &parts[0]);
     parts[0].fusion_from_us = 1005;
     parts[0].n_items = 1;
     scheduler_items_begin(&s, &parts[0], 1, 1005);

@@ -78,7 +78,7 @@ static void test_cap(void)
     buf_release(&b);
 }
 
-static void test_empty_take(void)
+static void test_taking_nothing(void)
 {
     struct buf b;
     char *text = NULL;
@@ -131,7 +131,7 @@ int main(void)
     test_building();
     test_growth_keeps_bytes();
     test_cap();
-    test_empty_take();
+    test_taking_nothing();
     test_reserve();
     test_torture();
     return check_result();

@@ -24,7 +24,7 @@ static void add(struct archive_queue *q, uint64_t client)
 
 static char taken(struct archive_queue *q)
 {
-    struct archive_queue_item *i = archive_queue_take(q);
+    struct archive_queue_item *i = archive_queue_pop(q);
     return i ? (char)i->client : '.';
 }
 
@@ -74,7 +74,7 @@ static void test_in_order(void)
         CHECK(archive_queue_add(&q, item((uint64_t)i % 3, UINT64_MAX), MOST));
     }
     int last[3] = {-1, -1, -1};
-    for (struct archive_queue_item *i; (i = archive_queue_take(&q));) {
+    for (struct archive_queue_item *i; (i = archive_queue_pop(&q));) {
         int at = (int)(i - items);
         CHECK(at > last[i->client]);
         last[i->client] = at;
@@ -91,7 +91,7 @@ static void test_bound(void)
     CHECK(!archive_queue_add(&q, item(7, UINT64_MAX), 3));
     CHECK(archive_queue_add(&q, item(8, UINT64_MAX), 3));
     CHECK_INT(q.n, 4);
-    CHECK(archive_queue_take(&q) == &items[0]);
+    CHECK(archive_queue_pop(&q) == &items[0]);
     CHECK(archive_queue_add(&q, item(7, UINT64_MAX), 3));
 }
 
@@ -99,21 +99,21 @@ static void test_deadlines(void)
 {
     struct archive_queue q = {0};
     n_items = 0;
-    CHECK(archive_queue_earliest(&q) == UINT64_MAX && !archive_queue_take_late(&q, UINT64_MAX - 1));
+    CHECK(archive_queue_earliest(&q) == UINT64_MAX && !archive_queue_pop_late(&q, UINT64_MAX - 1));
     for (uint64_t i = 0; i < 5; i++) {
         CHECK(archive_queue_add(&q, item(i % 2, 100 - 10 * i), MOST));
     }
     add(&q, 1);
     CHECK_INT(archive_queue_earliest(&q), 60);
-    CHECK(!archive_queue_take_late(&q, 59));
-    CHECK(archive_queue_take_late(&q, 60) == &items[4]);
+    CHECK(!archive_queue_pop_late(&q, 59));
+    CHECK(archive_queue_pop_late(&q, 60) == &items[4]);
     int n = 0;
-    while (archive_queue_take_late(&q, 99)) {
+    while (archive_queue_pop_late(&q, 99)) {
         n++;
     }
     CHECK(n == 3 && q.n == 2 && archive_queue_earliest(&q) == 100);
     CHECK(archive_queue_remove(&q, &items[0]) && !archive_queue_remove(&q, &items[0]));
-    CHECK(archive_queue_take(&q) == &items[5] && !archive_queue_take(&q));
+    CHECK(archive_queue_pop(&q) == &items[5] && !archive_queue_pop(&q));
 }
 
 int main(void)

@@ -63,7 +63,7 @@ static struct ledger shared;
 static atomic_int inside;
 static atomic_bool was_over;
 
-static void *take_and_give(void *unused)
+static void *borrow_and_return(void *unused)
 {
     (void)unused;
     for (int i = 0; i < ROUNDS; i++) {
@@ -85,7 +85,7 @@ static void test_threads(void)
     struct ledger_figures f;
     ledger_init(&shared, &limits);
     for (int i = 0; i < THREADS; i++) {
-        CHECK_INT(pthread_create(&threads[i], NULL, take_and_give, NULL), 0);
+        CHECK_INT(pthread_create(&threads[i], NULL, borrow_and_return, NULL), 0);
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);

@@ -11,7 +11,7 @@
 static bool is_taken(const char *id)
 {
     struct exchange x = {.headers[HEADER_REQUEST_ID] = id};
-    exchange_take_id(&x);
+    exchange_read_id(&x);
     return strcmp(x.request_id, id) == 0;
 }
 
@@ -32,7 +32,7 @@ static void test_ids_of_the_caller(void)
     CHECK(!is_taken("\xc3\xa9"));
     CHECK(!is_taken("\xff"));
     struct exchange x = {.headers[HEADER_REQUEST_ID] = ""};
-    exchange_take_id(&x);
+    exchange_read_id(&x);
     CHECK_INT(strlen(x.request_id), 36);
 }
 
@@ -53,8 +53,8 @@ static void test_made_ids(void)
     struct timespec before, after;
     unsigned long long high, low;
     clock_gettime(CLOCK_REALTIME, &before);
-    exchange_take_id(&a);
-    exchange_take_id(&b);
+    exchange_read_id(&a);
+    exchange_read_id(&b);
     clock_gettime(CLOCK_REALTIME, &after);
     check_uuid7(a.request_id);
     check_uuid7(b.request_id);
@@ -133,7 +133,7 @@ static const char *take(struct exchange *x, const char *query, const char *heade
     *x = (struct exchange){.began_us = 5000, .query = &pair, .n_query = query != NULL};
     x->headers[HEADER_TIMEOUT] = header;
     x->headers[HEADER_ENVOY_TIMEOUT] = envoy;
-    return exchange_take_deadline(x, 1000, &faulty) ? NULL : faulty ? faulty : "?";
+    return exchange_read_deadline(x, 1000, &faulty) ? NULL : faulty ? faulty : "?";
 }
 
 static void test_deadlines(void)

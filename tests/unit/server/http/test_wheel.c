@@ -18,22 +18,22 @@ static void test_one(void)
     struct wheel w;
     struct wheel_entry e = {.next = NULL};
     wheel_init(&w, 1000000);
-    CHECK(wheel_take_due(&w, 5000000) == NULL);
+    CHECK(wheel_pop_due(&w, 5000000) == NULL);
     wheel_set(&w, &e, 6000000);
-    CHECK(wheel_take_due(&w, 5999999) == NULL);
-    CHECK(wheel_take_due(&w, 6000000 + WHEEL_STEP_US) == &e);
+    CHECK(wheel_pop_due(&w, 5999999) == NULL);
+    CHECK(wheel_pop_due(&w, 6000000 + WHEEL_STEP_US) == &e);
     CHECK(e.next == NULL);
-    CHECK(wheel_take_due(&w, 7000000) == NULL);
+    CHECK(wheel_pop_due(&w, 7000000) == NULL);
     wheel_set(&w, &e, 100); /* past: at the next look into a new step */
-    CHECK(wheel_take_due(&w, 7000000 + WHEEL_STEP_US) == &e);
+    CHECK(wheel_pop_due(&w, 7000000 + WHEEL_STEP_US) == &e);
     wheel_set(&w, &e, UINT64_MAX);
     CHECK(e.next == NULL);
-    CHECK(wheel_take_due(&w, (uint64_t)1 << 60) == NULL);
+    CHECK(wheel_pop_due(&w, (uint64_t)1 << 60) == NULL);
     wheel_set(&w, &e, ((uint64_t)1 << 60) + 1);
     wheel_set(&w, &e, ((uint64_t)1 << 60) + 1000000);
     wheel_remove(&e);
     wheel_remove(&e);
-    CHECK(wheel_take_due(&w, (uint64_t)1 << 61) == NULL);
+    CHECK(wheel_pop_due(&w, (uint64_t)1 << 61) == NULL);
 }
 
 /* Nothing comes early, nothing later than a step and the time between looks, nothing twice. */
@@ -53,7 +53,7 @@ static void test_many(void)
         }
         before = now;
         now += next_random() % (kind == 9 ? 40000000 : 70000);
-        while ((e = wheel_take_due(&w, now)) != NULL) {
+        while ((e = wheel_pop_due(&w, now)) != NULL) {
             CHECK(e->due_us <= now && e->next == NULL);
         }
         for (int i = 0; i < N; i++) {

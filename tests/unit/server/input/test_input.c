@@ -1,7 +1,7 @@
 /* Raw bodies, query strings, UTF-8, counts, and allocations that fail. */
 #include "tests/unit/server/input/test_input.h"
 
-#define RAW(route, query) take(route, "image/jpeg", query, "bytes", 5)
+#define RAW(route, query) read_body(route, "image/jpeg", query, "bytes", 5)
 
 /* ---- raw bodies ---- */
 
@@ -16,12 +16,12 @@ static void test_raw_body(void)
                                         "application/jsonx",
                                         "multipart/mixed"};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        CHECK_TAKEN(take(INPUT_CAPTION, types[i], NULL, "\xff\xd8\0x", 4));
+        CHECK_TAKEN(read_body(INPUT_CAPTION, types[i], NULL, "\xff\xd8\0x", 4));
         CHECK(input.n_images == 1 && IS_IMAGE(0, "\xff\xd8\0x"));
         CHECK(!input.has_image_list && isnan(input.length_penalty));
-        CHECK_FAULT(take(INPUT_CAPTION, types[i], NULL, "", 0), FAULT_BAD_REQUEST, "image", "no body");
+        CHECK_FAULT(read_body(INPUT_CAPTION, types[i], NULL, "", 0), FAULT_BAD_REQUEST, "image", "no body");
     }
-    CHECK_TAKEN(take(INPUT_CAPTION, "Application/JSON; charset=utf-8", NULL, "{\"image\": \"QUI=\"}", 17));
+    CHECK_TAKEN(read_body(INPUT_CAPTION, "Application/JSON; charset=utf-8", NULL, "{\"image\": \"QUI=\"}", 17));
     CHECK(IS_IMAGE(0, "AB"));
 }
 
@@ -54,9 +54,9 @@ static void test_parameters(void)
     CHECK(input.n_texts == 4 && IS_TEXT(0, "a") && IS_TEXT(1, "b") && IS_TEXT(2, "c") && IS_TEXT(3, "d"));
     CHECK_TAKEN(RAW(INPUT_VQA, "questions[1]=b&questions[00]=a"));
     CHECK(IS_TEXT(0, "a") && IS_TEXT(1, "b"));
-    CHECK_TAKEN(take(INPUT_RETRIEVE, "application/json", "collection=dogs&collection=pets&text=a", "", 0));
+    CHECK_TAKEN(read_body(INPUT_RETRIEVE, "application/json", "collection=dogs&collection=pets&text=a", "", 0));
     CHECK_STR(input.collection, "pets");
-    CHECK_TAKEN(take(INPUT_RETRIEVE, NULL, "collection=pets&text=a", "", 0));
+    CHECK_TAKEN(read_body(INPUT_RETRIEVE, NULL, "collection=pets&text=a", "", 0));
     CHECK_STR(input.collection, "pets");
 }
 
@@ -128,11 +128,11 @@ static void test_faults_of_parameters(void)
         const char *query = cases[i].query;
         CHECK_FAULT(RAW(cases[i].route, query), FAULT_BAD_REQUEST, cases[i].param, query ? query : "(none)");
     }
-    CHECK_FAULT(take(INPUT_RETRIEVE, NULL, "collection=a&text=b&text=c", "", 0), FAULT_BAD_REQUEST, "collection",
+    CHECK_FAULT(read_body(INPUT_RETRIEVE, NULL, "collection=a&text=b&text=c", "", 0), FAULT_BAD_REQUEST, "collection",
                 "two");
 }
 
-static bool take_pair(enum input_route route, const struct exchange_pair *pair)
+static bool read_pair(enum input_route route, const struct exchange_pair *pair)
 {
     struct buf b;
     buf_init(&b, 16);
@@ -143,17 +143,17 @@ static bool take_pair(enum input_route route, const struct exchange_pair *pair)
 /* http.c gives decoded values with their length: NUL bytes may be inside. */
 static void test_nul_in_the_query(void)
 {
-    CHECK_FAULT(take_pair(INPUT_CAPTION, &(struct exchange_pair){"num_beams", "1\0x", 9, 3}), FAULT_BAD_REQUEST,
+    CHECK_FAULT(read_pair(INPUT_CAPTION, &(struct exchange_pair){"num_beams", "1\0x", 9, 3}), FAULT_BAD_REQUEST,
                 "num_beams", "NUL");
-    CHECK_FAULT(take_pair(INPUT_CAPTION, &(struct exchange_pair){"regions", "1\0x", 7, 3}), FAULT_BAD_REQUEST,
+    CHECK_FAULT(read_pair(INPUT_CAPTION, &(struct exchange_pair){"regions", "1\0x", 7, 3}), FAULT_BAD_REQUEST,
                 "regions", "NUL");
-    CHECK_FAULT(take_pair(INPUT_RETRIEVE, &(struct exchange_pair){"collection", "pets\0x", 10, 6}), FAULT_BAD_REQUEST,
+    CHECK_FAULT(read_pair(INPUT_RETRIEVE, &(struct exchange_pair){"collection", "pets\0x", 10, 6}), FAULT_BAD_REQUEST,
                 "collection", "NUL");
 }
 
 /* ---- bodies that are something else ---- */
 
-#define BODY(type, text) take(INPUT_CAPTION, type, NULL, text, sizeof(text) - 1)
+#define BODY(type, text) read_body(INPUT_CAPTION, type, NULL, text, sizeof(text) - 1)
 
 static bool says(const char *words)
 {
@@ -231,17 +231,17 @@ static void test_lost_newlines(void)
                            : 8);
         static const char *const types[] = {"application/x-www-form-urlencoded", "image/jpeg", NULL};
         for (size_t i = 0; i < 3; i++) {
-            CHECK_FAULT(take(INPUT_CHECK, types[i], NULL, photo, N), FAULT_CORRUPT_IMAGE, "image", "no CR, no LF");
+            CHECK_FAULT(read_body(INPUT_CHECK, types[i], NULL, photo, N), FAULT_CORRUPT_IMAGE, "image", "no CR, no LF");
             CHECK(says("--data-binary"));
         }
         photo[1000] = '\n';
-        CHECK_TAKEN(take(INPUT_CHECK, NULL, NULL, photo, N));
+        CHECK_TAKEN(read_body(INPUT_CHECK, NULL, NULL, photo, N));
         photo[1000] = '\r';
-        CHECK_TAKEN(take(INPUT_CHECK, NULL, NULL, photo, N));
+        CHECK_TAKEN(read_body(INPUT_CHECK, NULL, NULL, photo, N));
         photo[1000] = 'x';
-        CHECK_TAKEN(take(INPUT_CHECK, NULL, NULL, photo, 2000)); /* by chance */
+        CHECK_TAKEN(read_body(INPUT_CHECK, NULL, NULL, photo, 2000)); /* by chance */
         memset(photo + 20, 0, N - 20);
-        CHECK_TAKEN(take(INPUT_CHECK, NULL, NULL, photo, N)); /* padding, as cameras write it */
+        CHECK_TAKEN(read_body(INPUT_CHECK, NULL, NULL, photo, N)); /* padding, as cameras write it */
     }
     CHECK_FAULT(BODY(NULL, "\x89PNG\x1a\0\0\0\x0dIHDR"), FAULT_CORRUPT_IMAGE, "image", "PNG says so itself");
 }
@@ -261,7 +261,7 @@ static void test_other_bodies(void)
         {"text/plain", "iVBORw0KGgoAAAANSUhEUg==", "base64"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK(!take(INPUT_CAPTION, cases[i].type, NULL, cases[i].body, strlen(cases[i].body)));
+        CHECK(!read_body(INPUT_CAPTION, cases[i].type, NULL, cases[i].body, strlen(cases[i].body)));
         CHECK_INT(fault.fault, FAULT_UNSUPPORTED_IMAGE);
         CHECK(says(cases[i].words));
     }
@@ -331,13 +331,13 @@ static void test_limits(void)
     CHECK_FAULT(RAW(INPUT_RETRIEVE, "text=a&text=b&text=c&text=d"), FAULT_TOO_MANY_INPUTS, "text", "4 texts");
     CHECK_TAKEN(RAW(INPUT_RETRIEVE, "text=0123456789abcdef"));
     CHECK_FAULT(RAW(INPUT_RETRIEVE, "text=0123456789abcdefg"), FAULT_TEXT_TOO_LONG, "text", "17 bytes");
-    CHECK_TAKEN(take_json(INPUT_RETRIEVE, NULL, "{\"images\": [\"QQ==\", \"QQ==\"], \"texts\": [\"a\", \"b\"]}"));
-    CHECK_FAULT(take_json(INPUT_RETRIEVE, NULL, "{\"images\": [\"QQ==\", \"QQ==\"], \"texts\": [\"a\", \"b\", \"c\"]}"),
+    CHECK_TAKEN(read_json(INPUT_RETRIEVE, NULL, "{\"images\": [\"QQ==\", \"QQ==\"], \"texts\": [\"a\", \"b\"]}"));
+    CHECK_FAULT(read_json(INPUT_RETRIEVE, NULL, "{\"images\": [\"QQ==\", \"QQ==\"], \"texts\": [\"a\", \"b\", \"c\"]}"),
                 FAULT_TOO_MANY_INPUTS, "texts", "6 pairs");
-    CHECK_FAULT(take_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\", \"QQ==\", \"QQ==\"]}"), FAULT_TOO_MANY_INPUTS,
+    CHECK_FAULT(read_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\", \"QQ==\", \"QQ==\"]}"), FAULT_TOO_MANY_INPUTS,
                 "/images/2", "3 images");
     set_limits(16, 128, 1, 4096);
-    CHECK_FAULT(take_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\", \"QQ==\"]}"), FAULT_TOO_MANY_INPUTS, "texts",
+    CHECK_FAULT(read_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\", \"QQ==\"]}"), FAULT_TOO_MANY_INPUTS, "texts",
                 "2 pairs of images alone");
     set_limits(16, 128, 1024, 4096);
 }
@@ -346,10 +346,10 @@ static void test_one_image_at_a_time(void)
 {
     CHECK_TAKEN(RAW(INPUT_STORE, NULL));
     CHECK_TAKEN(RAW(INPUT_CHECK, "tolerate_truncated=1&timeout_ms=5"));
-    CHECK_FAULT(take(INPUT_STORE, NULL, NULL, "", 0), FAULT_BAD_REQUEST, "image", "none");
+    CHECK_FAULT(read_body(INPUT_STORE, NULL, NULL, "", 0), FAULT_BAD_REQUEST, "image", "none");
     static const char two[] = "--B\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\na\r\n"
                               "--B\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\nb\r\n--B--";
-    CHECK_FAULT(take_form(INPUT_STORE, two, sizeof(two) - 1), FAULT_BAD_REQUEST, "image", "two");
+    CHECK_FAULT(read_form(INPUT_STORE, two, sizeof(two) - 1), FAULT_BAD_REQUEST, "image", "two");
 }
 
 /* ---- allocations that fail ---- */

@@ -50,8 +50,8 @@ __attribute__((unused)) static bool parse(const struct input_source *s)
 }
 
 /* Takes a request into the statics above, from memory that is gone afterwards. query: NULL: none. */
-__attribute__((unused)) static bool take(enum input_route route, const char *type, const char *query, const void *body,
-                                         size_t n)
+__attribute__((unused)) static bool read_body(enum input_route route, const char *type, const char *query,
+                                              const void *body, size_t n)
 {
     struct exchange_pair pairs[QUERY_MAX];
     char *text = strdup(query ? query : ""), *type_copy = type ? strdup(type) : NULL;
@@ -70,14 +70,14 @@ __attribute__((unused)) static bool take(enum input_route route, const char *typ
     return is_good;
 }
 
-__attribute__((unused)) static bool take_json(enum input_route route, const char *query, const char *json)
+__attribute__((unused)) static bool read_json(enum input_route route, const char *query, const char *json)
 {
-    return take(route, "application/json", query, json, strlen(json));
+    return read_body(route, "application/json", query, json, strlen(json));
 }
 
-__attribute__((unused)) static bool take_form(enum input_route route, const char *body, size_t n)
+__attribute__((unused)) static bool read_form(enum input_route route, const char *body, size_t n)
 {
-    return take(route, "multipart/form-data; boundary=B", NULL, body, n);
+    return read_body(route, "multipart/form-data; boundary=B", NULL, body, n);
 }
 
 __attribute__((unused)) static void say_fault(int line, const char *what)

@@ -2,7 +2,7 @@
 #include "server/input/input_private.h"
 #include "tests/unit/server/input/test_input.h"
 
-static bool take_dialect(enum input_dialect dialect, enum input_route route, const char *json_bytes, const void *body,
+static bool read_dialect(enum input_dialect dialect, enum input_route route, const char *json_bytes, const void *body,
                          size_t n)
 {
     struct buf b;
@@ -13,9 +13,9 @@ static bool take_dialect(enum input_dialect dialect, enum input_route route, con
         .route = route, .dialect = dialect, .json_bytes = json_bytes, .body = &b, .limits = limits});
 }
 
-static bool take_text(enum input_dialect dialect, enum input_route route, const char *json)
+static bool read_text(enum input_dialect dialect, enum input_route route, const char *json)
 {
-    return take_dialect(dialect, route, NULL, json, strlen(json));
+    return read_dialect(dialect, route, NULL, json, strlen(json));
 }
 
 /* ---- descriptions and questions ---- */
@@ -77,22 +77,22 @@ static void test_wishes(void)
 
 static void test_openai(void)
 {
-    CHECK_TAKEN(take_text(INPUT_OPENAI, INPUT_CAPTION, ASK(PART("data:image/png;base64,QUJD"))));
+    CHECK_TAKEN(read_text(INPUT_OPENAI, INPUT_CAPTION, ASK(PART("data:image/png;base64,QUJD"))));
     CHECK(input.route == INPUT_CAPTION && IS_IMAGE(0, "ABC") && input.n_texts == 0);
-    CHECK_TAKEN(take_text(INPUT_OPENAI, INPUT_CAPTION, ASK(SAY("who") ", " PART("QUJD") ", " SAY("is it"))));
+    CHECK_TAKEN(read_text(INPUT_OPENAI, INPUT_CAPTION, ASK(SAY("who") ", " PART("QUJD") ", " SAY("is it"))));
     CHECK(input.route == INPUT_VQA && IS_TEXT(0, "who is it") && !input.has_text_list);
     CHECK_TAKEN(
-        take_text(INPUT_OPENAI, INPUT_CAPTION,
+        read_text(INPUT_OPENAI, INPUT_CAPTION,
                   "{\"messages\": [{\"role\": \"user\", \"content\": [" PART(
                       "QQ==") "]}, {\"role\": \"assistant\", "
                               "\"content\": null}, {\"role\": \"user\", \"content\": [" PART(
                                   "Qg==") "]}, {\"role\": \"user\", "
                                           "\"content\": \"where\"}], \"max_tokens\": 9999, \"n\": 1, \"tools\": []}"));
     CHECK(input.n_images == 1 && IS_IMAGE(0, "B") && IS_TEXT(0, "where") && input.max_tokens == JOB_MAX_TOKENS);
-    CHECK_FAULT(take_text(INPUT_OPENAI, INPUT_CAPTION, ASK(PART("s3://bucket/a.jpg"))), FAULT_BAD_REQUEST,
+    CHECK_FAULT(read_text(INPUT_OPENAI, INPUT_CAPTION, ASK(PART("s3://bucket/a.jpg"))), FAULT_BAD_REQUEST,
                 "/messages/0/content/0/image_url/url", "an address");
-    CHECK_FAULT(take_text(INPUT_OPENAI, INPUT_CAPTION, "{\"messages\": 5, \"x\": 1}"), FAULT_BAD_REQUEST, "x", "a key");
-    CHECK_FAULT(take_text(INPUT_OPENAI, INPUT_CAPTION, "{}"), FAULT_BAD_REQUEST, "messages", "none");
+    CHECK_FAULT(read_text(INPUT_OPENAI, INPUT_CAPTION, "{\"messages\": 5, \"x\": 1}"), FAULT_BAD_REQUEST, "x", "a key");
+    CHECK_FAULT(read_text(INPUT_OPENAI, INPUT_CAPTION, "{}"), FAULT_BAD_REQUEST, "messages", "none");
 }
 
 /* ---- KServe ---- */
@@ -101,31 +101,31 @@ static void test_openai(void)
     "{\"inputs\": [{\"name\": \"image\", \"shape\": [2], \"datatype\": \"BYTES\", \"parameters\": "                    \
     "{\"binary_data_size\": " size "}}]}"
 
-static bool take_binary(const char *head, const char *bytes, size_t n)
+static bool read_binary(const char *head, const char *bytes, size_t n)
 {
     char body[512], length[24];
     size_t n_head = strlen(head);
     memcpy(body, head, n_head);
     memcpy(body + n_head, bytes, n);
     snprintf(length, sizeof(length), "%zu", n_head);
-    return take_dialect(INPUT_KSERVE, INPUT_CAPTION, length, body, n_head + n);
+    return read_dialect(INPUT_KSERVE, INPUT_CAPTION, length, body, n_head + n);
 }
 
 static void test_kserve(void)
 {
-    CHECK_TAKEN(take_binary(TENSOR("11"), "\1\0\0\0A\2\0\0\0BC", 11));
+    CHECK_TAKEN(read_binary(TENSOR("11"), "\1\0\0\0A\2\0\0\0BC", 11));
     CHECK(input.n_images == 2 && IS_IMAGE(0, "A") && IS_IMAGE(1, "BC"));
     CHECK_INT(input.wish.outputs, INPUT_OUTPUT_TEXT | INPUT_OUTPUT_SCORE);
-    CHECK_FAULT(take_binary(TENSOR("11"), "\1\0\0\0A\2\0\0\0B", 10), FAULT_BAD_REQUEST, "/inputs/0", "cut off");
-    CHECK_FAULT(take_binary(TENSOR("11"), "\1\0\0\0A\3\0\0\0BC", 11), FAULT_BAD_REQUEST, "/inputs/0", "too long");
-    CHECK_FAULT(take_binary(TENSOR("11"), "\1\0\0\0A\377\377\377\377BC", 11), FAULT_BAD_REQUEST, "/inputs/0", "huge");
-    CHECK_FAULT(take_binary(TENSOR("11"), "\1\0\0\0A\1\0\0\0BC", 11), FAULT_BAD_REQUEST, "/inputs/0", "left over");
-    CHECK_FAULT(take_binary(TENSOR("8"), "\1\0\0\0A\1\0\0\0B", 10), FAULT_BAD_REQUEST, "/inputs/0", "size");
-    CHECK_FAULT(take_binary(TENSOR("10"), "\1\0\0\0A\1\0\0\0BX", 11), FAULT_BAD_REQUEST, "inputs", "no tensor's");
-    CHECK_FAULT(take_dialect(INPUT_KSERVE, INPUT_CAPTION, "99", "{}", 2), FAULT_BAD_REQUEST,
+    CHECK_FAULT(read_binary(TENSOR("11"), "\1\0\0\0A\2\0\0\0B", 10), FAULT_BAD_REQUEST, "/inputs/0", "cut off");
+    CHECK_FAULT(read_binary(TENSOR("11"), "\1\0\0\0A\3\0\0\0BC", 11), FAULT_BAD_REQUEST, "/inputs/0", "too long");
+    CHECK_FAULT(read_binary(TENSOR("11"), "\1\0\0\0A\377\377\377\377BC", 11), FAULT_BAD_REQUEST, "/inputs/0", "huge");
+    CHECK_FAULT(read_binary(TENSOR("11"), "\1\0\0\0A\1\0\0\0BC", 11), FAULT_BAD_REQUEST, "/inputs/0", "left over");
+    CHECK_FAULT(read_binary(TENSOR("8"), "\1\0\0\0A\1\0\0\0B", 10), FAULT_BAD_REQUEST, "/inputs/0", "size");
+    CHECK_FAULT(read_binary(TENSOR("10"), "\1\0\0\0A\1\0\0\0BX", 11), FAULT_BAD_REQUEST, "inputs", "no tensor's");
+    CHECK_FAULT(read_dialect(INPUT_KSERVE, INPUT_CAPTION, "99", "{}", 2), FAULT_BAD_REQUEST,
                 "Inference-Header-Content-Length", "behind the end");
     CHECK_TAKEN(
-        take_text(INPUT_KSERVE, INPUT_VQA,
+        read_text(INPUT_KSERVE, INPUT_VQA,
                   "{\"id\": \"a\", \"inputs\": [{\"name\": \"question\", \"shape\": [1, 2], \"datatype\": \"BYTES\", "
                   "\"data\": [[\"x\", \"y\"]]}, {\"name\": \"image\", \"shape\": [1], \"datatype\": \"BYTES\", "
                   "\"data\": [\"QQ==\"]}], \"outputs\": [{\"name\": \"answer\", \"parameters\": {\"binary_data\": "
@@ -138,24 +138,24 @@ static void test_kserve(void)
 
 static void test_others(void)
 {
-    CHECK_TAKEN(take_text(INPUT_HUGGINGFACE, INPUT_CAPTION,
+    CHECK_TAKEN(read_text(INPUT_HUGGINGFACE, INPUT_CAPTION,
                           "{\"inputs\": \"QQ==\", \"parameters\": {\"max_new_tokens\": 500}}"));
     CHECK(input.route == INPUT_CAPTION && IS_IMAGE(0, "A"));
-    CHECK_TAKEN(take_text(INPUT_HUGGINGFACE, INPUT_CAPTION,
+    CHECK_TAKEN(read_text(INPUT_HUGGINGFACE, INPUT_CAPTION,
                           "{\"inputs\": \"QQ==\", \"image\": \"QQ==\", \"question\": \"q\"}"));
     CHECK(input.route == INPUT_VQA && input.n_images == 1 && IS_TEXT(0, "q"));
-    CHECK_TAKEN(take_text(INPUT_HUGGINGFACE, INPUT_CAPTION, "\xff\xd8\xff\n"));
-    CHECK_FAULT(take_text(INPUT_HUGGINGFACE, INPUT_VQA, "{\"inputs\": \"QQ==\"}"), FAULT_BAD_REQUEST, "question",
+    CHECK_TAKEN(read_text(INPUT_HUGGINGFACE, INPUT_CAPTION, "\xff\xd8\xff\n"));
+    CHECK_FAULT(read_text(INPUT_HUGGINGFACE, INPUT_VQA, "{\"inputs\": \"QQ==\"}"), FAULT_BAD_REQUEST, "question",
                 "none");
     CHECK_TAKEN(
-        take_text(INPUT_RERANK, INPUT_RETRIEVE,
+        read_text(INPUT_RERANK, INPUT_RETRIEVE,
                   "{\"query\": \"data:image/png;base64,QQ==\", \"texts\": [\"a\", \"b\"], \"return_text\": true}"));
     CHECK(input.wish.is_bare && IS_IMAGE(0, "A") && input.n_texts == 2 && input.n_documents == 2);
     CHECK_TAKEN(
-        take_text(INPUT_RERANK, INPUT_RETRIEVE,
+        read_text(INPUT_RERANK, INPUT_RETRIEVE,
                   "{\"query\": \"q\", \"documents\": [\"data:image/png;base64,QQ==\"], \"return_documents\": true}"));
     CHECK(!input.wish.is_bare && IS_IMAGE(0, "A") && json_object_size(json_array_get(input.documents, 0)) == 0);
-    CHECK_FAULT(take_text(INPUT_RERANK, INPUT_RETRIEVE, "{\"query\": \"q\"}"), FAULT_BAD_REQUEST, "documents", "none");
+    CHECK_FAULT(read_text(INPUT_RERANK, INPUT_RETRIEVE, "{\"query\": \"q\"}"), FAULT_BAD_REQUEST, "documents", "none");
 }
 
 int main(void)

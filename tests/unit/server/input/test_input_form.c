@@ -3,7 +3,7 @@
 
 #define HEAD(name)        "--B\r\nContent-Disposition: form-data; name=\"" name "\"\r\n\r\n"
 #define END               "\r\n--B--\r\n"
-#define FORM(route, body) take_form(route, body, sizeof(body) - 1)
+#define FORM(route, body) read_form(route, body, sizeof(body) - 1)
 #define PLAIN_IMAGE                                                                                                    \
     "--B\r\nContent-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64\r\n\r\nQUI=\r\n"
 #define PLAIN(head, bytes) "--B\r\n" head "\r\n\r\n" bytes END
@@ -19,8 +19,8 @@ static void test_parts(void)
     CHECK(IS_TEXT(0, "what is it?"));
     CHECK_TAKEN(FORM(INPUT_CAPTION, HEAD("image") "a\r\n" HEAD("images") "b\r\n" HEAD("images[]") "c" END));
     CHECK(input.n_images == 3 && input.has_image_list && IS_IMAGE(0, "a") && IS_IMAGE(1, "b") && IS_IMAGE(2, "c"));
-    CHECK_TAKEN(take(INPUT_VQA, "multipart/form-data; boundary=B", "question=q", HEAD("image") "a" END,
-                     sizeof(HEAD("image") "a" END) - 1));
+    CHECK_TAKEN(read_body(INPUT_VQA, "multipart/form-data; boundary=B", "question=q", HEAD("image") "a" END,
+                          sizeof(HEAD("image") "a" END) - 1));
     CHECK(IS_TEXT(0, "q"));
     CHECK_TAKEN(FORM(INPUT_RETRIEVE, HEAD("image") "a\r\n" HEAD("text") "x\r\n" HEAD("text") "y" END));
     CHECK(input.n_texts == 2 && IS_TEXT(0, "x") && IS_TEXT(1, "y"));
@@ -59,12 +59,12 @@ static void test_empty_parts(void)
     buf_init(&b, 1000);
     buf_text(&b, unfilled);
     buf_text(&b, HEAD("image") "x" END);
-    CHECK_TAKEN(take_form(INPUT_CAPTION, b.bytes, b.n)); /* a browser's file field without a file */
+    CHECK_TAKEN(read_form(INPUT_CAPTION, b.bytes, b.n)); /* a browser's file field without a file */
     CHECK(input.n_images == 1 && IS_IMAGE(0, "x"));
     buf_reset(&b);
     buf_text(&b, unfilled);
     buf_text(&b, "--B--");
-    CHECK_FAULT(take_form(INPUT_CAPTION, b.bytes, b.n), FAULT_BAD_REQUEST, "image", "no image at all");
+    CHECK_FAULT(read_form(INPUT_CAPTION, b.bytes, b.n), FAULT_BAD_REQUEST, "image", "no image at all");
     buf_release(&b);
 }
 
@@ -93,7 +93,7 @@ static void test_brackets(void)
 
 static bool with_type(const char *type, const char *body)
 {
-    return take(INPUT_CAPTION, type, NULL, body, strlen(body));
+    return read_body(INPUT_CAPTION, type, NULL, body, strlen(body));
 }
 
 static void test_boundaries(void)
@@ -146,7 +146,7 @@ static void test_cut_anywhere(void)
     for (size_t n = 0; n < sizeof(form) - 1; n++) {
         char *exact = malloc(n + 1);
         memcpy(exact, form, n);
-        CHECK_FAULT(take_form(INPUT_CAPTION, exact, n), FAULT_BAD_REQUEST, "", "cut");
+        CHECK_FAULT(read_form(INPUT_CAPTION, exact, n), FAULT_BAD_REQUEST, "", "cut");
         free(exact);
     }
     CHECK_TAKEN(FORM(INPUT_CAPTION, form));
@@ -181,10 +181,10 @@ static void test_names(void)
         char body[400];
         snprintf(body, sizeof(body), "--B\r\n%s\r\n\r\nx" END, heads[i]);
         if (i == 14) {
-            CHECK_FAULT(take_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "im\\age", "the first counts");
+            CHECK_FAULT(read_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "im\\age", "the first counts");
             continue;
         }
-        CHECK_TAKEN(take_form(INPUT_CAPTION, body, strlen(body)));
+        CHECK_TAKEN(read_form(INPUT_CAPTION, body, strlen(body)));
         CHECK(input.n_images == 1 && IS_IMAGE(0, "x"));
     }
 }
@@ -226,11 +226,11 @@ static void test_heads(void)
     char body[9000];
     snprintf(body, sizeof(body),
              "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"%01000d\"\r\n\r\nx%s", 0, END);
-    CHECK_TAKEN(take_form(INPUT_CAPTION, body, strlen(body))); /* a head of 1 KiB */
+    CHECK_TAKEN(read_form(INPUT_CAPTION, body, strlen(body))); /* a head of 1 KiB */
     CHECK(IS_IMAGE(0, "x"));
     snprintf(body, sizeof(body), "--B\r\nX: %08200d\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\nx%s", 0,
              END);
-    CHECK_FAULT(take_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a head of 8 KiB");
+    CHECK_FAULT(read_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a head of 8 KiB");
 }
 
 static void test_parts_without_a_name(void)
@@ -250,7 +250,7 @@ static void test_parts_without_a_name(void)
                 "unfinished first");
     char body[400];
     snprintf(body, sizeof(body), "--B\r\nContent-Disposition: form-data; name=\"%0200d\"\r\n\r\nx%s", 0, END);
-    CHECK_FAULT(take_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a name too long");
+    CHECK_FAULT(read_form(INPUT_CAPTION, body, strlen(body)), FAULT_BAD_REQUEST, "", "a name too long");
 }
 
 static void test_unknown_names(void)
@@ -279,7 +279,7 @@ static void test_values(void)
     int n = snprintf(body, 200, "%s", HEAD("num_beams"));
     memset(body + n, '1', N);
     snprintf(body + n + N, 20, "%s", END);
-    CHECK_FAULT(take_form(INPUT_CAPTION, body, (size_t)n + N + sizeof(END) - 1), FAULT_TEXT_TOO_LONG, "num_beams",
+    CHECK_FAULT(read_form(INPUT_CAPTION, body, (size_t)n + N + sizeof(END) - 1), FAULT_TEXT_TOO_LONG, "num_beams",
                 "64K");
     free(body);
 }
@@ -300,7 +300,7 @@ static void test_limits(void)
         buf_text(&body, HEAD("num_beams") "1\r\n");
     }
     buf_text(&body, "--B--");
-    CHECK_FAULT(take_form(INPUT_CAPTION, body.bytes, body.n), FAULT_BAD_REQUEST, "", "1025 parts");
+    CHECK_FAULT(read_form(INPUT_CAPTION, body.bytes, body.n), FAULT_BAD_REQUEST, "", "1025 parts");
     CHECK(strstr(fault.text.text, "more than 1024 parts") != NULL);
     buf_release(&body);
 }

@@ -7,33 +7,33 @@
 
 static void test_images(void)
 {
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"QUJD\"}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \"QUJD\"}"));
     CHECK(input.n_images == 1 && IS_IMAGE(0, "ABC") && !input.has_image_list);
     CHECK((const char *)input.images[0].bytes >= input.body.bytes); /* decoded where it stood: never there twice */
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"data:image/jpeg;base64,QUI=\"}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \"data:image/jpeg;base64,QUI=\"}"));
     CHECK(IS_IMAGE(0, "AB"));
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"DATA:;BASE64,QUI=\"}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \"DATA:;BASE64,QUI=\"}"));
     CHECK(IS_IMAGE(0, "AB"));
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"data:image/png;x=y;base64,Q\\nUI=\\r\\n\"}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \"data:image/png;x=y;base64,Q\\nUI=\\r\\n\"}"));
     CHECK(IS_IMAGE(0, "AB"));
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": {\"id\": \"" ID "\"}}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": {\"id\": \"" ID "\"}}"));
     CHECK(input.n_images == 1 && !input.images[0].bytes && input.images[0].id.bytes[1] == 0x11);
     CHECK(input.images[0].id.bytes[31] == 0xff);
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\", {\"id\": \"" ID "\"}, \"Qg==\"]}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\", {\"id\": \"" ID "\"}, \"Qg==\"]}"));
     CHECK(input.n_images == 3 && IS_IMAGE(0, "A") && !input.images[1].bytes && IS_IMAGE(2, "B"));
     CHECK(input.has_image_list);
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\"], \"image\": \"Qg==\"}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"images\": [\"QQ==\"], \"image\": \"Qg==\"}"));
     CHECK_INT(input.n_images, 2);
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": {\"id\": \"" ID "\"}, \"images\": null}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": {\"id\": \"" ID "\"}, \"images\": null}"));
     CHECK(input.body.bytes == NULL);                                      /* nothing points there */
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"-_-_\"}")); /* base64url */
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \"-_-_\"}")); /* base64url */
     CHECK(IS_IMAGE(0, "\xfb\xff\xbf"));
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"image\": \"_w\"}"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \"_w\"}"));
     CHECK(IS_IMAGE(0, "\xff"));
-    CHECK_TAKEN(take_json(INPUT_CAPTION, NULL, "{\"im\\u0061ge\": \"\\/9j\\/\"}")); /* PHP escapes the slash */
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"im\\u0061ge\": \"\\/9j\\/\"}")); /* PHP escapes the slash */
     CHECK(IS_IMAGE(0, "\xff\xd8\xff"));
-    CHECK_FAULT(take_json(INPUT_CAPTION, NULL, "{\"image\": \"\"}"), FAULT_UNSUPPORTED_IMAGE, "/image", "no bytes");
-    CHECK_FAULT(take_json(INPUT_CAPTION, NULL, "{\"images\": [\" \"]}"), FAULT_UNSUPPORTED_IMAGE, "/images/0", "none");
+    CHECK_FAULT(read_json(INPUT_CAPTION, NULL, "{\"image\": \"\"}"), FAULT_UNSUPPORTED_IMAGE, "/image", "no bytes");
+    CHECK_FAULT(read_json(INPUT_CAPTION, NULL, "{\"images\": [\" \"]}"), FAULT_UNSUPPORTED_IMAGE, "/images/0", "none");
 }
 
 static void test_faults_of_images(void)
@@ -71,9 +71,9 @@ static void test_faults_of_images(void)
         {"{\"images\": [[]]}", "/images/0"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK_FAULT(take_json(INPUT_CAPTION, NULL, cases[i].json), FAULT_BAD_REQUEST, cases[i].param, cases[i].json);
+        CHECK_FAULT(read_json(INPUT_CAPTION, NULL, cases[i].json), FAULT_BAD_REQUEST, cases[i].param, cases[i].json);
     }
-    CHECK_FAULT(take_json(INPUT_STORE, NULL, "{\"images\": [\"QQ==\"]}"), FAULT_BAD_REQUEST, "images", "store");
+    CHECK_FAULT(read_json(INPUT_STORE, NULL, "{\"images\": [\"QQ==\"]}"), FAULT_BAD_REQUEST, "images", "store");
 }
 
 /* ---- the object ---- */
@@ -97,25 +97,25 @@ static void test_what_is_no_object(void)
                                          "{\"image\": True}",
                                          "{\"image\": NaN}"};
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
-        CHECK_FAULT(take_json(INPUT_CAPTION, NULL, bodies[i]), FAULT_BAD_REQUEST, "", bodies[i]);
+        CHECK_FAULT(read_json(INPUT_CAPTION, NULL, bodies[i]), FAULT_BAD_REQUEST, "", bodies[i]);
     }
-    CHECK_FAULT(take(INPUT_CAPTION, "application/json", NULL, "{}\0", 3), FAULT_BAD_REQUEST, "", "NUL");
+    CHECK_FAULT(read_body(INPUT_CAPTION, "application/json", NULL, "{}\0", 3), FAULT_BAD_REQUEST, "", "NUL");
     enum { N = 1000000 };
     char *deep = malloc(N);
     memset(deep, '[', N);
-    CHECK_FAULT(take(INPUT_CAPTION, "application/json", NULL, deep, N), FAULT_BAD_REQUEST, "", "deep");
+    CHECK_FAULT(read_body(INPUT_CAPTION, "application/json", NULL, deep, N), FAULT_BAD_REQUEST, "", "deep");
     free(deep);
 }
 
 static void test_parameters(void)
 {
-    CHECK_TAKEN(take_json(INPUT_CAPTION, "num_beams=2",
+    CHECK_TAKEN(read_json(INPUT_CAPTION, "num_beams=2",
                           "{\"image\": \"QQ==\", \"num_beams\": 3.0, \"length_penalty\": 1, \"regions\": true, "
                           "\"stream\": false, \"timeout_ms\": 1000}"));
     CHECK(input.num_beams == 3 && input.length_penalty == 1.0f && input.regions && !input.stream);
     CHECK_INT(input.timeout_ms, 1000);
     CHECK_TAKEN(
-        take_json(INPUT_CAPTION, NULL,
+        read_json(INPUT_CAPTION, NULL,
                   "{\"image\": \"QQ==\", \"num_beams\": \"3\", \"length_penalty\": \"0.5\", \"regions\": \"True\", "
                   "\"explain\": \"False\", \"tolerate_truncated\": \"1\", \"max_tokens\": null, \"stream\": null}"));
     CHECK(input.num_beams == 3 && input.length_penalty == 0.5f && input.regions && !input.explain);
@@ -144,18 +144,18 @@ static void test_parameters(void)
         {"{}", "image"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK_FAULT(take_json(INPUT_CAPTION, NULL, cases[i].json), FAULT_BAD_REQUEST, cases[i].param, cases[i].json);
+        CHECK_FAULT(read_json(INPUT_CAPTION, NULL, cases[i].json), FAULT_BAD_REQUEST, cases[i].param, cases[i].json);
     }
 }
 
 static void test_texts(void)
 {
-    CHECK_TAKEN(take_json(INPUT_VQA, "question=q0", "{\"image\": \"QQ==\", \"questions\": [\"q1\", \"q\\u00e9\"]}"));
+    CHECK_TAKEN(read_json(INPUT_VQA, "question=q0", "{\"image\": \"QQ==\", \"questions\": [\"q1\", \"q\\u00e9\"]}"));
     CHECK(input.n_texts == 3 && IS_TEXT(0, "q0") && IS_TEXT(1, "q1") && IS_TEXT(2, "q\xc3\xa9"));
     CHECK(input.has_text_list);
-    CHECK_TAKEN(take_json(INPUT_RETRIEVE, NULL, "{\"image\": \"QQ==\", \"texts\": \"one\"}"));
+    CHECK_TAKEN(read_json(INPUT_RETRIEVE, NULL, "{\"image\": \"QQ==\", \"texts\": \"one\"}"));
     CHECK(input.n_texts == 1 && input.has_text_list);
-    CHECK_TAKEN(take_json(INPUT_RETRIEVE, NULL, "{\"collection\": \"pets\", \"text\": \"one\"}"));
+    CHECK_TAKEN(read_json(INPUT_RETRIEVE, NULL, "{\"collection\": \"pets\", \"text\": \"one\"}"));
     CHECK_STR(input.collection, "pets");
     static const struct {
         const char *json, *param;
@@ -172,7 +172,7 @@ static void test_texts(void)
         {"{\"collection\": \"a\", \"text\": \"one\", \"image\": \"QQ==\"}", "collection"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK_FAULT(take_json(INPUT_RETRIEVE, NULL, cases[i].json), FAULT_BAD_REQUEST, cases[i].param, cases[i].json);
+        CHECK_FAULT(read_json(INPUT_RETRIEVE, NULL, cases[i].json), FAULT_BAD_REQUEST, cases[i].param, cases[i].json);
     }
 }
 
@@ -181,16 +181,16 @@ static void test_texts(void)
 static void test_rerank(void)
 {
     CHECK_TAKEN(
-        take_json(INPUT_RETRIEVE, NULL,
+        read_json(INPUT_RETRIEVE, NULL,
                   "{\"model\": \"any\", \"query\": \"a dog\", \"documents\": [{\"image\": \"QQ==\"}, {\"image\": "
                   "{\"id\": \"" ID "\"}}], \"top_n\": 1, \"return_documents\": true}"));
     CHECK(input.is_rerank && input.has_image_documents && input.return_documents && input.top_k == 1);
     CHECK(input.n_images == 2 && IS_IMAGE(0, "A") && !input.images[1].bytes && IS_TEXT(0, "a dog"));
-    CHECK_TAKEN(take_json(INPUT_RETRIEVE, NULL,
+    CHECK_TAKEN(read_json(INPUT_RETRIEVE, NULL,
                           "{\"query\": {\"image\": \"QQ==\"}, \"documents\": [\"a\", {\"text\": \"b\"}]}"));
     CHECK(input.is_rerank && !input.has_image_documents && input.n_images == 1 && input.n_texts == 2);
     CHECK(IS_TEXT(0, "a") && IS_TEXT(1, "b") && input.top_k == 0 && !input.return_documents);
-    CHECK_TAKEN(take_json(INPUT_RETRIEVE, "timeout_ms=9",
+    CHECK_TAKEN(read_json(INPUT_RETRIEVE, "timeout_ms=9",
                           "{\"query\": {\"text\": \"q\"}, \"documents\": [{\"image\": \"QQ==\"}], \"timeout_ms\": 7}"));
     CHECK_INT(input.timeout_ms, 7);
 }
@@ -218,7 +218,7 @@ static void test_one_bad_of_several(void)
          "/documents/0", 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK_TAKEN(take_json(cases[i].route, NULL, cases[i].json));
+        CHECK_TAKEN(read_json(cases[i].route, NULL, cases[i].json));
         const struct input_fault *why = input.images[cases[i].bad].fault;
         CHECK(why && !input.images[cases[i].bad].bytes && strcmp(why->param, cases[i].where) == 0);
         CHECK(why && strstr(why->text.text, cases[i].where) && why->fault != FAULT_INTERNAL);
@@ -239,7 +239,7 @@ static const char *echoed(int i)
 
 static void test_documents_come_back(void)
 {
-    CHECK_TAKEN(take_json(
+    CHECK_TAKEN(read_json(
         INPUT_RETRIEVE, NULL,
         "{\"query\": {\"image\": \"QQ==\"}, \"documents\": [\"a \\ud83d\\ude00\", {\"page\": [1, [2.5, {}], {\"x\": "
         "null, \"y\": {\"z\": [true, []]}}], \"text\": \"b\", \"k\\n\": \"\"}], \"return_documents\": \"true\"}"));
@@ -247,15 +247,15 @@ static void test_documents_come_back(void)
     CHECK_STR(echoed(1), "{\"page\":[1,[2.5,{}],{\"x\":null,\"y\":{\"z\":[true,[]]}}],\"text\":\"b\",\"k\\n\":\"\"}");
     CHECK_INT(input.n_documents, 2);
     CHECK_TAKEN(
-        take_json(INPUT_RETRIEVE, NULL,
+        read_json(INPUT_RETRIEVE, NULL,
                   "{\"return_documents\": true, \"query\": \"q\", \"documents\": [{\"a\": 1, \"image\": {\"id\": \"" ID
                   "\"}, \"b\": 2}, "
                   "{\"image\": \"QQ==\", \"text\": null}]}"));
     CHECK_STR(echoed(0), "{\"a\":1,\"b\":2}");
     CHECK_STR(echoed(1), "{\"text\":null}");
-    CHECK_TAKEN(take_json(INPUT_RETRIEVE, NULL, "{\"query\": \"q\", \"documents\": [{\"image\": \"QQ==\"}]}"));
+    CHECK_TAKEN(read_json(INPUT_RETRIEVE, NULL, "{\"query\": \"q\", \"documents\": [{\"image\": \"QQ==\"}]}"));
     CHECK(!input.documents);
-    CHECK_FAULT(take_json(INPUT_RETRIEVE, NULL,
+    CHECK_FAULT(read_json(INPUT_RETRIEVE, NULL,
                           "{\"query\": {\"image\": \"QQ==\"}, \"documents\": [{\"text\": \"a\", \"n\": 1e999}], "
                           "\"return_documents\": true}"),
                 FAULT_TEXT_TOO_LONG, "return_documents", "a number that is none");
@@ -267,7 +267,7 @@ static void test_documents_come_back(void)
         buf_text(&b, "0123456789012345678901234567890123456789012345678901234567890123456789");
     }
     buf_text(&b, "\"}], \"return_documents\": true}");
-    CHECK_FAULT(take_json(INPUT_RETRIEVE, NULL, b.bytes), FAULT_TEXT_TOO_LONG, "return_documents", "1 MB more");
+    CHECK_FAULT(read_json(INPUT_RETRIEVE, NULL, b.bytes), FAULT_TEXT_TOO_LONG, "return_documents", "1 MB more");
     buf_release(&b);
 }
 
@@ -311,17 +311,17 @@ static void test_faults_of_rerank(void)
         {"collection=c", "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}]}", "collection"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK_FAULT(take_json(INPUT_RETRIEVE, cases[i].query, cases[i].json), FAULT_BAD_REQUEST, cases[i].param,
+        CHECK_FAULT(read_json(INPUT_RETRIEVE, cases[i].query, cases[i].json), FAULT_BAD_REQUEST, cases[i].param,
                     cases[i].json);
     }
-    CHECK_FAULT(take_json(INPUT_CAPTION, NULL, "{\"query\": \"a\", \"documents\": []}"), FAULT_BAD_REQUEST, "query",
+    CHECK_FAULT(read_json(INPUT_CAPTION, NULL, "{\"query\": \"a\", \"documents\": []}"), FAULT_BAD_REQUEST, "query",
                 "not a way to caption");
 }
 
 /* ---- bounds ---- */
 
 /* {"images": [unit, unit, ...]} of n bytes. */
-static bool take_many(enum input_route route, const char *begin, const char *unit, size_t n)
+static bool read_many(enum input_route route, const char *begin, const char *unit, size_t n)
 {
     struct buf b;
     buf_init(&b, n + 100);
@@ -332,7 +332,7 @@ static bool take_many(enum input_route route, const char *begin, const char *uni
     }
     b.bytes[b.n - 1] = ']';
     buf_text(&b, "}");
-    bool is_good = take(route, "application/json", NULL, b.bytes, b.n);
+    bool is_good = read_body(route, "application/json", NULL, b.bytes, b.n);
     buf_release(&b);
     return is_good;
 }
@@ -344,10 +344,10 @@ static void test_bounds(void)
                                          "{\"query\": \"a\", \"documents\":["};
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         for (size_t k = 0; k < sizeof(begins) / sizeof(begins[0]); k++) {
-            CHECK_FAULT(take_many(INPUT_RETRIEVE, begins[k], units[i], 1 << 20), FAULT_TOO_MANY_INPUTS, "", units[i]);
+            CHECK_FAULT(read_many(INPUT_RETRIEVE, begins[k], units[i], 1 << 20), FAULT_TOO_MANY_INPUTS, "", units[i]);
         }
     }
-    CHECK_FAULT(take_many(INPUT_CAPTION, "{\"images\":[", "\"QQ==\"", 200), FAULT_TOO_MANY_INPUTS, "/images/16", "few");
+    CHECK_FAULT(read_many(INPUT_CAPTION, "{\"images\":[", "\"QQ==\"", 200), FAULT_TOO_MANY_INPUTS, "/images/16", "few");
 }
 
 int main(void)

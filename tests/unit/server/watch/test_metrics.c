@@ -37,7 +37,7 @@ static struct exchange ended(const char *route, int status, uint64_t us)
 static void take(const char *route, int status, uint64_t us)
 {
     struct exchange x = ended(route, status, us);
-    metrics_take(&metrics, &x, 1000 + us);
+    metrics_count(&metrics, &x, 1000 + us);
 }
 
 /* The value of a sample, by its whole name with labels; NAN when it is not there. */
@@ -282,7 +282,7 @@ static void test_stages_and_faults(void)
     x.timings.fusion_us = 20000;
     x.timings.queue_us = 300;
     x.error_code = "deadline_exceeded";
-    metrics_take(&metrics, &x, 1010);
+    metrics_count(&metrics, &x, 1010);
     take("caption", 499, 10);
     CHECK_INT(value_of("minivlm_stage_duration_seconds_count{stage=\"decode\"}"), 1);
     CHECK_INT(value_of("minivlm_stage_duration_seconds_count{stage=\"regions\"}"), 0);

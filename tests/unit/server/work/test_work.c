@@ -184,7 +184,7 @@ void input_source_destroy(struct input_source *s)
 
 static int n_begun, n_done, n_released;
 
-static json_t *take_item(struct work *w, const struct job *job, int index)
+static json_t *add_item(struct work *w, const struct job *job, int index)
 {
     (void)w;
     return json_pack("{s:s, s:i}", "caption", job->result.captions[0].text, "index", index);
@@ -203,7 +203,7 @@ static void round_done(struct work *w)
 static void begin_round(struct work *w)
 {
     n_begun++;
-    work_round_begin(w, JOB_CAPTION, w->input.n_images, take_item, round_done);
+    work_round_begin(w, JOB_CAPTION, w->input.n_images, add_item, round_done);
 }
 
 static void on_release(struct work *w)
@@ -492,7 +492,7 @@ static void first_done(struct work *w)
 
 static void begin_two_rounds(struct work *w)
 {
-    work_round_begin(w, JOB_CAPTION, 1, take_item, first_done);
+    work_round_begin(w, JOB_CAPTION, 1, add_item, first_done);
 }
 
 static void test_two_rounds(void)

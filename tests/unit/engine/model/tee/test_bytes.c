@@ -1,5 +1,6 @@
 /* The image half in 8 bits, where the file has its matrices so, against the same numbers in floats: maps, context cells and
  * the region head stay near, a wrong scale shows, and the same picture gives the same bits. */
+#include "engine/base/mem.h"
 #include "engine/model/session.h"
 #include "tests/support/check.h"
 #include "tests/support/kernel_check.h"
@@ -81,23 +82,24 @@ static double heads_apart(const struct half *bytes, const struct half *floats)
 {
     const struct model_config *c = model_config(floats->model);
     struct regions r[2];
-    float none[1], *room[2];
-    size_t n = regions_lay_out(&r[0], c, none),
-           pooled = (size_t)c->roi.pool * (size_t)c->roi.pool * (size_t)c->bifpn.channels;
+    struct arena a;
+    void *room[2];
+    size_t pooled = (size_t)c->roi.pool * (size_t)c->roi.pool * (size_t)c->bifpn.channels;
+    arena_init(&a, NULL, 0);
+    regions_place(&r[0], &a, c);
+    size_t n_bytes = arena_needed(&a);
     for (int i = 0; i < 2; i++) {
-        room[i] = aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64);
-        if (!room[i]) {
-            exit(1);
-        }
-        regions_lay_out(&r[i], c, room[i]);
+        BUG_ON(mem_alloc(&room[i], n_bytes));
+        arena_init(&a, room[i], n_bytes);
+        regions_place(&r[i], &a, c);
         r[i].n = REGIONS;
         fill_random(r[i].aligned, REGIONS * pooled, 5);
         const struct half *h = i == 0 ? bytes : floats;
         regions_head(&r[i], model_kernels(h->model), h->session->tee.weights);
     }
     double d = apart(r[0].predictions, r[1].predictions, REGIONS * ((size_t)c->roi.classes + 5));
-    free(room[0]);
-    free(room[1]);
+    mem_free(room[0]);
+    mem_free(room[1]);
     return d;
 }
 

@@ -2,6 +2,7 @@
  * coarse, so that ties are everywhere. */
 #include "engine/model/tee/proposals.h"
 
+#include "engine/base/mem.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -81,15 +82,28 @@ static int plain_level(const struct model_config *c, int level, int n_all)
     return n_all;
 }
 
+static bool find(const struct model_config *c, struct roi_box *boxes, float *logits, int *n)
+{
+    struct arena a;
+    void *scratch;
+    arena_init(&a, NULL, 0);
+    proposals_measure(&a, c, (size_t)levels[0].h * (size_t)levels[0].w);
+    size_t n_bytes = arena_needed(&a);
+    BUG_ON(mem_alloc(&scratch, n_bytes));
+    arena_init(&a, scratch, n_bytes);
+    bool is_found = proposals_find(c, levels, WIDTH, HEIGHT, &a, boxes, logits, n);
+    mem_free(scratch);
+    return is_found;
+}
+
 static void test_plain(int pre_nms, int proposals, float nms, int values)
 {
     struct model_config c = make_config(pre_nms, proposals, nms);
     make_maps(values);
-    float *scratch = malloc(proposals_scratch_floats(&c, (size_t)levels[0].h * (size_t)levels[0].w) * sizeof(float));
     struct roi_box boxes[MOST];
     float logits[MOST];
     int n, n_all = 0;
-    CHECK(proposals_find(&c, levels, WIDTH, HEIGHT, scratch, boxes, logits, &n));
+    CHECK(find(&c, boxes, logits, &n));
     for (int i = 0; i < MODEL_LEVELS; i++) {
         n_all = plain_level(&c, i, n_all);
     }
@@ -99,7 +113,6 @@ static void test_plain(int pre_nms, int proposals, float nms, int values)
         CHECK_INT(memcmp(&boxes[i], &all[i].box, sizeof(boxes[i])), 0);
         CHECK_NEAR(logits[i], all[i].logit, 0.0);
     }
-    free(scratch);
 }
 
 static void test_not_finite(void)
@@ -110,19 +123,17 @@ static void test_not_finite(void)
     float logits[20];
     int n;
     make_maps(9);
-    float *scratch = malloc(proposals_scratch_floats(&c, (size_t)levels[0].h * (size_t)levels[0].w) * sizeof(float));
     for (int i = 0; i < 3; i++) {
         float *logit = &maps[2][CELL], *delta = &maps[4][7], before = *logit;
         *logit = odd[i];
-        CHECK(!proposals_find(&c, levels, WIDTH, HEIGHT, scratch, boxes, logits, &n));
+        CHECK(!find(&c, boxes, logits, &n));
         *logit = before;
         before = *delta;
         *delta = odd[i];
-        CHECK(!proposals_find(&c, levels, WIDTH, HEIGHT, scratch, boxes, logits, &n));
+        CHECK(!find(&c, boxes, logits, &n));
         *delta = before;
-        CHECK(proposals_find(&c, levels, WIDTH, HEIGHT, scratch, boxes, logits, &n));
+        CHECK(find(&c, boxes, logits, &n));
     }
-    free(scratch);
 }
 
 int main(void)

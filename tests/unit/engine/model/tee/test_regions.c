@@ -2,6 +2,7 @@
  * of the head itself is compared by tests/golden/test_stages.c. */
 #include "engine/model/tee/regions.h"
 
+#include "engine/base/mem.h"
 #include "engine/model/model_private.h"
 #include "tests/support/check.h"
 
@@ -20,13 +21,30 @@ static struct model_config config = {
             .min_regions = 1,
             .max_regions = 4},
 };
-static float *scratch;
+static void *scratch; /* for that config */
+
+static size_t regions_bytes(const struct model_config *c)
+{
+    struct regions r;
+    struct arena a;
+    arena_init(&a, NULL, 0);
+    regions_place(&r, &a, c);
+    return arena_needed(&a);
+}
+
+static struct regions regions_in(void *block, const struct model_config *c)
+{
+    struct regions r;
+    struct arena a;
+    arena_init(&a, block, regions_bytes(c));
+    regions_place(&r, &a, c);
+    return r;
+}
 
 /* Probabilities in eighths of class 1..3 for boxes that stand 30 apart; the rest is background. */
 static struct regions make(const int eighths[N][3])
 {
-    struct regions r;
-    regions_lay_out(&r, &config, scratch);
+    struct regions r = regions_in(scratch, &config);
     r.n = N;
     for (int i = 0; i < N; i++) {
         float *row = r.predictions + i * ROW;
@@ -136,14 +154,11 @@ static void test_levels(void)
 
 static void write_regions(const struct model *m, struct features *f, const int *labels, const float *scores, int n)
 {
-    struct regions r;
     const struct model_config *c = model_config(m);
     struct tee_input in = {NULL, 96, 64, 90, 60, 180, 240};
-    float *memory = calloc(regions_lay_out(&r, c, scratch), sizeof(float));
-    if (!memory) {
-        abort();
-    }
-    regions_lay_out(&r, c, memory);
+    void *memory;
+    BUG_ON(mem_alloc(&memory, regions_bytes(c)));
+    struct regions r = regions_in(memory, c);
     r.n = r.n_kept = n;
     for (int i = 0; i < n; i++) {
         r.kept[i] = i;
@@ -154,7 +169,7 @@ static void write_regions(const struct model *m, struct features *f, const int *
     }
     features_init(f, c);
     regions_write(&r, m, &in, f);
-    free(memory);
+    mem_free(memory);
 }
 
 static void check_tags(const struct model *m, const struct features *f, const char *expected)
@@ -305,8 +320,7 @@ int main(void)
 {
     struct model_options options = {.isa_cap = ISA_REF, .gemm_backend = GEMM_NATIVE, .verify_hash = true};
     struct model *m = NULL;
-    struct regions measured;
-    scratch = calloc(regions_lay_out(&measured, &config, NULL), sizeof(float));
+    CHECK_INT(mem_alloc(&scratch, regions_bytes(&config)), OK);
     CHECK_INT(model_open(&m, "tests/data/tiny", &options, NULL), OK);
     struct features *f = m ? calloc(1, features_bytes(model_config(m))) : NULL;
     if (scratch && f) {
@@ -323,7 +337,7 @@ int main(void)
         CHECK(!"memory and model are there");
     }
     free(f);
-    free(scratch);
+    mem_free(scratch);
     model_close(m);
     return check_result();
 }

@@ -1,0 +1,91 @@
+"""The commands in the documents, run as a reader would run them: in the repository's root, beside a live service."""
+import dataclasses
+import pathlib
+import re
+import shutil
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RUN = ("README.md", "docs/api.md", "docs/compatible.md", "docs/cookbook.md", "docs/command-line.md", "docs/operations.md")
+CUT = "\N{HORIZONTAL ELLIPSIS}"
+
+# First words of commands that are run elsewhere, and where.
+ELSEWHERE = {
+    "scripts/run.sh": "builds as root; a clean machine is its test",
+    "scripts/test.sh": "would run these tests again",
+    "pip": "tests/clients",
+    "npm": "tests/clients",
+    "cmake": "scripts/check.sh",
+    "ctest": "scripts/check.sh",
+    "python3": "tests/python",
+    "export": "tests/python",
+    "mkdir": "tests/python",
+    ".venv/bin/python": "tests/python",
+}
+
+
+@dataclasses.dataclass
+class Fence:
+    document: str
+    kind: str  # sh, json, py, ...
+    text: str
+    answer: "Fence | None" = None  # of a command: what the document prints right behind it
+    begins: int = 0                # of `text` in the document
+
+
+def fences(document: str, root: pathlib.Path = ROOT) -> list[Fence]:
+    text = (root / document).read_text(encoding="utf-8")
+    found: list[Fence] = []
+    end = -1
+    for m in re.finditer(r"^```(\w*)\n(.*?)^```\n", text, re.S | re.M):
+        fence = Fence(document, m[1], m[2], begins=m.start(2))
+        if found and found[-1].kind == "sh" and fence.kind in ("json", "text") and m.start() == end:
+            found[-1].answer = fence
+        found.append(fence)
+        end = m.end()
+    return found
+
+
+def commands(fence: Fence) -> list[str]:
+    """Its commands, one each: lines that belong together (a backslash, a pipe, an open quote or bracket) stay together."""
+    found: list[str] = []
+    waiting = ""
+    for line in fence.text.splitlines():
+        waiting += line + "\n"
+        if line.endswith(("\\", "|")) or subprocess.run(["bash", "-n"], input=waiting, text=True, capture_output=True).returncode:
+            continue
+        if waiting.strip():
+            found.append(waiting)
+        waiting = ""
+    return [*found, waiting] if waiting else found
+
+
+def is_elsewhere(command: str) -> bool:
+    return command.split()[0] in ELSEWHERE
+
+
+class Desk:
+    """A folder that looks like the repository's root with the programs installed, and a home with pictures in it."""
+
+    def __init__(self, folder: str, build: pathlib.Path, port: int):
+        self.place, self.port = pathlib.Path(folder) / "root", port
+        home = pathlib.Path(folder) / "home"
+        (self.place / "build").mkdir(parents=True)
+        (self.place / "build" / "release").symlink_to(build)
+        for name in ("docs", "models", "clients", "web"):
+            (self.place / name).symlink_to(ROOT / name)
+        (home / "Pictures" / "2026").mkdir(parents=True)
+        shutil.copy(ROOT / "docs/photos/cat.jpg", home / "Pictures")
+        shutil.copy(ROOT / "docs/photos/coffee.jpg", home / "Pictures" / "2026")
+        self.environment = {"PATH": f"{build}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", "HOME": str(home), "LC_ALL": "C.UTF-8",
+                            "MINIVLM_SERVER": f"http://127.0.0.1:{port}", "OPENBLAS_NUM_THREADS": "1",
+                            "PYTHONPATH": str(ROOT / "clients" / "python")}
+
+    def here(self, text: str) -> str:
+        return re.sub(r"(localhost|127\.0\.0\.1):8080", f"127.0.0.1:{self.port}", text)
+
+    def run(self, command: str, image_id: str = "", fails: bool = False) -> subprocess.CompletedProcess:
+        """fails: an answer with an error is what the document wants to show."""
+        text = re.sub(r"(^|[|]\s*)curl ", r"\1curl -sS " if fails else r"\1curl -sS --fail-with-body ", self.here(command), flags=re.M)
+        return subprocess.run(["bash", "-euo", "pipefail", "-c", text.replace("IMAGE_ID", image_id)], cwd=self.place,
+                              env=self.environment, capture_output=True, text=True, timeout=120)
