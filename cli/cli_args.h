@@ -7,7 +7,7 @@
 #include "engine/base/err.h"
 #include "engine/engine.h"
 
-enum { CLI_MOST_AT_ONCE = 64 };
+enum { CLI_MAX_AT_ONCE = 64 };
 
 enum cli_command {
     CLI_CAPTION,

@@ -26,12 +26,12 @@ uint64_t batcher_hurry_us(uint64_t now_us, uint64_t deadline_us)
     return deadline_us > now_us ? now_us + (deadline_us - now_us) / 2 : now_us;
 }
 
-static int least(int a, int b)
+static int min(int a, int b)
 {
     return a < b ? a : b;
 }
 
-static int most(int a, int b)
+static int max(int a, int b)
 {
     return a > b ? a : b;
 }
@@ -92,7 +92,7 @@ struct batcher_choice batcher_choose(const struct batcher_limits *l, const struc
     bool both = images_ready && v->items > 0;
     h->turns = both ? (h->last == c.action ? h->turns + 1 : 1) : 0;
     h->last = c.action;
-    c.n_images = c.action == BATCHER_IMAGES ? least(v->images, l->max_images) : 0;
+    c.n_images = c.action == BATCHER_IMAGES ? min(v->images, l->max_images) : 0;
     return c;
 }
 
@@ -119,7 +119,7 @@ static int rows_for_step(const struct batcher_limits *l, const struct batcher_so
     int largest = 0;
     for (int i = 0; i < n; i++) {
         total += (long long)sources[i].rows * sources[i].n_items;
-        largest = most(largest, sources[i].rows);
+        largest = max(largest, sources[i].rows);
     }
     long long shares = total / SPLIT_ROWS;
     shares = shares > n_helpers + 1 ? n_helpers + 1 : shares;
@@ -127,7 +127,7 @@ static int rows_for_step(const struct batcher_limits *l, const struct batcher_so
         total = (total + shares - 1) / shares;
     }
     int rows = total > l->max_rows ? l->max_rows : (int)total;
-    return most(rows, least(largest, l->max_rows));
+    return max(rows, min(largest, l->max_rows));
 }
 
 /* Captions under way, in order, leaving a quarter of the room, or the room of the most urgent new item, free. */
@@ -136,8 +136,8 @@ static void admit_running(const struct batcher_source *sources, int n_running, i
 {
     struct room running = *room;
     if (n_sources > n_running) {
-        running.rows -= most(room->rows / 4, sources[n_running].rows);
-        running.items -= most(room->items / 4, 1);
+        running.rows -= max(room->rows / 4, sources[n_running].rows);
+        running.items -= max(room->items / 4, 1);
     }
     for (int i = 0; i < n_running; i++) {
         bool is_first = i == 0 && sources[0].rows <= room->rows;
@@ -182,7 +182,7 @@ static int rows_beside(const struct rivals *r, const struct batcher_source *s)
     if (s->is_caption || !rival || rival->due_us > s->due_us) {
         return INT_MAX;
     }
-    return rival->n_steps == 0 || rival->n_steps % 2 ? 0 : most(2 * most(r->rows, SPLIT_ROWS) - r->rows, s->rows);
+    return rival->n_steps == 0 || rival->n_steps % 2 ? 0 : max(2 * max(r->rows, SPLIT_ROWS) - r->rows, s->rows);
 }
 
 int batcher_compose(const struct batcher_limits *l, const struct batcher_source *sources, int n_running, int n_sources,

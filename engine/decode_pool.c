@@ -85,7 +85,7 @@ static struct image_limits limits_of(const struct engine *e, const struct job_re
     return (struct image_limits){.max_pixels = e->options.max_pixels,
                                  .max_progressive_pixels = e->options.max_progressive_pixels,
                                  .tolerate_truncated = r->tolerate_truncated,
-                                 .least_side = engine_least_side(&e->options, &e->preprocess)};
+                                 .min_side = engine_min_side(&e->options, &e->preprocess)};
 }
 
 /* Outside. The header alone: what decoding will take, and whether it can ever be had. */

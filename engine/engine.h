@@ -78,7 +78,7 @@ struct engine_info {
     const char *decoder;                        /* of captions: "mask", "causal" */
     int num_beams, max_tokens;                  /* the model's defaults */
     float length_penalty;
-    int most_tokens; /* that a caption may have */
+    int longest_caption; /* tokens that a caption may have */
 };
 void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */

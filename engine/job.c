@@ -222,22 +222,22 @@ void job_tokenize(struct job_private *j)
     }
 }
 
-static int most_rows(const struct job_private *j)
+static int max_rows(const struct job_private *j)
 {
     const struct job_request *r = &j->job->request;
     if (r->task == JOB_CAPTION) {
         return fusion_caption_rows(j->engine->model, j->features);
     }
-    int most = 1, room = j->engine->config->text.text_length;
+    int max = 1, room = j->engine->config->text.text_length;
     for (int i = 0; i < r->n_texts; i++) {
         struct fusion_item item = {.kind = r->task == JOB_VQA ? FUSION_VQA : FUSION_RETRIEVE,
                                    .features = j->features,
                                    .tokens = j->tokens + (size_t)i * (size_t)room,
                                    .n_tokens = j->n_tokens[i]};
         int rows = fusion_item_rows(j->engine->model, &item);
-        most = rows > most ? rows : most;
+        max = rows > max ? rows : max;
     }
-    return most;
+    return max;
 }
 
 static void present_regions(struct job_private *j)
@@ -269,7 +269,7 @@ void job_present(struct job_private *j)
         r->region_weights = j->weights;
         memset(j->weights, 0, (size_t)j->n_items * (size_t)r->n_regions * sizeof(*j->weights));
     }
-    j->item_rows = most_rows(j);
+    j->item_rows = max_rows(j);
 }
 
 void job_conclude(struct job_private *j)

@@ -34,7 +34,7 @@ struct bench {
 static enum err open_rooms(struct bench *b)
 {
     const struct model_config *c = b->config;
-    int shorter, most_words = c->text.caption_length - 1;
+    int shorter, max_words = c->text.caption_length - 1;
     model_config_max_input(c, &shorter, &b->max_side);
     struct session_limits limits = {.max_input_width = b->max_side,
                                     .max_input_height = b->max_side,
@@ -46,7 +46,7 @@ static enum err open_rooms(struct bench *b)
     rc = rc ? rc : mem_alloc(&b->features, features_bytes(c));
     rc = rc ? rc
             : caption_state_create(&b->caption, b->model, 1,
-                                   most_words < MODEL_MAX_TOKENS ? most_words : MODEL_MAX_TOKENS);
+                                   max_words < MODEL_MAX_TOKENS ? max_words : MODEL_MAX_TOKENS);
     rc = rc ? rc : mem_array(&b->pixels, 3 * (size_t)b->max_side * (size_t)b->max_side, sizeof(float));
     rc = rc ? rc : mem_array(&b->answers, (size_t)c->vqa.answers, sizeof(float));
     rc = rc ? rc : mem_array(&b->tokens, (size_t)c->text.text_length, sizeof(int));
@@ -99,7 +99,7 @@ static enum err decode(struct bench *b, const struct profile_picture *p, struct 
     const struct engine_options *o = b->request->engine;
     struct image_limits limits = {.max_pixels = o->max_pixels,
                                   .max_progressive_pixels = o->max_progressive_pixels,
-                                  .least_side = engine_least_side(o, &b->params)};
+                                  .min_side = engine_min_side(o, &b->params)};
     struct image image;
     struct preprocess_shape shape;
     uint64_t from_ns = clock_ns();

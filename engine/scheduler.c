@@ -95,17 +95,17 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
     }
     const struct job_request *r = &j->job->request;
-    uint64_t client_end_us = 0, least_us = UINT64_MAX;
+    uint64_t client_end_us = 0, min_us = UINT64_MAX;
     const struct job_private *other;
     TAILQ_FOREACH(other, &s->live, live)
     {
-        least_us = other->line_us < least_us ? other->line_us : least_us;
+        min_us = other->line_us < min_us ? other->line_us : min_us;
         if (other->job->request.client == r->client && other->end_us > client_end_us) {
             client_end_us = other->end_us;
         }
     }
-    if (least_us != UINT64_MAX && least_us > s->reached_us) {
-        s->reached_us = least_us;
+    if (min_us != UINT64_MAX && min_us > s->reached_us) {
+        s->reached_us = min_us;
     }
     j->line_us = batcher_line_us(s->reached_us, client_end_us);
     j->end_us = j->line_us + job_cost_us(s, r);

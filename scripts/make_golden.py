@@ -66,12 +66,12 @@ def record(model: MiniVLM, pics: dict, directory: pathlib.Path, about: dict, suf
     stem = directory / (model.config.name + suffix)
     save_file(recorder.tensors, f"{stem}.safetensors")
     page = {"model": model.config.name, "weights_sha256": model.config.weights.sha256, **about,
-            "margins": least_margins(model, pics), "images": recorder.pages}
+            "margins": min_margins(model, pics), "images": recorder.pages}
     pathlib.Path(f"{stem}.json").write_text(json.dumps(page, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
     return recorder
 
 
-def least_margins(model: MiniVLM, pics: dict) -> dict[str, float]:
+def min_margins(model: MiniVLM, pics: dict) -> dict[str, float]:
     least: dict[str, float] = {}
     for picture in pics.values():
         with torch.no_grad():
@@ -123,7 +123,7 @@ def make_tiny(root: pathlib.Path) -> None:
         model = export(model, root / "data" / name, KINDS[name], info)
         recorder = record(model, pics, root / "golden", info)
         describe(recorder)
-        print(f"  least margins {least_margins(model, pics)}")
+        print(f"  least margins {min_margins(model, pics)}")
         if name in BYTES:
             quantised.apply(model, root / "data" / name, everything=True)
             record(model, {n: pics[n] for n in BYTES[name]}, root / "golden", info, "-bytes")
@@ -154,7 +154,7 @@ def search(count: int) -> None:
             state = weights.unpack(weights.pack(weights.folded_state(model), KINDS[name]))
             fold(model).load_state_dict(state)
             print(f"{name} seed {seed}: {variety(model, pics)}, least "
-                  + ", ".join(f"{k} {v:.0e}" for k, v in least_margins(model, pics).items()), flush=True)
+                  + ", ".join(f"{k} {v:.0e}" for k, v in min_margins(model, pics).items()), flush=True)
 
 
 @torch.no_grad()

@@ -2,10 +2,15 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "server/app.h"
+#include "server/http/peers.h"
 
 #include <strings.h>
 
-enum { SMALL_BODY = 65536 };
+enum {
+    SMALL_BODY = 65536,
+    SMALL_ANSWER = 2048, /* not refused: the refusal would be no smaller */
+    STALLED_US = 2000000 /* who has kept others waiting for so long goes first when the room is needed */
+};
 
 /* ---- arriving ---- */
 
@@ -98,16 +103,56 @@ static void add_load(const struct app *a, struct exchange *x)
     }
 }
 
-/* What has been computed and does not fit any more becomes a refusal. */
+/* Who takes his answer slowly makes room for those who would take theirs at once. */
+static bool drop_slow_reader(struct app *a)
+{
+    uint64_t taking_us = 0;
+    struct exchange *slowest = http_slowest_reader(a->http, &taking_us);
+    if (!slowest || taking_us < STALLED_US) {
+        return false;
+    }
+    slowest->cancel_reason = "slow_reader";
+    http_drop(slowest);
+    return true;
+}
+
+/* Whose share its bytes are, also of what was refused before anybody knew who calls. */
+static uint64_t client_of(const struct exchange *x)
+{
+    return x->caller.client ? x->caller.client : peers_number(&x->address);
+}
+
+static enum gate_verdict find_room(struct app *a, const struct exchange *x)
+{
+    enum gate_verdict v = gate_answer_take(a->api.desk.gate, client_of(x), x->answer.n);
+    while (v != GATE_ACCEPTED && drop_slow_reader(a)) {
+        v = gate_answer_take(a->api.desk.gate, client_of(x), x->answer.n);
+    }
+    return v;
+}
+
+/* What has been computed and does not fit any more becomes a refusal, unless that would be no smaller. */
 static void charge_answer(struct app *a, struct exchange *x)
 {
-    x->answer_bytes = x->answer.n;
-    if (!ledger_take(&a->ledger, LEDGER_ANSWERS, x->answer_bytes)) {
+    enum gate_verdict v = x->answer.n > SMALL_ANSWER ? find_room(a, x) : GATE_ACCEPTED;
+    if (v != GATE_ACCEPTED) {
         x->status = 0;
-        reply_retry(x, FAULT_OVERLOADED, 1000000,
-                    "answers that nobody has read yet use all the memory there is for them");
-        x->answer_bytes = x->answer.n;
+        reply_retry(x, FAULT_OVERLOADED, 1000000, "%s",
+                    v == GATE_SHARE_USED ? "answers that you have not read yet use up your share of the memory for them"
+                                         : "answers that nobody has read yet use all the memory there is for them");
+    }
+    x->answer_bytes = x->answer.n;
+    if (x->answer_bytes <= SMALL_ANSWER) {
         ledger_note(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
+    }
+}
+
+static void return_room(struct app *a, const struct exchange *x)
+{
+    if (x->answer_bytes <= SMALL_ANSWER) {
+        ledger_give(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
+    } else {
+        gate_answer_end(a->api.desk.gate, client_of(x), x->answer_bytes);
     }
 }
 
@@ -154,12 +199,10 @@ static void on_end(void *user, struct exchange *x, bool is_sent)
     if (x->route && (x->route->flags & ROUTE_WORK)) {
         history_add(a->api.history, x, now);
     }
-    ledger_give(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
+    return_room(a, x);
     auth_leave(x->caller.use);
     a->n_live--;
 }
-
-enum { STALLED_US = 2000000 };
 
 bool app_exchange_make_room(void *user, const struct exchange *x)
 {

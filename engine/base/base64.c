@@ -90,13 +90,29 @@ static bool has_either(const char *text, size_t n, char a, char b)
     return n && (memchr(text, a, n) || memchr(text, b, n));
 }
 
+/* A space in the middle of four characters, where lines do not end: query strings and forms turn each '+' into a space. */
+static bool was_plus(const char *text, size_t n, size_t at, const struct group *g)
+{
+    return text[at] == ' ' && g->n_values > 0 && g->n_pads == 0 && at + 1 < n && value_of(text[at - 1]) < 64 &&
+           value_of(text[at + 1]) < 64;
+}
+
+static enum err refuse(const char *wrong, const char *text, size_t at, struct errbuf *e)
+{
+    unsigned char c = (unsigned char)text[at];
+    if (value_of(text[at]) == BAD && c > ' ' && c < 0x7f) {
+        return err_set(e, ERR_BAD_REQUEST, "base64: %s at character %zu: %c", wrong, at + 1, c);
+    }
+    return err_set(e, ERR_BAD_REQUEST, "base64: %s at character %zu", wrong, at + 1);
+}
+
 enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, struct errbuf *e)
 {
     uint8_t *to = out;
     struct group g = {.n_values = 0};
-    bool is_url_safe = has_either(text, n, '-', '_');
+    bool has_plus = has_either(text, n, '+', '-'); /* before it is overwritten */
     *n_out = 0;
-    if (is_url_safe && has_either(text, n, '+', '/')) {
+    if (has_either(text, n, '-', '_') && has_either(text, n, '+', '/')) {
         return err_set(e, ERR_BAD_REQUEST, "base64: '+' or '/' and '-' or '_' in one text; they are of two alphabets");
     }
     for (size_t i = 0; i < n;) {
@@ -117,16 +133,19 @@ enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, str
         unsigned value = value_of(text[i]);
         const char *wrong = value == SPACE ? NULL : add_value(&g, value);
         wrong = wrong || value == SPACE ? wrong : finish(&g, &to);
+        if (value == SPACE && !has_plus && was_plus(text, n, i, &g)) {
+            wrong = "a space that was a '+' (write it as %2B in query strings and forms)";
+        }
         if (wrong) {
-            return err_set(e, ERR_BAD_REQUEST, "base64: %s at character %zu", wrong, i + 1);
+            return refuse(wrong, text, i, e);
         }
         i++;
     }
-    if (is_url_safe && g.n_pads == 0 && (g.n_values == 2 || g.n_values == 3)) { /* often written without padding */
+    if (g.n_pads == 0 && (g.n_values == 2 || g.n_values == 3)) { /* without padding */
         g.n_pads = 4 - g.n_values;
         const char *wrong = finish(&g, &to);
         if (wrong) {
-            return err_set(e, ERR_BAD_REQUEST, "base64: %s at character %zu", wrong, n);
+            return refuse(wrong, text, n - 1, e);
         }
     }
     if (g.n_values + g.n_pads != 0 && g.n_values + g.n_pads != 4) {

@@ -12,7 +12,7 @@ from torch import nn
 
 from . import weights
 
-LEAST = 1e-30  # of a row's range: below it the row counts as zeros
+MIN = 1e-30  # of a row's range: below it the row counts as zeros
 
 
 def rows(x):
@@ -22,7 +22,7 @@ def rows(x):
     inverse = 255.0 / span
     zero = torch.round(-low * inverse)
     q = (torch.round(x * inverse) + zero).clamp(0.0, 255.0)
-    return torch.where(span < LEAST, torch.zeros_like(x), (q - zero) * (span / 255.0))
+    return torch.where(span < MIN, torch.zeros_like(x), (q - zero) * (span / 255.0))
 
 
 def linears(model) -> dict[str, nn.Linear]:

@@ -38,6 +38,8 @@ static inline struct api *api_of(const struct work *w)
 }
 
 extern const struct route_table api_routes;
+/* Routes and errors as JSON (--print-api); "public": without a key, "work": it waits for the engine. */
+void api_print(struct buf *b);
 
 /* api_predict.c */
 void api_caption(struct api *a, struct exchange *x);

@@ -167,7 +167,7 @@ static void retrieve_done(struct work *w)
 
 void api_predict_bound_tokens(struct work *w)
 {
-    if (w->input.max_tokens > w->service->info.max_tokens) {
+    if (w->input.max_tokens > w->service->info.longest_caption) {
         w->input.max_tokens = 0;
     }
 }
@@ -180,9 +180,9 @@ static bool check_parameters(struct work *w, bool has_stream)
     if (in->num_captions > 0 && in->num_beams == 0 && in->num_captions > info->num_beams) {
         in->num_beams = in->num_captions;
     }
-    if (in->max_tokens > info->most_tokens) {
+    if (in->max_tokens > info->longest_caption) {
         reply_error(w->x, FAULT_BAD_REQUEST, "max_tokens", "max_tokens is %d; this model allows 1 to %d",
-                    in->max_tokens, info->most_tokens);
+                    in->max_tokens, info->longest_caption);
         return false;
     }
     long long n_texts = in->n_texts > 0 ? in->n_texts : 1, runs = n_texts * (info->max_regions + 1);

@@ -134,6 +134,27 @@ static bool strip_prefix(const struct admission *a, struct exchange *x)
     return true;
 }
 
+/* Paths are taken as they are: other letters and a slash too many are another path. Then the one that may be meant is
+ * told. */
+static void fail_no_path(const struct admission *a, struct exchange *x, int hidden)
+{
+    enum { PATH_MAX_SHOWN = 64 };
+    char path[PATH_MAX_SHOWN];
+    const struct route *route = NULL;
+    struct buf allow;
+    buf_init(&allow, 256);
+    bool is_near =
+        route_tidy(x->path, path, sizeof(path)) &&
+        route_find(a->routes, x->method, path, x->is_admin, a->has_admin_port, hidden, &route, &allow) != ROUTE_NO_PATH;
+    buf_release(&allow);
+    if (is_near) {
+        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; did you mean %s%s?",
+                    x->is_admin ? "" : a->config->server.prefix, path);
+    } else {
+        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
+    }
+}
+
 static bool find_route(const struct admission *a, struct exchange *x)
 {
     struct buf allow;
@@ -157,7 +178,7 @@ static bool find_route(const struct admission *a, struct exchange *x)
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; all paths of this service begin with %s/",
                     a->config->server.prefix);
     } else if (found == ROUTE_NO_PATH) {
-        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
+        fail_no_path(a, x, hidden);
     } else if (found == ROUTE_NO_METHOD) {
         exchange_out(x, "Allow", "%s", allow.bytes ? allow.bytes : "");
         reply_error(x, FAULT_METHOD, NULL, "this route takes %s", allow.bytes ? allow.bytes : "another method");

@@ -4,6 +4,7 @@
  *     body      gate_upload_*: memory for the bytes as they arrive, at most a fair part for one client
  *     whole     gate_enter: its weight is known; in, with a forecast, or out
  *     inside    gate_progress after each picture; gate_leave exactly once
+ *     answer    gate_answer_*: memory for it until it is read, at most a fair part for one client
  *
  * Policy. Each request weighs what it will cost the engine: pictures to decode, pictures for the network, rows of the
  * fusion transformer (texts, beams, tokens), priced by measured times (gate_learn). A request is accepted if
@@ -70,6 +71,13 @@ struct gate_upload {
 enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64_t client, uint64_t n_bytes);
 /* Gives everything back; also fine on one that never took, and twice. */
 void gate_upload_end(struct gate *g, struct gate_upload *u);
+
+/* ---- answer ---- */
+
+/* n bytes of an answer will be held until its client has taken them. Like an upload's bytes they are shared out; on a
+ * refusal nothing was taken. */
+enum gate_verdict gate_answer_take(struct gate *g, uint64_t client, uint64_t n_bytes);
+void gate_answer_end(struct gate *g, uint64_t client, uint64_t n_bytes); /* as many as were taken */
 
 /* ---- work ---- */
 

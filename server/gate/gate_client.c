@@ -35,7 +35,7 @@ struct gate_client *gate_client_get(struct gate *g, uint64_t id)
 
 void gate_client_put(struct gate *g, struct gate_client *c)
 {
-    if (c->inside > 0 || c->uploads > 0) {
+    if (c->inside > 0 || c->uploads > 0 || c->answer_bytes > 0) {
         return;
     }
     struct gate_client **at = &g->buckets[bucket_of(c->id)];
@@ -109,4 +109,50 @@ void gate_upload_end(struct gate *g, struct gate_upload *u)
     c->uploads--;
     *u = (struct gate_upload){0};
     gate_client_put(g, c);
+}
+
+/* ---- answers ---- */
+
+static enum gate_verdict check_answer(const struct gate *g, const struct gate_client *c, uint64_t n)
+{
+    struct ledger *l = g->options.ledger;
+    uint64_t limit = atomic_load(&l->_limit[LEDGER_ANSWERS]), used = atomic_load(&l->_held[LEDGER_ANSWERS]);
+    bool may = gate_client_may_hold(g, c ? c->answer_bytes : 0, n, used, limit, !c);
+    return may ? GATE_ACCEPTED : GATE_SHARE_USED;
+}
+
+enum gate_verdict gate_answer_take(struct gate *g, uint64_t client, uint64_t n_bytes)
+{
+    struct ledger *l = g->options.ledger;
+    struct gate_client *c = gate_client_find(g, client);
+    if (n_bytes == 0) {
+        return GATE_ACCEPTED;
+    }
+    enum gate_verdict v = check_answer(g, c, n_bytes);
+    if (v != GATE_ACCEPTED) {
+        ledger_note_refusal(l, LEDGER_ANSWERS);
+        return v;
+    }
+    c = gate_client_get(g, client);
+    if (!c) {
+        return GATE_FULL;
+    }
+    if (ledger_take(l, LEDGER_ANSWERS, n_bytes)) {
+        c->answer_bytes += n_bytes;
+    } else {
+        v = GATE_FULL;
+        gate_client_put(g, c);
+    }
+    return v;
+}
+
+void gate_answer_end(struct gate *g, uint64_t client, uint64_t n_bytes)
+{
+    struct gate_client *c = gate_client_find(g, client);
+    if (n_bytes > 0) {
+        BUG_ON(!c || c->answer_bytes < n_bytes);
+        ledger_give(g->options.ledger, LEDGER_ANSWERS, n_bytes);
+        c->answer_bytes -= n_bytes;
+        gate_client_put(g, c);
+    }
 }

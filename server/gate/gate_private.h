@@ -13,6 +13,7 @@ struct gate_client {
     int inside, jobs; /* requests, and the places that they take */
     uint64_t bytes;   /* of uploads */
     int uploads;
+    uint64_t answer_bytes;
     double engine_us, decode_us; /* still to be done */
 };
 TAILQ_HEAD(gate_clients, gate_client);

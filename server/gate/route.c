@@ -70,6 +70,21 @@ enum route_result route_find(const struct route_table *t, const char *method, co
     return result;
 }
 
+bool route_tidy(const char *path, char *out, size_t size)
+{
+    size_t n = 0;
+    for (const char *from = path; *from; from++) {
+        if (n + 1 >= size) {
+            return false;
+        }
+        if (*from != '/' || (from[1] != '/' && (from[1] || n == 0))) {
+            out[n++] = (char)(*from >= 'A' && *from <= 'Z' ? *from - 'A' + 'a' : *from);
+        }
+    }
+    out[n] = '\0';
+    return n > 0 && strcmp(path, out) != 0;
+}
+
 static bool has_word(const char *words, const char *word)
 {
     size_t n = strlen(word);

@@ -38,6 +38,9 @@ enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
  * these flags are not there. allow: the methods of a path found under another one. */
 enum route_result route_find(const struct route_table *t, const char *method, const char *path, bool is_admin_port,
                              bool has_admin_port, int hidden, const struct route **out, struct buf *allow);
+/* The path in small letters, without slashes that follow another or end it. False: that changes nothing, or it does not
+ * fit. */
+bool route_tidy(const char *path, char *out, size_t size);
 /* The first query parameter that the route does not take; NULL: none. */
 const char *route_unknown_query(const struct route *r, const struct exchange *x);
 /* Segment n of the path, counted from 0; false when there is none or it is too long. */

@@ -1,16 +1,20 @@
 #include "server/http/chunk.h"
 
+#include "server/http/head.h"
+
 #include <string.h>
 
 enum step {
     SIZE,
+    SIZE_SPACE,
     EXTENSION,
     SIZE_END,
     DATA,
     DATA_RETURN,
     DATA_END,
     TRAILER,
-    TRAILER_LINE,
+    TRAILER_NAME,
+    TRAILER_VALUE,
     TRAILER_END,
     LAST_END,
     WHOLE
@@ -21,24 +25,34 @@ void chunk_init(struct chunk *c)
     *c = (struct chunk){.step = SIZE};
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool refuse(struct chunk *c, const char *message)
 {
     c->message = message;
     return false;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool count_extra(struct chunk *c)
+{
+    return ++c->n_extra <= CHUNK_MAX_EXTRA || refuse(c, "chunk extensions and trailers are too long");
+}
+
+static const char *const bad_size = "a chunk must begin with its size in hex digits and CR LF";
+
+/* Blanks behind a size belong to an extension, or nowhere. */
+static bool read_size_space(struct chunk *c, char byte)
+{
+    c->step = byte == ';' ? EXTENSION : SIZE_SPACE;
+    return byte == ';' || (is_blank(byte) ? count_extra(c) : refuse(c, bad_size));
+}
+
 static bool read_size(struct chunk *c, char byte)
 {
-    int digit = hex(byte);
+    int digit = head_hex(byte);
     if (digit >= 0) {
         if (++c->n_digits > CHUNK_MAX_DIGITS || c->left >> 56) {
             return refuse(c, "a chunk size is too large");
@@ -46,11 +60,11 @@ static bool read_size(struct chunk *c, char byte)
         c->left = c->left * 16 + (uint64_t)digit;
         return true;
     }
-    if (c->n_digits == 0 || (byte != ';' && byte != '\r')) {
-        return refuse(c, "a chunk must begin with its size in hex digits and CR LF");
+    if (c->n_digits == 0) {
+        return refuse(c, bad_size);
     }
-    c->step = byte == ';' ? EXTENSION : SIZE_END;
-    return true;
+    c->step = SIZE_END;
+    return byte == '\r' || read_size_space(c, byte);
 }
 
 /* Text that is skipped: up to its CR, then next. */
@@ -63,7 +77,7 @@ static bool skip_text(struct chunk *c, char byte, enum step next)
     if (((unsigned char)byte < 0x20 && byte != '\t') || byte == 0x7f) {
         return refuse(c, "a chunk extension or trailer has a control character");
     }
-    return ++c->n_extra <= CHUNK_MAX_EXTRA || refuse(c, "chunk extensions and trailers are too long");
+    return count_extra(c);
 }
 
 static bool read_end(struct chunk *c, char byte, char expected, enum step next)
@@ -72,12 +86,28 @@ static bool read_end(struct chunk *c, char byte, char expected, enum step next)
     return byte == expected || refuse(c, "chunks and their sizes must end in CR LF");
 }
 
+static bool read_trailer_name(struct chunk *c, char byte)
+{
+    bool is_first = c->step == TRAILER;
+    if (byte == '\r' && is_first) {
+        c->step = LAST_END;
+        return true;
+    }
+    c->step = byte == ':' ? TRAILER_VALUE : TRAILER_NAME;
+    if (!head_is_token_char((unsigned char)byte) && (byte != ':' || is_first)) {
+        return refuse(c, "each trailer must be a name, a colon right behind it, and a value, on one line");
+    }
+    return count_extra(c);
+}
+
 /* One byte that is not data. */
 static bool read_byte(struct chunk *c, char byte)
 {
     switch (c->step) {
     case SIZE:
         return read_size(c, byte);
+    case SIZE_SPACE:
+        return read_size_space(c, byte);
     case EXTENSION:
         return skip_text(c, byte, SIZE_END);
     case SIZE_END:
@@ -88,9 +118,9 @@ static bool read_byte(struct chunk *c, char byte)
         c->n_digits = 0;
         return read_end(c, byte, '\n', SIZE);
     case TRAILER: /* the first byte of a line behind the last chunk */
-        c->step = TRAILER_LINE;
-        return byte == '\r' ? read_end(c, byte, '\r', LAST_END) : skip_text(c, byte, TRAILER_END);
-    case TRAILER_LINE:
+    case TRAILER_NAME:
+        return read_trailer_name(c, byte);
+    case TRAILER_VALUE:
         return skip_text(c, byte, TRAILER_END);
     case TRAILER_END:
         return read_end(c, byte, '\n', TRAILER);

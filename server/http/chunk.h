@@ -1,7 +1,7 @@
 /* chunk - the chunked coding of a request's body (RFC 9112 section 7.1), checked and taken off, byte for byte.
  *
- * Strict: sizes are 1 to 16 hex digits and lie below 2^60; lines end in CR LF; chunk extensions and trailer fields are
- * skipped, and bounded (CHUNK_MAX_EXTRA bytes of them in one body).
+ * Strict: sizes are 1 to 16 hex digits and lie below 2^60; lines end in CR LF; trailers are header fields. Chunk
+ * extensions and trailers are skipped, and bounded (CHUNK_MAX_EXTRA bytes of them in one body).
  *
  * Threads: any. Errors: CHUNK_REFUSED with a sentence that says what is wrong. Allocates nothing. */
 #ifndef SERVER_CHUNK_H

@@ -1,5 +1,7 @@
 #include "server/http/head.h"
 
+#include "server/http/address.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -17,7 +19,7 @@ static bool is_letter_or_digit(unsigned char c)
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-static bool is_token_char(unsigned char c)
+bool head_is_token_char(unsigned char c)
 {
     return is_letter_or_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
@@ -25,7 +27,7 @@ static bool is_token_char(unsigned char c)
 static bool is_token(struct head_text t)
 {
     for (size_t i = 0; i < t.n; i++) {
-        if (!is_token_char((unsigned char)t.bytes[i])) {
+        if (!head_is_token_char((unsigned char)t.bytes[i])) {
             return false;
         }
     }
@@ -62,13 +64,20 @@ static struct head_text trim(struct head_text t)
 
 /* ---- escapes ---- */
 
-static int hex(char c)
+int head_hex(char c)
 {
     if (c >= '0' && c <= '9') {
         return c - '0';
     }
     c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* What the %XX at the beginning of n bytes stands for; -1: it is none. */
+static int unescaped(const char *text, size_t n)
+{
+    int high = n > 2 ? head_hex(text[1]) : -1, low = n > 2 ? head_hex(text[2]) : -1;
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
 size_t head_decode(char *out, const char *text, size_t n, bool is_query, bool *is_good)
@@ -80,14 +89,10 @@ size_t head_decode(char *out, const char *text, size_t n, bool is_query, bool *i
         if (c == '+' && is_query) {
             c = ' ';
         } else if (c == '%') {
-            int high = n - i > 2 ? hex(text[i + 1]) : -1, low = n - i > 2 ? hex(text[i + 2]) : -1;
-            if (high < 0 || low < 0) {
-                *is_good = false;
-            } else {
-                c = (char)(high * 16 + low);
-                *is_good &= c != '\0';
-                i += 2;
-            }
+            int byte = unescaped(text + i, n - i);
+            *is_good &= byte > 0;
+            c = byte < 0 ? c : (char)byte;
+            i += byte < 0 ? 0 : 2;
         }
         out[k++] = c;
     }
@@ -97,11 +102,8 @@ size_t head_decode(char *out, const char *text, size_t n, bool is_query, bool *i
 static bool has_good_escapes(struct head_text t)
 {
     for (size_t i = 0; i < t.n; i++) {
-        if (t.bytes[i] == '%') {
-            int high = t.n - i > 2 ? hex(t.bytes[i + 1]) : -1, low = t.n - i > 2 ? hex(t.bytes[i + 2]) : -1;
-            if (high < 0 || low < 0 || high + low == 0) {
-                return false;
-            }
+        if (t.bytes[i] == '%' && unescaped(t.bytes + i, t.n - i) <= 0) {
+            return false;
         }
     }
     return true;
@@ -109,35 +111,46 @@ static bool has_good_escapes(struct head_text t)
 
 /* ---- authority: Host, and absolute-form targets ---- */
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Nothing is one: `x:` is `x`. */
 static bool is_port(const char *text, size_t n)
 {
+    unsigned port = 0;
     for (size_t i = 0; i < n; i++) {
-        if (text[i] < '0' || text[i] > '9') {
+        port = port * 10 + (unsigned)(text[i] - '0');
+        if (!is_digit(text[i]) || port > 65535) {
             return false;
         }
     }
-    return n <= 5;
+    return true;
+}
+
+/* Up to its closing bracket; 0: it is none. */
+static size_t length_of_v6(struct head_text t)
+{
+    struct address address;
+    const char *end = memchr(t.bytes, ']', t.n);
+    size_t n = end ? (size_t)(end - t.bytes) : 0;
+    return n && memchr(t.bytes, ':', n) && address_parse(&address, t.bytes + 1, n - 1) ? n + 1 : 0;
 }
 
 static bool is_authority(struct head_text t)
 {
     size_t i = 0;
     if (t.n && t.bytes[0] == '[') {
-        i = 1;
-        while (i < t.n && (hex(t.bytes[i]) >= 0 || t.bytes[i] == ':' || t.bytes[i] == '.')) {
-            i++;
-        }
-        if (i < 3 || i == t.n || t.bytes[i] != ']') {
-            return false;
-        }
-        i++;
+        i = length_of_v6(t);
     } else {
         while (i < t.n && (is_letter_or_digit((unsigned char)t.bytes[i]) || strchr("-._~!$&'()*+,;=%", t.bytes[i]))) {
             i++;
         }
-        if (i == 0 || !has_good_escapes((struct head_text){t.bytes, i})) {
-            return false;
-        }
+        i = has_good_escapes((struct head_text){t.bytes, i}) ? i : 0;
+    }
+    if (i == 0) {
+        return false;
     }
     return i == t.n || (t.bytes[i] == ':' && is_port(t.bytes + i + 1, t.n - i - 1));
 }
@@ -148,8 +161,8 @@ static const char *const bad_line = "the request line must be: METHOD, one space
 
 static enum head_state parse_version(struct head *h, struct head_text t)
 {
-    if (t.n != 8 || memcmp(t.bytes, "HTTP/", 5) != 0 || t.bytes[6] != '.' || !is_port(t.bytes + 5, 1) ||
-        !is_port(t.bytes + 7, 1)) {
+    if (t.n != 8 || memcmp(t.bytes, "HTTP/", 5) != 0 || t.bytes[6] != '.' || !is_digit(t.bytes[5]) ||
+        !is_digit(t.bytes[7])) {
         return refuse(h, REFUSAL_MALFORMED, bad_line);
     }
     if (t.bytes[5] != '1') {
@@ -160,8 +173,8 @@ static enum head_state parse_version(struct head *h, struct head_text t)
     return HEAD_WHOLE;
 }
 
-/* http://host:port/path to /path */
-static bool parse_absolute(struct head_text *target)
+/* http://host:port/path to /path; its authority takes the place of Host (RFC 9112 section 3.2.2). */
+static bool parse_absolute(struct head *h, struct head_text *target)
 {
     size_t scheme = strncasecmp(target->bytes, "http://", 7) == 0    ? 7
                     : strncasecmp(target->bytes, "https://", 8) == 0 ? 8
@@ -175,6 +188,7 @@ static bool parse_absolute(struct head_text *target)
     }
     target->bytes += scheme + authority.n;
     target->n -= scheme + authority.n;
+    h->fields[HEADER_HOST] = authority;
     return is_authority(authority);
 }
 
@@ -187,11 +201,11 @@ static enum head_state parse_target(struct head *h, struct head_text t)
                           "the request target may hold visible ASCII characters without '#'; write others as %XX");
         }
     }
-    if (t.n == 1 && t.bytes[0] == '*' && is_word(h->method, "OPTIONS")) {
+    if (t.n == 1 && t.bytes[0] == '*' && h->method.n == 7 && memcmp(h->method.bytes, "OPTIONS", 7) == 0) {
         h->path = t;
         return HEAD_WHOLE;
     }
-    if (t.n == 0 || (t.bytes[0] != '/' && !parse_absolute(&t))) {
+    if (t.n == 0 || (t.bytes[0] != '/' && !parse_absolute(h, &t))) {
         return refuse(h, REFUSAL_MALFORMED, "the request target must begin with '/' or be an http:// address");
     }
     const char *mark = t.n ? memchr(t.bytes, '?', t.n) : NULL;
@@ -235,10 +249,25 @@ static enum head_state parse_request_line(struct head *h, const char *line, size
 
 /* What the fields of one head say together. */
 struct framing {
-    int n_hosts, n_lengths, n_codings;
-    struct head_text coding;
+    int n_hosts, n_lengths;
+    int n_chunked, n_codings;        /* members of Transfer-Encoding, in all its lines */
+    bool has_coding, ends_in_chunks; /* there is such a line; the last member is `chunked` */
     bool closes, keeps;
+    bool expects_continue, expects_else;
 };
+
+/* The next member of a list with commas, trimmed; false: there are no more. */
+static bool next_member(struct head_text *list, struct head_text *member)
+{
+    if (!list->bytes) {
+        return false;
+    }
+    const char *comma = list->n ? memchr(list->bytes, ',', list->n) : NULL;
+    size_t n = comma ? (size_t)(comma - list->bytes) : list->n;
+    *member = trim((struct head_text){list->bytes, n});
+    *list = comma ? (struct head_text){comma + 1, list->n - n - 1} : (struct head_text){NULL, 0};
+    return true;
+}
 
 static enum head_state parse_length(struct head *h, struct framing *f, struct head_text value)
 {
@@ -246,7 +275,7 @@ static enum head_state parse_length(struct head *h, struct framing *f, struct he
     h->has_length = true;
     f->n_lengths++;
     for (size_t i = 0; i < value.n; i++) {
-        if (value.bytes[i] < '0' || value.bytes[i] > '9') {
+        if (!is_digit(value.bytes[i])) {
             return refuse(h, REFUSAL_MALFORMED, "Content-Length must be one whole number in decimal digits");
         }
         uint64_t digit = (uint64_t)(value.bytes[i] - '0');
@@ -258,14 +287,28 @@ static enum head_state parse_length(struct head *h, struct framing *f, struct he
 
 static void parse_connection(struct framing *f, struct head_text value)
 {
-    while (value.n) {
-        const char *comma = memchr(value.bytes, ',', value.n);
-        size_t n = comma ? (size_t)(comma - value.bytes) : value.n;
-        struct head_text option = trim((struct head_text){value.bytes, n});
+    for (struct head_text option; next_member(&value, &option);) {
         f->closes |= is_word(option, "close");
         f->keeps |= is_word(option, "keep-alive");
-        n += comma != NULL;
-        value = (struct head_text){value.bytes + n, value.n - n};
+    }
+}
+
+static void parse_coding(struct framing *f, struct head_text value)
+{
+    f->has_coding = true;
+    for (struct head_text coding; next_member(&value, &coding);) {
+        f->ends_in_chunks = is_word(coding, "chunked");
+        f->n_chunked += f->ends_in_chunks;
+        f->n_codings++;
+    }
+}
+
+static void parse_expect(struct framing *f, struct head_text value)
+{
+    for (struct head_text what; next_member(&value, &what);) {
+        bool is_continue = is_word(what, "100-continue");
+        f->expects_continue |= is_continue;
+        f->expects_else |= what.n > 0 && !is_continue;
     }
 }
 
@@ -305,8 +348,9 @@ static enum head_state parse_field(struct head *h, struct framing *f, const char
         return parse_length(h, f, value);
     }
     if (is_word(name, "Transfer-Encoding")) {
-        f->coding = value;
-        f->n_codings++;
+        parse_coding(f, value);
+    } else if (is_word(name, "Expect")) {
+        parse_expect(f, value);
     } else if (is_word(name, "Host")) {
         f->n_hosts++;
         if (value.n && !is_authority(value)) {
@@ -326,23 +370,22 @@ static enum head_state judge(struct head *h, const struct framing *f)
     if (f->n_lengths > 1) {
         return refuse(h, REFUSAL_MALFORMED, "Content-Length may be sent once");
     }
-    if (f->n_codings && f->n_lengths) {
+    if (f->has_coding && f->n_lengths) {
         return refuse(h, REFUSAL_MALFORMED, "send Content-Length or Transfer-Encoding, not both");
     }
-    if (f->n_codings && h->minor == 0) {
+    if (f->has_coding && h->minor == 0) {
         return refuse(h, REFUSAL_MALFORMED, "HTTP/1.0 has no Transfer-Encoding; send a Content-Length");
     }
-    if (f->n_codings > 1 || (f->n_codings && !is_word(f->coding, "chunked"))) {
+    if (f->has_coding && (!f->ends_in_chunks || f->n_chunked > 1)) { /* nobody can tell where the body ends */
+        return refuse(h, REFUSAL_MALFORMED, "the last transfer coding of a request must be chunked, and it alone");
+    }
+    if (f->n_codings > 1) {
         return refuse(h, REFUSAL_CODING, "the one transfer coding that is understood is: chunked");
     }
-    h->is_chunked = f->n_codings == 1;
+    h->is_chunked = f->has_coding;
     h->keeps_alive = !f->closes && (h->minor == 1 || f->keeps);
-    struct head_text expect = h->fields[HEADER_EXPECT];
-    h->expects_continue = h->minor == 1 && expect.bytes && is_word(expect, "100-continue");
-    if (h->minor == 1 && expect.bytes && !h->expects_continue) {
-        return refuse(h, REFUSAL_EXPECTATION, "Expect may be 100-continue");
-    }
-    return HEAD_WHOLE;
+    h->expects_continue = h->minor == 1 && f->expects_continue;
+    return h->minor == 1 && f->expects_else ? refuse(h, REFUSAL_EXPECTATION, "Expect may be 100-continue") : HEAD_WHOLE;
 }
 
 /* All lines are there, each ended by CR LF, the last one empty. */
@@ -399,7 +442,7 @@ static enum head_state look_at_method(struct head *h, const char *bytes, size_t 
         return refuse(h, REFUSAL_MALFORMED, "this port speaks plain HTTP, not TLS; use http://");
     }
     for (size_t i = 0; i < n && (i == 0 || (bytes[i] != ' ' && bytes[i] != '\r')); i++) {
-        if (!is_token_char((unsigned char)bytes[i])) {
+        if (!head_is_token_char((unsigned char)bytes[i])) {
             return refuse(h, REFUSAL_MALFORMED, bad_line);
         }
         if (i == HEAD_MAX_METHOD) {
@@ -443,7 +486,11 @@ enum head_state head_scan(struct head *h, struct head_scan *s, const char *bytes
         }
         s->line = s->at + 1;
     }
-    return end < n || n - s->start >= max_bytes
+    if (end == n && n - s->start < max_bytes) {
+        return HEAD_MORE;
+    }
+    return s->has_request_line
                ? refuse(h, REFUSAL_LONG_HEAD, "request line and headers are over server.max_header_bytes")
-               : HEAD_MORE;
+               : refuse(h, REFUSAL_LONG_TARGET,
+                        "the request line alone is over server.max_header_bytes; send long parameters in the body");
 }

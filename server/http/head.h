@@ -3,7 +3,8 @@
  * Strict where a proxy in front could read the same bytes otherwise: a line ends in CR LF and nothing else does; no
  * NUL, no bare CR; one Host (HTTP/1.1: exactly one); one Content-Length of digits only; Transfer-Encoding is `chunked`,
  * alone, and never beside a Content-Length or on HTTP/1.0; no space before a colon; no folded lines. Field values are
- * trimmed. A target may be origin-form, absolute-form (reduced to its path and query) or `*` with OPTIONS.
+ * trimmed. A target may be origin-form, absolute-form (reduced to its path and query, its authority is then the Host)
+ * or `*` with OPTIONS.
  *
  * Feeding: call head_scan with all bytes so far each time that more have come; the scan remembers where it was, so that
  * a client which sends one byte at a time costs one look at each byte. What can be refused early is: the first line as
@@ -48,6 +49,10 @@ enum head_state head_scan(struct head *h, struct head_scan *s, const char *bytes
 
 /* The next value with this name, trimmed. Begin with *at NULL; false: there are no more. */
 bool head_next(const struct head *h, const char *name, const char **at, struct head_text *value);
+
+/* Of methods and field names (RFC 9110 section 5.6.2). */
+bool head_is_token_char(unsigned char c);
+int head_hex(char c); /* of one digit; -1: it is none */
 
 /* Decodes %XX, and '+' as a space where `is_query`, to `out` (n bytes are enough). Returns the length; *is_good: every
  * escape had two hex digits (others are kept as they stand) and none was %00. */

@@ -114,7 +114,7 @@ static void serve_work(struct http *h, uint64_t until_us)
 
 static void begin_turn(struct http *h)
 {
-    h->stats.most_a_turn = h->n_requests > h->stats.most_a_turn ? h->n_requests : h->stats.most_a_turn;
+    h->stats.max_a_turn = h->n_requests > h->stats.max_a_turn ? h->n_requests : h->stats.max_a_turn;
     h->n_at_once = h->n_refused = h->n_requests = 0;
 }
 
@@ -141,19 +141,22 @@ uint64_t http_raise_descriptor_limit(void)
     return setrlimit(RLIMIT_NOFILE, &limit) ? was : limit.rlim_cur;
 }
 
-/* An active connection takes its socket and a pair; some are left for files, logs and the database. */
+/* An active connection takes its socket and a pair, one that lingers its socket; some are left for files, logs and the
+ * database. */
 static void lower_limit(struct http_options *o)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY) {
         return;
     }
-    rlim_t others = limit.rlim_cur / 4 < 256 ? limit.rlim_cur / 4 : 256;
-    rlim_t most = (limit.rlim_cur - others) / CONNECTION_DESCRIPTORS;
-    if ((rlim_t)o->max_connections > most) {
+    rlim_t others = limit.rlim_cur / 4 < 256 ? limit.rlim_cur / 4 : 256, left = limit.rlim_cur - others;
+    rlim_t each =
+        CONNECTION_DESCRIPTORS * HTTP_LINGERING_PART + 1; /* for so many that count, with what lingers beside */
+    rlim_t max = left > HTTP_LINGERING_MIN ? (left - HTTP_LINGERING_MIN) * HTTP_LINGERING_PART / each : 1;
+    if ((rlim_t)o->max_connections > max) {
         log_warn("fewer connections than configured: descriptors are short", LOG_INT("configured", o->max_connections),
-                 LOG_UINT("connections", most), LOG_UINT("descriptors", limit.rlim_cur));
-        o->max_connections = (int)most;
+                 LOG_UINT("connections", max), LOG_UINT("descriptors", limit.rlim_cur));
+        o->max_connections = (int)max;
     }
 }
 
@@ -306,6 +309,24 @@ struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us)
     }
     *stalled_us = http_now(h) - c->progress_us;
     return c->exchange;
+}
+
+struct exchange *http_slowest_reader(struct http *h, uint64_t *taking_us)
+{
+    struct http_connection *c = h->phases[HTTP_ANSWER].first;
+    while (c && (c->out.n == 0 || c->exchange->is_streaming)) {
+        c = c->by_phase.next;
+    }
+    if (!c) {
+        return NULL;
+    }
+    *taking_us = http_now(h) - c->since_us;
+    return c->exchange;
+}
+
+void http_drop(struct exchange *x)
+{
+    http_front_lose(x->connection);
 }
 
 /* ---- figures ---- */

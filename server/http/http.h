@@ -117,6 +117,11 @@ void http_cut(struct exchange *x);
 /* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming in.
  */
 struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us);
+/* The exchange whose client has been taking its answer for longest and has still not taken it, for a ledger that needs
+ * the room; NULL: there is none. Streams, which hold no whole answer, are not meant. */
+struct exchange *http_slowest_reader(struct http *h, uint64_t *taking_us);
+/* Closes the connection in the middle of the answer. */
+void http_drop(struct exchange *x);
 
 /* ---- figures ---- */
 
@@ -126,7 +131,7 @@ struct http_stats {
     uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, failed_proxy_headers,
         refused_requests;
     size_t buffered_bytes; /* http_buffered_bytes */
-    int most_a_turn;       /* requests begun or refused between two looks at what else there is, at most so far */
+    int max_a_turn;        /* requests begun or refused between two looks at what else there is, at most so far */
 };
 void http_stats(const struct http *h, struct http_stats *out);
 int http_connections(const struct http *h);

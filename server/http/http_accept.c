@@ -16,21 +16,17 @@ enum {
     BACKLOG = 1024,
     ACCEPTS = 32, /* in one go */
     SHARE_MIN = 64,
+    UNSENT_BYTES = 128 << 10, /* in the kernel, of answers that nobody reads: else megabytes a connection, uncounted */
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US
 };
 
 /* ---- places ---- */
 
-/* Those that only linger have had their answer. */
+/* Those that only linger have had their answer; there are never many (http_front_linger). */
 static int n_places_taken(const struct http *h)
 {
     return h->stats.connections - h->phases[HTTP_LINGER].n;
-}
-
-static int most_lingering(const struct http *h)
-{
-    return SHARE_MIN + h->options.max_connections / 8;
 }
 
 static bool make_room(struct http *h, uint64_t now)
@@ -52,12 +48,12 @@ static bool make_room(struct http *h, uint64_t now)
 
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer)
 {
-    int most = h->options.max_connections, share = h->options.max_connections_per_address;
+    int max = h->options.max_connections, share = h->options.max_connections_per_address;
     if (share > 0) {
         return peer->n <= share;
     }
-    share = most / 4 > SHARE_MIN ? most / 4 : SHARE_MIN;
-    return peer->n <= share || most - n_places_taken(h) > most / 8;
+    share = max / 4 > SHARE_MIN ? max / 4 : SHARE_MIN;
+    return peer->n <= share || max - n_places_taken(h) > max / 8;
 }
 
 /* A trusted proxy's connections are those of its clients. */
@@ -71,7 +67,7 @@ static bool has_place(struct http *h, const struct address *address, const struc
 
 static void accept_client(struct http *h, int fd, const struct address *address)
 {
-    int yes = 1;
+    int yes = 1, unsent = UNSENT_BYTES;
     struct peer *peer = peers_add(&h->peers, address);
     if (!peer) {
         close(fd);
@@ -80,13 +76,14 @@ static void accept_client(struct http *h, int fd, const struct address *address)
     bool is_welcome = has_place(h, address, peer);
     h->stats.accepted += is_welcome;
     h->stats.refused_connections += !is_welcome;
-    if (!is_welcome && (h->identity || h->phases[HTTP_LINGER].n >= most_lingering(h))) {
+    if (!is_welcome && (h->identity || h->phases[HTTP_LINGER].n >= http_max_lingering(h))) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));
         peers_drop(&h->peers, peer);
         close(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     struct http_connection *c = http_front_create(h, fd, address, peer);
     if (c && !is_welcome) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));

@@ -143,11 +143,20 @@ void http_front_lose(struct http_connection *c)
     http_front_end(c);
 }
 
+int http_max_lingering(const struct http *h)
+{
+    return HTTP_LINGERING_MIN + h->options.max_connections / HTTP_LINGERING_PART;
+}
+
 void http_front_linger(struct http_connection *c)
 {
+    struct http *h = c->http;
     if (c->has_ended) {
         http_front_end(c);
         return;
+    }
+    if (h->phases[HTTP_LINGER].n >= http_max_lingering(h)) {
+        http_front_end(h->phases[HTTP_LINGER].first);
     }
     wire_finish(&c->wire);
     buf_release(&c->in);

@@ -29,6 +29,8 @@ enum {
     HTTP_GRACE_US = 5000000,      /* before a minimum rate counts */
     HTTP_LINGER_BYTES = 64 << 20, /* more than a body may have: who reads the answer only then shall get it */
     HTTP_LINGER_US = 5000000,
+    HTTP_LINGERING_MIN = 8, /* connections that may, and one more for each so many that count */
+    HTTP_LINGERING_PART = 8,
     HTTP_LISTENERS_MAX = 8,
     HTTP_BEGUN_MAX = 16, /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
     /* Quotas of one turn of the loop, so that whoever comes waits for a bounded part of what others brought. */
@@ -176,8 +178,11 @@ void http_front_serve(struct http_connection *c);
 void http_front_lose(struct http_connection *c);
 /* Closes the socket; there is no exchange any more. */
 void http_front_end(struct http_connection *c);
-/* Closes our side, then reads and throws away for a while. */
+/* Closes our side, then reads and throws away for a while; where too many do, the one that has stalled for longest
+ * is ended. */
 void http_front_linger(struct http_connection *c);
+/* Connections that may linger beside the max_connections that count. */
+int http_max_lingering(const struct http *h);
 /* The events to be told of next. */
 void http_front_settle(struct http_connection *c);
 

@@ -9,6 +9,7 @@ enum refusal {
     REFUSAL_MALFORMED,   /* 400: the bytes are no HTTP/1 request, or its framing is ambiguous */
     REFUSAL_CUT_SHORT,   /* 400: the client ended its side before the request was whole */
     REFUSAL_SLOW,        /* 408: head or body did not come in time or fell below the minimum rate */
+    REFUSAL_LONG_TARGET, /* 414: the request line alone is over server.max_header_bytes */
     REFUSAL_EXPECTATION, /* 417: Expect with something other than 100-continue */
     REFUSAL_LONG_HEAD,   /* 431: request line and headers over server.max_header_bytes */
     REFUSAL_CODING,      /* 501: a transfer coding other than chunked */

@@ -28,6 +28,7 @@
     X(FAULT_IMAGE_TOO_LARGE, 413, "image_too_large", "invalid_request_error", false)                                   \
     X(FAULT_TOO_MANY_INPUTS, 413, "too_many_inputs", "invalid_request_error", false)                                   \
     X(FAULT_TEXT_TOO_LONG, 413, "text_too_long", "invalid_request_error", false)                                       \
+    X(FAULT_TARGET_TOO_LONG, 414, "target_too_long", "invalid_request_error", false)                                   \
     X(FAULT_EXPECTATION, 417, "expectation_failed", "invalid_request_error", false)                                    \
     X(FAULT_UNSUPPORTED_IMAGE, 415, "unsupported_image", "invalid_request_error", false)                               \
     X(FAULT_UNSUPPORTED_ENCODING, 415, "unsupported_encoding", "invalid_request_error", false)                         \

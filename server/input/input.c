@@ -79,6 +79,14 @@ bool input_add_bad_image(struct input_parser *p, const char *param, int index)
     return true;
 }
 
+/* White space, and what is not to be seen: controls, soft hyphens, zero-width characters, marks of direction. */
+static bool is_blank(uint32_t code)
+{
+    return code <= ' ' || (code >= 0x7f && code <= 0xa0) || code == 0xad || code == 0x1680 ||
+           (code >= 0x2000 && code <= 0x200f) || (code >= 0x2028 && code <= 0x202f) ||
+           (code >= 0x205f && code <= 0x206f) || code == 0x3000 || code == 0xfeff;
+}
+
 static bool check_text(const struct input *in, const char *param, const char *text, size_t n, struct input_fault *f)
 {
     if (in->n_texts == in->limits.texts) {
@@ -92,12 +100,19 @@ static bool check_text(const struct input *in, const char *param, const char *te
     if (valid < n) {
         return input_fail(f, FAULT_BAD_REQUEST, param, "%s is not valid UTF-8 at byte %zu", param, valid);
     }
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)text[i] > ' ') {
+    const char *nul = n ? memchr(text, '\0', n) : NULL;
+    if (nul) {
+        return input_fail(f, FAULT_BAD_REQUEST, param, "%s has a NUL byte at byte %zu: send it as UTF-8", param,
+                          (size_t)(nul - text));
+    }
+    uint32_t code;
+    for (size_t at = 0; at < n;) {
+        at += utf8_next(text + at, n - at, &code);
+        if (!is_blank(code)) {
             return true;
         }
     }
-    return input_fail(f, FAULT_BAD_REQUEST, param, "%s is empty", param);
+    return input_fail(f, FAULT_BAD_REQUEST, param, "%s is empty%s", param, n ? ": it has only blanks" : "");
 }
 
 bool input_add_text(struct input *in, const char *param, const char *text, size_t n, struct input_fault *f)
@@ -307,7 +322,7 @@ size_t input_max_echo(const struct input_limits *limits)
     return ECHO_BYTES + (size_t)limits->texts * limits->text_bytes;
 }
 
-static size_t least_of(size_t a, size_t b)
+static size_t min_of(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
@@ -322,20 +337,19 @@ size_t input_need_bytes(const struct input_source *s)
     size_t need = images * (sizeof(struct input_image) + sizeof(int)) +
                   texts * (sizeof(char *) + sizeof(size_t) + sizeof(int)) + 8 * ALLOCATION_BYTES;
     enum input_body kind = body_of(s);
-    need += least_of(texts * l->text_bytes, kind == INPUT_BODY_RAW ? n_given - s->body->n : n_given);
-    need += least_of(texts, n_given) * ALLOCATION_BYTES; /* a text has a byte at least */
+    need += min_of(texts * l->text_bytes, kind == INPUT_BODY_RAW ? n_given - s->body->n : n_given);
+    need += min_of(texts, n_given) * ALLOCATION_BYTES; /* a text has a byte at least */
     if (kind == INPUT_BODY_JSON || kind == INPUT_BODY_FORM) {
-        need += least_of(images, n_given) * (sizeof(struct input_fault) + ALLOCATION_BYTES);
+        need += min_of(images, n_given) * (sizeof(struct input_fault) + ALLOCATION_BYTES);
     }
     if (kind == INPUT_BODY_JSON) {
         size_t values = json_tree_bytes(s->body->n, input_max_values(l));
         need += values;
-        need += s->dialect == INPUT_OPENAI   ? 2 * least_of(INPUT_TALK_BYTES, s->body->n)
+        need += s->dialect == INPUT_OPENAI   ? 2 * min_of(INPUT_TALK_BYTES, s->body->n)
                 : s->dialect == INPUT_KSERVE ? INPUT_ID_BYTES + ALLOCATION_BYTES
                                              : 0;
         if (s->route == INPUT_RETRIEVE) {
-            need +=
-                values / sizeof(struct json_tree_value) * INPUT_JSON_BYTES + least_of(input_max_echo(l), s->body->n);
+            need += values / sizeof(struct json_tree_value) * INPUT_JSON_BYTES + min_of(input_max_echo(l), s->body->n);
         }
     }
     return need;
@@ -354,26 +368,25 @@ static bool read_query(struct input_parser *p, const struct input_source *s)
 
 static bool read_body(struct input_parser *p, const struct input_source *s)
 {
-    const char *content_type = s->content_type ? s->content_type : "";
     switch (s->dialect) {
     case INPUT_OPENAI:
         return input_openai(p);
     case INPUT_KSERVE:
         return input_kserve(p, s->json_bytes);
     case INPUT_HUGGINGFACE:
-        return input_huggingface(p, content_type);
+        return input_huggingface(p);
     case INPUT_RERANK:
         return input_rerank_body(p);
     default:
         break;
     }
-    switch (input_body_of(content_type, p->in->body.bytes, p->in->body.n)) {
+    switch (input_body_of(p->content_type, p->in->body.bytes, p->in->body.n)) {
     case INPUT_BODY_JSON:
         return input_json(p);
     case INPUT_BODY_FORM:
-        return input_form(p, content_type);
+        return input_form(p);
     case INPUT_BODY_RAW:
-        return input_raw(p, content_type);
+        return input_raw(p);
     default:
         return true; /* what is missing is said when all was seen */
     }
@@ -403,7 +416,7 @@ static bool begin(struct input_parser *p)
 
 bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault)
 {
-    struct input_parser p = {.in = in, .fault = fault};
+    struct input_parser p = {.in = in, .fault = fault, .content_type = s->content_type ? s->content_type : ""};
     *in = (struct input){
         .route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};

@@ -3,18 +3,20 @@
 #include "server/input/input_private.h"
 
 #include "engine/base/base64.h"
+#include "engine/base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_BOUNDARY = 70, MAX_PART_HEAD = 8192, MAX_PARTS = 1024, MAX_VALUE = 65536, NAME_SIZE = 96, WORD_MAX = 24 };
+enum { MAX_BOUNDARY = 70, MAX_PART_HEAD = 8192, MAX_PARTS = 1024, MAX_VALUE = 65536, NAME_SIZE = 96, WORD_MAX = 40 };
 
 struct part {
     char name[NAME_SIZE];
     bool has_name, has_star_name; /* star: name*=, which counts where there is no name= */
     bool is_unfilled;             /* filename="": a file field that nobody filled in */
-    char transfer[WORD_MAX];      /* Content-Transfer-Encoding */
+    bool has_filename;
+    char transfer[WORD_MAX], type[WORD_MAX]; /* Content-Transfer-Encoding, Content-Type */
     char *bytes;
     size_t n;
 };
@@ -168,6 +170,7 @@ static bool read_disposition(const char *line, size_t n, struct part *p, bool ha
     struct field f = {.at = line, .end = line + n, .has_no_escapes = has_no_escapes};
     while (next_parameter(&f)) {
         if (is_named(&f, "filename")) {
+            p->has_filename = true;
             p->is_unfilled = f.is_whole && !f.value[0];
         } else if (is_named(&f, "name") && !p->has_name) {
             memcpy(p->name, f.value, sizeof(p->name));
@@ -179,7 +182,7 @@ static bool read_disposition(const char *line, size_t n, struct part *p, bool ha
             p->has_star_name = f.is_whole && read_star_value(f.value, p->name);
         }
     }
-    return p->has_name || p->has_star_name;
+    return (p->has_name || p->has_star_name) && p->name[0];
 }
 
 /* Length of the line at head, folded ones joined. */
@@ -195,7 +198,7 @@ static size_t line_length(const char *head, const char *end)
     return (size_t)(end - head);
 }
 
-static void read_transfer(const char *value, size_t n, struct part *p)
+static void read_value(const char *value, size_t n, char out[WORD_MAX])
 {
     while (n > 0 && is_space(*value)) {
         value++;
@@ -204,23 +207,26 @@ static void read_transfer(const char *value, size_t n, struct part *p)
     while (n > 0 && is_space(value[n - 1])) {
         n--;
     }
-    snprintf(p->transfer, sizeof(p->transfer), "%.*s", (int)(n < sizeof(p->transfer) ? n : sizeof(p->transfer) - 1),
-             value);
+    snprintf(out, WORD_MAX, "%.*s", (int)(n < WORD_MAX ? n : WORD_MAX - 1), value);
 }
 
 static bool read_part_head(const char *head, size_t n, struct part *p)
 {
-    static const char disposition[] = "Content-Disposition:", transfer[] = "Content-Transfer-Encoding:";
+    static const char disposition[] = "Content-Disposition:", transfer[] = "Content-Transfer-Encoding:",
+                      type[] = "Content-Type:";
     const char *end = head + n;
     bool is_good = false;
     for (const char *line = head; line < end;) {
-        size_t n_line = line_length(line, end), n_d = sizeof(disposition) - 1, n_t = sizeof(transfer) - 1;
+        size_t n_line = line_length(line, end), n_d = sizeof(disposition) - 1, n_t = sizeof(transfer) - 1,
+               n_c = sizeof(type) - 1;
         if (n_line > n_d && strncasecmp(line, disposition, n_d) == 0) {
             /* filename="C:\" ends here for those who escape nothing */
             is_good = read_disposition(line + n_d, n_line - n_d, p, false) ||
                       read_disposition(line + n_d, n_line - n_d, p, true);
         } else if (n_line > n_t && strncasecmp(line, transfer, n_t) == 0) {
-            read_transfer(line + n_t, n_line - n_t, p);
+            read_value(line + n_t, n_line - n_t, p->transfer);
+        } else if (n_line > n_c && strncasecmp(line, type, n_c) == 0) {
+            read_value(line + n_c, n_line - n_c, p->type);
         }
         line += n_line;
         line += end - line >= 2 ? 2 : end - line;
@@ -242,16 +248,21 @@ static bool decode_transfer(struct input_parser *ip, struct part *p)
     }
     return !p->transfer[0] || strcasecmp(p->transfer, "binary") == 0 || strcasecmp(p->transfer, "8bit") == 0 ||
            strcasecmp(p->transfer, "7bit") == 0 ||
-           input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "part %s: Content-Transfer-Encoding: %s is not read here",
-                      p->name, p->transfer);
+           input_fail(ip->fault, FAULT_BAD_REQUEST, p->name,
+                      "part %s: Content-Transfer-Encoding: %s is not read here; send it without, as it is", p->name,
+                      p->transfer);
 }
 
-static bool add_image(struct input_parser *ip, struct part *p, bool is_list, int index)
+static bool add_image(struct input_parser *ip, struct part *p, bool is_list, bool has_place, int index)
 {
     if (p->is_unfilled && p->n == 0) {
         return true;
     }
-    ip->in->has_image_list |= is_list;
+    ip->in->has_image_list |= has_place;
+    ip->n_image_parts[is_list]++;
+    if (p->n == 0 && !p->has_filename && !has_place) {
+        ip->empty_image[is_list] = ip->in->n_images + 1;
+    }
     if (!decode_transfer(ip, p)) {
         return input_add_bad_image(ip, p->name, index);
     }
@@ -267,16 +278,43 @@ static bool add_part(struct input_parser *ip, struct part *p)
 {
     size_t n_name;
     int index;
-    bool has_brackets = input_param_brackets(p->name, &n_name, &index);
+    bool has_place = input_param_place(p->name, &n_name, &index);
     bool is_one = n_name == 5 && memcmp(p->name, "image", 5) == 0,
          is_list = n_name == 6 && memcmp(p->name, "images", 6) == 0;
     if (is_one || is_list) {
-        return add_image(ip, p, is_list || has_brackets, index);
+        return add_image(ip, p, is_list, has_place, index);
     }
     if (p->n >= MAX_VALUE) {
         return input_fail(ip->fault, FAULT_TEXT_TOO_LONG, p->name, "part %s is too long for a parameter", p->name);
     }
+    if (p->n > 0 && p->bytes[0] == '"' && input_is_json_type(p->type)) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name,
+                          "part %s is a string in JSON; send it as plain text, without quotes and Content-Type",
+                          p->name);
+    }
     return decode_transfer(ip, p) && input_param_text(ip, p->name, p->bytes, p->n);
+}
+
+/* One empty text field of a name, beside pictures of the other name: a field that nobody filled in. */
+static bool finish_images(struct input_parser *ip)
+{
+    struct input *in = ip->in;
+    for (int k = 0; k < 2; k++) {
+        int at = ip->empty_image[k] - 1;
+        if (at < 0 || ip->n_image_parts[k] > 1 || in->n_images < 2) {
+            continue;
+        }
+        mem_free(in->images[at].fault);
+        for (int i = at; i + 1 < in->n_images; i++) {
+            in->images[i] = in->images[i + 1];
+            ip->image_index[i] = ip->image_index[i + 1];
+        }
+        in->n_images--;
+        ip->n_image_parts[k] = 0;
+        ip->empty_image[!k] -= ip->empty_image[!k] > at;
+    }
+    in->has_image_list |= ip->n_image_parts[1] > 0;
+    return true;
 }
 
 /* ---- the form ---- */
@@ -305,6 +343,14 @@ static char *find_boundary(const struct form *f, char *from)
     return find_mark(from, f->end, f->boundary, f->n_boundary + 2);
 }
 
+/* Whether the boundary stands in this stretch behind LF alone. */
+static bool has_bare_newlines(const struct form *f, char *from, const char *end)
+{
+    size_t n = f->n_boundary;
+    return ((size_t)(end - from) >= n && memcmp(from, f->boundary + 2, n) == 0) ||
+           find_mark(from, end, f->boundary + 1, n + 1);
+}
+
 /* Goes behind the first boundary; what stands before it is nobody's. */
 static bool find_first(struct form *f)
 {
@@ -313,8 +359,11 @@ static bool find_first(struct form *f)
         return true;
     }
     char *found = find_boundary(f, f->at);
-    f->at = found ? found + 2 + f->n_boundary : NULL;
-    return found != NULL;
+    if (!found || has_bare_newlines(f, f->at, found)) { /* the first part must not pass for nobody's */
+        return false;
+    }
+    f->at = found + 2 + f->n_boundary;
+    return true;
 }
 
 /* Behind a boundary: spaces may follow, then the line ends. NULL: it does not. */
@@ -337,44 +386,75 @@ static bool read_part(struct form *f, struct part *p)
     }
     size_t n_head = (size_t)(next + 2 - head); /* the empty line may end with the CR LF of the next boundary */
     char *blank = n_head ? memmem(head, n_head < MAX_PART_HEAD ? n_head : MAX_PART_HEAD, "\r\n\r\n", 4) : NULL;
-    if (!blank || !read_part_head(head, (size_t)(blank - head), p)) {
+    if (!blank) {
         return false;
     }
     p->bytes = blank + 4 <= next ? blank + 4 : next;
     p->n = (size_t)(next - p->bytes);
+    if (!read_part_head(head, (size_t)(blank - head), p)) {
+        return false;
+    }
     f->at = next + 2 + f->n_boundary;
     return true;
 }
 
-static bool has_bare_newlines(const struct form *f, char *body, size_t n)
+static bool fail_without_boundary(const struct form *f, char *body, struct input_fault *fault)
 {
-    return (n >= f->n_boundary && memcmp(body, f->boundary + 2, f->n_boundary) == 0) ||
-           find_mark(body, f->end, f->boundary + 1, f->n_boundary + 1);
+    const char *const wanted = f->boundary + 2;
+    size_t n_line = 0;
+    while (body + n_line < f->end && body[n_line] > ' ' && body[n_line] < 0x7f && n_line < MAX_BOUNDARY + 2) {
+        n_line++;
+    }
+    if (f->end == body) {
+        return input_fail(fault, FAULT_BAD_REQUEST, NULL, "the form is empty: 0 bytes");
+    }
+    if (has_bare_newlines(f, body, f->end)) {
+        return input_fail(fault, FAULT_BAD_REQUEST, NULL,
+                          "the form has no boundary behind CR LF; its lines must end with CR LF");
+    }
+    return input_fail(fault, FAULT_BAD_REQUEST, n_line > 2 ? "Content-Type" : NULL,
+                      "the form has no line %s, the boundary that Content-Type names%s%.*s; HTTP clients write this "
+                      "header themselves when it is not set by hand",
+                      wanted, n_line > 2 ? ": it begins with " : "", n_line > 2 ? (int)n_line : 0, body);
 }
 
-bool input_form(struct input_parser *ip, const char *content_type)
+/* Why part i cannot be read. */
+static bool fail_part(const struct form *f, const struct part *p, int i, struct input_fault *fault)
+{
+    if (f->at < f->end && *f->at == '\n') {
+        return input_fail(fault, FAULT_BAD_REQUEST, NULL,
+                          "part %d of the form is not complete; its lines must end with CR LF", i);
+    }
+    return p->bytes ? input_fail(fault, FAULT_BAD_REQUEST, NULL,
+                                 "part %d of the form has no name of 1 to %d bytes; each needs a line "
+                                 "Content-Disposition: form-data; name=\"...\"",
+                                 i, NAME_SIZE - 1)
+                    : input_fail(fault, FAULT_BAD_REQUEST, NULL,
+                                 "part %d of the form is not complete: the empty line behind its head or the boundary "
+                                 "behind its end is missing",
+                                 i);
+}
+
+bool input_form(struct input_parser *ip)
 {
     struct buf *b = &ip->in->body;
     char nothing[1] = "";
     struct form f = {.boundary = "\r\n"};
-    if (!read_boundary(content_type, f.boundary + 2, &f.n_boundary, ip->fault)) {
+    if (!read_boundary(ip->content_type, f.boundary + 2, &f.n_boundary, ip->fault)) {
         return false;
     }
     f.at = b->n ? b->bytes : nothing;
     f.end = f.at + b->n;
     if (!find_first(&f)) {
-        return input_fail(ip->fault, FAULT_BAD_REQUEST, NULL, "the form has no boundary%s",
-                          b->n && has_bare_newlines(&f, b->bytes, b->n) ? "; its lines must end with CR LF" : "");
+        return fail_without_boundary(&f, b->n ? b->bytes : nothing, ip->fault);
     }
     for (int i = 0; i < MAX_PARTS; i++) {
         struct part p = {.name = ""};
         if (f.end - f.at >= 2 && memcmp(f.at, "--", 2) == 0) {
-            return true;
+            return finish_images(ip);
         }
         if (!read_part(&f, &p)) {
-            return input_fail(ip->fault, FAULT_BAD_REQUEST, NULL,
-                              "part %d of the form is not complete, or has no name%s", i + 1,
-                              f.at < f.end && *f.at == '\n' ? "; its lines must end with CR LF" : "");
+            return fail_part(&f, &p, i + 1, ip->fault);
         }
         if (!add_part(ip, &p)) {
             return false;

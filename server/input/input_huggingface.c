@@ -77,11 +77,11 @@ static bool read_parameters(struct input_parser *p, int parameters)
     return true;
 }
 
-bool input_huggingface(struct input_parser *p, const char *content_type)
+bool input_huggingface(struct input_parser *p)
 {
     const struct buf *b = &p->in->body;
     if (input_body_of("", b->bytes, b->n) != INPUT_BODY_JSON) {
-        return b->n == 0 || input_raw(p, content_type);
+        return b->n == 0 || input_raw(p);
     }
     if (!input_json_parse(p, b->n)) {
         return false;

@@ -8,24 +8,50 @@
 #include <string.h>
 #include <strings.h>
 
-enum { SCHEME_MAX = 16 };
+enum { SCHEME_MAX = 16, HEAD_MAX = 64 /* bytes before the comma of a data URI that lost its beginning */ };
 
 /* ---- images ---- */
+
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
+}
+
+/* %2B, %2F, %3D and their like, as URIs may have them; where it stands. */
+static void undo_percent(char *text, size_t *n)
+{
+    char *first = *n ? memchr(text, '%', *n) : NULL, *to = first;
+    for (const char *from = first; from && from < text + *n;) {
+        int high = from[0] == '%' && text + *n - from > 2 ? hex_value(from[1]) : -1;
+        int low = high >= 0 ? hex_value(from[2]) : -1;
+        *to++ = low >= 0 ? (char)(high << 4 | low) : *from;
+        from += low >= 0 ? 3 : 1;
+    }
+    *n = first ? (size_t)(to - text) : *n;
+}
 
 /* data:image/jpeg;base64,.... -> the part after the comma */
 static bool strip_data_uri(char **text, size_t *n, const char *where, struct input_fault *f)
 {
-    if (*n < 5 || strncasecmp(*text, "data:", 5) != 0) {
+    for (; *n > 0 && memchr(" \t\r\n", **text, 4); (*n)--) {
+        ++*text;
+    }
+    bool is_uri = *n >= 5 && strncasecmp(*text, "data:", 5) == 0;
+    const char *comma = *n ? memchr(*text, ',', is_uri || *n < HEAD_MAX ? *n : HEAD_MAX) : NULL;
+    if (!is_uri && !comma) {
         return true;
     }
-    const char *comma = memchr(*text, ',', *n);
     size_t n_head = comma ? (size_t)(comma - *text) : 0;
-    if (n_head < 12 || strncasecmp(comma - 7, ";base64", 7) != 0) {
+    if (!is_uri || n_head < 12 || strncasecmp(comma - 7, ";base64", 7) != 0) {
         return input_fail(f, FAULT_BAD_REQUEST, where, "%s: a data URI must look like data:image/jpeg;base64,...",
                           where);
     }
     *text += n_head + 1;
     *n -= n_head + 1;
+    undo_percent(*text, n);
     return true;
 }
 
@@ -37,6 +63,32 @@ static bool is_address(const char *text, size_t n)
         i++;
     }
     return i > 0 && i < n && text[i] == ':';
+}
+
+static bool is_hex(const char *text, size_t n)
+{
+    size_t i = 0;
+    while (i < n && hex_value(text[i]) >= 0) {
+        i++;
+    }
+    return i == n;
+}
+
+/* What is often sent in place of base64; NULL: nothing that is known. */
+static const char *other_text(const char *text, size_t n)
+{
+    if (n > 1 && text[0] == 'b' && (text[1] == '\'' || text[1] == '"')) {
+        return "Python's b'...' around base64: turn bytes into text with .decode()";
+    }
+    if (n == SHA256_HEX - 1 && is_hex(text, n)) {
+        return "an image id goes into {\"id\": \"...\"}";
+    }
+    if (n >= 8 && (strncasecmp(text, "ffd8ff", 6) == 0 || strncasecmp(text, "89504e47", 8) == 0) && is_hex(text, n)) {
+        return "the image is written in hexadecimal digits; send base64";
+    }
+    return n >= 7 && strncmp(text, "[object", 7) == 0
+               ? "JavaScript's name of an object, not its bytes; send them as base64"
+               : NULL;
 }
 
 /* Decodes a string where it stands in the body: the bytes are never there twice. */
@@ -51,6 +103,10 @@ static bool decode(struct input_parser *p, int value, const char *where, struct 
     if (is_address(text, n)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
                           "%s: addresses are not fetched; send the image's bytes as base64", where);
+    }
+    const char *other = other_text(text, n);
+    if (other) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: %s", where, other);
     }
     errbuf_clear(&e);
     if (base64_decode(text, n, text, &n_bytes, &e)) {
@@ -82,7 +138,8 @@ bool input_json_image(struct input_parser *p, int value, const char *where)
     bool is_id = id >= 0 && t->values[value].count == 1 && json_tree_kind(t, id) == JSON_TREE_STRING;
     if (!is_text && !is_id) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
-                          "%s must be base64 text, a data: URI or {\"id\": \"64 hexadecimal digits\"}", where);
+                          "%s must be base64 text, a data: URI or {\"id\": \"64 hexadecimal digits\"}%s", where,
+                          json_tree_kind(t, value) == JSON_TREE_ARRAY ? "; a list goes into images" : "");
     }
     bool is_good = is_text ? decode(p, value, where, &image) : read_id(p, id, where, &image);
     return is_good ? input_add_image(p, where, &image, INPUT_NO_INDEX) : input_add_bad_image(p, where, INPUT_NO_INDEX);
@@ -187,7 +244,7 @@ static bool read_key(struct input_parser *p, const char *key, int value)
     if (!is_known && p->in->route == INPUT_RETRIEVE && strcmp(key, "query") == 0) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, key, "query ranks documents, and there are none");
     }
-    return is_known || input_json_unknown(p, key);
+    return is_known || input_unknown(p, key);
 }
 
 bool input_json_parse(struct input_parser *p, size_t n)
@@ -203,10 +260,15 @@ bool input_json_parse(struct input_parser *p, size_t n)
         return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, NULL, "%.200s; a request has %d images and %d texts at most",
                           e.text, p->in->limits.images, p->in->limits.texts);
     default:
-        return input_fail(p->fault, FAULT_BAD_REQUEST, NULL, "the body is not JSON: %.200s", e.text);
+        return !input_explain(p, true) &&
+               input_fail(p->fault, FAULT_BAD_REQUEST, NULL, "the body is not JSON: %.200s", e.text);
     }
-    return json_tree_kind(&p->tree, 0) == JSON_TREE_OBJECT ||
-           input_fail(p->fault, FAULT_BAD_REQUEST, NULL, "the body must be a JSON object");
+    enum json_tree_kind kind = json_tree_kind(&p->tree, 0);
+    return kind == JSON_TREE_OBJECT ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, NULL, "the body must be a JSON object, {...}%s",
+                      kind == JSON_TREE_STRING  ? "; it is a string: JSON was encoded twice"
+                      : kind == JSON_TREE_ARRAY ? ", not a list"
+                                                : "");
 }
 
 bool input_json(struct input_parser *p)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_US 1000000000000000LL
+#define MAX_US 1000000000000000LL
 
 enum { WHERE_MAX = 64, DIGITS_MAX = 15 };
 
@@ -268,7 +268,7 @@ static bool read_parameter(struct input_parser *p, const char *key, int value)
         return true;
     }
     if (strcmp(key, "timeout") == 0) {
-        if (!read_count(p, value, &us) || us == 0 || us > MOST_US) {
+        if (!read_count(p, value, &us) || us == 0 || us > MAX_US) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, key, "timeout must be a whole number of microseconds");
         }
         p->in->timeout_ms = (uint64_t)(us + 999) / 1000;

@@ -168,8 +168,15 @@ static bool set_collection(struct input_parser *ip, const char *text, size_t n)
     return true;
 }
 
+/* White space around it is of whoever wrote the form or file by hand. */
 static bool set_scalar(struct input_parser *ip, const struct param *p, const char *value, size_t n)
 {
+    for (; n > 0 && memchr(" \t\r\n", *value, 4); n--) {
+        value++;
+    }
+    while (n > 0 && memchr(" \t\r\n", value[n - 1], 4)) {
+        n--;
+    }
     switch (p->kind) {
     case KIND_COLLECTION:
         return set_collection(ip, value, n);
@@ -184,15 +191,15 @@ static bool set_scalar(struct input_parser *ip, const struct param *p, const cha
 
 /* ---- query strings and forms ---- */
 
-bool input_param_brackets(const char *name, size_t *n_name, int *index)
+bool input_param_place(const char *name, size_t *n_name, int *index)
 {
-    size_t n = strlen(name), at = strcspn(name, "[");
+    size_t n = strlen(name), at = strcspn(name, "[."), n_end = name[at] == '[';
     *n_name = n;
     *index = INPUT_NO_INDEX;
-    if (at == 0 || n < at + 2 || name[n - 1] != ']') {
+    if (at == 0 || n < at + 2 || (n_end && name[n - 1] != ']')) {
         return false;
     }
-    size_t n_digits = n - at - 2;
+    size_t n_digits = n - at - 1 - n_end;
     if (strspn(name + at + 1, "0123456789") != n_digits || n_digits > INDEX_DIGITS) {
         return false;
     }
@@ -201,14 +208,53 @@ bool input_param_brackets(const char *name, size_t *n_name, int *index)
     return true;
 }
 
+/* A list that was written as one text, as JSON or as Python prints it: ["a", "b"]. No sentence looks so. */
+static bool is_written_list(const char *text, size_t n)
+{
+    while (n > 0 && memchr(" \t\r\n", text[n - 1], 4)) {
+        n--;
+    }
+    size_t first = n ? 1 + strspn(text + 1, " \t\r\n") : 0;
+    return n > first + 1 && text[0] == '[' && text[n - 1] == ']' && (text[first] == '"' || text[first] == '\'');
+}
+
+static bool add_text(struct input_parser *ip, const struct param *p, const char *where, const char *text, size_t n,
+                     int index)
+{
+    return is_written_list(text, n)
+               ? input_fail(ip->fault, FAULT_BAD_REQUEST, where,
+                            "%s is a list written as one text: give each text as %s=... of its own, or a list in JSON",
+                            where, p->name)
+               : input_add_indexed_text(ip, where, text, n, index);
+}
+
+bool input_unknown(struct input_parser *ip, const char *name)
+{
+    char known[256] = "image, images";
+    size_t n = strcspn(name, "[."), at = strlen(known);
+    const struct param *p = find(ip->in->route, name, n);
+    bool is_image = (n == 5 || n == 6) && strncmp(name, "images", n) == 0;
+    if (name[n] && (is_image || (p && p->kind == KIND_TEXT))) {
+        return input_fail(ip->fault, FAULT_BAD_REQUEST, name,
+                          "unknown parameter \"%.64s\": write a list as %.*s, %.*s[] or %.*s[0], %.*s[1]", name, (int)n,
+                          name, (int)n, name, (int)n, name, (int)n, name);
+    }
+    for (size_t i = 0; i < INPUT_N_PARAMS && at < sizeof(known); i++) {
+        if (params[i].routes & (int)ip->in->route) {
+            at += (size_t)snprintf(known + at, sizeof(known) - at, ", %s", params[i].name);
+        }
+    }
+    return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "unknown parameter \"%.64s\"; there are %s", name, known);
+}
+
 bool input_param_text(struct input_parser *ip, const char *name, const char *value, size_t n)
 {
     size_t n_name;
     int index;
-    bool has_brackets = input_param_brackets(name, &n_name, &index);
+    bool has_place = input_param_place(name, &n_name, &index);
     const struct param *p = find(ip->in->route, name, n_name);
-    if (!p || (has_brackets && p->kind != KIND_TEXT)) {
-        return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "unknown parameter \"%.64s\"", name);
+    if (!p || (has_place && p->kind != KIND_TEXT)) {
+        return input_unknown(ip, name);
     }
     int row = (int)(p - params);
     if (!value) {
@@ -220,8 +266,8 @@ bool input_param_text(struct input_parser *ip, const char *name, const char *val
         return true;
     }
     if (p->kind == KIND_TEXT) {
-        ip->in->has_text_list |= p->at == 1 || has_brackets;
-        return input_add_indexed_text(ip, name, value, n, index);
+        ip->in->has_text_list |= p->at == 1 || has_place;
+        return add_text(ip, p, name, value, n, index);
     }
     return set_scalar(ip, p, value, n);
 }
@@ -232,9 +278,8 @@ bool input_param_ends(struct input_parser *ip)
     for (int i = 0; i < INPUT_N_PARAMS; i++) {
         if (params[i].kind == KIND_TEXT && ip->n_empty[i] > 0 && ip->n_given[i] > 1) {
             return input_fail(ip->fault, FAULT_BAD_REQUEST, params[i].name,
-                              "one of %d %s is empty: fill it in or "
-                              "leave it out",
-                              ip->n_given[i], params[i].name);
+                              "%s is given %d times and empty once or more: fill it in or leave it out", params[i].name,
+                              ip->n_given[i]);
         }
     }
     return true;
@@ -250,7 +295,7 @@ static bool texts_from_json(struct input_parser *ip, const struct param *p, int 
     if (json_tree_kind(t, value) == JSON_TREE_STRING) {
         const char *text = json_tree_text(&ip->tree, value, &n);
         ip->in->has_text_list |= p->at == 1;
-        return input_add_indexed_text(ip, p->name, text, n, INPUT_NO_INDEX);
+        return add_text(ip, p, p->name, text, n, INPUT_NO_INDEX);
     }
     if (json_tree_kind(t, value) != JSON_TREE_ARRAY || p->at != 1) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be a string%s", p->name,
@@ -270,19 +315,21 @@ static bool texts_from_json(struct input_parser *ip, const struct param *p, int 
     return true;
 }
 
-/* Numbers and true, false may stand in quotes, as programs that build JSON from forms send them. */
+/* Numbers and true, false may stand in quotes, and an empty text for nothing, as programs that build JSON from forms send
+ * them; 1 and 0 are truth values as there. */
 static bool scalar_from_json(struct input_parser *ip, const struct param *p, int value)
 {
-    size_t n;
+    size_t n = 0;
     enum json_tree_kind kind = json_tree_kind(&ip->tree, value);
     bool is_text = kind == JSON_TREE_STRING, is_number = kind == JSON_TREE_NUMBER;
     bool is_flag = kind == JSON_TREE_TRUE || kind == JSON_TREE_FALSE;
     bool fits = p->kind == KIND_COLLECTION                        ? is_text
-                : p->kind == KIND_BOOL || p->kind == KIND_EXPLAIN ? is_text || is_flag
+                : p->kind == KIND_BOOL || p->kind == KIND_EXPLAIN ? is_text || is_flag || is_number
                                                                   : is_text || is_number;
     if (fits) {
         const char *text = is_flag ? (kind == JSON_TREE_TRUE ? "true" : "false") : json_tree_text(&ip->tree, value, &n);
-        return set_scalar(ip, p, text, is_flag ? strlen(text) : n);
+        n = is_flag ? strlen(text) : n;
+        return n == 0 || set_scalar(ip, p, text, n);
     }
     return p->kind == KIND_COLLECTION
                ? input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be a string", p->name)
@@ -310,10 +357,10 @@ bool input_param_max_tokens(struct input_parser *ip, const char *name, int value
     size_t n = 0;
     const char *text = json_tree_kind(&ip->tree, value) == JSON_TREE_NUMBER ? json_tree_text(&ip->tree, value, &n) : "";
     snprintf(number, sizeof(number), "%.*s", (int)n, text);
-    double most = strtod(number, &end);
-    if (n == 0 || n >= sizeof(number) || *end || !(most >= 1 && most == floor(most))) {
+    double max = strtod(number, &end);
+    if (n == 0 || n >= sizeof(number) || *end || !(max >= 1 && max == floor(max))) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "%s must be a whole number of at least 1", name);
     }
-    ip->in->max_tokens = most < JOB_MAX_TOKENS ? (int)most : JOB_MAX_TOKENS;
+    ip->in->max_tokens = max < JOB_MAX_TOKENS ? (int)max : JOB_MAX_TOKENS;
     return true;
 }

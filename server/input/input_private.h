@@ -1,5 +1,5 @@
-/* input_private - what the parts of input share: input.c, input_raw.c, input_json.c, input_rerank.c, input_form.c,
- * input_params.c, input_source.c, and of the dialects input_openai.c, input_kserve.c, input_huggingface.c. */
+/* input_private - what the parts of input share: input.c, input_raw.c, input_explain.c, input_json.c, input_rerank.c,
+ * input_form.c, input_params.c, input_source.c, and of the dialects input_openai.c, input_kserve.c, input_huggingface.c. */
 #ifndef SERVER_INPUT_PRIVATE_H
 #define SERVER_INPUT_PRIVATE_H
 
@@ -14,11 +14,14 @@ enum { INPUT_JSON_BYTES = 384 }; /* of a json_t, at most, beside its text */
 struct input_parser {
     struct input *in;
     struct input_fault *fault;
+    const char *content_type; /* "": none */
     /* the N of texts[N] and image[N]; INPUT_NO_INDEX: none */
     int *image_index, *text_index;
     int n_indexed_images, n_indexed_texts;
     /* of each parameter's values in query string and form */
     int n_given[INPUT_N_PARAMS], n_empty[INPUT_N_PARAMS];
+    /* of the parts of a form named image and images: how many, and the place plus one of a text field that is empty */
+    int n_image_parts[2], empty_image[2];
     struct json_tree tree;
 };
 
@@ -35,16 +38,25 @@ int input_max_values(const struct input_limits *limits);  /* of a JSON body */
 size_t input_max_echo(const struct input_limits *limits); /* bytes of documents that come back */
 
 /* Parts of a body. */
-bool input_raw(struct input_parser *p, const char *content_type);
+bool input_raw(struct input_parser *p);
 bool input_json(struct input_parser *p);
+bool input_form(struct input_parser *p);
 bool input_rerank(struct input_parser *p);
 bool input_rerank_body(struct input_parser *p);             /* POST /rerank */
 enum { INPUT_TALK_BYTES = 64 << 10, INPUT_ID_BYTES = 256 }; /* text of a message; KServe's id */
 bool input_openai(struct input_parser *p);
 bool input_kserve(struct input_parser *p, const char *json_bytes);
-bool input_huggingface(struct input_parser *p, const char *content_type);
+bool input_huggingface(struct input_parser *p);
 /* True when a text asks for a description of the picture, false when it is a question about it. */
 bool input_asks_for_description(const char *text, size_t n);
+
+/* ---- bodies that are something else ---- */
+bool input_is_type(const char *content_type, const char *type); /* whatever parameters follow */
+bool input_is_json_type(const char *content_type);
+bool input_begins_object(const char *bytes, size_t n); /* of JSON, in whatever encoding */
+/* A body that is no picture, or with wants_json no JSON, though it should be: true when it can be told what it is, with
+ * the fault that says how to send it. */
+bool input_explain(struct input_parser *p, bool wants_json);
 
 /* ---- JSON ---- */
 enum { INPUT_KEY_MAX = 128 };
@@ -55,10 +67,11 @@ void input_json_key(struct input_parser *p, int key, char name[INPUT_KEY_MAX]);
 bool input_json_is(struct input_parser *p, int value, const char *text); /* of a string or number */
 /* null, false, 0, "", [] or {}: a thing that was not asked for. */
 bool input_json_is_off(struct input_parser *p, int value);
-bool input_json_unknown(struct input_parser *p, const char *key); /* false, always: the fault that names it */
+/* False, always: the fault that names what nobody knows, and the names that there are. */
+bool input_unknown(struct input_parser *p, const char *name);
+bool input_json_unknown(struct input_parser *p, const char *key); /* the same of a dialect, which has other names */
 /* Whether `words`, separated by spaces, has the word. */
 bool input_has_word(const char *words, const char *word);
-bool input_form(struct input_parser *p, const char *content_type);
 
 /* ---- parameters ---- */
 /* As text (query string, form): name, name[] or name[3]. value NULL: there was no `=`. */
@@ -68,9 +81,9 @@ bool input_param_json(struct input_parser *p, const char *name, int value, bool 
 /* max_tokens by another name. Clients ask for as many as other models have: more than can be is no fault. */
 bool input_param_max_tokens(struct input_parser *p, const char *name, int value);
 bool input_param_ends(struct input_parser *p); /* what can be said when all were seen */
-/* Splits name[3] into the length of `name` and the index; false: it has no brackets, or they are not empty or a number
- * (then the name is as it is). *index: INPUT_NO_INDEX for []. */
-bool input_param_brackets(const char *name, size_t *n_name, int *index);
+/* Splits name[3] or name.3 into the length of `name` and the index; false: it is not written so (then the name is as it
+ * is). *index: INPUT_NO_INDEX for []. */
+bool input_param_place(const char *name, size_t *n_name, int *index);
 
 /* ---- images and texts ---- */
 bool input_add_image(struct input_parser *p, const char *param, const struct input_image *image, int index);

@@ -380,8 +380,8 @@ static enum err step(struct reader *r)
 
 static int values_of(size_t n, int max_values)
 {
-    size_t most = n / 2 + 2; /* a value takes a character and a mark beside it */
-    return most < (size_t)max_values ? (int)most : max_values;
+    size_t max = n / 2 + 2; /* a value takes a character and a mark beside it */
+    return max < (size_t)max_values ? (int)max : max_values;
 }
 
 size_t json_tree_bytes(size_t n, int max_values)
@@ -395,8 +395,9 @@ enum err json_tree_parse(struct json_tree *t, char *text, size_t n, int max_valu
     *t = (struct json_tree){.text = text};
     struct reader r = {.t = t, .text = text, .n = n, .max_values = values_of(n, max_values), .e = e};
     size_t valid = utf8_valid(text, n);
-    if (n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0)) {
-        return err_set(e, ERR_BAD_REQUEST, "the text is UTF-16; JSON is sent in UTF-8");
+    bool has_mark = n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+    if (has_mark || memchr(text, '\0', n < 2 ? n : 2)) { /* the first characters of JSON are ASCII */
+        return err_set(e, ERR_BAD_REQUEST, "the text is UTF-16 or UTF-32; JSON is sent in UTF-8");
     }
     if (valid < n) {
         return fail_at(&r, valid, "bytes that are not UTF-8");

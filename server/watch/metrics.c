@@ -324,7 +324,7 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     print_keys(s->auth, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
     gauge(b, "minivlm_turn_requests_most", "Requests begun in one turn of the loop, at most so far: bounded.",
-          s->most_a_turn);
+          s->max_a_turn);
     counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
     counter(b, "minivlm_connections_evicted_total", "Idle or stalled connections closed for newcomers.",
             (double)s->connections_evicted);

@@ -145,8 +145,8 @@ static const int images[][2] = {{256, 256}, {512, 704}};
 /* Rows of a strip: as the model runs them, about half a megabyte at a time. */
 static int strip_rows(int rows, int row_floats)
 {
-    int most = (1 << 17) / row_floats;
-    return most < 4 ? (rows < 4 ? rows : 4) : rows < most ? rows : most;
+    int max = (1 << 17) / row_floats;
+    return max < 4 ? (rows < 4 ? rows : 4) : rows < max ? rows : max;
 }
 
 static void bench_gemm(void)
@@ -331,8 +331,8 @@ static void bench_conv_rgb(void)
     mem_free(b.extra);
 }
 
-/* The rest works on two buffers of at most MOST floats and needs no shapes of its own. */
-enum { MOST = 64 * 64 * 64 };
+/* The rest works on two buffers of at most MAX floats and needs no shapes of its own. */
+enum { MAX = 64 * 64 * 64 };
 
 static void run_maxpool3x3s2(struct bench *b)
 {
@@ -412,7 +412,7 @@ static void simple(const char *name, void (*run)(struct bench *), double amount,
     if (!wanted(name)) {
         return;
     }
-    struct bench b = {.in = floats(MOST), .out = floats(MOST), .weights = floats(MOST), .extra = floats(MOST)};
+    struct bench b = {.in = floats(MAX), .out = floats(MAX), .weights = floats(MAX), .extra = floats(MAX)};
     b.act = act;
     compare(name, &b, run, amount * 1e-9, unit);
     mem_free(b.in);

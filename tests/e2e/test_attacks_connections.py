@@ -107,6 +107,26 @@ class Limits(unittest.TestCase):
             self.assertEqual(reply.status, 200)
             self.assertEqual(wire.ask(s.port, wire.message("POST", "/caption", picture())).status, 200)
 
+    def test_refused_bodies_that_do_not_end(self):
+        """A17's sister: clients who were refused and send on for seconds use up no descriptors that others need."""
+        with Server("--log.level=info", keeps_requests=False, preexec_fn=descriptors_limit(160, 160)) as s, \
+                contextlib.ExitStack() as stack:
+            greedy, stop, asked, served = [], time.monotonic() + 6, 0, 0
+            while time.monotonic() < stop:
+                for _ in range(8):
+                    with contextlib.suppress(OSError):
+                        w = stack.enter_context(s.wire(source="127.0.0.2"))
+                        greedy.append(w.push(wire.head("POST", "/nope", f"Content-Length: {1 << 40}")))
+                        w.socket.setblocking(False)
+                for w in greedy[-400:]:
+                    with contextlib.suppress(OSError):
+                        w.socket.send(bytes(1 << 16))
+                with contextlib.suppress(OSError):
+                    asked += 1
+                    reply = wire.ask(s.port, wire.head("GET", "/healthz"), source="127.0.0.3", patience=5 * PATIENCE)
+                    served += reply is not None and reply.status == 200
+            self.assertGreaterEqual(served, 0.9 * asked, (served, asked))
+
     def test_the_loop_does_not_spin_without_descriptors(self):
         """A17: a connection that cannot be accepted is no reason to burn a core."""
         with Server(preexec_fn=descriptors_limit(64, 64)) as s, contextlib.ExitStack() as stack:
@@ -123,7 +143,7 @@ class Turns(unittest.TestCase):
     """A13's sister. Promise: one turn of the loop begins a bounded number of requests, however many have come, so that who
     comes next (a health probe) waits for those of one turn, not for all. Counted, not timed."""
 
-    MOST = 64  # HTTP_TURN_MAX in server/http/http_private.h, and those that are served in their events
+    MAX = 64  # HTTP_TURN_MAX in server/http/http_private.h, and those that are served in their events
 
     def crowd(self, s, n, data):
         """All bytes are there before the server looks: it is stopped meanwhile."""
@@ -148,7 +168,7 @@ class Turns(unittest.TestCase):
                 for w in clients:
                     self.assertEqual({w.reply().status for _ in range(200)}, {200})
             self.assertLess(served, 100 + 100 * 200 / 4)
-            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MOST + 1))
+            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MAX + 1))
 
     def test_nonsense(self):
         with Server("--log.level=info", keeps_requests=False) as s:
@@ -157,7 +177,7 @@ class Turns(unittest.TestCase):
                 for w in clients:
                     reply = w.reply()
                     self.assertEqual((reply.status, reply.closes), (400, True))
-            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MOST + 1))
+            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MAX + 1))
             s.wait_until_idle()
 
     def test_refusals_wait_their_turn(self):

@@ -184,6 +184,23 @@ class Answers(unittest.TestCase):
                 time.sleep(0.02)
             self.assertEqual(s.metrics("minivlm_connections ")["minivlm_connections"], 1, f"still served after {read} bytes")
 
+    def test_slow_readers_make_room(self):
+        """A12's sister: five hundred readers, each above the minimum rate, held the whole budget for answers for ever."""
+        contract, small = wire.head("GET", "/openapi.json"), wire.head("GET", "/nope")
+        with Server("--log.level=info", keeps_requests=False) as s, contextlib.ExitStack() as stack:
+            readers = [stack.enter_context(s.wire(receive=2048)) for _ in range(800)]
+            for n, w in enumerate(readers):
+                w.push(contract * 2 + (small * 400 if n > 500 else contract * 28))
+                w.socket.setblocking(False)
+            began, got = time.monotonic(), []
+            while len(got) < 6:
+                for w in readers:
+                    with contextlib.suppress(OSError):
+                        w.socket.recv(3000)
+                if time.monotonic() > began + 3:  # at first none of them is slow
+                    got.append(wire.ask(s.port, contract, source="127.0.0.2").status)
+            self.assertEqual(got, [200] * 6)
+
 
 class Plan(unittest.TestCase):
     """U3. Promise: the plan counts bodies, decoding and answers; within its limit the process stays, whatever comes."""

@@ -125,10 +125,19 @@ class CommandLine(unittest.TestCase):
     def test_predict_and_score(self):
         found = self.score("caption")
         self.assertEqual((found["BLEU-1"], found["ROUGE-L"], found["pictures"]), (100, 100, len(self.NAMES)))
+        told = self.data / "told.jsonl"
+        told.write_text("".join(json.dumps({**r, "caption": "nothing"}) + "\n" for r in rows.read(self.data / "out.jsonl")))
+        worse = json.loads(self.eval("score", "caption", told, "--against", self.data / "out.jsonl"))["against"]
+        self.assertAlmostEqual(worse["gain"], -found["CIDEr-D"], places=1)
         asked = self.score("vqa")
         self.assertEqual(asked["questions"], len(self.NAMES) * len(parity.QUESTIONS))
         said = [a["answer"] for r in rows.read(self.data / "out.jsonl") for a in rows.answers(r)]
         self.assertAlmostEqual(asked["accuracy"], 100 * said.count("yes") / len(said), places=2)
+        silent = self.data / "silent.jsonl"
+        silent.write_text("".join(json.dumps({**r, "answer": ""}) + "\n" for r in rows.read(self.data / "out.jsonl")))
+        better = json.loads(self.eval("score", "vqa", self.data / "out.jsonl", "--against", silent))["against"]
+        self.assertEqual((better["gain"], better["compared"]), (asked["accuracy"], asked["questions"]))
+        self.assertLessEqual(better["gain 95 %"][0], better["gain"])
         found = self.score("retrieve")
         self.assertEqual((found["pictures"], found["texts"], found["galleries"]), (len(self.NAMES), len(self.NAMES), 1))
         self.eval("predict", "retrieve", "--gallery", "2", "--out", self.data / "out.jsonl")

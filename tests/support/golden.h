@@ -98,16 +98,16 @@ static inline const float *golden_expected(struct golden *g, const char *part, s
 /* Largest difference over the largest expected magnitude; not a number wherever one is not. */
 static inline double golden_error(const float *actual, const float *expected, size_t n)
 {
-    double most = 0.0, magnitude = 1e-30;
+    double max = 0.0, magnitude = 1e-30;
     for (size_t i = 0; i < n; i++) {
         double difference = fabs((double)actual[i] - (double)expected[i]);
-        most = difference <= most ? most : difference; /* NaN gets in, and then stays */
+        max = difference <= max ? max : difference; /* NaN gets in, and then stays */
         if (isnan(difference)) {
             return NAN;
         }
         magnitude = fmax(magnitude, fabs((double)expected[i]));
     }
-    return most / magnitude;
+    return max / magnitude;
 }
 
 static inline bool golden_floats(struct golden *g, const char *part, const float *actual, size_t n)

@@ -115,13 +115,13 @@ static inline void golden_labels(struct golden *g)
 /* What was kept, in order. */
 static inline void golden_regions_strict(struct golden *g, const struct regions *r)
 {
-    enum { MOST = 256 };
+    enum { MAX = 256 };
     const struct features *f = g->features;
     const struct region *regions = features_regions_const(f);
     size_t n = (size_t)f->n_regions;
-    float boxes[4 * MOST], scores[MOST];
-    int labels[MOST];
-    BUG_ON(n > MOST);
+    float boxes[4 * MAX], scores[MAX];
+    int labels[MAX];
+    BUG_ON(n > MAX);
     for (size_t i = 0; i < n; i++) {
         memcpy(boxes + 4 * i, regions[i].box, sizeof(regions[i].box));
         scores[i] = regions[i].score;

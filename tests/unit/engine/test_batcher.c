@@ -288,10 +288,10 @@ static double slower_beside(int n_captions, uint64_t caption_client, uint64_t ca
         int n = batcher_compose(&limits, s, n_captions, n_captions + JOBS, 0, take), rows = n_captions * CAPTION_ROWS;
         n_sentences += n - n_captions;
         rows += (n - n_captions) * PAIR_ROWS;
-        cost += most(rows, SPLIT_ROWS);
+        cost += max(rows, SPLIT_ROWS);
     }
     *sentences = (double)n_sentences / STEPS;
-    return (double)cost / (STEPS * most(n_captions * CAPTION_ROWS, SPLIT_ROWS));
+    return (double)cost / (STEPS * max(n_captions * CAPTION_ROWS, SPLIT_ROWS));
 }
 
 static void test_captions_keep_their_pace(void)

@@ -9,7 +9,8 @@ static struct gate *g;
 /* 2 engine threads, prices as given: a picture 2 + 10 ms, a caption of 10 steps 20 rows, 0.5 ms a row. */
 static void open_gate(int max_jobs)
 {
-    struct ledger_limits limits = {.total = UINT64_MAX, .account = {[LEDGER_BODIES] = 80 * mb}};
+    struct ledger_limits limits = {.total = UINT64_MAX,
+                                   .account = {[LEDGER_BODIES] = 80 * mb, [LEDGER_ANSWERS] = 80 * mb}};
     struct gate_options o = {.max_jobs = max_jobs, .ledger = &ledger};
     struct engine_info info = {.engine_threads = 2, .decode_threads = 1, .num_beams = 1, .max_tokens = 20};
     struct engine_stats s = {.busy_us = {2000 * 100, 10000 * 100, 500 * 2000},
@@ -236,6 +237,29 @@ static void test_uploads(void)
     close_gate();
 }
 
+static void test_answers(void)
+{
+    open_gate(64);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(gate_answer_take(g, 1, 20 * mb), GATE_ACCEPTED);
+    }
+    CHECK_INT(gate_answer_take(g, 1, 20 * mb), GATE_SHARE_USED);
+    CHECK_INT(gate_answer_take(g, 2, 20 * mb), GATE_ACCEPTED); /* who holds nothing may take the last of it */
+    CHECK_INT(gate_answer_take(g, 3, mb), GATE_FULL);
+    CHECK_INT(gate_answer_take(g, 3, 0), GATE_ACCEPTED);
+    struct gate_stats s;
+    gate_stats(g, &s);
+    CHECK_INT(s.clients, 2);
+    gate_answer_end(g, 3, 0);
+    gate_answer_end(g, 2, 20 * mb);
+    gate_answer_end(g, 1, 60 * mb);
+    struct ledger_figures f;
+    ledger_figures(&ledger, &f);
+    CHECK_INT(f.held[LEDGER_ANSWERS], 0);
+    CHECK_INT(f.refused[LEDGER_ANSWERS], 2);
+    close_gate();
+}
+
 /* ---- feedback ---- */
 
 static void test_feedback(void)
@@ -315,6 +339,7 @@ int main(void)
     test_glance();
     test_places();
     test_uploads();
+    test_answers();
     test_feedback();
     test_overdue();
     test_polite_beside_a_slow_crowd();

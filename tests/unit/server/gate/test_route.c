@@ -177,6 +177,27 @@ static void test_segments(void)
     check_segment("/123456789012/x", 1, "x");
 }
 
+static void test_tidy_paths(void)
+{
+    static const struct {
+        const char *path, *tidy;
+    } cases[] = {{"/caption/", "/caption"},
+                 {"//caption", "/caption"},
+                 {"/Caption", "/caption"},
+                 {"/v1//Models//", "/v1/models"},
+                 {"//", "/"},
+                 {"/caption", NULL},
+                 {"/", NULL},
+                 {"", NULL}};
+    char out[16];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CHECK_INT(route_tidy(cases[i].path, out, sizeof(out)), cases[i].tidy != NULL);
+        CHECK(!cases[i].tidy || strcmp(out, cases[i].tidy) == 0);
+    }
+    CHECK(!route_tidy("/123456789012345/", out, sizeof(out)));
+    CHECK(route_tidy("/1234567890123/", out, sizeof(out)));
+}
+
 int main(void)
 {
     test_whole_paths();
@@ -186,6 +207,7 @@ int main(void)
     test_ports();
     test_flags();
     test_segments();
+    test_tidy_paths();
     buf_release(&allow);
     return check_result();
 }

@@ -45,6 +45,8 @@ static void test_rows(void)
         {"1\r\na\r\n0002\r\nbc\r\n00\r\n\r\n", CHUNK_WHOLE, "abc", 0},
         {"A\r\n0123456789\r\n0\r\n\r\n", CHUNK_WHOLE, "0123456789", 0},
         {"a;x=y;z=\"q\"\r\n0123456789\r\n0;last\r\n\r\n", CHUNK_WHOLE, "0123456789", 0},
+        {"3 \t ; x = y\r\nabc\r\n0\t;z\r\n\r\n", CHUNK_WHOLE, "abc", 0},
+        {"3\r\nabc\r\n0\r\nA:\r\nB: \xe4 :\r\n\r\n", CHUNK_WHOLE, "abc", 0},
         {"3\r\n\r\n\r\r\n0\r\n\r\n", CHUNK_WHOLE, "\r\n\r", 0},
         {"3\r\nabc\r\n0\r\nA: b\r\nContent-Length: 40\r\n\r\nx", CHUNK_WHOLE, "abc", 1},
         {"3\r\nabc\r\n0\r\n", CHUNK_MORE, NULL, 0},
@@ -64,6 +66,9 @@ static void test_rows(void)
         {"0x3\r\n", CHUNK_REFUSED, NULL, 0},
         {" 3\r\n", CHUNK_REFUSED, NULL, 0},
         {"3 \r\n", CHUNK_REFUSED, NULL, 0},
+        {"3\t\r\n", CHUNK_REFUSED, NULL, 0},
+        {"3 3\r\n", CHUNK_REFUSED, NULL, 0},
+        {" ;a\r\n", CHUNK_REFUSED, NULL, 0},
         {"3\nabc", CHUNK_REFUSED, NULL, 0},
         {"3\r\r\n", CHUNK_REFUSED, NULL, 0},
         {"3;a\nabc", CHUNK_REFUSED, NULL, 0},
@@ -75,6 +80,12 @@ static void test_rows(void)
         {"3\r\nabc0\r\n", CHUNK_REFUSED, NULL, 0},
         {"0\r\nA: b\n\r\n", CHUNK_REFUSED, NULL, 0},
         {"0\r\nA: b\rc", CHUNK_REFUSED, NULL, 0},
+        {"0\r\nA\r\n", CHUNK_REFUSED, NULL, 0},
+        {"0\r\nA : b\r\n", CHUNK_REFUSED, NULL, 0},
+        {"0\r\n: b\r\n", CHUNK_REFUSED, NULL, 0},
+        {"0\r\n A: b\r\n", CHUNK_REFUSED, NULL, 0},
+        {"0\r\nA: b\r\n c\r\n", CHUNK_REFUSED, NULL, 0},
+        {"0\r\nA\x80: b\r\n", CHUNK_REFUSED, NULL, 0},
         {"0\r\n\rx", CHUNK_REFUSED, NULL, 0},
         {"0\r\n\n", CHUNK_REFUSED, NULL, 0},
     };
@@ -103,7 +114,11 @@ static void test_extra_is_bounded(void)
     for (int extra = 0; extra <= 1; extra++) {
         int n = snprintf(text, sizeof(text), "0;%0*d\r\n\r\n", CHUNK_MAX_EXTRA + extra, 0);
         CHECK_INT(feed(text, (size_t)n, 100, out, &n_out, &n_taken), extra ? CHUNK_REFUSED : CHUNK_WHOLE);
-        n = snprintf(text, sizeof(text), "0\r\n%0*d\r\n\r\n", CHUNK_MAX_EXTRA + extra, 0);
+        n = snprintf(text, sizeof(text), "0\r\nA:%0*d\r\n\r\n", CHUNK_MAX_EXTRA - 2 + extra, 0);
+        CHECK_INT(feed(text, (size_t)n, 100, out, &n_out, &n_taken), extra ? CHUNK_REFUSED : CHUNK_WHOLE);
+        n = snprintf(text, sizeof(text), "0\r\n%0*d:\r\n\r\n", CHUNK_MAX_EXTRA - 1 + extra, 0);
+        CHECK_INT(feed(text, (size_t)n, 100, out, &n_out, &n_taken), extra ? CHUNK_REFUSED : CHUNK_WHOLE);
+        n = snprintf(text, sizeof(text), "0%*s;\r\n\r\n", CHUNK_MAX_EXTRA + extra, "");
         CHECK_INT(feed(text, (size_t)n, 100, out, &n_out, &n_taken), extra ? CHUNK_REFUSED : CHUNK_WHOLE);
     }
     /* in small portions, too */

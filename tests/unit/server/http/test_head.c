@@ -137,15 +137,24 @@ static void test_refusals(void)
         ROW("POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n" END, REFUSAL_MALFORMED),
         ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n" END, REFUSAL_MALFORMED),
         ROW("POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n" END, REFUSAL_MALFORMED),
-        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n" END, REFUSAL_CODING),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n" END, REFUSAL_MALFORMED),
         ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n" END, REFUSAL_CODING),
-        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, identity\r\n" END, REFUSAL_CODING),
-        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: \"chunked\"\r\n" END, REFUSAL_CODING),
-        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n" END, REFUSAL_CODING),
-        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n" END, REFUSAL_CODING),
-        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END, REFUSAL_CODING),
-        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;a=b\r\n" END, REFUSAL_CODING),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, identity\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: \"chunked\"\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END,
+            REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked,\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n" END, REFUSAL_CODING),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\nContent-Length: 3\r\n" END, REFUSAL_MALFORMED),
+        ROW("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;a=b\r\n" END, REFUSAL_MALFORMED),
         ROW("GET / HTTP/1.1\r\n" H "Expect: a-gift\r\n" END, REFUSAL_EXPECTATION),
+        ROW("GET / HTTP/1.1\r\n" H "Expect: 100-continue, a-gift\r\n" END, REFUSAL_EXPECTATION),
+        ROW("GET / HTTP/1.1\r\n" H "Expect: 100-continue\r\nExpect: a-gift\r\n" END, REFUSAL_EXPECTATION),
+        ROW("options * HTTP/1.1\r\n" H END, REFUSAL_MALFORMED),
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (size_t step = 1; step <= 1000; step += 999) {
@@ -217,6 +226,8 @@ static void test_framing(void)
         {"1.0", "Connection: keep-alive, close\r\n", false, false, false, false, 0},
         {"1.0", "Expect: 100-continue\r\n", false, false, false, false, 0},
         {"1.1", "Expect: 100-Continue\r\n", true, true, false, false, 0},
+        {"1.1", "Expect:\r\n", true, false, false, false, 0},
+        {"1.1", "Expect: 100-continue, 100-continue\r\n", true, true, false, false, 0},
         {"1.1", "Content-Length: 0\r\n", true, false, false, true, 0},
         {"1.1", "Content-Length:  0042 \t\r\n", true, false, false, true, 42},
         {"1.1", "Content-Length: 18446744073709551615\r\n", true, false, false, true, UINT64_MAX},
@@ -254,6 +265,23 @@ static void test_fields(void)
         CHECK_INT(feed(head, (size_t)n, 1000, MAX_BYTES), HEAD_WHOLE);
         i += (size_t)k + 1;
     }
+    static const char *const bad_hosts[] = {"a:65536", "a:-1",     "a:1:1",     ":80",   "[]",      "[::1",
+                                            "[1:2]",   "[:::]",    "[1.2.3.4]", "[::g]", "::1",     "[::1]a",
+                                            "me@a",    "http://a", "a,b c",     "a%zz",  "\xc3\xa4"};
+    for (size_t i = 0; i < sizeof(bad_hosts) / sizeof(bad_hosts[0]); i++) {
+        char head[128];
+        int n = snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", bad_hosts[i]);
+        CHECK_INT(feed(head, (size_t)n, 1000, MAX_BYTES), HEAD_REFUSED);
+        CHECK_INT(last.why, REFUSAL_MALFORMED);
+    }
+}
+
+/* The target's authority counts, whatever Host says. */
+static void test_host_of_absolute_form(void)
+{
+    const char text[] = "GET http://b:80/c HTTP/1.1\r\nHost: a\r\n\r\n";
+    CHECK_INT(feed(text, sizeof(text) - 1, 1000, MAX_BYTES), HEAD_WHOLE);
+    CHECK(is_text(last.fields[HEADER_HOST], "b:80"));
 }
 
 /* ---- size and pieces ---- */
@@ -276,7 +304,7 @@ static void test_exact_size(void)
     memcpy(text, "GET /", 5);
     CHECK_INT(feed(text, MAX_BYTES - 1, 1, MAX_BYTES), HEAD_MORE);
     CHECK_INT(feed(text, MAX_BYTES, 1, MAX_BYTES), HEAD_REFUSED); /* no end can come in time */
-    CHECK_INT(last.why, REFUSAL_LONG_HEAD);
+    CHECK_INT(last.why, REFUSAL_LONG_TARGET);
 }
 
 static void test_pieces(void)
@@ -330,6 +358,7 @@ int main(void)
     test_targets();
     test_framing();
     test_fields();
+    test_host_of_absolute_form();
     test_exact_size();
     test_pieces();
     test_decode();

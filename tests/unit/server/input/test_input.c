@@ -80,7 +80,11 @@ static void test_faults_of_parameters(void)
         {INPUT_CAPTION, "num_beams=1.5", "num_beams"},
         {INPUT_CAPTION, "num_beams", "num_beams"},
         {INPUT_CAPTION, "num_beams=1x", "num_beams"},
-        {INPUT_CAPTION, "num_beams= 1", "num_beams"},
+        {INPUT_CAPTION, "num_beams='1'", "num_beams"},
+        {INPUT_CAPTION, "num_beams= ", "num_beams"},
+        {INPUT_CAPTION, "num_beams=\xef\xbc\x93", "num_beams"},
+        {INPUT_CAPTION, "num_beams=None", "num_beams"},
+        {INPUT_CAPTION, "num_beams=1_0", "num_beams"},
         {INPUT_CAPTION, "num_beams=0x1", "num_beams"},
         {INPUT_CAPTION, "num_beams=nan", "num_beams"},
         {INPUT_CAPTION, "num_beams=e", "num_beams"},
@@ -106,6 +110,10 @@ static void test_faults_of_parameters(void)
         {INPUT_VQA, NULL, "question"},
         {INPUT_VQA, "question=", "question"},
         {INPUT_VQA, "question= \t", "question"},
+        {INPUT_VQA, "question=\xc2\xa0\xe3\x80\x80\xe2\x80\x8b\xef\xbb\xbf", "question"}, /* nothing to be seen */
+        {INPUT_VQA, "question=[\"a\",\"b\"]", "question"},
+        {INPUT_VQA, "questions=[ 'a', 'b' ] ", "questions"},
+        {INPUT_RETRIEVE, "texts[]=['a']", "texts[]"},
         {INPUT_VQA, "questions=\xff", "questions"},
         {INPUT_RETRIEVE, NULL, "texts"},
         {INPUT_RETRIEVE, "collection=", "texts"}, /* not given */
@@ -121,6 +129,11 @@ static void test_faults_of_parameters(void)
         {INPUT_RETRIEVE, "texts0]=a", "texts0]"},
         {INPUT_RETRIEVE, "[]=a", "[]"},
         {INPUT_RETRIEVE, "texts[0][0]=a", "texts[0][0]"},
+        {INPUT_RETRIEVE, "texts.x=a", "texts.x"},
+        {INPUT_RETRIEVE, "texts.=a", "texts."},
+        {INPUT_RETRIEVE, "texts.0]=a", "texts.0]"},
+        {INPUT_RETRIEVE, "texts.1=a&texts.2=b", "texts"},
+        {INPUT_RETRIEVE, "top_k.0=1&text=a", "top_k.0"},
         {INPUT_RETRIEVE, "collection=a&text=b", "collection"}, /* and an image */
         {INPUT_RETRIEVE, "collection=a", "texts"},
     };
@@ -188,6 +201,35 @@ static void test_json_without_its_type(void)
         CHECK(input.n_images == 1 && IS_IMAGE(0, "\xff\xd8\xff\xe0..."));
         CHECK_TAKEN(BODY(wrong[i], "\x89PNG\r\n\x1a\n"));
         CHECK_TAKEN(BODY(wrong[i], "RIFF....WEBPVP8 "));
+        CHECK_TAKEN(BODY(wrong[i], "GIF89a"));
+        CHECK_TAKEN(BODY(wrong[i], "II*\0...."));
+        CHECK_TAKEN(BODY(wrong[i], "\0\0\0\x18"
+                                   "ftypheic"));
+    }
+    static const struct {
+        const char *body, *told;
+        size_t n;
+        enum fault fault;
+        const char *param;
+    } no_json[] = {
+#define NO_JSON(body, told, fault, param) {body, told, sizeof(body) - 1, fault, param}
+        NO_JSON("{\0\"\0a\0", "UTF-16", FAULT_BAD_REQUEST, ""),
+        NO_JSON("\0{\0\"\0a", "UTF-16", FAULT_BAD_REQUEST, ""),
+        NO_JSON("{\0\0\0\"\0\0\0", "UTF-32", FAULT_BAD_REQUEST, ""),
+        NO_JSON("--x\r\ncontent-disposition: form-data; name=\"image\"\r\n\r\nx", "leave this header",
+                FAULT_UNSUPPORTED_IMAGE, "Content-Type"),
+        NO_JSON("question=what&image=%2F9j", "json=...", FAULT_BAD_REQUEST, "Content-Type"),
+        NO_JSON("/9j/4AAQ", "base64", FAULT_UNSUPPORTED_IMAGE, "image"),
+        NO_JSON("\x28\xb5\x2f\xfd....", "zstd", FAULT_UNSUPPORTED_ENCODING, ""),
+        NO_JSON("\x78\x9c....", "zlib", FAULT_UNSUPPORTED_ENCODING, ""),
+        NO_JSON("\"{\\\"image\\\": 1}\"", "encoded twice", FAULT_BAD_REQUEST, ""),
+        NO_JSON("[{\"image\": 1}]", "not a list", FAULT_BAD_REQUEST, ""),
+        NO_JSON("image: a", "a value was expected", FAULT_BAD_REQUEST, ""),
+    };
+    for (size_t i = 0; i < sizeof(no_json) / sizeof(no_json[0]); i++) {
+        CHECK_FAULT(read_body(INPUT_CAPTION, "application/json", NULL, no_json[i].body, no_json[i].n), no_json[i].fault,
+                    no_json[i].param, no_json[i].told);
+        CHECK(says(no_json[i].told));
     }
 }
 

@@ -53,6 +53,16 @@ static void test_empty_parts(void)
         FORM(INPUT_RETRIEVE, HEAD("image") "a\r\n" HEAD("text") "x\r\n" HEAD("text") "\r\n" HEAD("text") "y" END),
         FAULT_BAD_REQUEST, "text", "an empty one between two");
     CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("colour") "" END), FAULT_BAD_REQUEST, "colour", "unknown");
+    CHECK_TAKEN(FORM(INPUT_CAPTION, HEAD("images") "\r\n" HEAD("image") "a" END)); /* a text field for the other name */
+    CHECK(input.n_images == 1 && IS_IMAGE(0, "a") && !input.has_image_list);
+    CHECK_TAKEN(FORM(INPUT_CAPTION, HEAD("images") "a\r\n" HEAD("image") "\r\n" HEAD("images") "b" END));
+    CHECK(input.n_images == 2 && IS_IMAGE(0, "a") && IS_IMAGE(1, "b") && input.has_image_list);
+    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images") "\r\n" HEAD("image") "" END), FAULT_UNSUPPORTED_IMAGE, "images",
+                "both");
+    CHECK_TAKEN(FORM(
+        INPUT_CAPTION,
+        "--B\r\nContent-Disposition: form-data; name=\"images\"; filename=\"x\"\r\n\r\n\r\n" HEAD("image") "a" END));
+    CHECK(input.n_images == 2 && input.images[0].fault); /* an empty file was chosen */
     static const char unfilled[] = "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"\"\r\n"
                                    "Content-Type: application/octet-stream\r\n\r\n\r\n";
     struct buf b;
@@ -79,6 +89,12 @@ static void test_brackets(void)
     CHECK(input.n_texts == 2 && IS_TEXT(0, "x") && IS_TEXT(1, "y"));
     CHECK_TAKEN(FORM(INPUT_VQA, HEAD("image[0]") "a\r\n" HEAD("questions[]") "q\r\n" HEAD("question[]") "r" END));
     CHECK(input.n_texts == 2 && input.n_images == 1);
+    CHECK_TAKEN(FORM(INPUT_RETRIEVE, HEAD("texts.1") "y\r\n" HEAD("image.0") "a\r\n" HEAD("texts.0") "x" END));
+    CHECK(input.n_texts == 2 && IS_TEXT(0, "x") && IS_TEXT(1, "y") && input.has_image_list);
+    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("image[0][file]") "a" END), FAULT_BAD_REQUEST, "image[0][file]", "no list");
+    CHECK(strstr(fault.text.text, "image[0]"));
+    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("file") "a" END), FAULT_BAD_REQUEST, "file", "unknown");
+    CHECK(strstr(fault.text.text, "there are image, images, num_beams"));
     CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[1]") "a" END), FAULT_BAD_REQUEST, "images", "places begin at 0");
     CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[0]") "a\r\n" HEAD("images[0]") "b" END), FAULT_BAD_REQUEST, "images",
                 "twice");
@@ -126,8 +142,12 @@ static void test_boundaries(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         CHECK_FAULT(with_type(bad[i], HEAD("image") "a" END), FAULT_BAD_REQUEST, "Content-Type", bad[i]);
     }
-    CHECK_FAULT(with_type("multipart/form-data; boundary=other", HEAD("image") "a" END), FAULT_BAD_REQUEST, "",
-                "other");
+    CHECK_FAULT(with_type("multipart/form-data; boundary=other", HEAD("image") "a" END), FAULT_BAD_REQUEST,
+                "Content-Type", "other");
+    CHECK(strstr(fault.text.text, "--other") && strstr(fault.text.text, "it begins with --B;"));
+    CHECK_FAULT(with_type("multipart/form-data; boundary=B", "\n" HEAD("image") "a\r\n" HEAD("num_beams") "2" END),
+                FAULT_BAD_REQUEST, "", "LF before the first part, which must not be passed over");
+    CHECK(strstr(fault.text.text, "CR LF"));
     CHECK_FAULT(with_type("multipart/form-data; boundary=B", ""), FAULT_BAD_REQUEST, "", "nothing");
     CHECK_FAULT(with_type("multipart/form-data; boundary=B", "-"), FAULT_BAD_REQUEST, "", "one byte");
     char type[128], body[400], seventy[71];
@@ -191,6 +211,9 @@ static void test_names(void)
 
 static void test_transfer_encodings(void)
 {
+    CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n--B\r\nContent-Type: application/json; charset=utf-8\r\n"
+                                              "Content-Disposition: form-data; name=\"question\"\r\n\r\n\"q\"" END),
+                FAULT_BAD_REQUEST, "question", "JSON in a part");
     CHECK_TAKEN(NAMED("Content-Transfer-Encoding: binary\r\nContent-Disposition: form-data; name=\"image\""));
     CHECK(IS_IMAGE(0, "x"));
     CHECK_TAKEN(
@@ -199,7 +222,7 @@ static void test_transfer_encodings(void)
     CHECK(IS_IMAGE(0, "AB"));
     CHECK_FAULT(
         FORM(INPUT_CAPTION,
-             PLAIN("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64", "QUI")),
+             PLAIN("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64", "QU!I")),
         FAULT_BAD_REQUEST, "image", "half");
     CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: quoted-printable"),
                 FAULT_BAD_REQUEST, "image", "quoted-printable");
@@ -270,8 +293,8 @@ static void test_values(void)
                 "NUL");
     CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "\0\0" END), FAULT_BAD_REQUEST, "question",
                 "NUL");
-    CHECK_TAKEN(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "a\0b" END)); /* texts have a length */
-    CHECK(IS_TEXT(0, "a\0b"));
+    CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "w\0h\0a\0t\0" END), FAULT_BAD_REQUEST,
+                "question", "UTF-16");
     CHECK_FAULT(FORM(INPUT_VQA, HEAD("image") "a\r\n" HEAD("question") "\xc3" END), FAULT_BAD_REQUEST, "question",
                 "UTF-8");
     enum { N = 65536 };

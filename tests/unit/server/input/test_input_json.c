@@ -30,6 +30,8 @@ static void test_images(void)
     CHECK(IS_IMAGE(0, "\xfb\xff\xbf"));
     CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \"_w\"}"));
     CHECK(IS_IMAGE(0, "\xff"));
+    CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"image\": \" data:image/png;base64,%2Bw%3D=\"}"));
+    CHECK(IS_IMAGE(0, "\xfb"));
     CHECK_TAKEN(read_json(INPUT_CAPTION, NULL, "{\"im\\u0061ge\": \"\\/9j\\/\"}")); /* PHP escapes the slash */
     CHECK(IS_IMAGE(0, "\xff\xd8\xff"));
     CHECK_FAULT(read_json(INPUT_CAPTION, NULL, "{\"image\": \"\"}"), FAULT_UNSUPPORTED_IMAGE, "/image", "no bytes");
@@ -41,7 +43,13 @@ static void test_faults_of_images(void)
     static const struct {
         const char *json, *param;
     } cases[] = {
-        {"{\"image\": \"QUI\"}", "/image"},
+        {"{\"image\": \"QUI=QUI\"}", "/image"},
+        {"{\"image\": \"QUI=\\u00a0\"}", "/image"},
+        {"{\"image\": \"image/jpeg;base64,QUI=\"}", "/image"},
+        {"{\"image\": \"" ID "\"}", "/image"},
+        {"{\"image\": \"b'QUI='\"}", "/image"},
+        {"{\"image\": \"ffd8ffe000104a46\"}", "/image"},
+        {"{\"image\": \"[object Object]\"}", "/image"},
         {"{\"image\": \"Q*==\"}", "/image"},
         {"{\"image\": \"QUI=QUI=\"}", "/image"},
         {"{\"image\": \"data:image/jpeg,QUI=\"}", "/image"},
@@ -120,13 +128,17 @@ static void test_parameters(void)
                   "\"explain\": \"False\", \"tolerate_truncated\": \"1\", \"max_tokens\": null, \"stream\": null}"));
     CHECK(input.num_beams == 3 && input.length_penalty == 0.5f && input.regions && !input.explain);
     CHECK(input.tolerate_truncated && input.max_tokens == 0 && !input.stream);
+    CHECK_TAKEN(
+        read_json(INPUT_CAPTION, NULL,
+                  "{\"image\": \"QQ==\", \"num_beams\": \" 3\\n\", \"regions\": 1, \"explain\": 0, \"stream\": \"\", "
+                  "\"max_tokens\": \"\"}"));
+    CHECK(input.num_beams == 3 && input.regions && !input.explain && !input.stream && input.max_tokens == 0);
     static const struct {
         const char *json, *param;
     } cases[] = {
         {"{\"image\": \"QQ==\", \"colour\": 1}", "colour"},
         {"{\"image\": \"QQ==\", \"\": 1}", ""},
         {"{\"image\": \"QQ==\", \"num_beams\": \"three\"}", "num_beams"},
-        {"{\"image\": \"QQ==\", \"num_beams\": \"\"}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": [3]}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": 1e999}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": 2.5}", "num_beams"},
@@ -134,9 +146,9 @@ static void test_parameters(void)
         {"{\"image\": \"QQ==\", \"num_beams\": true}", "num_beams"},
         {"{\"image\": \"QQ==\", \"num_beams\": 9223372036854775807}", "num_beams"},
         {"{\"image\": \"QQ==\", \"length_penalty\": 6}", "length_penalty"},
-        {"{\"image\": \"QQ==\", \"regions\": 1}", "regions"},
+        {"{\"image\": \"QQ==\", \"regions\": 2}", "regions"},
+        {"{\"image\": \"QQ==\", \"regions\": 1.0}", "regions"},
         {"{\"image\": \"QQ==\", \"regions\": \"yes\"}", "regions"},
-        {"{\"image\": \"QQ==\", \"regions\": \"\"}", "regions"},
         {"{\"image\": \"QQ==\", \"explain\": []}", "explain"},
         {"{\"image\": \"QQ==\", \"colour\": null}", "colour"},
         {"{\"image\": \"QQ==\", \"question\": \"a\"}", "question"},
@@ -168,7 +180,9 @@ static void test_texts(void)
         {"{\"image\": \"QQ==\", \"texts\": [\"a\", \" \"]}", "/texts/1"},
         {"{\"image\": \"QQ==\", \"texts\": [[\"a\"]]}", "/texts/0"},
         {"{\"collection\": 1, \"text\": \"one\"}", "collection"},
-        {"{\"collection\": \"\", \"text\": \"one\"}", "collection"},
+        {"{\"collection\": \"\", \"text\": \"one\"}", "image"}, /* not given */
+        {"{\"collection\": \" \", \"text\": \"one\"}", "collection"},
+        {"{\"image\": \"QQ==\", \"texts\": \"[\\\"a\\\", \\\"b\\\"]\"}", "texts"},
         {"{\"collection\": \"a\", \"text\": \"one\", \"image\": \"QQ==\"}", "collection"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -208,7 +222,7 @@ static void test_one_bad_of_several(void)
         {INPUT_CAPTION, "{\"images\": [\"QQ==\", {\"id\": \"0\"}, \"Qg==\"]}", "/images/1", 1},
         {INPUT_CAPTION, "{\"images\": [\"QQ==\", \"http://x/\", \"Qg==\"]}", "/images/1", 1},
         {INPUT_CAPTION, "{\"images\": [\"QQ==\", \"\", \"Qg==\"]}", "/images/1", 1},
-        {INPUT_VQA, "{\"question\": \"a\", \"images\": [\"QQ\", \"QQ==\"]}", "/images/0", 0},
+        {INPUT_VQA, "{\"question\": \"a\", \"images\": [\"Q\", \"QQ==\"]}", "/images/0", 0},
         {INPUT_RETRIEVE, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}, {\"image\": \"QQ=\"}]}",
          "/documents/1", 1},
         {INPUT_RETRIEVE,
@@ -299,7 +313,7 @@ static void test_faults_of_rerank(void)
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": 65537}", "top_n"},
         {NULL, "{\"query\": \" \", \"documents\": [{\"image\": \"QQ==\"}]}", "query"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"top_n\": 0}", "top_n"},
-        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"return_documents\": 1}",
+        {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"return_documents\": 2}",
          "return_documents"},
         {NULL, "{\"query\": \"a\", \"documents\": [{\"image\": \"QQ==\"}], \"max_tokens\": 1}", "max_tokens"},
         {NULL, "{\"query\": \"a\"}", "query"},

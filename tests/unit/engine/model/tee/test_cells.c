@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CHANNELS = 7, MOST_SIDE = 9 };
+enum { CHANNELS = 7, MAX_SIDE = 9 };
 
 /* ---- pooling ---- */
 
@@ -42,9 +42,9 @@ static void check_pool(int h, int w, int pool, float *arena)
 
 static void test_pool(void)
 {
-    static float arena[2 * MOST_SIDE * MOST_SIDE * CHANNELS];
-    for (int h = 1; h <= MOST_SIDE; h++) {
-        for (int w = 1; w <= MOST_SIDE; w += 2) {
+    static float arena[2 * MAX_SIDE * MAX_SIDE * CHANNELS];
+    for (int h = 1; h <= MAX_SIDE; h++) {
+        for (int w = 1; w <= MAX_SIDE; w += 2) {
             for (int pool = 1; pool <= 5; pool++) {
                 check_pool(h, w, pool, arena);
             }
