@@ -192,6 +192,13 @@ static json_t *retrieved(const struct answer_view *v, const struct job *job)
     return object;
 }
 
+static void add_warnings(json_t *object, const struct job *job)
+{
+    json_t *warnings = answer_text_warnings(job);
+    answer_add_warnings(object, warnings);
+    json_decref(warnings);
+}
+
 void cli_json_result(struct buf *to, const struct cli_args *a, const struct engine_info *info,
                      const struct cli_input *in, const struct job *job)
 {
@@ -207,6 +214,7 @@ void cli_json_result(struct buf *to, const struct cli_args *a, const struct engi
     } else {
         answer = regions(a, &job->result);
     }
+    add_warnings(answer, job);
     write_line(to, whole_line(line, answer, info));
 }
 
@@ -284,6 +292,7 @@ enum cli_json_seen cli_json_read_result(const char *line, size_t n, enum cli_com
 struct cli_json_images {
     json_t **images; /* [n] */
     int n;
+    json_t *warnings; /* of the texts, the same for all images; NULL: none */
 };
 
 enum err cli_json_images_create(struct cli_json_images **out, int n)
@@ -305,6 +314,7 @@ void cli_json_images_destroy(struct cli_json_images *s)
         json_decref(s->images[i]);
     }
     if (s) {
+        json_decref(s->warnings);
         mem_free(s->images);
     }
     mem_free(s);
@@ -315,6 +325,9 @@ void cli_json_images_add(struct cli_json_images *s, int i, const struct cli_args
 {
     const struct answer_view v = view_of(a, in, job);
     s->images[i] = answer_retrieve_image(&v, job);
+    if (!s->warnings) {
+        s->warnings = answer_text_warnings(job);
+    }
 }
 
 void cli_json_images_add_error(struct cli_json_images *s, int i, enum err rc, const struct errbuf *error,
@@ -328,7 +341,9 @@ void cli_json_images_print(FILE *to, const struct cli_json_images *s, const stru
 {
     json_t *line =
         json_pack("{s:o, s:o}", "files", texts_of(a->files, a->n_files), "texts", texts_of(a->texts, a->n_texts));
-    print(to, whole_line(line, answer_retrieve(s->images, scores, s->n, a->n_texts, 0), info));
+    json_t *answer = answer_retrieve(s->images, scores, s->n, a->n_texts, 0);
+    answer_add_warnings(answer, s->warnings);
+    print(to, whole_line(line, answer, info));
 }
 
 /* ---- the model and figures ---- */

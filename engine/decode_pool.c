@@ -128,10 +128,14 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
     const struct job_request *r = &j->job->request;
     scheduler_leave(s);
     uint64_t from_us = clock_us();
-    job_tokenize(j);
+    enum err rc = job_tokenize(j);
     name_image(j->job);
-    j->features = r->features;
+    j->features = rc ? NULL : r->features;
     scheduler_enter(s);
+    if (rc) {
+        route_bytes(s, j, rc, clock_us(), leaving);
+        return;
+    }
     if (j->features) {
         j->job->result.cache = JOB_CACHE_HIT;
     }
@@ -144,7 +148,6 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
         scheduler_enter_fusion(s, j, now_us, leaving);
         return;
     }
-    enum err rc = OK;
     if (r->image) {
         scheduler_leave(s);
         rc = look_at_header(j);

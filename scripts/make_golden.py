@@ -30,7 +30,8 @@ KINDS = {"tiny": "fp32", "tiny-lite": "int8", "tiny-cells": "int8", "tiny-both":
 BYTES = {"tiny-lite": ("stripes", "small"), "tiny-cells": ("discs", "stripes", "small")}
 CARD = """# {name}
 
-Random weights, for tests only: it knows nothing. Made by `{command}`, seed {seed}, torch {torch}; no data went into it.
+Random weights, for tests only: it knows nothing. Made by `{command}`, seed {seed}, torch {torch};
+no data went into it.
 """
 
 

@@ -8,46 +8,22 @@
 The engine's own throughput comes from `minivlm bench` in the same run, so that both see the same machine."""
 import argparse
 import asyncio
-import contextlib
-import json
 import os
 import pathlib
 import re
-import signal
 import statistics
 import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "e2e"))
+
+from support import Server  # noqa: E402
 
 
-class Server:
-    def __init__(self, args, *flags):
-        command = [args.build / "minivlm-server", f"--model.dir={args.model}", "--server.port=0", "--log.format=json",
-                   "--log.level=info", "--cache.bytes=0", *flags]
-        self.log = open(args.log, "w+")
-        self.process = subprocess.Popen(command, stderr=self.log, cwd=ROOT, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
-        self.port = int(self.wait_for_event("listening")["port"])
-        self.wait_for_event("ready")
-
-    def wait_for_event(self, name):
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            for line in pathlib.Path(self.log.name).read_text().splitlines():
-                with contextlib.suppress(ValueError):
-                    if (line := json.loads(line))["event"] == name:
-                        return line
-            time.sleep(0.05)
-        sys.exit("the server did not start; see " + self.log.name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-        self.log.close()
+def serve(args, *flags):
+    return Server("--cache.bytes=0", *flags, model=args.model, build=args.build, log=args.log, env={"OPENBLAS_NUM_THREADS": "1"})
 
 
 async def ask(port, head, body, connection=None):
@@ -111,14 +87,14 @@ def engine_figures(args):
 
 
 def lone(args, bodies):
-    with Server(args) as s:
+    with serve(args) as s:
         for path in ("/caption", "/caption?num_beams=1", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
             _, latencies, _ = asyncio.run(hammer(s.port, path, bodies, 1, args.seconds / 2))
             row(f"one client, {path[:30]}", f"{statistics.median(latencies) * 1e3:.1f} ms", f"p99 {percentile(latencies, 99) * 1e3:.1f} ms")
 
 
 def saturation(args, bodies):
-    with Server(args) as s:
+    with serve(args) as s:
         for clients in (1, 4, args.clients):
             _, latencies, took = asyncio.run(hammer(s.port, "/caption?num_beams=1", bodies, clients, args.seconds))
             row(f"captions, greedy, {clients} clients", f"{len(latencies) / took:.1f} /s",
@@ -128,7 +104,7 @@ def saturation(args, bodies):
 def batching(args, bodies):
     rates = {}
     for mode in ("off", "static", "continuous"):
-        with Server(args, f"--engine.batching={mode}") as s:
+        with serve(args, f"--engine.batching={mode}") as s:
             _, latencies, took = asyncio.run(hammer(s.port, "/caption", bodies, args.clients, args.seconds))
             rates[mode] = len(latencies) / took
             row(f"captions, {args.clients} clients, batching {mode}", f"{rates[mode]:.1f} /s",
@@ -138,29 +114,25 @@ def batching(args, bodies):
 def health(args, bodies):
     async def both(port):
         return await asyncio.gather(hammer(port, "/caption", bodies, args.clients, args.seconds), watch_health(port, args.seconds))
-    with Server(args) as s:
+    with serve(args) as s:
         _, latencies = asyncio.run(both(s.port))
         row("/healthz while all cores work", f"{percentile(latencies, 99) * 1e3:.2f} ms",
             f"p99 of {len(latencies)}; p50 {statistics.median(latencies) * 1e3:.2f} ms")
 
 
 def idle(args, _):
-    def resident(pid):
-        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
-
-    async def open_all(port):
-        before = resident(args.pid)
+    async def open_all(s):
+        before = s.resident
         connections = []
         for _ in range(1000):
-            connections.append((await ask(port, b"GET /healthz HTTP/1.1\r\n", b""))[2])
-        return resident(args.pid) - before
-    with Server(args) as s:
-        args.pid = s.process.pid
-        row("1,000 idle keep-alive connections", f"{asyncio.run(open_all(s.port)):.1f} MB")
+            connections.append((await ask(s.port, b"GET /healthz HTTP/1.1\r\n", b""))[2])
+        return s.resident - before
+    with serve(args) as s:
+        row("1,000 idle keep-alive connections", f"{asyncio.run(open_all(s)):.1f} MB")
 
 
 def overload(args, bodies):
-    with Server(args, "--limits.requests=32") as s:
+    with serve(args, "--limits.requests=32") as s:
         _, full, took = asyncio.run(hammer(s.port, "/caption", bodies, 32, args.seconds))
         statuses, latencies, took5 = asyncio.run(hammer(s.port, "/caption", bodies, 160, args.seconds))
         row("captions, 32 clients, 32 allowed", f"{len(full) / took:.1f} /s")

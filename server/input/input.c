@@ -417,8 +417,12 @@ static bool begin(struct input_parser *p)
 bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault)
 {
     struct input_parser p = {.in = in, .fault = fault, .content_type = s->content_type ? s->content_type : ""};
-    *in = (struct input){
-        .route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
+    *in = (struct input){.route = s->route,
+                         .dialect = s->dialect,
+                         .length_penalty = NAN,
+                         .truncate = true,
+                         .limits = s->limits,
+                         .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};
     buf_init(s->body, 0);
     bool is_good = input_check_headers(s, fault) && begin(&p) && read_query(&p, s) && read_body(&p, s) &&

@@ -277,7 +277,7 @@ static bool read_parameter(struct input_parser *p, const char *key, int value)
     if (strcmp(key, "priority") == 0) {
         return true;
     }
-    if (input_has_word("num_beams max_tokens length_penalty tolerate_truncated timeout_ms", key) &&
+    if (input_has_word("num_beams max_tokens length_penalty tolerate_truncated timeout_ms truncate", key) &&
         !input_param_json(p, key, value, &is_known)) {
         return false;
     }

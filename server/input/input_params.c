@@ -35,6 +35,7 @@ static const struct param params[] = {
     {"regions", KIND_BOOL, ANSWERS, offsetof(struct input, regions), 0, 1},
     {"explain", KIND_EXPLAIN, ANSWERS, offsetof(struct input, explain), 0, 1},
     {"tolerate_truncated", KIND_BOOL, ALL, offsetof(struct input, tolerate_truncated), 0, 1},
+    {"truncate", KIND_BOOL, INPUT_VQA | INPUT_RETRIEVE, offsetof(struct input, truncate), 0, 1},
     {"timeout_ms", KIND_TIMEOUT, ALL, 0, 1, 1e12},
     {"question", KIND_TEXT, INPUT_VQA, 0, 0, 0},
     {"questions", KIND_TEXT, INPUT_VQA, 1, 0, 0},
