@@ -1,9 +1,9 @@
-/* Any bytes as the head of a request, on through the first look at it: route, prefix, key, Host and Origin, query, deadline,
- * limits. It goes on with a route, or has an answer, which is an error object where it is an error. Headers that are looked at
- * later are read here too: those of the page, the priority.
+/* Any bytes as the head of a request, on through the first look at it: route, prefix, key, Host and Origin, query,
+ * deadline, limits. It goes on with a route, or has an answer, which is an error object where it is an error. Headers
+ * that are looked at later are read here too: those of the page, the priority.
  *
- *     byte 0   bit 0 the admin port, 1 keys are needed, 2 a prefix, 3 pages of other sites may ask, 4 no admin port is there,
- *              5 the model is being loaded, 6 names of the admin port */
+ *     byte 0   bit 0 the admin port, 1 keys are needed, 2 a prefix, 3 pages of other sites may ask, 4 no admin port is
+ *              there, 5 the model is being loaded, 6 names of the admin port */
 #include "server/api/api.h"
 #include "server/gate/admission.h"
 #include "server/http/http_exchange.h"

@@ -2,8 +2,8 @@
  * another program with rights on the file could leave them. Every call gives an answer or an error in words, and what a
  * search finds is whole.
  *
- *     a statement   byte 0 which of `statements`, byte 1 the row; then its values, each a type (low 2 bits: NULL, number,
- *                   text, blob) and length (the others) and so many bytes
+ *     a statement   byte 0 which of `statements`, byte 1 the row; then its values, each a type (low 2 bits: NULL,
+ *                   number, text, blob) and length (the others) and so many bytes
  *     after NUL     the query */
 #include "engine/base/log.h"
 #include "server/collections/collection.h"

@@ -1,5 +1,5 @@
-/* Any bytes as a file of keys: refused with file and line, or keys whose names and limits are what they may be. Then the
- * same file replaces itself, while a request of each key is under way. */
+/* Any bytes as a file of keys: refused with file and line, or keys whose names and limits are what they may be. Then
+ * the same file replaces itself, while a request of each key is under way. */
 #include "engine/base/mem.h"
 #include "server/gate/auth.h"
 

@@ -1,7 +1,7 @@
 /* A model directory with a damaged file, or two: the model opens, with a session, or is refused in words.
  *
- *     byte 0   which file (low 2 bits); bit 2: the file is cut after the last edit; bit 3: the later half of the edits is
- *              for another file (bits 4 and 5); bit 6: the file is not there
+ *     byte 0   which file (low 2 bits); bit 2: the file is cut after the last edit; bit 3: the later half of the edits
+ *              is for another file (bits 4 and 5); bit 6: the file is not there
  *     then     edits of 5 bytes: where (4, little-endian, from the end when bit 7 of byte 0 is set), what */
 #include "engine/model/model.h"
 #include "tests/support/scratch_folder.h"

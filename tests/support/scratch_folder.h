@@ -1,5 +1,5 @@
-/* scratch_folder - a fresh folder for files that are written again and again: in memory where the system has such a place,
- * because there fsync costs nothing.
+/* scratch_folder - a fresh folder for files that are written again and again: in memory where the system has such a
+ * place, because there fsync costs nothing.
  *
  * Ownership: the caller empties and removes it. */
 #ifndef TESTS_SUPPORT_SCRATCH_FOLDER_H
