@@ -87,6 +87,7 @@ static void quantize(const float *x, size_t n, float scale, uint8_t *q)
 
 void gemm8_ref_install(struct kernels *k)
 {
+    k->gemm8_panel = k->gemm8_last = 0;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;

@@ -1,7 +1,8 @@
 /* kernels - the numerical building blocks, one table per instruction set.
  *
  * kernels_select() fills a table with the plain-C reference entries and overlays what the CPU (and the cap given) does
- * better: avx2, avx512, and for products and filters of bytes avxvnni or avx512vnni above them. Every entry of an overlay is tested
+ * better: avx2, avx512, and for products and filters of bytes avxvnni or avx512vnni above them; neon, and neondot
+ * above it. Every entry of an overlay is tested
  * against ref on odd sizes.
  *
  * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
@@ -16,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_COUNT };
+/* Those of x86-64, then those of arm64. */
+enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_NEON, ISA_NEONDOT, ISA_COUNT };
 enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS, GEMM_BACKEND_COUNT };
 enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
 
@@ -110,6 +112,10 @@ struct kernels {
     enum isa isa;
     enum gemm_backend gemm_backend;
     bool gemm_takes_halves;
+    /* Packed weights are panels of so many columns, one after another, each as large as gemm_packed_floats (or
+     * gemm8_packed_bytes) of so many says, so that a product may begin at a panel; the last one has at most *_last
+     * columns. 0: they are not. */
+    size_t gemm_panel, gemm_last, gemm8_panel, gemm8_last;
 
     /* -- matrices -- */
     size_t (*gemm_packed_floats)(size_t n, size_t k);
@@ -183,7 +189,7 @@ struct kernels {
 /* The best instruction set of this CPU and operating system. It need not have all that stand before it. */
 enum isa kernels_detect_isa(void);
 bool kernels_has_isa(enum isa isa);
-/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni" */
+/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot" */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
 /* The table for the best that the CPU has of those up to `cap`. Cheap; the table is constant for the process. OpenBLAS is

@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/kernels/list.h"
+#include "engine/kernels/split.h"
 
 #include <string.h>
 
@@ -61,6 +62,7 @@ static void note(uint64_t from_ns, struct trace_row call)
     call.step = t->step;
     call.turn = t->is_summary ? 0 : t->turn;
     call.format = call.format ? call.format : "f32";
+    call.cuts = split_cuts();
     for (int i = t->n - 1; i >= 0 && !row && (t->is_summary || t->rows[i].turn == call.turn); i--) {
         row = is_same(t, &t->rows[i], &call) ? &t->rows[i] : NULL;
     }
@@ -70,6 +72,7 @@ static void note(uint64_t from_ns, struct trace_row call)
     }
     if (row) {
         row->m += call.m;
+        row->cuts = call.cuts > row->cuts ? call.cuts : row->cuts;
         row->operations += call.operations;
         row->bytes += call.bytes;
         row->calls++;

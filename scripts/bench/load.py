@@ -2,7 +2,7 @@
 """Puts the server under load and prints a table. Python's standard library only.
 
     load.py PICTURE...                   all figures below, each on a fresh server with the feature cache off
-    load.py --only captions PICTURE...   one of: lone, saturation, batching, health, idle, overload
+    load.py --only captions PICTURE...   one of: lone, tail, saturation, batching, health, idle, overload
     load.py --seconds 20 --clients 32    how long and how wide
 
 The engine's own throughput comes from `minivlm bench` in the same run, so that both see the same machine."""
@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import pathlib
+import random
 import re
 import statistics
 import subprocess
@@ -62,6 +63,25 @@ async def hammer(port, path, bodies, clients, seconds):
     return statuses, latencies, time.perf_counter() - began
 
 
+async def trickle(port, path, bodies, rate, seconds):
+    """Open loop: so many requests a second, at times as random as those of people who don't know of each other. -> latencies, from
+    when a request was due"""
+    idle, latencies, tasks, dice, began = [], [], [], random.Random(1), time.perf_counter()
+
+    async def request(i, due):
+        connection = idle.pop() if idle else None
+        status, _, connection = await ask(port, f"POST {path} HTTP/1.1\r\n".encode(), bodies[i % len(bodies)], connection)
+        latencies.append(time.perf_counter() - due if status == 200 else float("inf"))
+        if connection:
+            idle.append(connection)
+    due = began
+    while (due := due + dice.expovariate(rate)) < began + seconds:
+        await asyncio.sleep(max(0, due - time.perf_counter()))
+        tasks.append(asyncio.create_task(request(len(tasks), due)))
+    await asyncio.gather(*tasks)
+    return latencies
+
+
 async def watch_health(port, seconds):
     connection, latencies, stop = None, [], time.perf_counter() + seconds
     while time.perf_counter() < stop:
@@ -91,6 +111,22 @@ def lone(args, bodies):
         for path in ("/caption", "/caption?num_beams=1", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
             _, latencies, _ = asyncio.run(hammer(s.port, path, bodies, 1, args.seconds / 2))
             row(f"one client, {path[:30]}", f"{statistics.median(latencies) * 1e3:.1f} ms", f"p99 {percentile(latencies, 99) * 1e3:.1f} ms")
+
+
+def tail(args, bodies):
+    """Capacity, then 70 % of it in an open loop, again and again: each row is the median of the rounds."""
+    bodies = [bodies[i % len(bodies)] + i.to_bytes(4, "big") for i in range(1000)]  # equal pictures in flight are computed once
+    with Server(args) as s:
+        for path in ("/caption?num_beams=1", "/caption", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
+            rounds = []
+            for _ in range(args.rounds):
+                _, full, took = asyncio.run(hammer(s.port, path, bodies, args.clients, args.seconds / 3))
+                latencies = asyncio.run(trickle(s.port, path, bodies, args.load * len(full) / took, args.seconds))
+                p50, p99 = statistics.median(latencies) * 1e3, percentile(latencies, 99) * 1e3
+                rounds.append((p99 / p50, p50, p99, len(full) / took))
+            ratio, p50, p99, rate = sorted(rounds)[len(rounds) // 2]
+            row(f"{path[:22]}, {args.load:.0%} of {rate:.0f} /s", f"x{ratio:.2f}",
+                f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; all rounds x{', x'.join(f'{r[0]:.2f}' for r in sorted(rounds))}")
 
 
 def saturation(args, bodies):
@@ -139,7 +175,7 @@ def overload(args, bodies):
         row("captions, 160 clients, 32 allowed", f"{len(latencies) / took5:.1f} /s", f"statuses {statuses}")
 
 
-ALL = {"lone": lone, "saturation": saturation, "batching": batching, "health": health, "idle": idle, "overload": overload}
+ALL = {"lone": lone, "tail": tail, "saturation": saturation, "batching": batching, "health": health, "idle": idle, "overload": overload}
 
 
 def main():
@@ -149,6 +185,8 @@ def main():
     p.add_argument("--model", default="models/minivlm-base")
     p.add_argument("--only", choices=ALL)
     p.add_argument("--seconds", type=float, default=10)
+    p.add_argument("--rounds", type=int, default=3, help="of tail")
+    p.add_argument("--load", type=float, default=0.7, help="of tail: part of the capacity")
     p.add_argument("--clients", type=int, default=32)
     p.add_argument("--log", default="/tmp/minivlm-load.log")
     args = p.parse_args()
