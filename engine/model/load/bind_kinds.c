@@ -7,6 +7,7 @@
 #include "engine/model/widen.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_NAME = BIND_KINDS_MAX_NAME, MAX_PARTS = 3 };
