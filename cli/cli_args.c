@@ -11,13 +11,13 @@
 
 /* ---- values ---- */
 
-static bool parse_int(const char *name, const char *text, int least, int most, int *out)
+static bool parse_int(const char *name, const char *text, int min, int max, int *out)
 {
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (end == text || *end || errno || value < least || value > most) {
-        fprintf(stderr, "minivlm: --%s is \"%s\"; a number from %d to %d is expected\n", name, text, least, most);
+    if (end == text || *end || errno || value < min || value > max) {
+        fprintf(stderr, "minivlm: --%s is \"%s\"; a number from %d to %d is expected\n", name, text, min, max);
         return false;
     }
     *out = (int)value;
@@ -99,7 +99,7 @@ static bool set_option(struct cli_args *a, const struct cli_option *o, const cha
     case OPT_EXPLAIN:
         return a->explain = true;
     case OPT_AT_ONCE:
-        return parse_int(o->name, value, 1, CLI_MOST_AT_ONCE, &a->at_once);
+        return parse_int(o->name, value, 1, CLI_MAX_AT_ONCE, &a->at_once);
     case OPT_PLAN:
         return a->with_plan = true;
     case OPT_STAGES:
@@ -131,6 +131,8 @@ static bool set_option(struct cli_args *a, const struct cli_option *o, const cha
         return true;
     case OPT_THREADS:
         return parse_int(o->name, value, 1, 1024, &a->threads);
+    case OPT_SPLIT:
+        return parse_int(o->name, value, 1, ENGINE_MOST_SPLIT, &a->split);
     case OPT_TOP_K:
         return parse_int(o->name, value, 1, JOB_MAX_TOP_K, &a->top_k);
     case OPT_BEAMS:

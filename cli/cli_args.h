@@ -7,7 +7,7 @@
 #include "engine/base/err.h"
 #include "engine/engine.h"
 
-enum { CLI_MOST_AT_ONCE = 64 };
+enum { CLI_MAX_AT_ONCE = 64 };
 
 enum cli_command {
     CLI_CAPTION,
@@ -27,6 +27,7 @@ struct cli_args {
     const char *model_dir;
     bool use_json;
     int threads; /* 0: one per CPU */
+    int split;   /* threads that share a step; 0: not given */
     int isa_cap, precision;
     bool use_openblas;
     bool verify;

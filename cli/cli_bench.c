@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-enum { MOST_AT_ONCE = CLI_MOST_AT_ONCE, DEFAULT_BEAMS = 3 };
+enum { MAX_AT_ONCE = CLI_MAX_AT_ONCE, DEFAULT_BEAMS = 3 };
 
 static const char *const texts[] = {"what is in the picture?"};
 static const size_t text_bytes[] = {23};
@@ -79,10 +79,10 @@ struct bench {
     int n_images;
     pthread_mutex_t lock;
     pthread_cond_t done;
-    struct job *jobs[MOST_AT_ONCE];
-    struct job *home[MOST_AT_ONCE]; /* guarded by the lock: done and not yet taken */
+    struct job *jobs[MAX_AT_ONCE];
+    struct job *home[MAX_AT_ONCE]; /* guarded by the lock: done and not yet taken */
     int n_home;
-    uint8_t keys[MOST_AT_ONCE][32]; /* one for each job: equal images in flight shall not be computed together */
+    uint8_t keys[MAX_AT_ONCE][32]; /* one for each job: equal images in flight shall not be computed together */
 };
 
 static void on_done(struct job *job)
@@ -102,7 +102,7 @@ static enum err submit(struct bench *b, struct job *job, enum job_task task, int
     job->request.image_bytes = b->images[image].n_bytes;
     job->request.num_beams = beams;
     job->request.user = b;
-    for (int i = 0; i < MOST_AT_ONCE; i++) {
+    for (int i = 0; i < MAX_AT_ONCE; i++) {
         job->request.id_key = b->jobs[i] == job ? b->keys[i] : job->request.id_key;
     }
     if (task == JOB_VQA || task == JOB_RETRIEVE) {
@@ -146,7 +146,7 @@ static void close_bench(struct bench *b)
     if (b->engine) {
         engine_drain(b->engine, UINT64_MAX);
     }
-    for (int i = 0; i < MOST_AT_ONCE; i++) {
+    for (int i = 0; i < MAX_AT_ONCE; i++) {
         job_destroy(b->jobs[i]);
         b->jobs[i] = NULL;
     }
@@ -196,7 +196,8 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
                                    {.name = "retrieve"},      {.name = "caption greedy"}, {.name = "caption 3 beams"},
                                    {.name = "greedy in all"}, {.name = "caption in all"}};
     size_t n = 4 * (size_t)b->args->rounds * (size_t)b->n_images;
-    enum err rc = open_bench(b, options, 1, e);
+    int threads = b->args->split > 1 ? options->engine_threads : 1;
+    enum err rc = open_bench(b, options, threads, e);
     for (int i = 0; !rc && i < PARTS; i++) {
         rc = mem_array(&parts[i].ms, n, sizeof(double));
     }
@@ -210,7 +211,7 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
         }
     }
     if (!rc && !b->args->use_json) {
-        printf("%-20s %9s %9s %9s\n", "", "median", "min", "max");
+        printf("%-20s %9s %9s %9s\n", threads > 1 ? "several threads" : "one thread", "median", "min", "max");
     }
     for (int i = 0; i < PARTS; i++) {
         if (!rc) {

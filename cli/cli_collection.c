@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <time.h>
 
-enum { ANSWER_MAX_BYTES = 16 << 20, MOST_PARALLEL = 16, MOST_TRIES = 30, LONGEST_WAIT_S = 60, STATUS_LINE_MS = 200 };
+enum { ANSWER_MAX_BYTES = 16 << 20, MAX_PARALLEL = 16, MAX_TRIES = 30, LONGEST_WAIT_S = 60, STATUS_LINE_MS = 200 };
 
 static const char *server_of(const struct cli_args *a)
 {
@@ -51,7 +51,7 @@ static void wait_for_room(const struct cli_http_answer *answer)
 static enum err send_patiently(struct cli_http *h, const char *method, const char *path, const char *type,
                                const void *bytes, size_t n, struct cli_http_answer *answer, struct errbuf *e)
 {
-    for (int i = 0; i < MOST_TRIES; i++) {
+    for (int i = 0; i < MAX_TRIES; i++) {
         enum err rc = cli_http_send(h, method, path, type, bytes, n, answer, e);
         if (rc) {
             return rc;
@@ -154,7 +154,7 @@ static void watch(struct import *m)
 int cli_collection_import(const struct cli_args *a)
 {
     struct import m = {.args = a, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    pthread_t threads[MOST_PARALLEL];
+    pthread_t threads[MAX_PARALLEL];
     int wanted = a->parallel < a->n_files ? a->parallel : a->n_files, n = 0;
     cli_progress_begin(&m.progress, !a->no_progress, a->n_files, clock_us());
     pthread_mutex_lock(&m.lock);

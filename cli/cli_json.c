@@ -192,6 +192,13 @@ static json_t *retrieved(const struct answer_view *v, const struct job *job)
     return object;
 }
 
+static void add_warnings(json_t *object, const struct job *job)
+{
+    json_t *warnings = answer_text_warnings(job);
+    answer_add_warnings(object, warnings);
+    json_decref(warnings);
+}
+
 void cli_json_result(struct buf *to, const struct cli_args *a, const struct engine_info *info,
                      const struct cli_input *in, const struct job *job)
 {
@@ -207,6 +214,7 @@ void cli_json_result(struct buf *to, const struct cli_args *a, const struct engi
     } else {
         answer = regions(a, &job->result);
     }
+    add_warnings(answer, job);
     write_line(to, whole_line(line, answer, info));
 }
 
@@ -284,6 +292,7 @@ enum cli_json_seen cli_json_read_result(const char *line, size_t n, enum cli_com
 struct cli_json_images {
     json_t **images; /* [n] */
     int n;
+    json_t *warnings; /* of the texts, the same for all images; NULL: none */
 };
 
 enum err cli_json_images_create(struct cli_json_images **out, int n)
@@ -305,6 +314,7 @@ void cli_json_images_destroy(struct cli_json_images *s)
         json_decref(s->images[i]);
     }
     if (s) {
+        json_decref(s->warnings);
         mem_free(s->images);
     }
     mem_free(s);
@@ -315,6 +325,9 @@ void cli_json_images_add(struct cli_json_images *s, int i, const struct cli_args
 {
     const struct answer_view v = view_of(a, in, job);
     s->images[i] = answer_retrieve_image(&v, job);
+    if (!s->warnings) {
+        s->warnings = answer_text_warnings(job);
+    }
 }
 
 void cli_json_images_add_error(struct cli_json_images *s, int i, enum err rc, const struct errbuf *error,
@@ -328,7 +341,9 @@ void cli_json_images_print(FILE *to, const struct cli_json_images *s, const stru
 {
     json_t *line =
         json_pack("{s:o, s:o}", "files", texts_of(a->files, a->n_files), "texts", texts_of(a->texts, a->n_texts));
-    print(to, whole_line(line, answer_retrieve(s->images, scores, s->n, a->n_texts, 0), info));
+    json_t *answer = answer_retrieve(s->images, scores, s->n, a->n_texts, 0);
+    answer_add_warnings(answer, s->warnings);
+    print(to, whole_line(line, answer, info));
 }
 
 /* ---- the model and figures ---- */
@@ -342,6 +357,7 @@ void cli_json_print_inspect(FILE *to, const struct engine_info *i, const char *d
         (json_int_t)i->memory_bytes, "engine_threads", i->engine_threads, "max_regions", i->max_regions, "answers",
         i->n_answers, "num_beams", i->num_beams, "length_penalty", (double)i->length_penalty);
     json_object_set_new(line, "max_tokens", json_integer(i->max_tokens));
+    json_object_set_new(line, "split_threads", json_integer(i->split_threads));
     json_object_set_new(line, "precision", json_string(i->precision));
     json_object_set_new(line, "decoder", json_string(i->decoder));
     json_object_set_new(line, "regions_seen", json_integer(i->regions_seen));
@@ -368,6 +384,7 @@ void cli_json_print_profile_row(FILE *to, const struct profile *p, const struct 
                   (json_int_t)r->operations, "bytes", (json_int_t)r->bytes);
     if (r->turn > 0) {
         json_object_set_new(line, "turn", json_integer(r->turn));
+        json_object_set_new(line, "cuts", json_integer(r->cuts));
     } else {
         json_object_set_new(line, "runs", json_integer(p->n_runs));
         json_object_set_new(line, "ms", json_real(r->ms / p->n_runs));

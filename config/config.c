@@ -106,6 +106,7 @@ const struct config_action_flag config_actions[] = {
     {"--check-config", CONFIG_CHECK, "check the configuration, open all that it names, and exit"},
     {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the file"},
     {"--print-reference", CONFIG_REFERENCE, "print the reference page"},
+    {"--print-api", CONFIG_API, "print the routes and the errors of the API as JSON"},
     {"--print-man", CONFIG_MAN, "print the manual page"},
     {"--print-completion=bash", CONFIG_BASH, "print completions for bash"},
     {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh"},

@@ -28,6 +28,7 @@ enum config_action {
     CONFIG_CHECK,
     CONFIG_SCHEMA,
     CONFIG_REFERENCE,
+    CONFIG_API,
     CONFIG_MAN,
     CONFIG_BASH,
     CONFIG_ZSH,

@@ -12,9 +12,9 @@
 #define DEFAULT_BOOL(value)   .default_number = (value)
 #define DEFAULT_TEXT(value)   .default_text = (value)
 #define DEFAULT_CHOICE(value) .default_text = (value)
-#define KEY(section_, name_, kind_, default_, least_, most_, words_, when_, help_)                                     \
+#define KEY(section_, name_, kind_, default_, min_, max_, words_, when_, help_)                                     \
     {.section = #section_, .name = #name_, .kind = kind_, .at = offsetof(struct config, section_.name_),               \
-     DEFAULT_##kind_(default_), .least = (double)(least_), .most = (double)(most_), .words = words_, .when = when_,    \
+     DEFAULT_##kind_(default_), .min = (double)(min_), .max = (double)(max_), .words = words_, .when = when_,    \
      .help = help_},
 #define SECTION_KEYS(section, help) CONFIG_KEYS_##section(KEY)
 /* clang-format on */
@@ -59,8 +59,8 @@ static int distance(const char *a, const char *b)
         for (int j = 1; j <= n; j++) {
             int change = diagonal + (*a != b[j - 1]);
             diagonal = row[j];
-            int least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = change < least ? change : least;
+            int min = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = change < min ? change : min;
         }
     }
     return row[n];
@@ -107,13 +107,13 @@ void config_expected(const struct config_key *k, struct buf *out)
         buf_printf(out, "one of %s", k->words);
         break;
     case TEXT:
-        buf_printf(out, "text of %.0f to %.0f characters", k->least, k->most);
+        buf_printf(out, "text of %.0f to %.0f characters", k->min, k->max);
         break;
     case BYTES:
-        buf_printf(out, "bytes from %.0f to %.0f, as a number or like 64MiB", k->least, k->most);
+        buf_printf(out, "bytes from %.0f to %.0f, as a number or like 64MiB", k->min, k->max);
         break;
     default:
-        buf_printf(out, "a whole number from %.0f to %.0f", k->least, k->most);
+        buf_printf(out, "a whole number from %.0f to %.0f", k->min, k->max);
     }
 }
 
@@ -129,7 +129,7 @@ bool config_set_number(struct config *c, const struct config_key *k, double valu
                        struct buf *faults)
 {
     char found[40];
-    if ((k->kind != INT && k->kind != BYTES) || !(value >= k->least && value <= k->most) || value != floor(value)) {
+    if ((k->kind != INT && k->kind != BYTES) || !(value >= k->min && value <= k->max) || value != floor(value)) {
         snprintf(found, sizeof(found), "%.17g", value);
         return fail(k, found, where, faults);
     }
@@ -195,7 +195,7 @@ bool config_set_text(struct config *c, const struct config_key *k, const char *t
     case TEXT:
     case CHOICE:
         if (n >= CONFIG_TEXT_MAX || (k->kind == CHOICE && !is_choice(k->words, text)) ||
-            (k->kind == TEXT && ((double)n < k->least || (double)n > k->most))) {
+            (k->kind == TEXT && ((double)n < k->min || (double)n > k->max))) {
             return fail(k, text, where, faults);
         }
         memcpy(config_place(c, k), text, n + 1);

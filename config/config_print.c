@@ -230,12 +230,11 @@ static void print_property(const struct config *c, const struct config_key *k, s
     if (k->kind == BOOL) {
         buf_text(out, ", \"type\": \"boolean\"");
     } else if (k->kind == INT) {
-        buf_printf(out, ", \"type\": \"integer\", \"minimum\": %.0f, \"maximum\": %.0f", k->least, k->most);
+        buf_printf(out, ", \"type\": \"integer\", \"minimum\": %.0f, \"maximum\": %.0f", k->min, k->max);
     } else if (k->kind == BYTES) {
-        buf_printf(out, ", \"type\": [\"integer\", \"string\"], \"minimum\": %.0f, \"maximum\": %.0f", k->least,
-                   k->most);
+        buf_printf(out, ", \"type\": [\"integer\", \"string\"], \"minimum\": %.0f, \"maximum\": %.0f", k->min, k->max);
     } else if (k->kind == TEXT) {
-        buf_printf(out, ", \"type\": \"string\", \"minLength\": %.0f, \"maxLength\": %.0f", k->least, k->most);
+        buf_printf(out, ", \"type\": \"string\", \"minLength\": %.0f, \"maxLength\": %.0f", k->min, k->max);
     } else {
         buf_text(out, ", \"enum\": [\"");
         for (const char *w = k->words; *w; w++) {

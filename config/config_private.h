@@ -13,7 +13,7 @@ struct config_key {
     size_t at; /* in struct config */
     double default_number;
     const char *default_text;
-    double least, most;
+    double min, max;
     const char *words;
     enum config_when when;
     const char *help;

@@ -11,12 +11,12 @@
 
 enum { CONFIG_TEXT_MAX = 1024 };
 
-#define CONFIG_FIELD_INT(name)                                                      long long name;
-#define CONFIG_FIELD_BYTES(name)                                                    uint64_t name;
-#define CONFIG_FIELD_BOOL(name)                                                     bool name;
-#define CONFIG_FIELD_TEXT(name)                                                     char name[CONFIG_TEXT_MAX];
-#define CONFIG_FIELD_CHOICE(name)                                                   char name[CONFIG_TEXT_MAX];
-#define CONFIG_FIELD(section, name, kind, default_, least, most, words, when, help) CONFIG_FIELD_##kind(name)
+#define CONFIG_FIELD_INT(name)                                                   long long name;
+#define CONFIG_FIELD_BYTES(name)                                                 uint64_t name;
+#define CONFIG_FIELD_BOOL(name)                                                  bool name;
+#define CONFIG_FIELD_TEXT(name)                                                  char name[CONFIG_TEXT_MAX];
+#define CONFIG_FIELD_CHOICE(name)                                                char name[CONFIG_TEXT_MAX];
+#define CONFIG_FIELD(section, name, kind, default_, min, max, words, when, help) CONFIG_FIELD_##kind(name)
 #define CONFIG_SECTION(section, help)                                                                                  \
     struct {                                                                                                           \
         CONFIG_KEYS_##section(CONFIG_FIELD)                                                                            \

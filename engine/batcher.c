@@ -5,7 +5,8 @@
 enum {
     FAVOUR = 4,        /* turns in a row of the side that goes first */
     RIVAL_FAVOUR = 12, /* the same where it is another client's */
-    SPLIT_ROWS = 32,   /* below this a step's time is that of reading the weights, and sharing it helps nobody */
+    CATCH_UP = 20,     /* small steps in a row, shared out among the images that wait */
+    SMALL_ROWS = 32,   /* so small, a step takes as long as reading the weights, and sharing it helps nobody */
 };
 
 uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us)
@@ -26,12 +27,12 @@ uint64_t batcher_hurry_us(uint64_t now_us, uint64_t deadline_us)
     return deadline_us > now_us ? now_us + (deadline_us - now_us) / 2 : now_us;
 }
 
-static int least(int a, int b)
+static int min(int a, int b)
 {
     return a < b ? a : b;
 }
 
-static int most(int a, int b)
+static int max(int a, int b)
 {
     return a > b ? a : b;
 }
@@ -55,7 +56,12 @@ static enum batcher_action alternate(const struct batcher_limits *l, const struc
     } else if (v->image_priority != v->fusion_priority) {
         first = v->image_priority < v->fusion_priority ? BATCHER_IMAGES : BATCHER_FUSION;
     }
-    if (first == BATCHER_WAIT || (h->last == first && h->turns >= (are_rivals ? RIVAL_FAVOUR : FAVOUR))) {
+    if (first == BATCHER_WAIT) {
+        int n_steps = v->rows <= SMALL_ROWS ? CATCH_UP / v->images : 1;
+        bool goes_on = n_steps > 1 && h->turns < n_steps;
+        return h->last == BATCHER_FUSION && !goes_on ? BATCHER_IMAGES : BATCHER_FUSION;
+    }
+    if (h->last == first && h->turns >= (are_rivals ? RIVAL_FAVOUR : FAVOUR)) {
         return h->last == BATCHER_FUSION ? BATCHER_IMAGES : BATCHER_FUSION;
     }
     return first;
@@ -92,8 +98,16 @@ struct batcher_choice batcher_choose(const struct batcher_limits *l, const struc
     bool both = images_ready && v->items > 0;
     h->turns = both ? (h->last == c.action ? h->turns + 1 : 1) : 0;
     h->last = c.action;
-    c.n_images = c.action == BATCHER_IMAGES ? least(v->images, l->max_images) : 0;
+    c.n_images = c.action == BATCHER_IMAGES ? min(v->images, l->max_images) : 0;
     return c;
+}
+
+/* ---- helping ---- */
+
+int batcher_helpers(int n_threads, int n_leading, int n_decoding, int split_threads)
+{
+    int wanted = n_leading * (split_threads - 1), free = n_threads - n_leading - n_decoding;
+    return max(min(wanted, free), 0);
 }
 
 /* ---- members of a fusion step ---- */
@@ -119,15 +133,15 @@ static int rows_for_step(const struct batcher_limits *l, const struct batcher_so
     int largest = 0;
     for (int i = 0; i < n; i++) {
         total += (long long)sources[i].rows * sources[i].n_items;
-        largest = most(largest, sources[i].rows);
+        largest = max(largest, sources[i].rows);
     }
-    long long shares = total / SPLIT_ROWS;
+    long long shares = total / SMALL_ROWS;
     shares = shares > n_helpers + 1 ? n_helpers + 1 : shares;
     if (shares > 1) {
         total = (total + shares - 1) / shares;
     }
     int rows = total > l->max_rows ? l->max_rows : (int)total;
-    return most(rows, least(largest, l->max_rows));
+    return max(rows, min(largest, l->max_rows));
 }
 
 /* Captions under way, in order, leaving a quarter of the room, or the room of the most urgent new item, free. */
@@ -136,8 +150,8 @@ static void admit_running(const struct batcher_source *sources, int n_running, i
 {
     struct room running = *room;
     if (n_sources > n_running) {
-        running.rows -= most(room->rows / 4, sources[n_running].rows);
-        running.items -= most(room->items / 4, 1);
+        running.rows -= max(room->rows / 4, sources[n_running].rows);
+        running.items -= max(room->items / 4, 1);
     }
     for (int i = 0; i < n_running; i++) {
         bool is_first = i == 0 && sources[0].rows <= room->rows;
@@ -182,7 +196,7 @@ static int rows_beside(const struct rivals *r, const struct batcher_source *s)
     if (s->is_caption || !rival || rival->due_us > s->due_us) {
         return INT_MAX;
     }
-    return rival->n_steps == 0 || rival->n_steps % 2 ? 0 : most(2 * most(r->rows, SPLIT_ROWS) - r->rows, s->rows);
+    return rival->n_steps == 0 || rival->n_steps % 2 ? 0 : max(2 * max(r->rows, SMALL_ROWS) - r->rows, s->rows);
 }
 
 int batcher_compose(const struct batcher_limits *l, const struct batcher_source *sources, int n_running, int n_sources,

@@ -85,7 +85,7 @@ static struct image_limits limits_of(const struct engine *e, const struct job_re
     return (struct image_limits){.max_pixels = e->options.max_pixels,
                                  .max_progressive_pixels = e->options.max_progressive_pixels,
                                  .tolerate_truncated = r->tolerate_truncated,
-                                 .least_side = engine_least_side(&e->options, &e->preprocess)};
+                                 .min_side = engine_min_side(&e->options, &e->preprocess)};
 }
 
 /* Outside. The header alone: what decoding will take, and whether it can ever be had. */
@@ -128,10 +128,14 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
     const struct job_request *r = &j->job->request;
     scheduler_leave(s);
     uint64_t from_us = clock_us();
-    job_tokenize(j);
+    enum err rc = job_tokenize(j);
     name_image(j->job);
-    j->features = r->features;
+    j->features = rc ? NULL : r->features;
     scheduler_enter(s);
+    if (rc) {
+        route_bytes(s, j, rc, clock_us(), leaving);
+        return;
+    }
     if (j->features) {
         j->job->result.cache = JOB_CACHE_HIT;
     }
@@ -144,7 +148,6 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
         scheduler_enter_fusion(s, j, now_us, leaving);
         return;
     }
-    enum err rc = OK;
     if (r->image) {
         scheduler_leave(s);
         rc = look_at_header(j);

@@ -34,9 +34,9 @@ struct engine {
 struct model_options engine_model_options(const struct engine_options *o);
 struct preprocess_params engine_preprocess_params(const struct model_config *c);
 
-/* What is left of a picture that is decoded smaller (image_limits.least_side): twice the network's input, so that the
+/* What is left of a picture that is decoded smaller (image_limits.min_side): twice the network's input, so that the
  * resize still has something to average; once is sharper than what the network was trained on (SPEED.md). */
-static inline int engine_least_side(const struct engine_options *o, const struct preprocess_params *p)
+static inline int engine_min_side(const struct engine_options *o, const struct preprocess_params *p)
 {
     return o->fast_scaling ? 2 * p->size : 0;
 }

@@ -52,14 +52,14 @@ static size_t regions_of(const struct engine *e)
 
 static struct fusion_step *place(struct arena *a, const struct engine *e)
 {
-    size_t n = (size_t)e->scheduler.limits.max_items, most = n + (size_t)e->options.max_captions;
+    size_t n = (size_t)e->scheduler.limits.max_items, max = n + (size_t)e->options.max_captions;
     struct fusion_step *f = arena_take(a, 1, sizeof(*f));
     struct fusion_step parts = {
         .max_items = (int)n,
-        .max_candidates = (int)most,
-        .candidates = arena_take(a, most, sizeof(*f->candidates)),
-        .sources = arena_take(a, most, sizeof(*f->sources)),
-        .take = arena_take(a, most, sizeof(*f->take)),
+        .max_candidates = (int)max,
+        .candidates = arena_take(a, max, sizeof(*f->candidates)),
+        .sources = arena_take(a, max, sizeof(*f->sources)),
+        .take = arena_take(a, max, sizeof(*f->take)),
         .members = arena_take(a, n, sizeof(*f->members)),
         .items = arena_take(a, n, sizeof(*f->items)),
         .errs = arena_take(a, n, sizeof(*f->errs)),
@@ -395,10 +395,10 @@ static void learn(struct scheduler *s, const struct member *m)
     }
 }
 
-void fusion_step_end(struct fusion_step *f, uint64_t from_us, uint64_t now_us, struct job_list *leaving)
+void fusion_step_end(struct fusion_step *f, uint64_t work_us, uint64_t now_us, struct job_list *leaving)
 {
     struct scheduler *s = &f->engine->scheduler;
-    forecast_add(&s->forecast.fusion, f->rows, (double)(now_us - from_us));
+    forecast_add(&s->forecast.fusion, f->rows, (double)work_us);
     s->totals.fusion_rows += (uint64_t)f->rows;
     for (int i = 0; i < f->n; i++) {
         struct member *m = &f->members[i];

@@ -81,6 +81,7 @@ static void clear_result(struct job *job)
     r->answers = NULL;
     r->n_answers = NULL;
     r->scores = r->region_weights = NULL;
+    r->text_tokens = NULL;
 }
 
 /* What an earlier run has left. */
@@ -211,33 +212,45 @@ enum err job_check(struct job *job, struct errbuf *why)
 
 /* ---- work on the request ---- */
 
-void job_tokenize(struct job_private *j)
+static int max_text_tokens(const struct job_private *j)
+{
+    return j->engine->config->text.text_length - 2; /* [CLS] and [SEP] */
+}
+
+enum err job_tokenize(struct job_private *j)
 {
     const struct job_request *r = &j->job->request;
     const struct wordpiece *w = model_wordpiece(j->engine->model);
-    int room = j->engine->config->text.text_length; /* with [CLS] and [SEP], which are not among these */
+    int room = j->engine->config->text.text_length, most = max_text_tokens(j);
     for (int i = 0; i < r->n_texts; i++) {
         int n = wordpiece_encode(w, r->texts[i], r->text_bytes[i], j->tokens + (size_t)i * (size_t)room, room);
         j->n_tokens[i] = n < room ? n : room;
+        if (n > most && r->whole_texts) {
+            return err_set(&j->job->result.error, ERR_TEXT_TOO_LONG,
+                           "%s %d has more than the %d word pieces that this model reads; shorten it, or let it be cut "
+                           "with truncate=true",
+                           r->task == JOB_VQA ? "question" : "text", i, most);
+        }
     }
+    return OK;
 }
 
-static int most_rows(const struct job_private *j)
+static int max_rows(const struct job_private *j)
 {
     const struct job_request *r = &j->job->request;
     if (r->task == JOB_CAPTION) {
         return fusion_caption_rows(j->engine->model, j->features);
     }
-    int most = 1, room = j->engine->config->text.text_length;
+    int max = 1, room = j->engine->config->text.text_length;
     for (int i = 0; i < r->n_texts; i++) {
         struct fusion_item item = {.kind = r->task == JOB_VQA ? FUSION_VQA : FUSION_RETRIEVE,
                                    .features = j->features,
                                    .tokens = j->tokens + (size_t)i * (size_t)room,
                                    .n_tokens = j->n_tokens[i]};
         int rows = fusion_item_rows(j->engine->model, &item);
-        most = rows > most ? rows : most;
+        max = rows > max ? rows : max;
     }
-    return most;
+    return max;
 }
 
 static void present_regions(struct job_private *j)
@@ -265,11 +278,13 @@ void job_present(struct job_private *j)
     r->answers = q->task == JOB_VQA ? j->answers : NULL;
     r->n_answers = q->task == JOB_VQA ? j->n_answers : NULL;
     r->scores = q->task == JOB_RETRIEVE ? j->scores : NULL;
+    r->text_tokens = q->n_texts > 0 ? j->n_tokens : NULL;
+    r->max_text_tokens = max_text_tokens(j);
     if (q->explain && j->n_items > 0) {
         r->region_weights = j->weights;
         memset(j->weights, 0, (size_t)j->n_items * (size_t)r->n_regions * sizeof(*j->weights));
     }
-    j->item_rows = most_rows(j);
+    j->item_rows = max_rows(j);
 }
 
 void job_conclude(struct job_private *j)

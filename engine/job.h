@@ -40,7 +40,8 @@ struct job_request {
     const uint8_t *id_key;           /* NULL or 32 bytes: HMAC key of the id */
     bool no_store;                   /* keep nothing of this image in the cache */
     bool tolerate_truncated;
-    bool explain; /* fill region_weights */
+    bool whole_texts; /* a text of more word pieces than the model reads is ERR_TEXT_TOO_LONG; else it is cut */
+    bool explain;     /* fill region_weights */
     /* vqa: questions; retrieve: sentences; caption, regions: none. UTF-8, not terminated by NUL necessarily. */
     const char *const *texts;
     const size_t *text_bytes;
@@ -89,6 +90,10 @@ struct job_result {
     int n_regions;
     struct job_region *regions;      /* [n_regions], best first */
     const struct features *features; /* valid until the job is reset; NULL on error */
+    /* vqa, retrieve: [n_texts] word pieces; where a text has more than max_text_tokens, the others were not read. NULL on
+     * error */
+    const int *text_tokens;
+    int max_text_tokens;
     /* caption */
     int n_captions;
     struct job_caption *captions; /* best first */

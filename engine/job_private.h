@@ -63,7 +63,8 @@ size_t job_bytes(const struct engine *e);
 /* Checks the request against the engine's limits and fills in defaults. */
 MUST_USE enum err job_check(struct job *job, struct errbuf *why);
 /* The job's own thread: ids of the texts' tokens. */
-void job_tokenize(struct job_private *j);
+/* ERR_TEXT_TOO_LONG with the text in the result; never without request.whole_texts. */
+MUST_USE enum err job_tokenize(struct job_private *j);
 /* The job's own thread, once `features` is set: image, regions and rows of its items. */
 void job_present(struct job_private *j);
 /* The last one to hold it, before on_done: on an error no result is left to read. */

@@ -18,11 +18,7 @@ make_base() {
     local tar
     buildah inspect --type image minivlm-base-os >/dev/null 2>&1 && return
     tar=$(mktemp --suffix=.tar)
-    # shellcheck disable=SC2046 # every file is an argument
-    mmdebstrap --quiet --variant=minbase --include=ca-certificates \
-        $(printf -- '--aptopt=%s ' /etc/apt/apt.conf.d/*) bookworm "$tar" \
-        $(find /etc/apt -name 'sources.list' -size +0 -o -path '*sources.list.d/*' -name '*.list' -size +0 \
-            -o -name 'debian.sources')
+    scripts/debian_root.sh "$tar" --variant=minbase --include=ca-certificates
     local container
     container=$(buildah from scratch)
     buildah add -q "$container" "$tar" / >/dev/null

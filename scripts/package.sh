@@ -23,14 +23,6 @@ build() {
     ls -l "$out"/*.deb
 }
 
-make_root() {
-    # shellcheck disable=SC2046 # every file is an argument
-    mmdebstrap --quiet --variant=minbase --include=systemd,man-db \
-        $(printf -- '--aptopt=%s ' /etc/apt/apt.conf.d/*) bookworm "$1" \
-        $(find /etc/apt -name 'sources.list' -size +0 -o -path '*sources.list.d/*' -name '*.list' -size +0 \
-            -o -name 'debian.sources')
-}
-
 # The unit's own command line, as a user without rights: there is no systemd in a root that nobody boots.
 ask() {
     local root=$1 log=$2 command pid
@@ -55,7 +47,7 @@ try() {
     # shellcheck disable=SC2064 # the values of now
     trap "umount -l '$root/proc' 2>/dev/null; rm -rf --one-file-system '$root' '$log'" EXIT
     chmod 755 "$root"
-    make_root "$root"
+    scripts/debian_root.sh "$root" --variant=minbase --include=systemd,man-db
     mount --bind /proc "$root/proc" # the command line finds the model beside itself
     cp "$out"/*.deb "$root/root/"
     in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }

@@ -8,11 +8,8 @@ root=${1:?usage: sysroot.sh FOLDER}
 packages=libc6-dev,libgcc-12-dev,libopenblas-pthread-dev,$("$(dirname "$0")/install_deps.sh" libraries | paste -sd,)
 rm -rf "$root"
 mkdir -p "$root"
-# shellcheck disable=SC2046 # every file is an argument
-mmdebstrap --quiet --mode="$([ "$(id -u)" = 0 ] && echo root || echo unshare)" --architectures=arm64 --variant=extract --include="$packages" \
-    $(printf -- '--aptopt=%s ' /etc/apt/apt.conf.d/*) bookworm "$root" \
-    $(find /etc/apt -name 'sources.list' -size +0 -o -path '*sources.list.d/*' -name '*.list' -size +0 \
-        -o -name 'debian.sources')
+mode=$([ "$(id -u)" = 0 ] && echo root || echo unshare)
+"$(dirname "$0")/debian_root.sh" "$root" --mode="$mode" --architectures=arm64 --variant=extract --include="$packages"
 # What update-alternatives would have linked.
 lib=$root/usr/lib/aarch64-linux-gnu
 ln -sf openblas-pthread/libopenblas.so "$lib/libopenblas.so"

@@ -1,6 +1,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/version.h"
+#include "server/api/api.h"
 #include "server/app.h"
 #include "server/watch/health_client.h"
 
@@ -113,6 +114,8 @@ int main(int argc, char **argv)
         return print(config_print_schema, "the schema");
     case CONFIG_REFERENCE:
         return print(config_print_reference, "the reference");
+    case CONFIG_API:
+        return print(api_print, "the API");
     case CONFIG_MAN:
         return print(config_print_man, "the manual page");
     case CONFIG_BASH:

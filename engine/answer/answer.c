@@ -5,6 +5,7 @@
 #include "engine/base/sha256.h"
 #include "engine/base/utf8.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 json_t *answer_text(const char *bytes, size_t n)
@@ -90,6 +91,38 @@ static void add_regions(json_t *object, const struct answer_view *v, const struc
 {
     if (v->with_regions) {
         json_object_set_new(object, "regions", answer_regions(r, -1));
+    }
+}
+
+/* ---- warnings ---- */
+
+json_t *answer_text_warnings(const struct job *job)
+{
+    enum { SPARE_BYTES = 64 };
+    const struct job_result *r = &job->result;
+    char numbers[512] = "";
+    size_t n = 0;
+    int n_cut = 0;
+    for (int i = 0; r->text_tokens && i < job->request.n_texts; i++) {
+        if (r->text_tokens[i] <= r->max_text_tokens) {
+            continue;
+        }
+        if (n < sizeof(numbers) - SPARE_BYTES) {
+            n += (size_t)snprintf(numbers + n, sizeof(numbers) - n, "%s%d", n_cut ? ", " : "", i);
+        }
+        n_cut++;
+    }
+    return n_cut == 0
+               ? NULL
+               : json_pack("[o]", json_sprintf("only the first %d word pieces were read of %s %s%s", r->max_text_tokens,
+                                               job->request.task == JOB_VQA ? "question" : "text", numbers,
+                                               n < sizeof(numbers) - SPARE_BYTES ? "" : ", ..."));
+}
+
+void answer_add_warnings(json_t *object, json_t *warnings)
+{
+    if (object && warnings) {
+        json_object_set(object, "warnings", warnings);
     }
 }
 

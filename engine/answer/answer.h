@@ -29,6 +29,12 @@ json_t *answer_model(const struct engine_info *info);
 json_t *answer_image(const struct image_id *id, const struct job_result *r);
 json_t *answer_regions(const struct job_result *r, float min_score);
 
+/* What the answer should warn of beside the picture: texts that were not read to their end. A list of strings for
+ * `warnings`; NULL: nothing. */
+json_t *answer_text_warnings(const struct job *job);
+/* Adds `warnings`, if there are any. */
+void answer_add_warnings(json_t *object, json_t *warnings);
+
 /* One picture's answer. Of a retrieval: its entry in `images`. */
 json_t *answer_caption(const struct answer_view *v, const struct job *job);
 json_t *answer_vqa(const struct answer_view *v, const struct job *job);

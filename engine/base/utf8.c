@@ -4,7 +4,7 @@
 
 size_t utf8_next(const char *text, size_t n, uint32_t *code)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    static const uint32_t min[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *s = (const unsigned char *)text;
     *code = 0xfffd;
     if (n == 0) {
@@ -25,7 +25,7 @@ size_t utf8_next(const char *text, size_t n, uint32_t *code)
         }
         c = c << 6 | (s[i] & 0x3f);
     }
-    if (c < least[size] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) {
+    if (c < min[size] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) {
         return 0;
     }
     *code = c;

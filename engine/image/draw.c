@@ -4,9 +4,9 @@
 
 #include <stdbool.h>
 
-static int clip(int value, int least, int most)
+static int clip(int value, int min, int max)
 {
-    return value < least ? least : value > most ? most : value;
+    return value < min ? min : value > max ? max : value;
 }
 
 void draw_fill(const struct draw *d, int x, int y, int width, int height, struct draw_colour c)

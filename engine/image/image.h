@@ -44,7 +44,7 @@ struct image_limits {
     bool tolerate_truncated;         /* a JPEG of which a part is missing decodes with a warning */
     /* 0, or what the caller has use for: a JPEG then comes 2, 4 or 8 times smaller on each side, as long as neither side
      * falls below this. The library leaves out the fine waves of each block, which takes a fraction of the time. */
-    int least_side;
+    int min_side;
 };
 extern const struct image_limits image_default_limits;
 
@@ -54,7 +54,7 @@ struct image_info {
     int orientation;   /* EXIF 1..8; 1 where there is none */
     bool progressive;  /* JPEG only */
     uint32_t warnings; /* enum image_warning bits */
-    int shrink;        /* 1, 2, 4 or 8: how many times smaller on each side the pixels come (image_limits.least_side) */
+    int shrink;        /* 1, 2, 4 or 8: how many times smaller on each side the pixels come (image_limits.min_side) */
     /* Memory that decoding takes at its peak, pixels and the library's own included: at most so much. */
     uint64_t decode_bytes;
 };

@@ -67,11 +67,11 @@ bool isobox_find(struct isobox_span list, const char *name, struct isobox_span *
     return n_found == 1;
 }
 
-bool isobox_has_more(struct isobox_span list, int most)
+bool isobox_has_more(struct isobox_span list, int max)
 {
     struct isobox b;
     while (isobox_next(&list, &b)) {
-        if (most-- == 0) {
+        if (max-- == 0) {
             return true;
         }
     }

@@ -32,6 +32,6 @@ bool isobox_is_named(const struct isobox *b, const char *name);
 bool isobox_next(struct isobox_span *list, struct isobox *out);
 /* The only box of this name; false where there are none or several. */
 bool isobox_find(struct isobox_span list, const char *name, struct isobox_span *out);
-bool isobox_has_more(struct isobox_span list, int most);
+bool isobox_has_more(struct isobox_span list, int max);
 
 #endif

@@ -284,10 +284,10 @@ static uint64_t rounded_up(uint64_t n, uint64_t unit)
 }
 
 /* The most that the picture may be shrunk. */
-static int shrink_of(const struct image_info *info, int least_side)
+static int shrink_of(const struct image_info *info, int min_side)
 {
     int shorter = info->width < info->height ? info->width : info->height, shrink = 1;
-    while (least_side > 0 && shrink < DCTSIZE && shorter / (2 * shrink) >= least_side) {
+    while (min_side > 0 && shrink < DCTSIZE && shorter / (2 * shrink) >= min_side) {
         shrink *= 2;
     }
     return shrink;
@@ -327,7 +327,7 @@ static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct im
                   : 0;
     upright_describe(info, exif, xmp, c->image_width, c->image_height);
     info->progressive = c->progressive_mode;
-    info->shrink = shrink_of(info, r->limits->least_side);
+    info->shrink = shrink_of(info, r->limits->min_side);
     info->decode_bytes = bytes_to_decode(c, info->shrink);
     if (jpeg_segments_find(bytes, n, JPEG_APP0 + 2, "ICC_PROFILE", 12, &body, &n_body)) {
         info->warnings |= IMAGE_WARN_ICC;

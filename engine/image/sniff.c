@@ -234,14 +234,14 @@ static uint64_t tiff_pixels(const uint8_t *p, size_t n)
 static uint64_t heif_pixels(const uint8_t *bytes, size_t n)
 {
     enum { FAR = 4096, SIZE_BYTES = 16 };
-    uint64_t most = 0;
+    uint64_t max = 0;
     const uint8_t *end = bytes + (n < FAR ? n : FAR), *p = bytes;
     while ((p = memmem(p, (size_t)(end - p), "ispe", 4)) && end - p >= SIZE_BYTES) {
         uint64_t pixels = number(p + 8, 4, true) * number(p + 12, 4, true);
-        most = pixels > most ? pixels : most;
+        max = pixels > max ? pixels : max;
         p += 4;
     }
-    return most;
+    return max;
 }
 
 uint64_t sniff_pixels(const uint8_t *bytes, size_t n)

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-static const float gemm8_row_least = 1e-30F; /* of a range: below it a row counts as zeros */
+static const float gemm8_row_min = 1e-30F; /* of a range: below it a row counts as zeros */
 
 /* Of a row whose numbers lie in low..high, low <= 0 <= high; *inverse is what they are multiplied by. */
 static inline struct gemm8_row gemm8_row_of(float low, float high, bool is_finite, float *inverse)
@@ -17,12 +17,20 @@ static inline struct gemm8_row gemm8_row_of(float low, float high, bool is_finit
     if (!is_finite || !isfinite(range)) {
         return (struct gemm8_row){NAN, 0};
     }
-    if (range < gemm8_row_least) {
+    if (range < gemm8_row_min) {
         return (struct gemm8_row){0.0F, 0};
     }
     *inverse = 255.0F / range;
-    float most_zero = -low * *inverse;
-    return (struct gemm8_row){range / 255.0F, (int32_t)lrintf(most_zero)};
+    float max_zero = -low * *inverse;
+    return (struct gemm8_row){range / 255.0F, (int32_t)lrintf(max_zero)};
+}
+
+/* Next to x (half to even) + zero, within 0..255; 0 for NaN. */
+static inline uint8_t gemm8_row_byte(float x, int32_t zero)
+{
+    float low = (float)-zero, high = (float)(255 - zero);
+    x = x > low ? x : low; /* NaN too */
+    return (uint8_t)(lrintf(x < high ? x : high) + zero);
 }
 
 static inline size_t gemm8_row_bytes(size_t n)

@@ -23,9 +23,9 @@ struct roi_box boxes_shift(struct roi_box anchor, int stride, int row, int colum
     return (struct roi_box){anchor.x0 + x, anchor.y0 + y, anchor.x1 + x, anchor.y1 + y};
 }
 
-static float clamp(float v, float most)
+static float clamp(float v, float max)
 {
-    return v < 0.0F ? 0.0F : v > most ? most : v; /* NaN stays */
+    return v < 0.0F ? 0.0F : v > max ? max : v; /* NaN stays */
 }
 
 struct roi_box boxes_decode(struct roi_box box, const float deltas[4], const float weights[4], int width, int height)
@@ -36,9 +36,9 @@ struct roi_box boxes_decode(struct roi_box box, const float deltas[4], const flo
     float cy = deltas[1] / weights[1] * h + (box.y0 + 0.5F * h);
     w *= expf(dw > log_ratio_max ? log_ratio_max : dw);
     h *= expf(dh > log_ratio_max ? log_ratio_max : dh);
-    float most_x = (float)(width - 1), most_y = (float)(height - 1);
-    return (struct roi_box){clamp(cx - 0.5F * w, most_x), clamp(cy - 0.5F * h, most_y),
-                            clamp(cx + 0.5F * w - 1.0F, most_x), clamp(cy + 0.5F * h - 1.0F, most_y)};
+    float max_x = (float)(width - 1), max_y = (float)(height - 1);
+    return (struct roi_box){clamp(cx - 0.5F * w, max_x), clamp(cy - 0.5F * h, max_y),
+                            clamp(cx + 0.5F * w - 1.0F, max_x), clamp(cy + 0.5F * h - 1.0F, max_y)};
 }
 
 float boxes_area(struct roi_box b)

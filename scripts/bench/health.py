@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-from load import ROOT, Server, hammer, percentile
+from load import ROOT, hammer, percentile, serve
 
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 LIMIT_MS = 5
@@ -188,7 +188,7 @@ def table(args):
     for name, crowd in CROWDS:
         if args.only and args.only not in name:
             continue
-        with Server(args, "--drain.timeout_ms=100") as server:
+        with serve(args, "--drain.timeout_ms=100") as server:
             took = beside(args, server, crowd, args.health_seconds)
         p99 = percentile(took, 99) * 1e3
         missed += p99 > LIMIT_MS

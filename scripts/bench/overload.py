@@ -27,7 +27,7 @@ import time
 import zlib
 
 import health
-from load import ROOT, Server, percentile
+from load import ROOT, percentile, serve
 
 CLOSED = object()
 
@@ -285,7 +285,7 @@ def main():
     runs = [table, fairness] if args.all else [fairness] if args.fairness else [table]
     if args.port:
         return 1 if sum(run(args, args) for run in runs) else 0
-    with Server(args, *args.flags) as server:
+    with serve(args, *args.flags) as server:
         missed = sum(run(args, server) for run in runs)
     if args.all:
         args.health_seconds = 4

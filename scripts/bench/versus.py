@@ -15,7 +15,7 @@ import statistics
 import struct
 import sys
 
-from load import ROOT, Server, hammer, percentile
+from load import ROOT, hammer, percentile, serve
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -70,7 +70,7 @@ def main():
     old = copy.copy(args)
     old.build, old.log = args.other.resolve(), "/tmp/minivlm-versus-before.log"
     print("| | requests/s before | now | | p50 ms before | now | p99 ms before | now | cpu ms before | now |\n" + "|---" * 10 + "|")
-    with Server(old) as before, Server(args) as now:
+    with serve(old) as before, serve(args) as now:
         for name, *load in rows(args):
             if args.only not in name:
                 continue

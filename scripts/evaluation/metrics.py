@@ -23,31 +23,31 @@ def tokens(text: str) -> list[str]:
     return [w for w in text.split() if w != "-"]
 
 
-def ngrams(words: list[str], most: int = 4) -> Counter:
-    return Counter(tuple(words[i:i + n]) for n in range(1, most + 1) for i in range(len(words) - n + 1))
+def ngrams(words: list[str], max_n: int = 4) -> Counter:
+    return Counter(tuple(words[i:i + n]) for n in range(1, max_n + 1) for i in range(len(words) - n + 1))
 
 
 # BLEU
 
 
-def bleu(candidates: list[list[str]], references: list[list[list[str]]], most: int = 4) -> list[float]:
-    """Corpus BLEU-1..most with the closest reference length."""
-    right, guess = [0] * most, [0] * most
+def bleu(candidates: list[list[str]], references: list[list[list[str]]], max_n: int = 4) -> list[float]:
+    """Corpus BLEU-1..max_n with the closest reference length."""
+    right, guess = [0] * max_n, [0] * max_n
     length, wanted = 0, 0
     for words, refs in zip(candidates, references):
         limit = Counter()
         for ref in refs:
-            limit |= ngrams(ref, most)
-        for gram, n in ngrams(words, most).items():
+            limit |= ngrams(ref, max_n)
+        for gram, n in ngrams(words, max_n).items():
             right[len(gram) - 1] += min(n, limit[gram])
-        for n in range(most):
+        for n in range(max_n):
             guess[n] += max(0, len(words) - n)
         length += len(words)
         wanted += min((abs(len(ref) - len(words)), len(ref)) for ref in refs)[1]
     ratio = (length + 1e-15) / (wanted + 1e-9)
     penalty = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
     out, product = [], 1.0
-    for n in range(most):
+    for n in range(max_n):
         product *= (right[n] + 1e-15) / (guess[n] + 1e-9)
         out.append(product ** (1 / (n + 1)) * penalty)
     return out

@@ -26,13 +26,13 @@ def image_margins(model, prepared) -> dict[str, float]:
 
 def caption_margin(model, scene) -> float:
     """Greedy: least difference between the best and the second token over the steps."""
-    scorer, prefix, least = model.scorer(scene), [model.tokenizer.cls], float("inf")
+    scorer, prefix, smallest = model.scorer(scene), [model.tokenizer.cls], float("inf")
     with torch.no_grad():
         for token in model.caption(scene, num_beams=1)[0].tokens:
             logits = scorer.next_logits([prefix], [0])
             best = decode.allowed_log_probabilities(logits, [prefix], model.tokenizer)[0].topk(2).values
-            least, prefix = min(least, float(best[0] - best[1])), prefix + [token]
-    return least
+            smallest, prefix = min(smallest, float(best[0] - best[1])), prefix + [token]
+    return smallest
 
 
 def _gaps(values) -> float:

@@ -28,9 +28,9 @@ def record(pictures: dict) -> dict[str, torch.Tensor]:
     return {name: t.float().contiguous() for name, t in tensors.items()}
 
 
-def _random_boxes(n: int, least: float, most: float):
+def _random_boxes(n: int, low: float, high: float):
     """Centres anywhere in the image, sides between the two, spread evenly over their logarithm."""
-    sides = torch.exp(torch.empty(n, 2).uniform_(np.log(least), np.log(most)))
+    sides = torch.exp(torch.empty(n, 2).uniform_(np.log(low), np.log(high)))
     centres = torch.rand(n, 2) * torch.tensor([WIDTH, HEIGHT])
     return bx.clip(torch.cat((centres - sides / 2, centres + sides / 2), 1), WIDTH, HEIGHT)
 

@@ -61,10 +61,10 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(make_blocks(c))
         self.set_drop_connect(drop_connect)
 
-    def set_drop_connect(self, most: float) -> None:
-        """Drop-connect grows linearly from 0 in the first block towards `most`."""
+    def set_drop_connect(self, last: float) -> None:
+        """Drop-connect grows linearly from 0 in the first block towards `last`."""
         for i, block in enumerate(self.blocks):
-            block.drop = most * i / len(self.blocks)
+            block.drop = last * i / len(self.blocks)
 
     def forward(self, images):  # [B, 3, h, w] -> P2..P5: [B, c, h/stride, w/stride]
         return self.with_entry(images, 0)[0]

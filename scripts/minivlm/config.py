@@ -254,8 +254,8 @@ def _check_positive(c: Config) -> None:
             value = getattr(section, field.name)
             if type(value) is int:
                 where = f"config.{type(section).__name__.lower()}.{field.name}"
-                least = 0 if field.name in ("min_regions", "own_blocks", "regions") else 1
-                _require(value >= least, f"{where}: {value} is less than {least}")
+                lowest = 0 if field.name in ("min_regions", "own_blocks", "regions") else 1
+                _require(value >= lowest, f"{where}: {value} is less than {lowest}")
 
 
 def _check_image_half(c: Config) -> None:

@@ -24,8 +24,8 @@ class WeightsError(ValueError):
 def quantise(w):
     """[out, ...] -> int8 of the same shape and scale [out], symmetric, value = q * scale[row]."""
     flat = w.float().flatten(1)
-    most = flat.abs().amax(1)
-    scale = torch.where(most > 0, most / 127.0, torch.ones_like(most))  # [out]
+    largest = flat.abs().amax(1)
+    scale = torch.where(largest > 0, largest / 127.0, torch.ones_like(largest))  # [out]
     q = torch.round(flat / scale[:, None]).clamp(-127, 127).to(torch.int8)
     return q.reshape(w.shape), scale
 

@@ -9,7 +9,7 @@ from minivlm import config as cfg
 from minivlm.text import Tokenizer
 from train import coco_captions, common, data
 
-LEAST = (3, 10, 20)  # times an answer is given, to be listed: with pictures, by rule, without pictures
+MIN = (3, 10, 20)  # times an answer is given, to be listed: with pictures, by rule, without pictures
 
 
 class Corpus:
@@ -22,7 +22,7 @@ class Corpus:
         asked = [q for q in data.questions(root) if q.image in known]
         train, made = [q for q in asked if q.split == "train"], [q for q in made if q.image in known]
         texts = list(text_questions(root))
-        lists = [data.answer_list(asked, least) for asked, least in zip((train, made, texts), LEAST)]
+        lists = [data.answer_list(asked, least) for asked, least in zip((train, made, texts), MIN)]
         self.answers = answers or list(dict.fromkeys(a for part in lists for a in part))
         index = {a: n for n, a in enumerate(self.answers)}
         self.captions = {split: self._captions(split) for split in ("train", "val")}

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from minivlm import boxes as bx
 from minivlm.roi import BOX_WEIGHTS
 
-LEAST = 0.4  # share of an object that must be in the window for it to count as seen
+MIN = 0.4  # share of an object that must be in the window for it to count as seen
 
 
 class Truth:
@@ -36,13 +36,13 @@ class Truth:
         maybe = torch.tensor(record.maybe, dtype=torch.float32).reshape(-1, 4)
         boxes, share = _seen(boxes, flip, window)
         maybe, _ = _seen(maybe, flip, window)
-        maybe = torch.cat((maybe, boxes[(share > 0) & (share < LEAST)]))
+        maybe = torch.cat((maybe, boxes[(share > 0) & (share < MIN)]))
         boxes, maybe = (b * size - b.new_tensor([0, 0, 1, 1]) for b in (boxes, maybe))  # inclusive pixels
         known = None
         if record.known:
             known = torch.zeros(classes + 1, dtype=torch.bool)
             known[[names[k] for k in record.known if k in names]] = True
-        stay, numbers = share >= LEAST, torch.tensor([n for _, n, _ in kept], dtype=torch.long)
+        stay, numbers = share >= MIN, torch.tensor([n for _, n, _ in kept], dtype=torch.long)
         return cls(boxes[stay], numbers[stay], known, attributes[stay], maybe)
 
 

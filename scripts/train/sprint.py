@@ -18,7 +18,7 @@ import torch
 
 from train import cache, recipe, run as stages
 
-MOST = 56_000_000  # bytes of a shard: tar adds a little
+MAX = 56_000_000  # bytes of a shard: tar adds a little
 ROWS = ("*.jsonl", "*.jsonl.gz")
 
 
@@ -28,7 +28,7 @@ def wanted(root: pathlib.Path) -> list[pathlib.Path]:
     return files + [root / f for f in cache.list_files(root, stages.sets_of(root))]
 
 
-def pack(root, start, out, most=MOST) -> list[pathlib.Path]:
+def pack(root, start, out, most=MAX) -> list[pathlib.Path]:
     """-> the shards: data/... and start/... in files of at most `most` bytes."""
     root, start, out = pathlib.Path(root), pathlib.Path(start), pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)

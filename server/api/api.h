@@ -38,6 +38,8 @@ static inline struct api *api_of(const struct work *w)
 }
 
 extern const struct route_table api_routes;
+/* Routes and errors as JSON (--print-api); "public": without a key, "work": it waits for the engine. */
+void api_print(struct buf *b);
 
 /* api_predict.c */
 void api_caption(struct api *a, struct exchange *x);
@@ -47,7 +49,7 @@ void api_image_check(struct api *a, struct exchange *x); /* POST /images/check *
 void api_image_known(struct api *a, struct exchange *x); /* HEAD /images/{id} */
 
 /* For all kinds with pictures, when the round is over: true when it failed and w has been answered and finished. A
- * request with one picture fails as a whole; one with several only when a part of it came too late. */
+ * request with one picture fails as a whole; one with several when a part of it came too late, or for its texts. */
 bool api_predict_fault(struct work *w);
 void api_predict_headers(struct work *w); /* of an answer with a prediction */
 /* For clients that ask for as many tokens as other models have: such a wish means the model's own bound. */

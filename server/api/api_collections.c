@@ -368,11 +368,12 @@ static json_t *hit_object(const struct collection_hit *h, float score)
 static void answer_search(struct work *w, json_t *results, int n_reranked)
 {
     const struct collection_hits *h = &((struct visit *)w->state)->hits;
-    work_answer(w, 200,
-                json_pack("{s:o, s:I, s:i, s:I, s:{s:i, s:i}, s:o}", "results", results, "scanned",
-                          (json_int_t)h->n_images, "reranked", n_reranked, "stale", (json_int_t)h->n_stale,
-                          "candidates", "by_words", h->n_by_words, "by_sample", h->n_by_sample, "model",
-                          answer_model(&w->service->info)));
+    json_t *object =
+        json_pack("{s:o, s:I, s:i, s:I, s:{s:i, s:i}, s:o}", "results", results, "scanned", (json_int_t)h->n_images,
+                  "reranked", n_reranked, "stale", (json_int_t)h->n_stale, "candidates", "by_words", h->n_by_words,
+                  "by_sample", h->n_by_sample, "model", answer_model(&w->service->info));
+    answer_add_warnings(object, w->round.warnings);
+    work_answer(w, 200, object);
 }
 
 static void search_done(struct work *w)
@@ -380,8 +381,12 @@ static void search_done(struct work *w)
     const struct visit *v = w->state;
     int *order, n = 0;
     enum fault f = work_round_fault(w);
-    if (f == FAULT_DEADLINE) {
-        reply_error(w->x, f, NULL, "the deadline passed before all candidates were scored");
+    if (f == FAULT_DEADLINE || f == FAULT_TEXT_TOO_LONG) {
+        if (f == FAULT_DEADLINE) {
+            reply_error(w->x, f, NULL, "the deadline passed before all candidates were scored");
+        } else {
+            reply_item_error(w->x, f, w->round.items[0]);
+        }
         work_finish(w);
         return;
     }

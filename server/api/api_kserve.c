@@ -123,6 +123,9 @@ static void answer(struct work *w)
     if (object && !w->input.wish.id) {
         json_object_del(object, "id");
     }
+    if (object && w->round.warnings) {
+        json_object_set_new(object, "parameters", json_pack("{s:O}", "warning", json_array_get(w->round.warnings, 0)));
+    }
     if (!object || !(w->input.wish.binary & w->input.wish.outputs)) {
         buf_release(&bytes);
         work_answer(w, 200, object);

@@ -53,6 +53,7 @@ static void answer_whole(struct work *w)
     if (object) {
         json_object_set_new(object, "usage", usage(w));
     }
+    answer_add_warnings(object, w->round.warnings);
     work_answer(w, 200, object);
 }
 

@@ -99,7 +99,7 @@ void api_metrics(struct api *a, struct exchange *x)
     struct metrics_state s = {
         .is_ready = a->admission.state == ADMISSION_OPEN && !a->is_leaving,
         .connections = main_port.connections + admin_port.connections,
-        .most_a_turn = main_port.most_a_turn,
+        .max_a_turn = main_port.max_a_turn,
         .connections_refused = main_port.refused_connections + admin_port.refused_connections,
         .connections_evicted = main_port.evicted_connections + admin_port.evicted_connections,
         .handshakes_failed = main_port.failed_handshakes,
@@ -138,9 +138,10 @@ void api_version(struct api *a, struct exchange *x)
                                       (json_int_t)i->parameters, "max_regions", i->max_regions, "answers",
                                       i->n_answers));
         json_object_set_new(object, "engine",
-                            json_pack("{s:s, s:s, s:s, s:i, s:i, s:I}", "isa", i->isa, "gemm", i->gemm, "precision",
-                                      i->precision, "threads", i->engine_threads, "decode_threads", i->decode_threads,
-                                      "memory_bytes", (json_int_t)i->memory_bytes));
+                            json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:I}", "isa", i->isa, "gemm", i->gemm,
+                                      "precision", i->precision, "threads", i->engine_threads, "split_threads",
+                                      i->split_threads, "decode_threads", i->decode_threads, "memory_bytes",
+                                      (json_int_t)i->memory_bytes));
     }
     reply_json(x, 200, object);
 }

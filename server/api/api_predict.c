@@ -29,12 +29,15 @@ void api_predict_headers(struct work *w)
     if (id && w->timings.cache) { /* for balancers: who made it can use it again */
         exchange_out(w->x, "X-Image-Id", "%s", id);
     }
+    const char *warning = json_string_value(json_array_get(w->round.warnings, 0));
+    if (warning) { /* some shapes of answers have no other place */
+        exchange_out(w->x, "X-Text-Warning", "%s", warning);
+    }
     if (w->timings.cache) {
         exchange_out(w->x, "X-Cache", "%s", w->timings.cache);
     }
 }
 
-/* A request with one picture fails as a whole; one with several only when a part of it came too late. */
 bool api_predict_fault(struct work *w)
 {
     const struct work_round *r = &w->round;
@@ -42,10 +45,14 @@ bool api_predict_fault(struct work *w)
     if (f == FAULT_COUNT) {
         return false;
     }
+    int at = 0;
     for (int i = 0; i < r->n_items; i++) {
         f = r->faults[i] == FAULT_DEADLINE ? FAULT_DEADLINE : f;
+        at = r->faults[i] == FAULT_TEXT_TOO_LONG ? i : at;
     }
-    if (f == FAULT_DEADLINE && r->n_items > 1) {
+    if (r->faults[at] == FAULT_TEXT_TOO_LONG) { /* the same texts for all pictures */
+        reply_item_error(w->x, FAULT_TEXT_TOO_LONG, r->items[at]);
+    } else if (f == FAULT_DEADLINE && r->n_items > 1) {
         reply_error(w->x, f, NULL, "the deadline passed before all %d images were done", r->n_items);
     } else if (r->n_items > 1) {
         return false;
@@ -87,6 +94,7 @@ static void items_done(struct work *w)
         }
         object = json_pack("{s:o}", "results", list);
     }
+    answer_add_warnings(object, w->round.warnings);
     if (object) {
         json_object_set_new(object, "model", answer_model(&w->service->info));
     }
@@ -157,6 +165,7 @@ static void retrieve_done(struct work *w)
         return;
     }
     json_t *object = answer_retrieve(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k);
+    answer_add_warnings(object, r->warnings);
     if (object) {
         json_object_set_new(object, "model", answer_model(&w->service->info));
     }
@@ -167,7 +176,7 @@ static void retrieve_done(struct work *w)
 
 void api_predict_bound_tokens(struct work *w)
 {
-    if (w->input.max_tokens > w->service->info.max_tokens) {
+    if (w->input.max_tokens > w->service->info.longest_caption) {
         w->input.max_tokens = 0;
     }
 }
@@ -180,9 +189,9 @@ static bool check_parameters(struct work *w, bool has_stream)
     if (in->num_captions > 0 && in->num_beams == 0 && in->num_captions > info->num_beams) {
         in->num_beams = in->num_captions;
     }
-    if (in->max_tokens > info->most_tokens) {
+    if (in->max_tokens > info->longest_caption) {
         reply_error(w->x, FAULT_BAD_REQUEST, "max_tokens", "max_tokens is %d; this model allows 1 to %d",
-                    in->max_tokens, info->most_tokens);
+                    in->max_tokens, info->longest_caption);
         return false;
     }
     long long n_texts = in->n_texts > 0 ? in->n_texts : 1, runs = n_texts * (info->max_regions + 1);

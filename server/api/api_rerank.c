@@ -49,6 +49,11 @@ void api_rerank_done(struct work *w)
         return;
     }
     json_t *object = json_pack("{s:o, s:o}", "results", results, "model", answer_model(&w->service->info));
+    if (object && r->warnings && w->input.dialect == INPUT_RERANK) { /* where Cohere has them */
+        json_object_set_new(object, "meta", json_pack("{s:O}", "warnings", r->warnings));
+    } else {
+        answer_add_warnings(object, r->warnings);
+    }
     if (object && w->input.dialect == INPUT_RERANK) {
         json_object_set_new(object, "id", json_string(w->x->request_id));
     }

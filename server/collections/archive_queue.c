@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int most)
+bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int max)
 {
     struct archive_queue_item **at = &q->first;
     int of_client = 0;
@@ -13,7 +13,7 @@ bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item,
             of_client++;
         }
     }
-    if (of_client >= most) {
+    if (of_client >= max) {
         return false;
     }
     while (*at && (*at)->turn <= item->turn) {

@@ -27,7 +27,7 @@ struct archive_queue {
 };
 
 /* Zeroed is empty. False: the client has `most` waiting already. */
-bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int most);
+bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int max);
 struct archive_queue_item *archive_queue_pop(struct archive_queue *q); /* NULL: empty */
 bool archive_queue_remove(struct archive_queue *q, struct archive_queue_item *item);
 /* Takes one whose deadline is not after now; NULL: there is none. */

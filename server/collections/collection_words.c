@@ -30,7 +30,7 @@ enum {
     MAX_POSTINGS = COLLECTION_MAX_POSTINGS,
     UNKNOWN_WORDS = 8, /* of a query that are looked for by their letters */
     LIKE_EACH = 4,     /* words that stand for one of them */
-    LIKE_LEAST = 4,    /* bytes of a word that is looked for */
+    LIKE_MIN = 4,      /* bytes of a word that is looked for */
     SYNONYMS = 32,     /* of all words of a query together */
     MAX_TERMS = COLLECTION_QUERY_WORDS + SYNONYMS + UNKNOWN_WORDS * LIKE_EACH
 };
@@ -346,7 +346,7 @@ static enum err weigh_said(struct collections *cs, struct sqlite3_stmt *s, uint6
     for (int i = 0; i < n && rc == OK; i++) {
         bool any;
         rc = add_synonyms(cs, s, n_images, &said[i], w, &n_synonyms, &any, e);
-        if (!any && said[i].images == 0 && *n_unknown < UNKNOWN_WORDS && stems[i].n >= LIKE_LEAST) {
+        if (!any && said[i].images == 0 && *n_unknown < UNKNOWN_WORDS && stems[i].n >= LIKE_MIN) {
             unknown[(*n_unknown)++] = stems[i];
         }
     }

@@ -107,12 +107,12 @@ static double burst_of(const struct auth_key *k)
 static bool has_token(const struct auth_key *k, uint64_t now_us, uint64_t *after_us)
 {
     struct auth_use *u = k->use;
-    double most = burst_of(k);
+    double max = burst_of(k);
     if (k->rate <= 0) {
         return true;
     }
-    u->tokens = u->filled_us ? u->tokens + (double)(now_us - u->filled_us) * 1e-6 * k->rate : most;
-    u->tokens = u->tokens < most ? u->tokens : most;
+    u->tokens = u->filled_us ? u->tokens + (double)(now_us - u->filled_us) * 1e-6 * k->rate : max;
+    u->tokens = u->tokens < max ? u->tokens : max;
     u->filled_us = now_us;
     *after_us = u->tokens >= 1 ? 0 : (uint64_t)((1 - u->tokens) / k->rate * 1e6) + 1;
     return u->tokens >= 1;
@@ -121,13 +121,13 @@ static bool has_token(const struct auth_key *k, uint64_t now_us, uint64_t *after
 enum auth_verdict auth_enter(const struct auth_key *k, uint64_t now_us, int places, uint64_t *after_us)
 {
     struct auth_use *u = k->use;
-    int most = k->share > 0 ? (places * k->share + 99) / 100 : places;
+    int max = k->share > 0 ? (places * k->share + 99) / 100 : places;
     *after_us = 0;
     if (!has_token(k, now_us, after_us)) {
         u->rate_refused++;
         return AUTH_OVER_RATE;
     }
-    if (k->share > 0 && u->in_flight >= most) {
+    if (k->share > 0 && u->in_flight >= max) {
         u->share_refused++;
         *after_us = 1000000;
         return AUTH_OVER_SHARE;

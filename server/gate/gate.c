@@ -5,9 +5,9 @@
 #include <math.h>
 
 enum {
-    HANDLING_US = 15000,    /* between the engine and the client's socket, and steps that nobody can interrupt */
-    FULL_US = 60000,        /* so much ahead keeps all threads at work */
-    LEAST_RETRY_US = 10000, /* a refused client need not come back sooner */
+    HANDLING_US = 15000,  /* between the engine and the client's socket, and steps that nobody can interrupt */
+    FULL_US = 60000,      /* so much ahead keeps all threads at work */
+    MIN_RETRY_US = 10000, /* a refused client need not come back sooner */
     TRY_AGAIN_US = 1000000,
 };
 
@@ -17,7 +17,7 @@ const char *gate_verdict_name(enum gate_verdict v)
     return names[v];
 }
 
-static const double least_left = 0.3;
+static const double min_left = 0.3;
 
 /* ---- life cycle ---- */
 
@@ -81,7 +81,7 @@ static struct amount left_of(const struct gate *g)
 
 static double flow_on(double flow_us, double whole_us, double gone_us)
 {
-    return fmin(whole_us, fmax(whole_us * least_left, flow_us - gone_us));
+    return fmin(whole_us, fmax(whole_us * min_left, flow_us - gone_us));
 }
 
 static void flow(struct gate *g, uint64_t now_us)
@@ -283,7 +283,7 @@ static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const stru
 static uint64_t retry_after(const struct gate *g, const struct decision *d)
 {
     double us = fmax(d->forecast.finish_us, d->forecast.backlog_us) * g->ratio / 2;
-    return us > LEAST_RETRY_US ? (uint64_t)us : LEAST_RETRY_US;
+    return us > MIN_RETRY_US ? (uint64_t)us : MIN_RETRY_US;
 }
 
 static struct decision decide(struct gate *g, uint64_t now_us, const struct gate_request *r, uint64_t *retry_after_us)
@@ -360,7 +360,7 @@ enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_
     }
     struct gate_client *c = gate_client_get(g, r->client);
     if (!c) {
-        *retry_after_us = LEAST_RETRY_US;
+        *retry_after_us = MIN_RETRY_US;
         g->refused[GATE_FULL]++;
         return GATE_FULL;
     }

@@ -40,7 +40,7 @@ static uint64_t fixed_of(const struct plan *p)
 
 struct budget {
     size_t at; /* its field of struct plan */
-    uint64_t least, wanted;
+    uint64_t min, wanted;
 };
 
 enum { N_BUDGETS = 9 };
@@ -84,11 +84,11 @@ static void list_budgets(const struct config *c, const struct engine_info *info,
     };
     for (int i = 0; i < N_BUDGETS; i++) {
         out[i] = budgets[i];
-        out[i].wanted = larger(out[i].wanted, out[i].least);
+        out[i].wanted = larger(out[i].wanted, out[i].min);
     }
 }
 
-static enum err refuse(const struct plan *p, const struct config *c, uint64_t least, struct errbuf *e)
+static enum err refuse(const struct plan *p, const struct config *c, uint64_t min, struct errbuf *e)
 {
     const char *bodies = c->limits.body_memory_bytes ? "limits.body_memory_bytes" : "limits.body_bytes";
     const char *decoding = c->limits.decode_memory_bytes ? "limits.decode_memory_bytes, " : "";
@@ -97,7 +97,7 @@ static enum err refuse(const struct plan *p, const struct config *c, uint64_t le
         "the service needs at least %llu MB (%llu of them fixed: engine %llu, process and threads %llu) and %llu "
         "are allowed: lower engine.threads, limits.requests, %s%s or server.max_connections, or give it more "
         "memory (limits.memory_bytes, or the control group's limit)",
-        (unsigned long long)((fixed_of(p) + least) / MB + 1), (unsigned long long)(fixed_of(p) / MB),
+        (unsigned long long)((fixed_of(p) + min) / MB + 1), (unsigned long long)(fixed_of(p) / MB),
         (unsigned long long)(p->engine / MB), (unsigned long long)((p->process + p->threads) / MB),
         (unsigned long long)(p->limit / MB), decoding, bodies);
 }
@@ -106,24 +106,24 @@ enum err plan_make(struct plan *out, const struct config *c, const struct engine
                    struct errbuf *e)
 {
     struct budget budgets[N_BUDGETS];
-    uint64_t least = 0, wanted = 0;
+    uint64_t min = 0, wanted = 0;
     *out = (struct plan){.limit = limit_bytes > 0 ? limit_bytes : UINT64_MAX};
     set_fixed(out, c, info);
     list_budgets(c, info, budgets);
     for (int i = 0; i < N_BUDGETS; i++) {
-        least += budgets[i].least;
+        min += budgets[i].min;
         wanted += budgets[i].wanted;
     }
     uint64_t fixed = fixed_of(out);
-    if (fixed > out->limit || least > out->limit - fixed) {
-        return refuse(out, c, least, e);
+    if (fixed > out->limit || min > out->limit - fixed) {
+        return refuse(out, c, min, e);
     }
-    double rest = (double)(out->limit - fixed - least), more = (double)(wanted - least);
+    double rest = (double)(out->limit - fixed - min), more = (double)(wanted - min);
     double part = more > 0 && rest < more ? rest / more : 1;
     out->is_tight = part < 1;
     out->total = fixed;
     for (int i = 0; i < N_BUDGETS; i++) {
-        uint64_t n = budgets[i].least + (uint64_t)((double)(budgets[i].wanted - budgets[i].least) * part);
+        uint64_t n = budgets[i].min + (uint64_t)((double)(budgets[i].wanted - budgets[i].min) * part);
         *(uint64_t *)(void *)((char *)out + budgets[i].at) = n;
         out->total += n;
     }

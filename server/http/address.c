@@ -92,15 +92,15 @@ static const char *add_network(struct networks *out, const char *text, size_t n)
     if (!address_parse(&a, text, n_address)) {
         return "expected networks like 10.0.0.0/8 or fd00::/8, single addresses, or unix";
     }
-    int most = a.family == ADDRESS_V4 ? 32 : 128;
-    int bits = slash ? parse_bits(slash + 1, n - n_address - 1) : most;
+    int max = a.family == ADDRESS_V4 ? 32 : 128;
+    int bits = slash ? parse_bits(slash + 1, n - n_address - 1) : max;
     if (slash && memchr(text, ':', n_address) && a.family == ADDRESS_V4) { /* ::ffff:10.0.0.0/104 */
         bits -= 96;
     }
-    if (bits < 0 || bits > most) {
+    if (bits < 0 || bits > max) {
         return "the prefix behind / must be 0 to 32 for IPv4, 0 to 128 for IPv6";
     }
-    for (int bit = bits; bit < most; bit++) {
+    for (int bit = bits; bit < max; bit++) {
         if (is_bit_set(&a, bit)) {
             return "the address has bits behind its prefix; write the network's first address";
         }

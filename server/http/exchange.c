@@ -135,7 +135,7 @@ void exchange_read_id(struct exchange *x)
 
 /* ---- deadline and priority ---- */
 
-bool exchange_parse_uint(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+bool exchange_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;
     if (!*text) {
@@ -148,7 +148,7 @@ bool exchange_parse_uint(const char *text, uint64_t least, uint64_t most, uint64
         value = value * 10 + (uint64_t)(*text - '0');
     }
     *out = value;
-    return value >= least && value <= most;
+    return value >= min && value <= max;
 }
 
 bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty)
@@ -160,7 +160,7 @@ bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **
         {"X-Request-Timeout-Ms", x->headers[HEADER_TIMEOUT]},
         {"x-envoy-expected-rq-timeout-ms", x->headers[HEADER_ENVOY_TIMEOUT]},
     };
-    uint64_t least_ms = limit_ms;
+    uint64_t min_ms = limit_ms;
     for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
         uint64_t ms;
         if (!sources[i].value) {
@@ -170,9 +170,9 @@ bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **
             *faulty = sources[i].name;
             return false;
         }
-        least_ms = ms < least_ms ? ms : least_ms;
+        min_ms = ms < min_ms ? ms : min_ms;
     }
-    x->deadline_us = x->began_us + least_ms * 1000;
+    x->deadline_us = x->began_us + min_ms * 1000;
     return true;
 }
 

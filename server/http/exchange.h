@@ -134,6 +134,6 @@ bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **
 int exchange_priority(const struct exchange *x);
 
 /* Whole number in decimal digits within least..most. */
-bool exchange_parse_uint(const char *text, uint64_t least, uint64_t most, uint64_t *out);
+bool exchange_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 #endif

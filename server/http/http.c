@@ -114,7 +114,7 @@ static void serve_work(struct http *h, uint64_t until_us)
 
 static void begin_turn(struct http *h)
 {
-    h->stats.most_a_turn = h->n_requests > h->stats.most_a_turn ? h->n_requests : h->stats.most_a_turn;
+    h->stats.max_a_turn = h->n_requests > h->stats.max_a_turn ? h->n_requests : h->stats.max_a_turn;
     h->n_at_once = h->n_refused = h->n_requests = 0;
 }
 
@@ -152,11 +152,11 @@ static void lower_limit(struct http_options *o)
     rlim_t others = limit.rlim_cur / 4 < 256 ? limit.rlim_cur / 4 : 256, left = limit.rlim_cur - others;
     rlim_t each =
         CONNECTION_DESCRIPTORS * HTTP_LINGERING_PART + 1; /* for so many that count, with what lingers beside */
-    rlim_t most = left > HTTP_LINGERING_MIN ? (left - HTTP_LINGERING_MIN) * HTTP_LINGERING_PART / each : 1;
-    if ((rlim_t)o->max_connections > most) {
+    rlim_t max = left > HTTP_LINGERING_MIN ? (left - HTTP_LINGERING_MIN) * HTTP_LINGERING_PART / each : 1;
+    if ((rlim_t)o->max_connections > max) {
         log_warn("fewer connections than configured: descriptors are short", LOG_INT("configured", o->max_connections),
-                 LOG_UINT("connections", most), LOG_UINT("descriptors", limit.rlim_cur));
-        o->max_connections = (int)most;
+                 LOG_UINT("connections", max), LOG_UINT("descriptors", limit.rlim_cur));
+        o->max_connections = (int)max;
     }
 }
 

@@ -131,7 +131,7 @@ struct http_stats {
     uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, failed_proxy_headers,
         refused_requests;
     size_t buffered_bytes; /* http_buffered_bytes */
-    int most_a_turn;       /* requests begun or refused between two looks at what else there is, at most so far */
+    int max_a_turn;        /* requests begun or refused between two looks at what else there is, at most so far */
 };
 void http_stats(const struct http *h, struct http_stats *out);
 int http_connections(const struct http *h);

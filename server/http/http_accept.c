@@ -48,12 +48,12 @@ static bool make_room(struct http *h, uint64_t now)
 
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer)
 {
-    int most = h->options.max_connections, share = h->options.max_connections_per_address;
+    int max = h->options.max_connections, share = h->options.max_connections_per_address;
     if (share > 0) {
         return peer->n <= share;
     }
-    share = most / 4 > SHARE_MIN ? most / 4 : SHARE_MIN;
-    return peer->n <= share || most - n_places_taken(h) > most / 8;
+    share = max / 4 > SHARE_MIN ? max / 4 : SHARE_MIN;
+    return peer->n <= share || max - n_places_taken(h) > max / 8;
 }
 
 /* A trusted proxy's connections are those of its clients. */
@@ -76,7 +76,7 @@ static void accept_client(struct http *h, int fd, const struct address *address)
     bool is_welcome = has_place(h, address, peer);
     h->stats.accepted += is_welcome;
     h->stats.refused_connections += !is_welcome;
-    if (!is_welcome && (h->identity || h->phases[HTTP_LINGER].n >= http_most_lingering(h))) {
+    if (!is_welcome && (h->identity || h->phases[HTTP_LINGER].n >= http_max_lingering(h))) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));
         peers_drop(&h->peers, peer);
         close(fd);

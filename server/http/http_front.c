@@ -143,7 +143,7 @@ void http_front_lose(struct http_connection *c)
     http_front_end(c);
 }
 
-int http_most_lingering(const struct http *h)
+int http_max_lingering(const struct http *h)
 {
     return HTTP_LINGERING_MIN + h->options.max_connections / HTTP_LINGERING_PART;
 }
@@ -155,7 +155,7 @@ void http_front_linger(struct http_connection *c)
         http_front_end(c);
         return;
     }
-    if (h->phases[HTTP_LINGER].n >= http_most_lingering(h)) {
+    if (h->phases[HTTP_LINGER].n >= http_max_lingering(h)) {
         http_front_end(h->phases[HTTP_LINGER].first);
     }
     wire_finish(&c->wire);

@@ -182,7 +182,7 @@ void http_front_end(struct http_connection *c);
  * is ended. */
 void http_front_linger(struct http_connection *c);
 /* Connections that may linger beside the max_connections that count. */
-int http_most_lingering(const struct http *h);
+int http_max_lingering(const struct http *h);
 /* The events to be told of next. */
 void http_front_settle(struct http_connection *c);
 

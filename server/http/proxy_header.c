@@ -70,10 +70,10 @@ static bool parse_line(struct proxy_header *p, const char *at, const char *end)
 
 static enum proxy_header_state scan_line(struct proxy_header *p, const char *bytes, size_t n)
 {
-    size_t most = n < V1_MAX ? n : V1_MAX;
-    const char *feed = memchr(bytes, '\n', most), *carriage = memchr(bytes, '\r', most);
+    size_t max = n < V1_MAX ? n : V1_MAX;
+    const char *feed = memchr(bytes, '\n', max), *carriage = memchr(bytes, '\r', max);
     if (!feed) {
-        bool is_over = n >= V1_MAX || (carriage && carriage + 1 < bytes + most);
+        bool is_over = n >= V1_MAX || (carriage && carriage + 1 < bytes + max);
         return is_over ? refuse(p, "the PROXY line must end in CR LF within 107 bytes") : PROXY_HEADER_MORE;
     }
     if (carriage != feed - 1) {

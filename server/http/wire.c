@@ -97,8 +97,8 @@ ssize_t wire_write(struct wire *w, const char *bytes, size_t n)
         w->n_stuck = 0;
         return rc;
     }
-    size_t most = gnutls_record_get_max_size(w->session);
-    n = n < most ? n : most;
+    size_t max = gnutls_record_get_max_size(w->session);
+    n = n < max ? n : max;
     ssize_t rc = gnutls_record_send(w->session, bytes, n);
     if (is_wait(rc)) {
         w->n_stuck = n;

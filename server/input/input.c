@@ -322,7 +322,7 @@ size_t input_max_echo(const struct input_limits *limits)
     return ECHO_BYTES + (size_t)limits->texts * limits->text_bytes;
 }
 
-static size_t least_of(size_t a, size_t b)
+static size_t min_of(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
@@ -337,20 +337,19 @@ size_t input_need_bytes(const struct input_source *s)
     size_t need = images * (sizeof(struct input_image) + sizeof(int)) +
                   texts * (sizeof(char *) + sizeof(size_t) + sizeof(int)) + 8 * ALLOCATION_BYTES;
     enum input_body kind = body_of(s);
-    need += least_of(texts * l->text_bytes, kind == INPUT_BODY_RAW ? n_given - s->body->n : n_given);
-    need += least_of(texts, n_given) * ALLOCATION_BYTES; /* a text has a byte at least */
+    need += min_of(texts * l->text_bytes, kind == INPUT_BODY_RAW ? n_given - s->body->n : n_given);
+    need += min_of(texts, n_given) * ALLOCATION_BYTES; /* a text has a byte at least */
     if (kind == INPUT_BODY_JSON || kind == INPUT_BODY_FORM) {
-        need += least_of(images, n_given) * (sizeof(struct input_fault) + ALLOCATION_BYTES);
+        need += min_of(images, n_given) * (sizeof(struct input_fault) + ALLOCATION_BYTES);
     }
     if (kind == INPUT_BODY_JSON) {
         size_t values = json_tree_bytes(s->body->n, input_max_values(l));
         need += values;
-        need += s->dialect == INPUT_OPENAI   ? 2 * least_of(INPUT_TALK_BYTES, s->body->n)
+        need += s->dialect == INPUT_OPENAI   ? 2 * min_of(INPUT_TALK_BYTES, s->body->n)
                 : s->dialect == INPUT_KSERVE ? INPUT_ID_BYTES + ALLOCATION_BYTES
                                              : 0;
         if (s->route == INPUT_RETRIEVE) {
-            need +=
-                values / sizeof(struct json_tree_value) * INPUT_JSON_BYTES + least_of(input_max_echo(l), s->body->n);
+            need += values / sizeof(struct json_tree_value) * INPUT_JSON_BYTES + min_of(input_max_echo(l), s->body->n);
         }
     }
     return need;
@@ -418,8 +417,12 @@ static bool begin(struct input_parser *p)
 bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault)
 {
     struct input_parser p = {.in = in, .fault = fault, .content_type = s->content_type ? s->content_type : ""};
-    *in = (struct input){
-        .route = s->route, .dialect = s->dialect, .length_penalty = NAN, .limits = s->limits, .body = *s->body};
+    *in = (struct input){.route = s->route,
+                         .dialect = s->dialect,
+                         .length_penalty = NAN,
+                         .truncate = true,
+                         .limits = s->limits,
+                         .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};
     buf_init(s->body, 0);
     bool is_good = input_check_headers(s, fault) && begin(&p) && read_query(&p, s) && read_body(&p, s) &&

@@ -65,7 +65,7 @@ static bool read_parameters(struct input_parser *p, int parameters)
             }
             continue;
         }
-        if (input_has_word("num_beams length_penalty top_k tolerate_truncated timeout_ms", name) &&
+        if (input_has_word("num_beams length_penalty top_k tolerate_truncated timeout_ms truncate", name) &&
             !input_param_json(p, name, key + 1, &is_known)) {
             return false;
         }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_US 1000000000000000LL
+#define MAX_US 1000000000000000LL
 
 enum { WHERE_MAX = 64, DIGITS_MAX = 15 };
 
@@ -268,7 +268,7 @@ static bool read_parameter(struct input_parser *p, const char *key, int value)
         return true;
     }
     if (strcmp(key, "timeout") == 0) {
-        if (!read_count(p, value, &us) || us == 0 || us > MOST_US) {
+        if (!read_count(p, value, &us) || us == 0 || us > MAX_US) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, key, "timeout must be a whole number of microseconds");
         }
         p->in->timeout_ms = (uint64_t)(us + 999) / 1000;
@@ -277,7 +277,7 @@ static bool read_parameter(struct input_parser *p, const char *key, int value)
     if (strcmp(key, "priority") == 0) {
         return true;
     }
-    if (input_has_word("num_beams max_tokens length_penalty tolerate_truncated timeout_ms", key) &&
+    if (input_has_word("num_beams max_tokens length_penalty tolerate_truncated timeout_ms truncate", key) &&
         !input_param_json(p, key, value, &is_known)) {
         return false;
     }

@@ -35,6 +35,7 @@ static const struct param params[] = {
     {"regions", KIND_BOOL, ANSWERS, offsetof(struct input, regions), 0, 1},
     {"explain", KIND_EXPLAIN, ANSWERS, offsetof(struct input, explain), 0, 1},
     {"tolerate_truncated", KIND_BOOL, ALL, offsetof(struct input, tolerate_truncated), 0, 1},
+    {"truncate", KIND_BOOL, INPUT_VQA | INPUT_RETRIEVE, offsetof(struct input, truncate), 0, 1},
     {"timeout_ms", KIND_TIMEOUT, ALL, 0, 1, 1e12},
     {"question", KIND_TEXT, INPUT_VQA, 0, 0, 0},
     {"questions", KIND_TEXT, INPUT_VQA, 1, 0, 0},
@@ -357,10 +358,10 @@ bool input_param_max_tokens(struct input_parser *ip, const char *name, int value
     size_t n = 0;
     const char *text = json_tree_kind(&ip->tree, value) == JSON_TREE_NUMBER ? json_tree_text(&ip->tree, value, &n) : "";
     snprintf(number, sizeof(number), "%.*s", (int)n, text);
-    double most = strtod(number, &end);
-    if (n == 0 || n >= sizeof(number) || *end || !(most >= 1 && most == floor(most))) {
+    double max = strtod(number, &end);
+    if (n == 0 || n >= sizeof(number) || *end || !(max >= 1 && max == floor(max))) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, name, "%s must be a whole number of at least 1", name);
     }
-    ip->in->max_tokens = most < JOB_MAX_TOKENS ? (int)most : JOB_MAX_TOKENS;
+    ip->in->max_tokens = max < JOB_MAX_TOKENS ? (int)max : JOB_MAX_TOKENS;
     return true;
 }

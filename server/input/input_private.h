@@ -6,7 +6,7 @@
 #include "server/input/input.h"
 #include "server/input/json_tree.h"
 
-enum { INPUT_N_PARAMS = 16 }; /* rows of the table in input_params.c */
+enum { INPUT_N_PARAMS = 17 }; /* rows of the table in input_params.c */
 enum { INPUT_NO_INDEX = -1 };
 enum { INPUT_JSON_BYTES = 384 }; /* of a json_t, at most, beside its text */
 

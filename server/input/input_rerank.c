@@ -213,8 +213,24 @@ bool input_rerank(struct input_parser *p)
 /* ---- POST /rerank ---- */
 
 /* Lengths of texts and places in queues, which other rerankers have. */
-static const char ignored[] = "query documents texts model max_tokens_per_doc max_chunks_per_doc priority truncate "
-                              "truncation_direction user";
+static const char ignored[] = "query documents texts model max_tokens_per_doc max_chunks_per_doc priority user";
+
+/* Texts are cut at their end. truncate: true, false (TEI), "END", "NONE" (Cohere); truncation_direction: "Right" (TEI). */
+static bool read_truncation(struct input_parser *p, const char *key, int value)
+{
+    bool is_known, is_text = json_tree_kind(&p->tree, value) == JSON_TREE_STRING;
+    if (is_text && (input_json_is(p, value, "START") || input_json_is(p, value, "Left"))) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s: texts can be cut at their end only", key);
+    }
+    if (strcmp(key, "truncate") != 0 || (is_text && input_json_is(p, value, "END"))) {
+        return true;
+    }
+    if (is_text && input_json_is(p, value, "NONE")) {
+        p->in->truncate = false;
+        return true;
+    }
+    return input_param_json(p, key, value, &is_known);
+}
 
 static bool read_key(struct input_parser *p, const char *key, int value)
 {
@@ -225,6 +241,9 @@ static bool read_key(struct input_parser *p, const char *key, int value)
     if (input_has_word("raw_scores rank_fields", key)) {
         return input_json_is_off(p, value) ||
                input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is not served: leave it out", key);
+    }
+    if (input_has_word("truncate truncation_direction", key)) {
+        return read_truncation(p, key, value);
     }
     bool is_text = strcmp(key, "return_text") == 0;
     if ((is_text || input_has_word("top_n return_documents timeout_ms tolerate_truncated", key)) &&

@@ -380,8 +380,8 @@ static enum err step(struct reader *r)
 
 static int values_of(size_t n, int max_values)
 {
-    size_t most = n / 2 + 2; /* a value takes a character and a mark beside it */
-    return most < (size_t)max_values ? (int)most : max_values;
+    size_t max = n / 2 + 2; /* a value takes a character and a mark beside it */
+    return max < (size_t)max_values ? (int)max : max_values;
 }
 
 size_t json_tree_bytes(size_t n, int max_values)

@@ -142,12 +142,13 @@ static void print_engine(const struct engine_stats *s, struct buf *b)
         {"minivlm_running", "gauge", "Work in a stage."},
         {"minivlm_cancelled_total", "counter", "Jobs dropped at the door of a stage: client gone or deadline passed."},
         {"minivlm_stage_busy_seconds_total", "counter", "Thread time spent in a stage."},
+        {"minivlm_split_steps_total", "counter", "Steps of a stage that several threads worked on."},
     };
     for (size_t k = 0; k < sizeof(by_stage) / sizeof(by_stage[0]); k++) {
         head(b, by_stage[k].name, by_stage[k].type, by_stage[k].help);
         for (int i = 0; i < ENGINE_STAGE_COUNT; i++) {
-            const double values[] = {s->queued[i], s->running[i], (double)s->cancelled[i],
-                                     (double)s->busy_us[i] * 1e-6};
+            const double values[] = {s->queued[i], s->running[i], (double)s->cancelled[i], (double)s->busy_us[i] * 1e-6,
+                                     (double)s->split_steps[i]};
             buf_printf(b, "%s{stage=\"%s\"} %.15g\n", by_stage[k].name, stage_names[i], values[k]);
         }
     }
@@ -324,7 +325,7 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     print_keys(s->auth, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
     gauge(b, "minivlm_turn_requests_most", "Requests begun in one turn of the loop, at most so far: bounded.",
-          s->most_a_turn);
+          s->max_a_turn);
     counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
     counter(b, "minivlm_connections_evicted_total", "Idle or stalled connections closed for newcomers.",
             (double)s->connections_evicted);

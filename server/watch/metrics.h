@@ -38,7 +38,7 @@ struct metrics_state {
     struct engine_info info;
     bool has_engine;
     bool is_ready;
-    int connections, most_a_turn; /* by the HTTP room */
+    int connections, max_a_turn; /* by the HTTP room */
     uint64_t connections_refused, connections_evicted, handshakes_failed, requests_refused,
         proxy_headers_failed; /* by the HTTP room */
     uint64_t started_us, reloads, reloads_failed, log_dropped;

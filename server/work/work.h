@@ -59,6 +59,7 @@ struct work_round {
     struct service_slot **running;          /* [n_items]; NULL: no round */
     json_t **items;                         /* [n_items]: result, or {"error": ...} */
     enum fault *faults;                     /* [n_items]: FAULT_COUNT where it went well */
+    json_t *warnings;                       /* of texts, for the whole answer; NULL: none */
     float *scores;                          /* [n_items, max(1, n_texts)], filled where `item` is NULL */
     const struct features *const *features; /* [n_items]: instead of images; NULL: images. The kind's. */
     json_t *(*item)(struct work *w, const struct job *job, int index); /* NULL: only scores matter */

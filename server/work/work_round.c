@@ -1,6 +1,7 @@
 /* Rounds: the jobs of one piece of work, submitted while slots are free, gathered as they come home. */
 #include "server/work/work.h"
 
+#include "engine/answer/answer.h"
 #include "engine/answer/answer_dump.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
@@ -30,6 +31,7 @@ void work_round_release(struct work *w)
     for (int i = 0; r->items && i < r->n_items; i++) {
         json_decref(r->items[i]);
     }
+    json_decref(r->warnings);
     mem_free(r->running);
     mem_free(r->items);
     mem_free(r->faults);
@@ -64,7 +66,8 @@ static void keep_error(struct work *w, int index, enum err rc, const struct errb
                           : f == FAULT_IMAGE_NOT_CACHED ? reply_unknown_image
                                                         : errbuf_text(text, rc);
     bool may_retry = f == FAULT_OVERLOADED || f == FAULT_DRAINING;
-    json_t *inner = reply_error_object(w->x, f, message, NULL, stage, may_retry ? 1000000 : 0);
+    const char *param = f == FAULT_TEXT_TOO_LONG ? (r->task == JOB_VQA ? "question" : "texts") : NULL;
+    json_t *inner = reply_error_object(w->x, f, message, param, stage, may_retry ? 1000000 : 0);
     r->faults[index] = f;
     r->items[index] = inner ? json_pack("{s:o}", "error", inner) : NULL;
 }
@@ -101,6 +104,9 @@ static void keep_result(struct work *w, const struct job *job, int index)
     struct work_round *r = &w->round;
     const struct job_result *result = &job->result;
     keep_times(&w->timings, result);
+    if (!r->warnings && !result->err) { /* the same texts for all pictures */
+        r->warnings = answer_text_warnings(job);
+    }
     if (result->err) {
         keep_error(w, index, result->err, &result->error, result->stage);
     } else if (r->item) {
@@ -147,6 +153,7 @@ static void fill_request(struct work *w, struct job_request *q, int index)
     q->no_store = w->no_store;
     q->id_key = w->caller.has_id_key ? w->caller.id_key : NULL;
     q->tolerate_truncated = in->tolerate_truncated;
+    q->whole_texts = !in->truncate;
     q->explain = in->explain;
     if (r->task == JOB_VQA || r->task == JOB_RETRIEVE) {
         q->texts = in->texts;

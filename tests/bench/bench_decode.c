@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ROUNDS = 9, MOST_TOGETHER = 16, MOST_MODELS = 8, CASES = 6 };
+enum { ROUNDS = 9, MAX_TOGETHER = 16, MAX_MODELS = 8, CASES = 6 };
 
 static const struct {
     int beams, together;
@@ -47,7 +47,7 @@ static bool open_subject(struct subject *s, const char *dir)
     }
     const struct model_config *c = model_config(s->model);
     model_config_max_input(c, &shorter, &longer);
-    int rows = MOST_TOGETHER * (model_config_max_context(c) + 2);
+    int rows = MAX_TOGETHER * (model_config_max_context(c) + 2);
     struct session_limits limits = {longer, shorter, rows};
     size_t n_pixels = (size_t)longer * (size_t)shorter * 3;
     if (session_create(&s->session, s->model, &limits) != OK || mem_array(&s->pixels, n_pixels, sizeof(float)) != OK ||
@@ -75,8 +75,8 @@ static void close_subject(struct subject *s)
 static double time_captions(struct subject *s, enum model_decoder decoder, int beams, int together)
 {
     struct model_config *c = &s->model->config;
-    struct fusion_item items[MOST_TOGETHER];
-    enum err errs[MOST_TOGETHER];
+    struct fusion_item items[MAX_TOGETHER];
+    enum err errs[MAX_TOGETHER];
     struct caption_params params = {beams, 1, c->caption.max_tokens, c->caption.length_penalty};
     c->caption.decoder = decoder;
     for (int i = 0; i < together; i++) {
@@ -121,8 +121,8 @@ static void report(struct subject *s)
 
 int main(int argc, char **argv)
 {
-    static struct subject subjects[MOST_MODELS];
-    int n = argc - 1 < MOST_MODELS ? argc - 1 : MOST_MODELS;
+    static struct subject subjects[MAX_MODELS];
+    int n = argc - 1 < MAX_MODELS ? argc - 1 : MAX_MODELS;
     for (int i = 0; i < n; i++) {
         if (!open_subject(&subjects[i], argv[1 + i])) {
             return 1;

@@ -1,27 +1,16 @@
-"""The OpenAPI document as data: a small JSON Schema validator, and what the document, the table of routes and the table of
-faults say."""
+"""The OpenAPI document as data, and what the server itself says about its routes and errors."""
 import copy
+import functools
 import json
 import re
+import subprocess
 
-from support import ROOT
+import jsonschema
+from support import BUILD, ROOT
 
 FILE = ROOT / "server/api/openapi.json"
 DOCUMENT = json.loads(FILE.read_text())
 METHODS = ("get", "put", "post", "delete", "head")
-
-
-# ---- a small JSON Schema validator ----
-
-TYPES = {
-    "object": lambda v: isinstance(v, dict), "array": lambda v: isinstance(v, list),
-    "string": lambda v: isinstance(v, str), "boolean": lambda v: isinstance(v, bool), "null": lambda v: v is None,
-    "number": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
-    "integer": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and v == int(v),
-}
-ASSERTIONS = {"$ref", "type", "enum", "oneOf", "anyOf", "allOf", "required", "properties", "additionalProperties",
-              "items", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum", "pattern", "minLength", "maxLength"}
-NOTES = {"description", "default", "examples", "contentMediaType", "format"}
 
 
 def find(pointer):
@@ -35,57 +24,16 @@ def resolved(thing):
     return find(thing["$ref"]) if "$ref" in thing else thing
 
 
-def alternatives(schema, value, at):
-    for part in schema.get("allOf", []):
-        yield from faults(part, value, at)
-    for word, is_right in (("anyOf", lambda n: n >= 1), ("oneOf", lambda n: n == 1)):
-        fits = [not any(faults(part, value, at)) for part in schema.get(word, [])]
-        if fits and not is_right(sum(fits)):
-            yield f"{at}: {sum(fits)} of {word}: {str(value)[:80]}"
+@functools.cache
+def validator(schema):
+    """Of a schema written as JSON. References begin at the document's root, so its components stand beside the schema."""
+    return jsonschema.Draft202012Validator({**json.loads(schema), "components": DOCUMENT["components"]})
 
 
-def members(schema, value, at):
-    properties = schema.get("properties", {})
-    for name in schema.get("required", []):
-        if name not in value:
-            yield f"{at}: no {name}"
-    for name, part in value.items():
-        if name in properties:
-            yield from faults(properties[name], part, f"{at}.{name}")
-        elif schema.get("additionalProperties") is False:
-            yield f"{at}: unknown {name}"
-
-
-def faults(schema, value, at="$"):
+def faults(schema, value):
     """What is wrong with the value, one line each; nothing: it fits."""
-    assert set(schema) <= ASSERTIONS | NOTES, f"the validator does not know {set(schema) - ASSERTIONS - NOTES}"
-    if "$ref" in schema:
-        yield from faults(find(schema["$ref"]), value, at)
-    types = schema.get("type", [])
-    types = [types] if isinstance(types, str) else types
-    if types and not any(TYPES[t](value) for t in types):
-        yield f"{at}: {value!r} is no {types}"
-        return
-    if "enum" in schema and value not in schema["enum"]:
-        yield f"{at}: {value!r} is none of {schema['enum']}"
-    yield from alternatives(schema, value, at)
-    if isinstance(value, dict):
-        yield from members(schema, value, at)
-    elif isinstance(value, list):
-        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-            yield f"{at}: {len(value)} items"
-        for n, part in enumerate(value):
-            yield from faults(schema.get("items", {}), part, f"{at}[{n}]")
-    elif isinstance(value, str):
-        if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
-            yield f"{at}: {len(value)} characters"
-        if "pattern" in schema and not re.search(schema["pattern"], value):
-            yield f"{at}: {value!r} is not like {schema['pattern']}"
-    elif TYPES["number"](value):
-        if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
-            yield f"{at}: {value} is out of range"
-        if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-            yield f"{at}: {value} is out of range"
+    for fault in validator(json.dumps(schema)).iter_errors(value):
+        yield f"{fault.json_path}: {fault.message[:300]}"
 
 
 def changes(value, at="$"):
@@ -122,11 +70,16 @@ def query_of(parameters):
     return {p["name"]: p["schema"] for p in parameters if p["in"] == "query"}
 
 
+@functools.cache
+def served():
+    """What the program says of itself."""
+    told = subprocess.run([BUILD / "minivlm-server", "--print-api"], capture_output=True, check=True)
+    return json.loads(told.stdout)
+
+
 def routes():
-    """The table of server/api/api_routes.c: (method, path) -> flags; without the page, which is no part of the API"""
-    rows = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", "\w+", ([\w| ]+), \w+, \w+, (?:NULL|"[\w ]*")\}', (ROOT / "server/api/api_routes.c").read_text())
-    return {(method, path): set(re.findall(r"ROUTE_\w+", flags)) for method, path, flags in rows
-            if "ROUTE_PAGE" not in flags}
+    """(method, path) -> row of the server's table; without the page, which is no part of the API"""
+    return {(r["method"], r["path"]): r for r in served()["routes"] if "page" not in r}
 
 
 def as_route(method, path):
@@ -134,9 +87,8 @@ def as_route(method, path):
 
 
 def fault_table():
-    """server/http/reply.h: (status, code, type)"""
-    rows = re.findall(r'X\(FAULT_\w+, (\d+), "(\w+)", "(\w+)", \w+\)', (ROOT / "server/http/reply.h").read_text())
-    return {(int(status), code, kind) for status, code, kind in rows}
+    """(status, code, type)"""
+    return {(e["status"], e["code"], e["type"]) for e in served()["errors"]}
 
 
 def codes_of(response):

@@ -22,6 +22,10 @@ def ask(text, *images, **more):
     return {"model": "gpt-4o", "messages": [{"role": "user", "content": [{"type": "text", "text": text}, *images]}], **more}
 
 
+def bytes_tensor(name, data):
+    return {"name": name, "shape": [len(data)], "datatype": "BYTES", "data": data}
+
+
 class Adapters(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -49,6 +53,51 @@ class Adapters(unittest.TestCase):
 
     def answers(self, question, body=GOOD):
         return self.post("/vqa", *form([("image", body), ("question", question)])).json["answers"]
+
+
+class LongTexts(Adapters):
+    """A text that is longer than the model reads: every shape of answer says which, or refuses it where that was asked."""
+    LONG = "a dog " * 30
+
+    def test_warnings(self):
+        said = self.post("/vqa", {"image": B64, "question": self.LONG}).json["warnings"][0]
+        most = int(said.split()[3])
+        for n, fits in ((most, True), (most + 1, False)):
+            answer = self.post("/vqa", {"image": B64, "question": "dog " * n}).json
+            self.assertEqual(answer.get("warnings"), None if fits else [said])
+            self.assertEqual("X-Text-Warning" in self.post("/rerank", {"query": URI, "texts": ["dog " * n]}).headers, not fits)
+        two, of_text = ["a dog", self.LONG], said.replace("question 0", "text 1")
+        for path, body, place, words in (
+                ("/vqa", {"image": B64, "questions": two}, ("warnings", 0), said.replace("question 0", "question 1")),
+                ("/vqa", {"images": [B64, BAD], "questions": [*two, self.LONG]}, ("warnings", 0),
+                 said.replace("question 0", "question 1, 2")),
+                ("/retrieve", {"image": B64, "texts": two}, ("warnings", 0), of_text),
+                ("/retrieve", {"query": {"image": B64}, "documents": two}, ("warnings", 0), of_text),
+                ("/rerank", {"query": URI, "documents": two}, ("meta", "warnings", 0), of_text),
+                ("/rerank", {"query": URI, "texts": two}, None, of_text),
+                ("/v1/chat/completions", ask("what " + self.LONG, image()), ("warnings", 0), said),
+                ("/pipeline/visual-question-answering", {"inputs": {"image": B64, "question": self.LONG}}, None, said),
+                ("/v2/models/vqa/infer", {"inputs": [bytes_tensor("image", [B64]), bytes_tensor("question", two)]},
+                 ("parameters", "warning"), said.replace("question 0", "question 1"))):
+            with self.subTest(path=path, body=list(body)):
+                answer = self.post(path, body)
+                found = answer.json
+                for key in place or ():
+                    found = found[key]
+                self.assertEqual((answer.headers["X-Text-Warning"], found if place else words), (words, words))
+
+    def test_refusals(self):
+        two = ["a dog", self.LONG]
+        for path, body in (("/vqa", {"images": [BAD, B64], "questions": two, "truncate": False}),
+                           ("/retrieve", {"images": [B64, BAD], "texts": two, "truncate": "False"}),
+                           ("/rerank", {"query": URI, "documents": two, "truncate": "NONE"}),
+                           ("/rerank", {"query": URI, "texts": two, "truncate": False}),
+                           ("/v2/models/retrieve/infer", {"inputs": [bytes_tensor("image", [B64]), bytes_tensor("text", two)],
+                                                          "parameters": {"truncate": False}})):
+            with self.subTest(path=path, body=list(body)):
+                self.refused(path, body, 413, " 1 has more than the ", "truncate=true")
+        self.refused("/rerank", {"query": URI, "documents": two, "truncate": "START"}, 400, "at their end")
+        self.post("/vqa", {"image": B64, "question": "what is it", "truncate": False})
 
 
 class OpenAI(Adapters):

@@ -143,7 +143,7 @@ class Turns(unittest.TestCase):
     """A13's sister. Promise: one turn of the loop begins a bounded number of requests, however many have come, so that who
     comes next (a health probe) waits for those of one turn, not for all. Counted, not timed."""
 
-    MOST = 64  # HTTP_TURN_MAX in server/http/http_private.h, and those that are served in their events
+    MAX = 64  # HTTP_TURN_MAX in server/http/http_private.h, and those that are served in their events
 
     def crowd(self, s, n, data):
         """All bytes are there before the server looks: it is stopped meanwhile."""
@@ -168,7 +168,7 @@ class Turns(unittest.TestCase):
                 for w in clients:
                     self.assertEqual({w.reply().status for _ in range(200)}, {200})
             self.assertLess(served, 100 + 100 * 200 / 4)
-            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MOST + 1))
+            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MAX + 1))
 
     def test_nonsense(self):
         with Server("--log.level=info", keeps_requests=False) as s:
@@ -177,7 +177,7 @@ class Turns(unittest.TestCase):
                 for w in clients:
                     reply = w.reply()
                     self.assertEqual((reply.status, reply.closes), (400, True))
-            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MOST + 1))
+            self.assertIn(s.metric("minivlm_turn_requests_most"), range(1, self.MAX + 1))
             s.wait_until_idle()
 
     def test_refusals_wait_their_turn(self):

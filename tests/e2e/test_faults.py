@@ -50,7 +50,7 @@ class Faults(unittest.TestCase):
             (s.post("/caption", b'{"image":"","image":""}', {"Content-Type": "application/json"}), None),
             (s.post("/caption", b'{"image":"\xff"}', {"Content-Type": "application/json"}), None),
             (s.post("/caption", {"image": "@@@@"}), "/image"),
-            (s.post("/caption", {"image": b64[:-1]}), "/image"),
+            (s.post("/caption", {"image": b64[:len(b64) // 4 * 4 - 3]}), "/image"),
             (s.post("/caption", {"image": "data:image/png," + b64}), "/image"),
             (s.post("/caption", {"image": "https://example.org/dog.jpg"}), "/image"),
             (s.post("/caption", {"image": {"id": "12"}}), "/image"),

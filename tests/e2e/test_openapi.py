@@ -13,12 +13,11 @@ import tempfile
 import urllib.parse
 import zlib
 
+import jsonschema
 from contract import (
-    ASSERTIONS,
     DOCUMENT,
     FILE,
     METHODS,
-    NOTES,
     as_route,
     changes,
     codes_of,
@@ -73,9 +72,12 @@ class Document(unittest.TestCase):
                 for media in op.get("requestBody", {"content": {}})["content"].values():
                     self.assertIn("schema", media)
 
-    def test_schemas_use_what_the_validator_knows(self):
+    def test_schemas_are_schemas(self):
+        known = {*jsonschema.Draft202012Validator.VALIDATORS, "description", "default", "examples", "contentMediaType"}
+
         def look(schema):
-            self.assertLessEqual(set(schema), ASSERTIONS | NOTES, schema)
+            jsonschema.Draft202012Validator.check_schema(schema)
+            self.assertLessEqual(set(schema), known, schema)
             self.assertLessEqual(set(schema.get("required", [])), set(schema.get("properties", {})), schema)
             parts = [*schema.get("properties", {}).values(), *schema.get("oneOf", []), *schema.get("anyOf", [])]
             for part in parts + ([schema["items"]] if "items" in schema else []):
@@ -91,16 +93,15 @@ class Document(unittest.TestCase):
                     self.assertIn(f"#/components/{kind}/{name}", used)
 
     def test_the_routes_are_those_of_the_server(self):
-        ports = {"ROUTE_BOTH": "either", "ROUTE_ADMIN": "admin", "ROUTE_OPS": "admin-or-main"}
         documented = {as_route(method, path): op for method, path, op, _ in operations()}
         self.assertGreater(len(documented), 20)
         self.assertEqual(set(documented), set(routes()))
-        for route, flags in routes().items():
+        for route, row in routes().items():
             with self.subTest(route=route):
                 op = documented[route]
-                self.assertEqual([op.get("x-port", "main")], [ports[f] for f in flags if f in ports] or ["main"])
-                self.assertEqual(op.get("security") == [], "ROUTE_PUBLIC" in flags)
-                if "ROUTE_WORK" in flags:
+                self.assertEqual(op.get("x-port", "main"), row["port"])
+                self.assertEqual(op.get("security") == [], "public" in row)
+                if "work" in row:
                     self.assertLessEqual({"400", "408", "413", "415", "422", "429", "503", "504"}, set(op["responses"]))
 
     def test_the_statuses_are_those_of_the_server(self):
@@ -120,21 +121,8 @@ class Document(unittest.TestCase):
                     allowed = {c for s, c, _ in fault_table() if s in {int(status), *overload}}
                     self.assertLessEqual(set(codes_of(resolved(response))), allowed)
 
-    def test_the_validator_refuses(self):
-        for schema, value in [
-            ({"type": "integer"}, 1.5), ({"type": "integer"}, True), ({"type": ["string", "null"]}, 1),
-            ({"type": "number", "minimum": 0}, -1), ({"type": "number", "maximum": 0}, 1), ({"enum": ["a"]}, "b"),
-            ({"exclusiveMinimum": 0}, 0), ({"pattern": "^a"}, "b"), ({"type": "object", "required": ["a"]}, {}),
-            ({"properties": {"a": {"type": "string"}}}, {"a": 1}), ({"items": {"type": "string"}}, [1]),
-            ({"properties": {}, "additionalProperties": False}, {"a": 1}), ({"minItems": 1}, []),
-            ({"maxItems": 1}, [1, 2]), ({"minLength": 1}, ""), ({"maxLength": 3}, "abcd"),
-            ({"oneOf": [{"type": "string"}, {"enum": ["a"]}]}, "a"), ({"anyOf": [{"type": "string"}]}, 1),
-            ({"allOf": [{}, {"type": "string"}]}, 1), ({"$ref": "#/components/schemas/Model"}, 1),
-        ]:
-            with self.subTest(schema=schema):
-                self.assertTrue(list(faults(schema, value)))
-        with self.assertRaises(AssertionError):
-            list(faults({"multipleOf": 3}, 4))
+    def test_references_are_followed(self):
+        self.assertTrue(list(faults({"$ref": "#/components/schemas/Model"}, 1)))
 
 
 # ---- the service ----

@@ -17,16 +17,16 @@ static void check_values(const struct config *c)
         const void *value = config_value(c, k);
         if (k->kind == INT) {
             double number = (double)*(const long long *)value;
-            BUG_ON(number < k->least || number > k->most);
+            BUG_ON(number < k->min || number > k->max);
         } else if (k->kind == BYTES) {
             double number = (double)*(const uint64_t *)value;
-            BUG_ON(number < k->least || number > k->most);
+            BUG_ON(number < k->min || number > k->max);
         } else if (k->kind == BOOL) {
             BUG_ON(*(const unsigned char *)value > 1);
         } else {
             const char *end = memchr(value, 0, CONFIG_TEXT_MAX);
-            BUG_ON(!end || (k->kind == TEXT && ((double)(end - (const char *)value) < k->least ||
-                                                (double)(end - (const char *)value) > k->most)));
+            BUG_ON(!end || (k->kind == TEXT && ((double)(end - (const char *)value) < k->min ||
+                                                (double)(end - (const char *)value) > k->max)));
             BUG_ON(k->kind == CHOICE && (!strstr(k->words, value) || strchr(value, '|')));
         }
     }

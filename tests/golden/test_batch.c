@@ -166,7 +166,7 @@ static void run_alone(struct bench *b)
 }
 
 /* A random choice of those not done, at most `most`, in random order. */
-static int choose(struct bench *b, struct subject **batch, int most)
+static int choose(struct bench *b, struct subject **batch, int max)
 {
     int n = 0, rows = 0;
     struct subject *waiting[MAX_ITEMS];
@@ -176,7 +176,7 @@ static int choose(struct bench *b, struct subject **batch, int most)
         }
     }
     int n_batch = 0;
-    while (n > 0 && n_batch < most) {
+    while (n > 0 && n_batch < max) {
         int i = random_below(n);
         struct subject *s = waiting[i];
         waiting[i] = waiting[--n];
@@ -189,14 +189,14 @@ static int choose(struct bench *b, struct subject **batch, int most)
     return n_batch;
 }
 
-static void run_together(struct bench *b, int most)
+static void run_together(struct bench *b, int max)
 {
     struct subject *batch[MAX_ITEMS];
     int n;
     for (int i = 0; i < b->n_subjects; i++) {
         restart(&b->subjects[i]);
     }
-    while ((n = choose(b, batch, most)) > 0) {
+    while ((n = choose(b, batch, max)) > 0) {
         step(b, batch, n);
     }
     for (int i = 0; i < b->n_subjects; i++) {

@@ -60,20 +60,20 @@ static void test_decode(void)
 
 static void test_nms(void)
 {
-    enum { MOST = 256 };
+    enum { MAX = 256 };
     size_t n, n_boxes, n_keep;
     const float *scores = expected("nms.scores", &n), *boxes = expected("nms.boxes", &n_boxes);
     const float *keep = expected("nms.keep", &n_keep);
-    uint64_t keys[MOST];
-    struct roi_box sorted[MOST];
-    int kept[MOST];
-    float scratch[5 * MOST];
-    CHECK(n <= MOST && n_boxes == 4 * n);
+    uint64_t keys[MAX];
+    struct roi_box sorted[MAX];
+    int kept[MAX];
+    float scratch[5 * MAX];
+    CHECK(n <= MAX && n_boxes == 4 * n);
     CHECK_INT(topk_select(scores, n, n, keys), n);
     for (size_t i = 0; i < n; i++) {
         memcpy(&sorted[i], boxes + 4 * topk_index(keys[i]), sizeof(sorted[i]));
     }
-    int n_kept = boxes_nms(sorted, (int)n, 0.5F, MOST, kept, scratch);
+    int n_kept = boxes_nms(sorted, (int)n, 0.5F, MAX, kept, scratch);
     CHECK_INT(n_kept, n_keep);
     for (int i = 0; i < n_kept && (size_t)i < n_keep; i++) {
         CHECK_INT(topk_index(keys[kept[i]]), keep[i]);
@@ -92,12 +92,12 @@ static float *turned(const float *map, size_t channels, size_t cells)
 
 static void test_roi(enum isa isa)
 {
-    enum { CHANNELS = 2, MOST = 64, HEIGHT = 320, WIDTH = 448 };
+    enum { CHANNELS = 2, MAX = 64, HEIGHT = 320, WIDTH = 448 };
     const struct kernels *k = kernels_select(isa, GEMM_NATIVE);
     size_t n, n_levels;
     const float *boxes = expected("roi.boxes", &n), *levels = expected("roi.levels", &n_levels);
-    float *maps[4], pooled[MOST * 32], one[32];
-    CHECK(n == 4 * n_levels && n_levels <= MOST);
+    float *maps[4], pooled[MAX * 32], one[32];
+    CHECK(n == 4 * n_levels && n_levels <= MAX);
     for (int i = 0; i < 4; i++) {
         char name[32];
         size_t floats;

@@ -74,7 +74,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
                                 .max_regions = 4,
                                 .num_beams = 3,
                                 .max_tokens = 20,
-                                .most_tokens = 40};
+                                .longest_caption = 40};
 }
 
 enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why)

@@ -68,12 +68,12 @@ static int is_interrupted(void)
 
 static size_t shortened(size_t n)
 {
-    size_t most = 8 + atomic_fetch_add(&turn, 1) * 7 % 500;
-    if (!atomic_load(&numbers[SHORT]) || n <= 8 || n <= most) { /* eight: what wakes a loop goes whole */
+    size_t max = 8 + atomic_fetch_add(&turn, 1) * 7 % 500;
+    if (!atomic_load(&numbers[SHORT]) || n <= 8 || n <= max) { /* eight: what wakes a loop goes whole */
         return n;
     }
     atomic_fetch_add(&numbers[COUNT], 1);
-    return most;
+    return max;
 }
 
 static int is_full(int fd)

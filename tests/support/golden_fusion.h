@@ -146,7 +146,7 @@ static inline void golden_words(struct golden *g, const char *name, int step)
 {
     char part[32];
     size_t n, said = (size_t)g->model->caption_rules.n_words;
-    double most = -INFINITY, sum = 0.0;
+    double max = -INFINITY, sum = 0.0;
     snprintf(part, sizeof(part), "%s.logits%d", name, step);
     const float *logits = golden_expected(g, part, &n);
     float *expected = calloc(said, sizeof(float));
@@ -156,13 +156,13 @@ static inline void golden_words(struct golden *g, const char *name, int step)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        most = fmax(most, (double)logits[i]);
+        max = fmax(max, (double)logits[i]);
     }
     for (size_t i = 0; i < n; i++) {
-        sum += exp((double)logits[i] - most);
+        sum += exp((double)logits[i] - max);
     }
     for (size_t i = 0; i < n; i++) {
-        expected[i] = (float)((double)logits[i] - most - log(sum));
+        expected[i] = (float)((double)logits[i] - max - log(sum));
     }
     double error = golden_error(g->session->fusion.logits, expected, n);
     golden_note(g, part, error <= g->tolerance, error);

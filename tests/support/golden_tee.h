@@ -115,13 +115,13 @@ static inline void golden_labels(struct golden *g)
 /* What was kept, in order. */
 static inline void golden_regions_strict(struct golden *g, const struct regions *r)
 {
-    enum { MOST = 256 };
+    enum { MAX = 256 };
     const struct features *f = g->features;
     const struct region *regions = features_regions_const(f);
     size_t n = (size_t)f->n_regions;
-    float boxes[4 * MOST], scores[MOST];
-    int labels[MOST];
-    BUG_ON(n > MOST);
+    float boxes[4 * MAX], scores[MAX];
+    int labels[MAX];
+    BUG_ON(n > MAX);
     for (size_t i = 0; i < n; i++) {
         memcpy(boxes + 4 * i, regions[i].box, sizeof(regions[i].box));
         scores[i] = regions[i].score;
@@ -191,7 +191,7 @@ static inline void golden_cells(struct golden *g)
 {
     const struct tee *t = &g->session->tee;
     if (g->features->max_cells > 0) {
-        size_t width = g->model->bound->fusion.cells.k;
+        size_t width = linear_k(&g->model->bound->fusion.cells);
         bool is_finite = tee_cells(t, g->session->arena, &g->input, g->features);
         size_t n = (size_t)features_n_cells(g->features);
         golden_note(g, "cells", is_finite && n > 0, 0.0);

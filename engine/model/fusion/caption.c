@@ -73,14 +73,14 @@ static int best_candidates(const struct caption *c, const struct caption_rules *
                            size_t ld, struct candidate *best, int count)
 {
     int n = 0;
-    double least = -INFINITY; /* to beat */
+    double min = -INFINITY; /* to beat */
     for (int beam = 0; beam < c->n_running; beam++) {
         const float *row = log_probs + (size_t)beam * ld; /* [n_words] */
         double before = c->running[beam].total;
         for (int word = 0; word < rules->n_words; word++) {
             double total = before + (double)row[word];
             int token = rules->words ? rules->words[word] : word;
-            if (!(total > least) || !may_follow(c, rules, beam, token)) {
+            if (!(total > min) || !may_follow(c, rules, beam, token)) {
                 continue;
             }
             int at = n < count ? n++ : count - 1;
@@ -89,7 +89,7 @@ static int best_candidates(const struct caption *c, const struct caption_rules *
                 at--;
             }
             best[at] = (struct candidate){total, beam, token};
-            least = n == count ? best[count - 1].total : -INFINITY;
+            min = n == count ? best[count - 1].total : -INFINITY;
         }
     }
     return n;

@@ -63,8 +63,8 @@ void fusion_place(struct fusion *f, struct arena *a, const struct model *m, int 
 
 static int text_tokens(const struct model_config *c, const struct fusion_item *item)
 {
-    int most = c->text.text_length - SPECIAL_TOKENS;
-    return item->n_tokens < most ? item->n_tokens : most;
+    int max = c->text.text_length - SPECIAL_TOKENS;
+    return item->n_tokens < max ? item->n_tokens : max;
 }
 
 int fusion_item_rows(const struct model *m, const struct fusion_item *item)

@@ -182,11 +182,11 @@ static struct roi_box cell_box(const float *box)
 static int most_covered(const float *boxes, int n, struct roi_box region)
 {
     int best = 0;
-    float most = 0.0F;
+    float max = 0.0F;
     for (int i = 0; i < n; i++) {
         float part = boxes_inside(cell_box(boxes + 4 * i), region);
-        if (part > most) {
-            most = part;
+        if (part > max) {
+            max = part;
             best = i;
         }
     }
@@ -197,10 +197,10 @@ static void leave_out_cells(struct roi_box region, struct features *f)
 {
     struct features_context *x = features_context(f);
     float *boxes = features_cell_boxes(f), *cells = features_cells(f);
-    int most = most_covered(boxes, x->n_cells, region), n_left = 0;
+    int max = most_covered(boxes, x->n_cells, region), n_left = 0;
     size_t dim = (size_t)x->dim;
     for (int i = 0; i < x->n_cells; i++) {
-        if (i == most || boxes_inside(cell_box(boxes + 4 * i), region) > 0.5F) {
+        if (i == max || boxes_inside(cell_box(boxes + 4 * i), region) > 0.5F) {
             continue;
         }
         memmove(boxes + 4 * n_left, boxes + 4 * i, 4 * sizeof(*boxes));

@@ -69,6 +69,7 @@ static void test_actions(void)
                  {"--print-config", CONFIG_PRINT},
                  {"--check-config", CONFIG_CHECK},
                  {"--print-schema", CONFIG_SCHEMA},
+                 {"--print-api", CONFIG_API},
                  {"--healthcheck", CONFIG_HEALTHCHECK},
                  {"--print-reference", CONFIG_REFERENCE}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -252,7 +253,7 @@ static void test_limits_of_every_number(void)
     char text[64];
     for (int i = 0; i < config_n_keys; i++) {
         const struct config_key *k = &config_keys[i];
-        const double values[] = {k->least, k->most, k->least - 1, k->most + 1};
+        const double values[] = {k->min, k->max, k->min - 1, k->max + 1};
         for (int v = 0; v < 4 && (k->kind == INT || k->kind == BYTES); v++) {
             snprintf(text, sizeof(text), "%.0f", values[v]);
             check_text(k->section, k->name, text, v < 2 ? values[v] : (double)NAN);
@@ -342,7 +343,8 @@ static void test_all_faults_at_once(void)
     CHECK_FAULT("MINIVLM_CACHE_BYTES: cache.bytes: expected bytes from 0 to 1099511627776, as a number or like 64MiB, "
                 "found \"lots\"\n");
     CHECK_FAULT("MINIVLM_DRAIN_DELAY_MS: drain.delay_ms: expected a whole number from 0 to 600000, found \"-1\"\n");
-    CHECK_FAULT("flag: engine.isa: expected one of auto|ref|avx2|avxvnni|avx512|avx512vnni, found \"mmx\"\n");
+    CHECK_FAULT(
+        "flag: engine.isa: expected one of auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot, found \"mmx\"\n");
     CHECK_FAULT("flag: log.format: expected one of auto|json|text, found \"xml\"\n");
     unlink(path);
 }

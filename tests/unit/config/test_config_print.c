@@ -42,9 +42,9 @@ static void change_everything(struct config *c)
     for (int i = 0; i < config_n_keys; i++) {
         const struct config_key *k = &config_keys[i];
         if (k->kind == INT) {
-            *(long long *)config_place(c, k) = (long long)k->most - i % 2;
+            *(long long *)config_place(c, k) = (long long)k->max - i % 2;
         } else if (k->kind == BYTES) {
-            *(uint64_t *)config_place(c, k) = (uint64_t)k->most - (uint64_t)i % 2;
+            *(uint64_t *)config_place(c, k) = (uint64_t)k->max - (uint64_t)i % 2;
         } else if (k->kind == BOOL) {
             *(bool *)config_place(c, k) = k->default_number == 0;
         } else if (k->kind == TEXT) {
@@ -121,11 +121,11 @@ static void check_schema_of(const json_t *sections, const struct config_key *k)
     CHECK_STR(json_string_value(json_object_get(p, "description")), k->help);
     CHECK(value != NULL);
     if (k->kind == INT || k->kind == BYTES) {
-        CHECK_NEAR(json_number_value(json_object_get(p, "minimum")), k->least, 0);
-        CHECK_NEAR(json_number_value(json_object_get(p, "maximum")), k->most, 0);
+        CHECK_NEAR(json_number_value(json_object_get(p, "minimum")), k->min, 0);
+        CHECK_NEAR(json_number_value(json_object_get(p, "maximum")), k->max, 0);
         CHECK(json_is_integer(value) && json_number_value(value) == k->default_number);
     } else if (k->kind == TEXT) {
-        CHECK_NEAR(json_number_value(json_object_get(p, "maxLength")), k->most, 0);
+        CHECK_NEAR(json_number_value(json_object_get(p, "maxLength")), k->max, 0);
         CHECK_STR(json_string_value(value), k->default_text);
     } else if (k->kind == CHOICE) {
         const json_t *words = json_object_get(p, "enum");

@@ -266,14 +266,14 @@ static void test_shrink(void)
                                             {333, 221, 3, 95, .is_progressive = true},
                                             {333, 221, 3, 95, .is_interleaved = false}};
     static const struct {
-        int least_side, shrink;
+        int min_side, shrink;
     } sides[] = {{0, 1}, {222, 1}, {111, 1}, {110, 2}, {56, 2}, {55, 4}, {28, 4}, {27, 8}, {1, 8}};
     for (size_t i = 0; i < sizeof(recipes) / sizeof(recipes[0]); i++) {
         struct bytes b = encode(&recipes[i]);
         for (size_t k = 0; k < sizeof(sides) / sizeof(sides[0]); k++) {
             struct image_limits limits = image_default_limits;
             struct decoded d;
-            limits.least_side = sides[k].least_side;
+            limits.min_side = sides[k].min_side;
             decode(&d, &b, &limits);
             CHECK_INT(d.rc, OK);
             CHECK_INT(d.info.width, recipes[i].width);
@@ -294,7 +294,7 @@ static void test_shrink_turned(void)
     struct image_limits limits = image_default_limits;
     struct bytes b = encode(&r);
     struct decoded plain, turned = {.rc = OK};
-    limits.least_side = 50;
+    limits.min_side = 50;
     decode(&plain, &b, &limits);
     turned.info = plain.info;
     turned.info.orientation = 6;
@@ -321,7 +321,7 @@ static void test_shrink_truncated(void)
     struct image_limits limits = image_default_limits;
     struct bytes b = encode(&r);
     struct decoded d;
-    limits.least_side = 75;
+    limits.min_side = 75;
     b.n /= 2;
     decode(&d, &b, &limits);
     CHECK_INT(d.rc, ERR_CORRUPT_IMAGE);

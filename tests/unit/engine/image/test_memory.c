@@ -133,7 +133,7 @@ struct kind {
     bool lossless;                             /* WebP */
     int width, height;
     int orientation; /* 0: none is told */
-    int least_side;  /* of image_limits */
+    int min_side;    /* of image_limits */
 };
 
 static void put_exif(struct jpeg_compress_struct *c, int orientation)
@@ -408,7 +408,7 @@ static struct bytes make(const struct kind *k)
 static void measure(const struct kind *k)
 {
     const struct image_limits limits = {
-        .max_pixels = 50000000, .max_progressive_pixels = 50000000, .least_side = k->least_side};
+        .max_pixels = 50000000, .max_progressive_pixels = 50000000, .min_side = k->min_side};
     struct bytes b = make(k);
     struct image_decoder *d = NULL;
     struct image image;
@@ -470,10 +470,10 @@ static const struct kind kinds[] = {
      .progressive = true,
      .subsampled = true,
      .orientation = 6},
-    {.name = "jpeg shrunk", .format = JPEG, .channels = 3, .subsampled = true, .least_side = 200},
-    {.name = "jpeg shrunk turned", .format = JPEG, .channels = 3, .orientation = 8, .least_side = 100},
-    {.name = "jpeg progressive shrunk", .format = JPEG, .channels = 3, .progressive = true, .least_side = 200},
-    {.name = "jpeg cmyk shrunk", .format = JPEG, .channels = 4, .least_side = 200},
+    {.name = "jpeg shrunk", .format = JPEG, .channels = 3, .subsampled = true, .min_side = 200},
+    {.name = "jpeg shrunk turned", .format = JPEG, .channels = 3, .orientation = 8, .min_side = 100},
+    {.name = "jpeg progressive shrunk", .format = JPEG, .channels = 3, .progressive = true, .min_side = 200},
+    {.name = "jpeg cmyk shrunk", .format = JPEG, .channels = 4, .min_side = 200},
     {.name = "jpeg progressive cmyk", .format = JPEG, .channels = 4, .progressive = true},
     {.name = "jpeg progressive grey", .format = JPEG, .channels = 1, .progressive = true},
     {.name = "jpeg a scan each", .format = JPEG, .channels = 3, .is_separate = true},

@@ -68,8 +68,8 @@ static void test_changed(void)
                 {NO_LINE_ENDS, 60000, "--data-binary"}, {DOS, 20000, "text mode"},
                 {UNIX, 3000000, "text mode"},           {SEVEN_BITS, 20000, "7-bit"},
                 {LATIN, 2000, "decoded as text"},       {REPLACED, 2000, "decoded as text"}};
-    enum { MOST = 3000000 };
-    uint8_t *in = malloc(MOST), *out = malloc(3 * (size_t)MOST);
+    enum { MAX = 3000000 };
+    uint8_t *in = malloc(MAX), *out = malloc(3 * (size_t)MAX);
     for (size_t i = 0; in && out && i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t n = fill(in, rows[i].n);
         check_told(in, n, NULL); /* not by chance */

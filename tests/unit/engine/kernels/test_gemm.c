@@ -139,16 +139,16 @@ static void test_residual_in_place(const struct kernels *k)
 }
 
 /* A row alone and the same row at any place of any batch: the same bits. */
-static void check_rows_alone(const struct kernels *k, size_t most, size_t n, size_t depth, enum act act, size_t step)
+static void check_rows_alone(const struct kernels *k, size_t max, size_t n, size_t depth, enum act act, size_t step)
 {
-    struct product p = product_make(k, most, n, depth, act);
-    struct guarded alone = guarded_floats(most * n);
-    for (size_t r = 0; r < most; r++) {
+    struct product p = product_make(k, max, n, depth, act);
+    struct guarded alone = guarded_floats(max * n);
+    for (size_t r = 0; r < max; r++) {
         k->gemm(&p.weights, p.a.p + r * p.lda, p.lda, 1, alone.p + r * n, n, act, p.residual.p + r * p.ldr, p.ldr);
     }
     int different = 0;
-    for (size_t m = step; m <= most; m += step) {
-        size_t first = (most - m) / 2;
+    for (size_t m = step; m <= max; m += step) {
+        size_t first = (max - m) / 2;
         k->gemm(&p.weights, p.a.p + first * p.lda, p.lda, m, p.c.p, p.ldc, act, p.residual.p + first * p.ldr, p.ldr);
         for (size_t r = 0; r < m; r++) {
             different += memcmp(p.c.p + r * p.ldc, alone.p + (first + r) * n, n * sizeof(float)) != 0;

@@ -106,8 +106,8 @@ static void make_items(struct fusion_item items[ITEMS], const struct features *o
 /* All that one row pays is 1; what it pays to a cell counts for each region that covers the cell. */
 static void check_attention(float sum)
 {
-    float most = features->max_cells > 0 ? (float)features->n_regions : 1.0F;
-    CHECK(sum > 0.0F && sum < most);
+    float max = features->max_cells > 0 ? (float)features->n_regions : 1.0F;
+    CHECK(sum > 0.0F && sum < max);
 }
 
 static void test_steps(void)

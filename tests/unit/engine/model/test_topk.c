@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-enum { MOST = 300 };
-static float scores[MOST];
+enum { MAX = 300 };
+static float scores[MAX];
 
 static int better_first(const void *a, const void *b)
 {
@@ -19,8 +19,8 @@ static int better_first(const void *a, const void *b)
 
 static void test_sorted(size_t n, size_t k, int values)
 {
-    int order[MOST];
-    uint64_t keys[MOST];
+    int order[MAX];
+    uint64_t keys[MAX];
     for (size_t i = 0; i < n; i++) {
         scores[i] = (float)(rand() % values - values / 2) / 4.0F;
         order[i] = (int)i;
@@ -50,7 +50,7 @@ static void test_odd_values(void)
 
 int main(void)
 {
-    static const size_t sizes[] = {1, 2, 3, 17, 64, MOST};
+    static const size_t sizes[] = {1, 2, 3, 17, 64, MAX};
     srand(1);
     for (size_t n = 0; n < 6; n++) {
         for (size_t k = 0; k < 6; k++) {

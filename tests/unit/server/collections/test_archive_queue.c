@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { MOST = 64 };
+enum { MAX = 64 };
 
 static struct archive_queue_item items[400];
 static int n_items;
@@ -19,7 +19,7 @@ static struct archive_queue_item *item(uint64_t client, uint64_t deadline_us)
 
 static void add(struct archive_queue *q, uint64_t client)
 {
-    CHECK(archive_queue_add(q, item(client, UINT64_MAX), MOST));
+    CHECK(archive_queue_add(q, item(client, UINT64_MAX), MAX));
 }
 
 static char taken(struct archive_queue *q)
@@ -71,7 +71,7 @@ static void test_in_order(void)
     struct archive_queue q = {0};
     n_items = 0;
     for (int i = 0; i < 60; i++) {
-        CHECK(archive_queue_add(&q, item((uint64_t)i % 3, UINT64_MAX), MOST));
+        CHECK(archive_queue_add(&q, item((uint64_t)i % 3, UINT64_MAX), MAX));
     }
     int last[3] = {-1, -1, -1};
     for (struct archive_queue_item *i; (i = archive_queue_pop(&q));) {
@@ -101,7 +101,7 @@ static void test_deadlines(void)
     n_items = 0;
     CHECK(archive_queue_earliest(&q) == UINT64_MAX && !archive_queue_pop_late(&q, UINT64_MAX - 1));
     for (uint64_t i = 0; i < 5; i++) {
-        CHECK(archive_queue_add(&q, item(i % 2, 100 - 10 * i), MOST));
+        CHECK(archive_queue_add(&q, item(i % 2, 100 - 10 * i), MAX));
     }
     add(&q, 1);
     CHECK_INT(archive_queue_earliest(&q), 60);

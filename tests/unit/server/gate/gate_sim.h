@@ -167,15 +167,15 @@ static void sim_drop_late(struct sim *s)
 /* Where a new job of this client stands: where its last one ends, or the least place that anybody still has. */
 static double sim_line(struct sim *s, uint64_t client)
 {
-    double end = 0, least = INFINITY;
+    double end = 0, min = INFINITY;
     for (int j = 0; j < s->n_jobs; j++) {
         const struct sim_job *other = &s->jobs[j];
         if (other->stage) {
             end = other->client == client ? fmax(end, other->end) : end;
-            least = fmin(least, other->line);
+            min = fmin(min, other->line);
         }
     }
-    s->reached = isfinite(least) ? fmax(s->reached, least) : s->reached;
+    s->reached = isfinite(min) ? fmax(s->reached, min) : s->reached;
     return fmax(s->reached, end);
 }
 

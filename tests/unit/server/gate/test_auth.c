@@ -146,15 +146,15 @@ static void test_bytes_that_are_no_text(void)
 
 static void test_too_many_keys(void)
 {
-    enum { MOST = 10000 };
+    enum { MAX = 10000 };
     size_t n_line = (size_t)snprintf(NULL, 0, "n %s\n", hex_of("a"));
-    char *text = malloc((MOST + 1) * n_line + 1);
-    for (size_t i = 0; i <= MOST; i++) {
+    char *text = malloc((MAX + 1) * n_line + 1);
+    for (size_t i = 0; i <= MAX; i++) {
         snprintf(text + i * n_line, n_line + 1, "n %s\n", hex_of("a"));
     }
-    CHECK_INT(load(text, MOST * n_line), OK);
-    CHECK_INT(auth.n_keys, MOST);
-    CHECK_INT(load(text, (MOST + 1) * n_line), ERR_BAD_CONFIG);
+    CHECK_INT(load(text, MAX * n_line), OK);
+    CHECK_INT(auth.n_keys, MAX);
+    CHECK_INT(load(text, (MAX + 1) * n_line), ERR_BAD_CONFIG);
     CHECK(strstr(e.text, "more than 10000 keys") != NULL);
     free(text);
 }

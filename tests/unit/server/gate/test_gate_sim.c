@@ -5,7 +5,7 @@
 #include "tests/unit/server/gate/gate_sim.h"
 
 /* One picture leaves no excuse; of sixteen, one request more or less is two in a hundred. */
-static const double least_goodput_1 = 0.97, least_goodput = 0.95;
+static const double min_goodput_1 = 0.97, min_goodput = 0.95;
 static const double factors[] = {1.5, 2, 5, 10}, timeouts_s[] = {1, 2, 5, 30};
 
 enum { SECONDS = 25, WARM_UP = 5 };
@@ -40,7 +40,7 @@ struct totals {
 };
 
 /* All rows of the table for one kind of machine. */
-static struct totals run_table(struct sim_options o, int images, double least_timeout_s)
+static struct totals run_table(struct sim_options o, int images, double min_timeout_s)
 {
     struct totals t = {0};
     enum sim_fault fault = o.fault;
@@ -48,7 +48,7 @@ static struct totals run_table(struct sim_options o, int images, double least_ti
     double full = capacity(o, images);
     o.fault = fault;
     for (size_t i = 0; i < sizeof(timeouts_s) / sizeof(timeouts_s[0]); i++) {
-        for (size_t f = 0; timeouts_s[i] >= least_timeout_s && f < sizeof(factors) / sizeof(factors[0]); f++) {
+        for (size_t f = 0; timeouts_s[i] >= min_timeout_s && f < sizeof(factors) / sizeof(factors[0]); f++) {
             /* At equal distances where a request is long beside its deadline: else chance alone leaves holes. */
             o.groups[0] = (struct sim_group){.rate = factors[f] * full / images,
                                              .is_regular = images > 1,
@@ -56,8 +56,7 @@ static struct totals run_table(struct sim_options o, int images, double least_ti
                                              .decode = 1,
                                              .timeout_us = timeouts_s[i] * 1e6};
             struct sim_result r = sim_run(&o);
-            bool is_late = r.in_time < 0.99,
-                 is_poor = r.goodput < (images == 1 ? least_goodput_1 : least_goodput) * full;
+            bool is_late = r.in_time < 0.99, is_poor = r.goodput < (images == 1 ? min_goodput_1 : min_goodput) * full;
             t.rows++;
             t.late_rows += is_late;
             t.poor_rows += is_poor;
@@ -70,9 +69,9 @@ static struct totals run_table(struct sim_options o, int images, double least_ti
     return t;
 }
 
-static void check_table(struct sim_options o, int images, double least_timeout_s)
+static void check_table(struct sim_options o, int images, double min_timeout_s)
 {
-    struct totals t = run_table(o, images, least_timeout_s);
+    struct totals t = run_table(o, images, min_timeout_s);
     CHECK(t.rows > 0);
     CHECK_INT(t.late_rows, 0);
     CHECK_INT(t.poor_rows, 0);

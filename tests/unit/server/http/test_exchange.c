@@ -88,7 +88,7 @@ static void test_numbers(void)
 {
     static const struct {
         const char *text;
-        uint64_t least, most, value;
+        uint64_t min, max, value;
         bool is_good;
     } cases[] = {
         {"0", 0, 10, 0, true},
@@ -114,7 +114,7 @@ static void test_numbers(void)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t value = 4711;
-        bool is_good = exchange_parse_uint(cases[i].text, cases[i].least, cases[i].most, &value);
+        bool is_good = exchange_parse_uint(cases[i].text, cases[i].min, cases[i].max, &value);
         if (is_good != cases[i].is_good) {
             fprintf(stderr, "case %zu, \"%s\"\n", i, cases[i].text);
         }

@@ -85,12 +85,12 @@ static void test_the_oldest_goes(void)
     for (int n = 1; n <= 2 * HISTORY_SIZE + 3; n++) {
         struct exchange x = ended(n);
         history_add(h, &x, 2000);
-        int most = n < HISTORY_SIZE ? n : HISTORY_SIZE;
+        int max = n < HISTORY_SIZE ? n : HISTORY_SIZE;
         snprintf(id, sizeof(id), "id-%d", n);
         CHECK_STR(history_get(h, 0)->id, id);
-        snprintf(id, sizeof(id), "id-%d", n - most + 1);
-        CHECK_STR(history_get(h, most - 1)->id, id);
-        CHECK(history_get(h, most) == NULL);
+        snprintf(id, sizeof(id), "id-%d", n - max + 1);
+        CHECK_STR(history_get(h, max - 1)->id, id);
+        CHECK(history_get(h, max) == NULL);
     }
     for (int i = 0; i < HISTORY_SIZE; i++) {
         CHECK_INT(history_get(h, i)->number, 2 * HISTORY_SIZE + 3 - i);

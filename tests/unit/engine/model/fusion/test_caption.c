@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { PAD, CLS, SEP, A, B, C, D, E, VOCAB, MOST_TOTAL = CAPTION_MAX_BEAMS * VOCAB };
+enum { PAD, CLS, SEP, A, B, C, D, E, VOCAB, MAX_TOTAL = CAPTION_MAX_BEAMS * VOCAB };
 static const unsigned char forbidden[VOCAB] = {[PAD] = 1, [CLS] = 1};
 static const struct caption_rules rules = {VOCAB, CLS, SEP, forbidden, NULL};
 
@@ -86,7 +86,7 @@ static int plain_candidates(const struct plain *s, uint32_t seed, struct words *
 /* True when the search ends. */
 static bool plain_step(struct plain *s, uint32_t seed)
 {
-    struct words all[MOST_TOTAL];
+    struct words all[MAX_TOTAL];
     int beams = s->p.num_beams, n = plain_candidates(s, seed, all), n_next = 0;
     struct words next[CAPTION_MAX_BEAMS];
     n = beams == 1 ? 1 : n < 2 * beams ? n : 2 * beams;

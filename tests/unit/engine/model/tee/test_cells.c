@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CHANNELS = 7, MOST_SIDE = 9 };
+enum { CHANNELS = 7, MAX_SIDE = 9 };
 
 /* ---- pooling ---- */
 
@@ -42,9 +42,9 @@ static void check_pool(int h, int w, int pool, float *arena)
 
 static void test_pool(void)
 {
-    static float arena[2 * MOST_SIDE * MOST_SIDE * CHANNELS];
-    for (int h = 1; h <= MOST_SIDE; h++) {
-        for (int w = 1; w <= MOST_SIDE; w += 2) {
+    static float arena[2 * MAX_SIDE * MAX_SIDE * CHANNELS];
+    for (int h = 1; h <= MAX_SIDE; h++) {
+        for (int w = 1; w <= MAX_SIDE; w += 2) {
             for (int pool = 1; pool <= 5; pool++) {
                 check_pool(h, w, pool, arena);
             }
@@ -105,21 +105,26 @@ static void test_grid(void)
 
 /* ---- rows ---- */
 
+/* In 8 bits and, where the file's numbers are made floats, in those. */
 static void test_embedding(struct model *m)
 {
     const struct bind_fusion *w = &m->bound->fusion;
     float inputs[3 * 64], rows[3 * 64];
-    CHECK(w->cells.k <= 64 && w->cells.n <= 64);
-    for (size_t i = 0; i < 3 * w->cells.k; i++) {
+    uint8_t q[3 * 64];
+    struct gemm8_row row[3];
+    size_t k = linear_k(&w->cells);
+    const struct linear_scratch bytes = {q, row};
+    CHECK(k <= 64 && linear_n(&w->cells) <= 64);
+    for (size_t i = 0; i < 3 * k; i++) {
         inputs[i] = (float)(rand() % 100) / 50.0F;
     }
-    CHECK(cells_embed(m->kernels, w, inputs, 3, rows));
-    CHECK(cells_embed(m->kernels, w, inputs, 0, rows));
-    inputs[2 * w->cells.k + 5] = NAN;
-    CHECK(cells_embed(m->kernels, w, inputs, 2, rows));
-    CHECK(!cells_embed(m->kernels, w, inputs, 3, rows));
-    inputs[2 * w->cells.k + 5] = INFINITY;
-    CHECK(!cells_embed(m->kernels, w, inputs, 3, rows));
+    CHECK(cells_embed(m->kernels, w, &bytes, inputs, 3, rows));
+    CHECK(cells_embed(m->kernels, w, &bytes, inputs, 0, rows));
+    inputs[2 * k + 5] = NAN;
+    CHECK(cells_embed(m->kernels, w, &bytes, inputs, 2, rows));
+    CHECK(!cells_embed(m->kernels, w, &bytes, inputs, 3, rows));
+    inputs[2 * k + 5] = INFINITY;
+    CHECK(!cells_embed(m->kernels, w, &bytes, inputs, 3, rows));
 }
 
 /* ---- own blocks ---- */

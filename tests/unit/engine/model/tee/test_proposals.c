@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { WIDTH = 90, HEIGHT = 60, MOST = 4096, RATIOS = MODEL_ANCHOR_RATIOS, CELL = 15 };
+enum { WIDTH = 90, HEIGHT = 60, MAX = 4096, RATIOS = MODEL_ANCHOR_RATIOS, CELL = 15 };
 
 struct candidate {
     struct roi_box box;
@@ -17,7 +17,7 @@ struct candidate {
 
 static float *maps[MODEL_LEVELS];
 static struct proposals_level levels[MODEL_LEVELS];
-static struct candidate level_list[MOST], all[MOST];
+static struct candidate level_list[MAX], all[MAX];
 
 static int best_first(const void *a, const void *b)
 {
@@ -100,8 +100,8 @@ static void test_plain(int pre_nms, int proposals, float nms, int values)
 {
     struct model_config c = make_config(pre_nms, proposals, nms);
     make_maps(values);
-    struct roi_box boxes[MOST];
-    float logits[MOST];
+    struct roi_box boxes[MAX];
+    float logits[MAX];
     int n, n_all = 0;
     CHECK(find(&c, boxes, logits, &n));
     for (int i = 0; i < MODEL_LEVELS; i++) {

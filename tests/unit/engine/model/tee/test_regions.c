@@ -79,9 +79,9 @@ static void test_classes(void)
     struct regions r = make(eighths);
     CHECK(select_regions(&r));
     for (int i = 0; i < N; i++) {
-        int most = eighths[i][labels[i] - 1];
+        int max = eighths[i][labels[i] - 1];
         CHECK_INT(r.labels[i], labels[i]);
-        CHECK_NEAR(r.scores[i], (double)most / 8.0, 1e-6);
+        CHECK_NEAR(r.scores[i], (double)max / 8.0, 1e-6);
         CHECK_NEAR(r.refined[i].x0, r.boxes[i].x0, 1e-5);
     }
     check_kept(&r, 4, (const int[]){3, 2, 1, 4}); /* ties: lower proposal */
@@ -91,11 +91,11 @@ static void test_how_many(void)
 {
     static const int eighths[N][3] = {{1, 0, 0}, {2, 0, 0}, {5, 0, 0}, {1, 0, 0}, {3, 0, 0}, {1, 0, 0}};
     static const int order[N] = {2, 4, 1, 0, 3, 5};
-    for (int least = 1; least <= 4; least++) {
-        config.roi.min_regions = least;
+    for (int min = 1; min <= 4; min++) {
+        config.roi.min_regions = min;
         struct regions r = make(eighths);
         CHECK(select_regions(&r));
-        check_kept(&r, least > 2 ? least : 2, order);
+        check_kept(&r, min > 2 ? min : 2, order);
     }
     config.roi.min_regions = 1;
     config.roi.score_threshold = 0.0F;
