@@ -68,9 +68,8 @@ void thread_set_guard(enum err (*fresh)(const char *name))
 
 void thread_yield_to_others(int nice)
 {
-    if (nice > 0) { /* behind what the process was started with: Linux keeps this for each thread */
-        id_t self = (id_t)gettid();
-        setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + nice);
+    if (nice > 0) {
+        setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
     }
 }
 
