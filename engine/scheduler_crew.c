@@ -1,5 +1,6 @@
 /* Who helps whom. A thread that runs a step leads; one that finds nothing to do helps the leader that has the fewest
- * helpers. Helpers count as idle: whoever has work for a thread wakes one that sleeps or, where none does, recalls one. */
+ * helpers. Helpers count as idle: whoever has work for a thread wakes one that sleeps or, where none does, recalls
+ * one. */
 #include "engine/scheduler.h"
 
 static int allowed(const struct scheduler *s)

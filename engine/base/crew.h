@@ -46,7 +46,8 @@ void crew_pretend(struct crew *c, int self, int n_helpers);
 
 /* ---- who helps ---- */
 void crew_help(struct crew *c, int self, int leader);
-/* The helper comes back as soon as its cut is done; one that is not helping may come back from its next help at once. */
+/* The helper comes back as soon as its cut is done; one that is not helping may come back from its next help at
+ * once. */
 void crew_recall(struct crew *c, int helper);
 
 #endif

@@ -1,6 +1,6 @@
-/* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats, or as bytes where the fusion's
- * precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word embeddings are
- * an exception: the caption head needs them packed, look-ups read single rows from the file. */
+/* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats, or as bytes where the
+ * fusion's precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word
+ * embeddings are an exception: the caption head needs them packed, look-ups read single rows from the file. */
 #include "engine/model/load/bind_kinds.h"
 
 #include "engine/model/half.h"
@@ -215,7 +215,8 @@ static bool wants_bytes(const struct binder *b, bool is_i8)
     return b->precision == MODEL_PRECISION_INT8 || (b->precision == MODEL_PRECISION_AUTO && is_i8);
 }
 
-/* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats behind them, and the places. */
+/* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats behind them, and the
+ * places. */
 struct bytes {
     size_t n, k;
     int8_t *temp;
@@ -237,7 +238,8 @@ static struct bytes place_bytes(struct binder *b, size_t n, size_t k)
     return out;
 }
 
-/* Row `from` of a tensor becomes row `to`: as it is if it is in 8 bits, else by scripts/minivlm/weights.py, quantise. */
+/* Row `from` of a tensor becomes row `to`: as it is if it is in 8 bits, else by scripts/minivlm/weights.py,
+ * quantise. */
 static void set_row(struct binder *b, struct bytes *m, size_t to, const struct tensor *t, const float *scale,
                     size_t from)
 {
