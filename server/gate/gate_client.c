@@ -60,8 +60,8 @@ void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id)
 }
 
 /* Who was served a moment ago and asks again finds his own place free, before anybody who was refused tries again; and
- * large requests fill what small ones would need. So the last places are for newcomers, the very last for small requests
- * of theirs. */
+ * large requests fill what small ones would need. So the last places are for newcomers, the very last for small
+ * requests of theirs. */
 bool gate_client_may_enter(const struct gate *g, uint64_t now_us, uint64_t id, int jobs)
 {
     const struct gate_client *c = gate_client_find(g, id);

@@ -189,8 +189,7 @@ static void test_fairness(void)
     CHECK(part_beside(&bombs, 1e6, SIM_NO_FAULT) > 0.8);
 }
 
-/* More clients than there are places, and those who have one ask again at once: a newcomer gets what each of them gets.
- */
+/* More clients than there are places, and those who have one ask again at once: a newcomer gets what they get. */
 static void test_newcomers(void)
 {
     enum { CROWD = 500 };
