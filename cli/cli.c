@@ -93,6 +93,7 @@ static int run_command(const struct cli_args *a)
     o.verify_hash = a->verify;
     o.fast_scaling = !a->no_fast_scaling;
     o.engine_threads = a->threads ? a->threads : o.engine_threads;
+    o.split_threads = a->split ? a->split : o.split_threads;
     o.max_texts = a->n_texts > MAX_TEXTS ? a->n_texts : MAX_TEXTS;
     if (a->command == CLI_BENCH) {
         return cli_bench_run(&o, a);

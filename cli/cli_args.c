@@ -131,6 +131,8 @@ static bool set_option(struct cli_args *a, const struct cli_option *o, const cha
         return true;
     case OPT_THREADS:
         return parse_int(o->name, value, 1, 1024, &a->threads);
+    case OPT_SPLIT:
+        return parse_int(o->name, value, 1, ENGINE_MOST_SPLIT, &a->split);
     case OPT_TOP_K:
         return parse_int(o->name, value, 1, JOB_MAX_TOP_K, &a->top_k);
     case OPT_BEAMS:

@@ -27,6 +27,7 @@ struct cli_args {
     const char *model_dir;
     bool use_json;
     int threads; /* 0: one per CPU */
+    int split;   /* threads that share a step; 0: not given */
     int isa_cap, precision;
     bool use_openblas;
     bool verify;

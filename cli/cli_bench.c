@@ -196,7 +196,8 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
                                    {.name = "retrieve"},      {.name = "caption greedy"}, {.name = "caption 3 beams"},
                                    {.name = "greedy in all"}, {.name = "caption in all"}};
     size_t n = 4 * (size_t)b->args->rounds * (size_t)b->n_images;
-    enum err rc = open_bench(b, options, 1, e);
+    int threads = b->args->split > 1 ? options->engine_threads : 1;
+    enum err rc = open_bench(b, options, threads, e);
     for (int i = 0; !rc && i < PARTS; i++) {
         rc = mem_array(&parts[i].ms, n, sizeof(double));
     }
@@ -210,7 +211,7 @@ static enum err measure_alone(struct bench *b, const struct engine_options *opti
         }
     }
     if (!rc && !b->args->use_json) {
-        printf("%-20s %9s %9s %9s\n", "", "median", "min", "max");
+        printf("%-20s %9s %9s %9s\n", threads > 1 ? "several threads" : "one thread", "median", "min", "max");
     }
     for (int i = 0; i < PARTS; i++) {
         if (!rc) {

@@ -357,6 +357,7 @@ void cli_json_print_inspect(FILE *to, const struct engine_info *i, const char *d
         (json_int_t)i->memory_bytes, "engine_threads", i->engine_threads, "max_regions", i->max_regions, "answers",
         i->n_answers, "num_beams", i->num_beams, "length_penalty", (double)i->length_penalty);
     json_object_set_new(line, "max_tokens", json_integer(i->max_tokens));
+    json_object_set_new(line, "split_threads", json_integer(i->split_threads));
     json_object_set_new(line, "precision", json_string(i->precision));
     json_object_set_new(line, "decoder", json_string(i->decoder));
     json_object_set_new(line, "regions_seen", json_integer(i->regions_seen));
@@ -383,6 +384,7 @@ void cli_json_print_profile_row(FILE *to, const struct profile *p, const struct 
                   (json_int_t)r->operations, "bytes", (json_int_t)r->bytes);
     if (r->turn > 0) {
         json_object_set_new(line, "turn", json_integer(r->turn));
+        json_object_set_new(line, "cuts", json_integer(r->cuts));
     } else {
         json_object_set_new(line, "runs", json_integer(p->n_runs));
         json_object_set_new(line, "ms", json_real(r->ms / p->n_runs));

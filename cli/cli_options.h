@@ -21,6 +21,7 @@ enum cli_option_id {
     OPT_MODEL = 'm',
     OPT_JSON = 256,
     OPT_THREADS,
+    OPT_SPLIT,
     OPT_ISA,
     OPT_PRECISION,
     OPT_OPENBLAS,

@@ -18,22 +18,25 @@ static void print_plan_row(const struct profile_row *r)
     char shape[80];
     snprintf(shape, sizeof(shape), "%llu x %llu x %llu%s%s", (unsigned long long)r->m, (unsigned long long)r->n,
              (unsigned long long)r->k, r->act[0] ? " " : "", r->act);
-    printf("%-9s %4d  %-12s %-17s %-5s %-28s %6llu %10.1f %10.2f\n", r->stage, r->turn, r->step, r->kernel, r->format,
-           shape, (unsigned long long)r->calls, (double)r->bytes / 1e3, (double)r->operations / 1e6);
+    printf("%-9s %4d  %-12s %-17s %-5s %-28s %6llu %4d %10.1f %10.2f\n", r->stage, r->turn, r->step, r->kernel,
+           r->format, shape, (unsigned long long)r->calls, r->cuts, (double)r->bytes / 1e3,
+           (double)r->operations / 1e6);
 }
 
 static void print_plan(const struct profile *p)
 {
     double bytes = 0.0, operations = 0.0;
-    printf("%-9s %4s  %-12s %-17s %-5s %-28s %6s %10s %10s\n", "stage", "turn", "step", "kernel", "of", "m x n x k",
-           "calls", "kB", "Mop");
+    printf("%-9s %4s  %-12s %-17s %-5s %-28s %6s %4s %10s %10s\n", "stage", "turn", "step", "kernel", "of", "m x n x k",
+           "calls", "cuts", "kB", "Mop");
     for (int i = 0; i < p->n_rows; i++) {
         print_plan_row(&p->rows[i]);
         bytes += (double)p->rows[i].bytes;
         operations += (double)p->rows[i].operations;
     }
-    printf("%-86s %10.1f %10.2f\n", "in all", bytes / 1e3, operations / 1e6);
-    printf("kernels: %s, matrices by %s; \"words\" is one step of a caption\n", p->isa, p->gemm);
+    printf("%-91s %10.1f %10.2f\n", "in all", bytes / 1e3, operations / 1e6);
+    printf("kernels: %s, matrices by %s; \"words\" is one step of a caption; cuts: threads that share a call while "
+           "nothing else waits\n",
+           p->isa, p->gemm);
 }
 
 /* ---- stages ---- */

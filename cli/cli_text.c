@@ -129,7 +129,7 @@ void cli_text_print_inspect(FILE *to, const struct engine_info *i, const char *d
     }
     fprintf(to, "captions     %d beams, %d tokens, length penalty %g, decoder %s\n", i->num_beams, i->max_tokens,
             (double)i->length_penalty, i->decoder);
-    fprintf(to, "runs on      %s, matrices by %s, fusion in %s, %d engine threads\n", i->isa, i->gemm, i->precision,
-            i->engine_threads);
+    fprintf(to, "runs on      %s, matrices by %s, fusion in %s, %d engine threads, a step on at most %d\n", i->isa,
+            i->gemm, i->precision, i->engine_threads, i->split_threads);
     fprintf(to, "memory       %.1f MB planned\n", (double)i->memory_bytes / 1e6);
 }

@@ -116,11 +116,13 @@
       "Threads that run the network; 0: usable CPUs (affinity and control group).") \
     X(engine, decode_threads, INT, 0, 0, 1024, NULL, START, \
       "Threads that decode images; 0: a quarter of the usable CPUs, at least one.") \
+    X(engine, split_threads, INT, 4, 1, 16, NULL, START, \
+      "Engine threads that may work on one step of a request while nothing else waits; 1: never several.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
       "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1); 0 where other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
       "Number format of the fusion's matrices; auto: as the model directory has them, those of the image half too.") \
-    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni", START, \
+    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \
       "Most modern instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
       "Multiply matrices with OpenBLAS instead of the engine's own kernels.") \

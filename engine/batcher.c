@@ -5,7 +5,8 @@
 enum {
     FAVOUR = 4,        /* turns in a row of the side that goes first */
     RIVAL_FAVOUR = 12, /* the same where it is another client's */
-    SPLIT_ROWS = 32,   /* below this a step's time is that of reading the weights, and sharing it helps nobody */
+    CATCH_UP = 20,     /* small steps in a row, shared out among the images that wait */
+    SMALL_ROWS = 32,   /* so small, a step takes as long as reading the weights, and sharing it helps nobody */
 };
 
 uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us)
@@ -55,7 +56,12 @@ static enum batcher_action alternate(const struct batcher_limits *l, const struc
     } else if (v->image_priority != v->fusion_priority) {
         first = v->image_priority < v->fusion_priority ? BATCHER_IMAGES : BATCHER_FUSION;
     }
-    if (first == BATCHER_WAIT || (h->last == first && h->turns >= (are_rivals ? RIVAL_FAVOUR : FAVOUR))) {
+    if (first == BATCHER_WAIT) {
+        int n_steps = v->rows <= SMALL_ROWS ? CATCH_UP / v->images : 1;
+        bool goes_on = n_steps > 1 && h->turns < n_steps;
+        return h->last == BATCHER_FUSION && !goes_on ? BATCHER_IMAGES : BATCHER_FUSION;
+    }
+    if (h->last == first && h->turns >= (are_rivals ? RIVAL_FAVOUR : FAVOUR)) {
         return h->last == BATCHER_FUSION ? BATCHER_IMAGES : BATCHER_FUSION;
     }
     return first;
@@ -96,6 +102,14 @@ struct batcher_choice batcher_choose(const struct batcher_limits *l, const struc
     return c;
 }
 
+/* ---- helping ---- */
+
+int batcher_helpers(int n_threads, int n_leading, int n_decoding, int split_threads)
+{
+    int wanted = n_leading * (split_threads - 1), free = n_threads - n_leading - n_decoding;
+    return max(min(wanted, free), 0);
+}
+
 /* ---- members of a fusion step ---- */
 
 struct room {
@@ -121,7 +135,7 @@ static int rows_for_step(const struct batcher_limits *l, const struct batcher_so
         total += (long long)sources[i].rows * sources[i].n_items;
         largest = max(largest, sources[i].rows);
     }
-    long long shares = total / SPLIT_ROWS;
+    long long shares = total / SMALL_ROWS;
     shares = shares > n_helpers + 1 ? n_helpers + 1 : shares;
     if (shares > 1) {
         total = (total + shares - 1) / shares;
@@ -182,7 +196,7 @@ static int rows_beside(const struct rivals *r, const struct batcher_source *s)
     if (s->is_caption || !rival || rival->due_us > s->due_us) {
         return INT_MAX;
     }
-    return rival->n_steps == 0 || rival->n_steps % 2 ? 0 : max(2 * max(r->rows, SPLIT_ROWS) - r->rows, s->rows);
+    return rival->n_steps == 0 || rival->n_steps % 2 ? 0 : max(2 * max(r->rows, SMALL_ROWS) - r->rows, s->rows);
 }
 
 int batcher_compose(const struct batcher_limits *l, const struct batcher_source *sources, int n_running, int n_sources,

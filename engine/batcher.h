@@ -3,9 +3,11 @@
  * Pure functions: no clock, no threads, no memory of their own, no failure. The rules:
  *   - A step runs as soon as a thread is free; a lone request waits for nobody. Only an image may wait for mates, at
  *     most image_wait_us and only while others are being decoded.
- *   - Where images and fusion items both wait, a thread does them in turn: one step, one take of images. This bounds
- * the wait of both, and it fills the fusion steps: a step costs nearly the same for one caption as for ten, so running
- *     a caption to its end before the next image is looked at would run every caption alone.
+ *   - Where images and fusion items both wait, a thread does them in turn: fusion steps, then one take of images. With a
+ *     long queue it is one step: this fills the steps, which cost nearly the same for one caption as for ten, so running
+ *     a caption to its end before the next image is looked at would run every caption alone. With a short queue there is
+ *     time to spare, and a caption that waited for an image at each of its words would be the slowest answer of all; so
+ *     up to twenty small steps, more than a caption has, are shared out among the images that wait (SPEED.md).
  *   - One side goes first four times in five: the one whose work is due first when more waits for fusion than one step
  *     can hold; else the one with the more urgent priority. Where the work of two clients meets, the one that is due
  *     first goes first twelve times in thirteen: about a caption's steps, which together take as long as an image.
@@ -15,6 +17,8 @@
  *   - Beside captions that another client is due for first, questions and sentences join every other step after the first,
  *     and only as many as at most double what the step costs: one long step after the other would leave a caption of a dozen steps
  *     a fraction of its pace, though its client is to get as much as theirs.
+ *   - A thread that finds nothing to do helps one that is in a step, as long as that leaves a CPU for each picture being
+ *     decoded; it leaves as soon as there is something. So a lone request has several threads, a full queue one each.
  *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
  *     a job was given is over. */
 #ifndef ENGINE_BATCHER_H
@@ -77,6 +81,12 @@ struct batcher_choice {
 };
 struct batcher_choice batcher_choose(const struct batcher_limits *l, const struct batcher_view *v,
                                      struct batcher_history *h, uint64_t now_us);
+
+/* ---- helping ---- */
+
+/* Threads that may help others with their steps, of n_threads: so many are in a step of their own, so many pictures are
+ * being decoded and want a CPU too, and each step takes split_threads in all. */
+int batcher_helpers(int n_threads, int n_leading, int n_decoding, int split_threads);
 
 /* ---- members of a fusion step ---- */
 

@@ -15,6 +15,8 @@
 /* New items of a step beside the captions under way: bounds the room for their answers. */
 enum { MAX_NEW_ITEMS = 64 };
 
+_Static_assert((int)ENGINE_MOST_SPLIT <= (int)CREW_MOST, "a crew is smaller");
+
 /* ---- options ---- */
 
 void engine_default_options(struct engine_options *o)
@@ -25,6 +27,7 @@ void engine_default_options(struct engine_options *o)
         .isa_cap = ENGINE_ISA_AUTO,
         .engine_threads = cpus,
         .decode_threads = decoders,
+        .split_threads = 4,
         .max_jobs = 256,
         .max_texts = 128,
         .max_text_bytes = 4096,
@@ -47,10 +50,15 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
         const char *name;
         int value, max;
     } limits[] = {
-        {"engine_threads", o->engine_threads, 1024},  {"decode_threads", o->decode_threads, 1024},
-        {"max_jobs", o->max_jobs, 1 << 20},           {"max_texts", o->max_texts, 1 << 20},
-        {"input_slots", o->input_slots, 1 << 16},     {"max_captions", o->max_captions, 1 << 16},
-        {"max_step_rows", o->max_step_rows, 1 << 16}, {"max_image_batch", o->max_image_batch, 1 << 16},
+        {"engine_threads", o->engine_threads, 1024},
+        {"decode_threads", o->decode_threads, 1024},
+        {"split_threads", o->split_threads, ENGINE_MOST_SPLIT},
+        {"max_jobs", o->max_jobs, 1 << 20},
+        {"max_texts", o->max_texts, 1 << 20},
+        {"input_slots", o->input_slots, 1 << 16},
+        {"max_captions", o->max_captions, 1 << 16},
+        {"max_step_rows", o->max_step_rows, 1 << 16},
+        {"max_image_batch", o->max_image_batch, 1 << 16},
     };
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         int min = i < 2 ? 0 : 1; /* 0 threads: one per CPU */
@@ -116,6 +124,7 @@ struct model_options engine_model_options(const struct engine_options *o)
     return (struct model_options){.isa_cap = o->isa_cap < 0 ? ISA_COUNT - 1 : (enum isa)o->isa_cap,
                                   .gemm_backend = o->use_openblas ? GEMM_OPENBLAS : GEMM_NATIVE,
                                   .precision = (enum model_precision)o->precision,
+                                  .is_split = o->split_threads > 1 && o->engine_threads > 1,
                                   .verify_hash = o->verify_hash};
 }
 
@@ -163,6 +172,7 @@ static enum err make_rooms(struct engine *e)
                                       .n_slots = o->input_slots,
                                       .n_engine_threads = o->engine_threads,
                                       .n_decode_threads = o->decode_threads,
+                                      .split_threads = o->split_threads,
                                       .decode_bytes = o->decode_bytes};
     size_t slot_bytes = e->slot_floats * sizeof(float);
     enum err rc = feature_cache_create(&e->cache, o->cache_bytes, features_bytes(e->config));
@@ -303,6 +313,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .gemm = gemm_backend_name(k->gemm_backend),
         .engine_threads = e->options.engine_threads,
         .decode_threads = e->options.decode_threads,
+        .split_threads = e->scheduler.crew ? e->options.split_threads : 1,
         .parameters = model_parameters(e->model),
         .features_bytes = features_bytes(c),
         .memory_bytes = e->memory_bytes,

@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-enum { ENGINE_ISA_AUTO = -1 };
+enum { ENGINE_ISA_AUTO = -1, ENGINE_MOST_SPLIT = 16 };
 
 struct engine_options {
     const char *model_dir;
@@ -30,6 +30,8 @@ struct engine_options {
     int nice;               /* 0..19: how far its threads stand behind others, the caller's event loop first of all */
     int engine_threads;     /* 0: usable CPUs */
     int decode_threads;     /* 0: max(1, usable CPUs / 4) */
+    int split_threads;      /* engine threads that may work on one step while nothing else waits, at most
+                             * ENGINE_MOST_SPLIT; 1: a step is one thread's */
     int max_jobs;           /* submitted and not yet done; more are ERR_OVERLOADED */
     int max_texts;          /* of one job */
     size_t max_text_bytes;  /* of one text; longer is ERR_TEXT_TOO_LONG */
@@ -68,7 +70,7 @@ struct engine_info {
     const char *model_name, *model_version, *model_sha256; /* of the weights' file */
     const char *model_identity;         /* hex: features of two engines with the same one mean the same */
     const char *isa, *gemm, *precision; /* "fp32", "int8", "mixed": what the fusion's matrices run in */
-    int engine_threads, decode_threads;
+    int engine_threads, decode_threads, split_threads;
     size_t parameters;
     size_t features_bytes; /* of one image: what the cache and collections keep */
     size_t memory_bytes;   /* planned: weights, sessions, slots, captions; without the cache */
@@ -98,6 +100,7 @@ struct engine_stats {
     int running[ENGINE_STAGE_COUNT]; /* being worked on */
     int jobs;                        /* submitted, not yet done */
     uint64_t steps[ENGINE_STAGE_COUNT], items[ENGINE_STAGE_COUNT], busy_us[ENGINE_STAGE_COUNT];
+    uint64_t split_steps[ENGINE_STAGE_COUNT]; /* those of them that several threads worked on */
     uint64_t batch_count[ENGINE_STAGE_COUNT][ENGINE_BATCH_BUCKETS];
     uint64_t cancelled[ENGINE_STAGE_COUNT];
     uint64_t fusion_rows, fusion_tokens;

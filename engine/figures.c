@@ -39,6 +39,13 @@ void figures_end(struct scheduler *s, enum engine_stage stage, int n, uint64_t f
     t->batch_count[stage][bucket(n)]++;
 }
 
+uint64_t figures_helped(struct scheduler *s, enum engine_stage stage, struct crew_work work)
+{
+    s->totals.split_steps[stage] += work.cuts > 0;
+    s->totals.busy_us[stage] += work.ns / 1000;
+    return work.ns / 1000;
+}
+
 /* ---- what waits ---- */
 
 struct tally {

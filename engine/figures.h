@@ -11,6 +11,8 @@
 /* An engine or decode thread begins or ends a step of n things that took since from_us. */
 void figures_begin(struct scheduler *s, enum engine_stage stage, uint64_t now_us);
 void figures_end(struct scheduler *s, enum engine_stage stage, int n, uint64_t from_us, uint64_t now_us);
+/* What others did of a step; returns its microseconds. */
+uint64_t figures_helped(struct scheduler *s, enum engine_stage stage, struct crew_work work);
 
 /* All that waits and runs, for the forecast. */
 void figures_load(const struct scheduler *s, struct forecast_load *out);

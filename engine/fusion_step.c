@@ -395,10 +395,10 @@ static void learn(struct scheduler *s, const struct member *m)
     }
 }
 
-void fusion_step_end(struct fusion_step *f, uint64_t from_us, uint64_t now_us, struct job_list *leaving)
+void fusion_step_end(struct fusion_step *f, uint64_t work_us, uint64_t now_us, struct job_list *leaving)
 {
     struct scheduler *s = &f->engine->scheduler;
-    forecast_add(&s->forecast.fusion, f->rows, (double)(now_us - from_us));
+    forecast_add(&s->forecast.fusion, f->rows, (double)work_us);
     s->totals.fusion_rows += (uint64_t)f->rows;
     for (int i = 0; i < f->n; i++) {
         struct member *m = &f->members[i];

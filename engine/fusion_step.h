@@ -25,7 +25,8 @@ void fusion_step_drop(struct fusion_step *f);
 /* n_helpers: see batcher_compose. */
 void fusion_step_begin(struct fusion_step *f, int n_helpers, uint64_t now_us);
 void fusion_step_run(struct fusion_step *f, struct session *session);
-void fusion_step_end(struct fusion_step *f, uint64_t from_us, uint64_t now_us, struct job_list *leaving);
+/* work_us: what the step took of all threads together. */
+void fusion_step_end(struct fusion_step *f, uint64_t work_us, uint64_t now_us, struct job_list *leaving);
 int fusion_step_n_items(const struct fusion_step *f);
 
 #endif

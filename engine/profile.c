@@ -14,6 +14,7 @@ static const char *const stage_names[STAGES] = {"picture", "regions", "question"
 struct bench {
     const struct profile_request *request;
     struct trace *trace;
+    struct crew *crew; /* of a plan; nobody is in it */
     struct model *model;
     const struct model_config *config;
     struct session *session;
@@ -69,7 +70,9 @@ static enum err open_bench(struct bench *b, struct errbuf *e)
     trace_enter(b->trace); /* opening a model widens numbers with kernels too */
     trace_stage("open");
     options.trace = b->trace;
+    options.is_split = options.is_split && b->request->is_plan;
     rc = model_open(&b->model, o->model_dir, &options, e);
+    rc = rc || !options.is_split ? rc : crew_create(&b->crew, 1);
     if (!rc) {
         b->config = model_config(b->model);
         rc = open_rooms(b);
@@ -80,6 +83,7 @@ static enum err open_bench(struct bench *b, struct errbuf *e)
 
 static void close_bench(struct bench *b)
 {
+    crew_destroy(b->crew);
     mem_free(b->tokens);
     mem_free(b->answers);
     mem_free(b->pixels);
@@ -195,7 +199,14 @@ static enum err run_rounds(struct bench *b, struct errbuf *e)
     const struct profile_request *r = b->request;
     enum err rc = OK;
     if (r->is_plan) {
-        return run_picture(b, NULL, e);
+        const struct engine_options *o = r->engine;
+        if (b->crew) {
+            crew_pretend(b->crew, 0, (o->split_threads < o->engine_threads ? o->split_threads : o->engine_threads) - 1);
+            model_enter(b->model, b->crew, 0);
+        }
+        rc = run_picture(b, NULL, e);
+        model_enter(b->model, NULL, 0);
+        return rc;
     }
     for (int round = -1; !rc && round < r->rounds; round++) { /* the first one warms up */
         for (int i = 0; !rc && i < r->n_pictures; i++) {
@@ -251,6 +262,7 @@ static void put_stage(struct profile *p, const struct bench *b, enum stage stage
                                                         .calls = r->calls,
                                                         .operations = r->operations,
                                                         .bytes = r->bytes,
+                                                        .cuts = r->cuts,
                                                         .ms = (double)r->ns * 1e-6};
             in_kernels += r->ns;
         }

@@ -4,7 +4,8 @@
  * question, a greedy caption. Every call of a kernel is counted and timed (engine/kernels/trace.h says how operations
  * and bytes are counted); what a stage does beside its kernels stands in a row "rest".
  *
- * A plan (`is_plan`) runs once on a made-up picture, and its rows are the steps in their order with their shapes. Else
+ * A plan (`is_plan`) runs once on a made-up picture, and its rows are the steps in their order with their shapes and with
+ * the threads that would share them while nothing else waits. Else
  * the pictures are run `rounds` times, and a row stands for all calls of a kernel in the steps of one name.
  *
  * Ownership: a profile owns its rows; names in them are constants. Threads: one owner, runs nothing in others.
@@ -21,7 +22,8 @@ struct profile_picture {
 };
 
 struct profile_request {
-    const struct engine_options *engine; /* model_dir, isa_cap, use_openblas and verify_hash count */
+    const struct engine_options
+        *engine; /* model_dir, isa_cap, use_openblas, verify_hash count; of a plan the threads */
     bool is_plan;
     const struct profile_picture *pictures; /* [n_pictures]; a plan takes none */
     int n_pictures, rounds;
@@ -35,6 +37,7 @@ struct profile_row {
     int turn;                        /* in a plan: which step of its stage, from 1 */
     uint64_t m, n, k;                /* of all calls together: rows or pixels; columns or channels; summed for each */
     uint64_t calls, operations, bytes;
+    int cuts; /* in a plan: threads that a call would be split among */
     double ms;
 };
 

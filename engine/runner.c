@@ -1,5 +1,5 @@
 /* Several threads share the work like this: whoever is free takes the next step and, before it goes, wakes one more
- * thread if anything is left. A caption in a step belongs to that step's thread until the step ends; then any thread
+ * thread if anything is left; who finds nothing helps the others (scheduler_crew.c). A caption in a step belongs to that step's thread until the step ends; then any thread
  * may take it on. */
 #include "engine/runner.h"
 
@@ -14,6 +14,7 @@
 
 struct runner {
     struct engine *engine;
+    int index;
     pthread_t thread;
     bool is_started;
     struct session *session;
@@ -83,12 +84,14 @@ static void run_image(struct runner *r, struct flight *f, int n_images, struct j
     struct scheduler *s = &r->engine->scheduler;
     struct job_list members = TAILQ_HEAD_INITIALIZER(members);
     struct job_private *j;
+    scheduler_lead(s, r->index);
     scheduler_leave(s);
     uint64_t from_us = clock_us();
     enum err rc = compute_regions(r, f);
     uint64_t now_us = clock_us();
     scheduler_enter(s);
-    forecast_add(&s->forecast.regions, 1, (double)(now_us - from_us));
+    uint64_t helped_us = figures_helped(s, ENGINE_REGIONS, scheduler_end_lead(s, r->index));
+    forecast_add(&s->forecast.regions, 1, (double)(now_us - from_us + helped_us));
     if (!rc) {
         store(r, f);
     }
@@ -131,12 +134,14 @@ static void run_fusion(struct runner *r, struct job_list *leaving)
     struct scheduler *s = &r->engine->scheduler;
     uint64_t from_us = clock_us();
     figures_begin(s, ENGINE_FUSION, from_us);
+    scheduler_lead(s, r->index);
     scheduler_leave(s);
     fusion_step_run(r->step, r->session);
     uint64_t now_us = clock_us();
     scheduler_enter(s);
+    uint64_t helped_us = figures_helped(s, ENGINE_FUSION, scheduler_end_lead(s, r->index));
     figures_end(s, ENGINE_FUSION, fusion_step_n_items(r->step), from_us, now_us);
-    fusion_step_end(r->step, from_us, now_us, leaving);
+    fusion_step_end(r->step, now_us - from_us + helped_us, now_us, leaving);
 }
 
 /* ---- thread ---- */
@@ -174,16 +179,16 @@ static void do_next(struct runner *r, struct job_list *leaving)
     if (c.action == BATCHER_FUSION) {
         int n_helpers = s->n_idle_engines - v.images;
         fusion_step_begin(r->step, n_helpers > 0 ? n_helpers : 0, now_us);
-        scheduler_wake_helper(s);
+        scheduler_wake_next(s);
         run_fusion(r, leaving);
         return;
     }
     fusion_step_drop(r->step);
     if (c.action == BATCHER_IMAGES) {
-        scheduler_wake_helper(s);
+        scheduler_wake_next(s);
         run_images(r, c.n_images, leaving);
     } else {
-        scheduler_wait_engine(s, c.until_us);
+        scheduler_wait_engine(s, r->index, c.until_us);
     }
 }
 
@@ -193,6 +198,7 @@ static void *run_thread(void *arg)
     struct scheduler *s = &r->engine->scheduler;
     struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
     thread_yield_to_others(r->engine->options.nice);
+    model_enter(r->engine->model, s->crew, r->index);
     scheduler_enter(s);
     while (!s->is_stopping) {
         scheduler_sweep(s, clock_us(), &leaving);
@@ -220,6 +226,7 @@ enum err runner_open(struct runner **out, struct engine *e, int index)
     }
     *out = r; /* closed by the engine when the rest fails */
     r->engine = e;
+    r->index = index;
     snprintf(name, sizeof(name), "engine-%d", index);
     rc = mem_array(&r->flights, (size_t)e->scheduler.limits.max_images, sizeof(struct flight *));
     rc = rc ? rc : session_create(&r->session, e->model, &limits);

@@ -13,6 +13,7 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
                             .n_decode_threads = l->n_decode_threads,
                             .reached_us = BATCHER_ORIGIN_US,
                             .n_slots = l->n_slots,
+                            .split_threads = l->split_threads,
                             .decode_budget = l->decode_bytes > 0 ? l->decode_bytes : SIZE_MAX,
                             .cache = cache};
     TAILQ_INIT(&s->live);
@@ -23,10 +24,14 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
     TAILQ_INIT(&s->captions);
     TAILQ_INIT(&s->free_captions);
     enum err rc = flight_pool_init(&s->flights, l->max_jobs);
-    if (!rc) {
-        rc = mem_array(&s->free_slots, (size_t)l->n_slots, sizeof(*s->free_slots));
+    rc = rc ? rc : mem_array(&s->seats, (size_t)l->n_engine_threads, sizeof(*s->seats));
+    if (!rc && l->split_threads > 1 && l->n_engine_threads > 1) {
+        rc = crew_create(&s->crew, l->n_engine_threads);
     }
+    rc = rc ? rc : mem_array(&s->free_slots, (size_t)l->n_slots, sizeof(*s->free_slots));
     if (rc) {
+        crew_destroy(s->crew);
+        mem_free(s->seats);
         flight_pool_release(&s->flights);
         *s = (struct scheduler){0};
         return rc;
@@ -44,6 +49,8 @@ void scheduler_release(struct scheduler *s)
         BUG_ON(s->n_live != 0 || s->n_leaving != 0);
         monitor_release(&s->monitor);
         flight_pool_release(&s->flights);
+        crew_destroy(s->crew);
+        mem_free(s->seats);
         mem_free(s->free_slots);
     }
     *s = (struct scheduler){0};
@@ -341,6 +348,7 @@ struct flight *scheduler_pop_decode(struct scheduler *s)
     if (s->decode_bytes > s->totals.decode_peak_bytes) {
         s->totals.decode_peak_bytes = s->decode_bytes;
     }
+    scheduler_trim_helpers(s);
     return f;
 }
 
@@ -382,7 +390,7 @@ void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
     f->is_busy = false;
     f->ready_us = now_us;
     flight_insert(&s->images, f);
-    monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
+    scheduler_wake_engine(s);
 }
 
 /* ---- engine threads ---- */
@@ -428,7 +436,7 @@ void scheduler_enter_fusion(struct scheduler *s, struct job_private *j, uint64_t
     }
     j->state = JOB_FUSION;
     insert_job(&s->fusion, j);
-    monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
+    scheduler_wake_engine(s);
 }
 
 void scheduler_pop_items(struct scheduler *s, struct job_private *j, int n)

@@ -13,6 +13,7 @@
 #ifndef ENGINE_SCHEDULER_H
 #define ENGINE_SCHEDULER_H
 
+#include "engine/base/crew.h"
 #include "engine/base/monitor.h"
 #include "engine/batcher.h"
 #include "engine/engine.h"
@@ -40,6 +41,13 @@ struct caption_slot {
 };
 TAILQ_HEAD(caption_list, caption_slot);
 
+/* What an engine thread does when it is neither between two steps nor asleep. */
+struct scheduler_seat {
+    bool is_leading; /* in a step that others may help with */
+    int n_helpers;   /* of its step */
+    bool is_helping, is_recalled;
+};
+
 struct scheduler {
     struct monitor monitor;
     struct batcher_limits limits;
@@ -56,7 +64,12 @@ struct scheduler {
     int *free_slots, n_free_slots, n_slots;      /* input slots */
     struct feature_cache *cache;
     /* threads */
-    int n_decoding, n_idle_engines;
+    int n_decoding;
+    int n_idle_engines; /* they sleep or help, and do what comes at once */
+    int n_sleeping, n_leading, n_helping;
+    struct scheduler_seat *seats; /* [n_engine_threads] */
+    struct crew *crew;            /* NULL: a step is one thread's */
+    int split_threads;
     int n_large_decoding;
     size_t decode_budget, decode_bytes; /* of pictures being decoded */
     int running_items;
@@ -70,6 +83,7 @@ struct scheduler {
 struct scheduler_limits {
     struct batcher_limits batcher;
     int max_jobs, n_slots, n_engine_threads, n_decode_threads;
+    int split_threads;   /* that may work on one step; below 2: nobody helps */
     size_t decode_bytes; /* 0: no limit */
 };
 /* From outside. cache is borrowed. */
@@ -80,11 +94,26 @@ void scheduler_release(struct scheduler *s); /* no jobs left; also fine on a zer
 void scheduler_enter(struct scheduler *s);
 void scheduler_leave(struct scheduler *s);       /* inside */
 void scheduler_wait_decode(struct scheduler *s); /* inside: until a decode worker may find something to do */
-void scheduler_wait_engine(struct scheduler *s, uint64_t until_us); /* inside: the same for an engine thread */
-void scheduler_wake_helper(struct scheduler *s); /* inside: one more engine thread, if there is work for it */
+/* Inside: the same for an engine thread. It helps one that leads or sleeps, and what there is to help with may let it
+ * come back for no reason. */
+void scheduler_wait_engine(struct scheduler *s, int thread, uint64_t until_us);
+void scheduler_wake_engine(struct scheduler *s); /* inside: one that waits, because there may be something to do */
+void scheduler_wake_next(struct scheduler *s);   /* inside: the same, if there is work that nobody has taken */
 void scheduler_stop(struct scheduler *s);        /* threads shall end; also fine on a zeroed one */
 /* No more jobs; waits for those there are, from until_us on (clock_us()) after cancelling them. */
 void scheduler_drain(struct scheduler *s, uint64_t until_us);
+
+/* ---- helping: scheduler_crew.c; inside ---- */
+/* A step of this thread begins: threads that have nothing else to do help with what is cut (engine/kernels/split.h). */
+void scheduler_lead(struct scheduler *s, int thread);
+/* It is over. Returns what others did of it. */
+struct crew_work scheduler_end_lead(struct scheduler *s, int thread);
+/* A thread with nothing else to do: until it may have. False: there is nobody to help. */
+bool scheduler_help(struct scheduler *s, int thread);
+/* Helpers go whose CPUs decoding wants, or one in any case. */
+void scheduler_trim_helpers(struct scheduler *s);
+void scheduler_recall(struct scheduler *s);
+void scheduler_recall_all(struct scheduler *s);
 
 /* ---- coming and going ---- */
 MUST_USE enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why);

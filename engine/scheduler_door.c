@@ -16,18 +16,31 @@ void scheduler_wait_decode(struct scheduler *s)
     (void)monitor_wait(&s->monitor, SCHEDULER_DECODE_WORK, UINT64_MAX);
 }
 
-void scheduler_wait_engine(struct scheduler *s, uint64_t until_us)
+void scheduler_wait_engine(struct scheduler *s, int thread, uint64_t until_us)
 {
     s->n_idle_engines++;
-    (void)monitor_wait(&s->monitor, SCHEDULER_ENGINE_WORK, until_us);
+    if (until_us != UINT64_MAX || !scheduler_help(s, thread)) {
+        s->n_sleeping++;
+        (void)monitor_wait(&s->monitor, SCHEDULER_ENGINE_WORK, until_us);
+        s->n_sleeping--;
+    }
     s->n_idle_engines--;
 }
 
-void scheduler_wake_helper(struct scheduler *s)
+void scheduler_wake_engine(struct scheduler *s)
+{
+    if (s->n_sleeping > 0) {
+        monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
+    } else {
+        scheduler_recall(s);
+    }
+}
+
+void scheduler_wake_next(struct scheduler *s)
 {
     bool has_more = !TAILQ_EMPTY(&s->images) || !TAILQ_EMPTY(&s->captions) || !TAILQ_EMPTY(&s->fusion);
     if (s->n_idle_engines > 0 && has_more) {
-        monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
+        scheduler_wake_engine(s);
     }
 }
 
@@ -35,6 +48,7 @@ static void wake_all(struct scheduler *s)
 {
     monitor_wake_all(&s->monitor, SCHEDULER_DECODE_WORK);
     monitor_wake_all(&s->monitor, SCHEDULER_ENGINE_WORK);
+    scheduler_recall_all(s);
 }
 
 void scheduler_stop(struct scheduler *s)

@@ -15,6 +15,8 @@ scripts/check_symbols.sh --self-test
 python3 scripts/check_elf.py --self-test
 python3 scripts/check_names.py --self-test
 python3 scripts/check_names.py
+python3 scripts/check_docs.py --self-test
+python3 scripts/check_docs.py
 
 step "python (with scripts/test.sh --training, which installs ruff and mypy)"
 if [ -x .venv/bin/ruff ]; then

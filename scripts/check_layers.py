@@ -62,6 +62,7 @@ LIBRARIES = [
     (["cblas.h", "openblas*"], ["engine/kernels/gemm_openblas.c"]),
     (["*intrin.h"], [f"engine/kernels/x86/*_{isa}.{end}" for isa in ("avx2", "avxvnni", "vnni256", "avx512", "avx512vnni", "amx")
                      for end in ("c", "inc")]),
+    (["arm_neon.h"], ["engine/kernels/arm/*.inc"]),
     (["cpuid.h"], ["engine/kernels/kernels.c"]),
     (["jansson.h"], ["config/config*.c", "engine/model/load/*.[ch]", "engine/answer/*.[ch]", "cli/*.[ch]", "server/api/*.[ch]", "server/input/*.[ch]",
                      "server/http/reply.[ch]", "server/work/self_test.c"]),

@@ -19,6 +19,7 @@ static void engine_options_of(const struct config *c, struct engine_options *o)
     o->verify_hash = c->model.verify;
     o->engine_threads = c->engine.threads ? (int)c->engine.threads : o->engine_threads;
     o->decode_threads = c->engine.decode_threads ? (int)c->engine.decode_threads : o->decode_threads;
+    o->split_threads = (int)c->engine.split_threads;
     o->max_jobs = (int)c->limits.requests;
     o->max_texts = (int)c->limits.texts;
     o->max_text_bytes = c->limits.text_bytes;

@@ -33,13 +33,6 @@ static int32_t dot(const int16_t *a, const int16_t *w, size_t k)
     return sum;
 }
 
-static uint8_t to_byte(float y, float inverse, int32_t zero)
-{
-    float low = (float)-zero, high = (float)(255 - zero), x = y * inverse;
-    x = x > low ? x : low; /* NaN too */
-    return (uint8_t)(lrintf(x < high ? x : high) + zero);
-}
-
 static void gemm8(const struct gemm8_weights *w, const struct gemm8_in *a, size_t m, const struct gemm8_out *out)
 {
     const int32_t *sums = (const int32_t *)(const void *)w->packed;
@@ -58,7 +51,7 @@ static void gemm8(const struct gemm8_weights *w, const struct gemm8_in *a, size_
             if (out->c) {
                 out->c[r * out->ld + j] = y;
             } else {
-                out->q[r * out->ld + j] = to_byte(y, 1.0F / out->to.scale, out->to.zero);
+                out->q[r * out->ld + j] = gemm8_row_byte(y * (1.0F / out->to.scale), out->to.zero);
             }
         }
     }
@@ -84,10 +77,20 @@ static void quantize_rows(const float *x, size_t ldx, size_t rows, size_t n, uin
     }
 }
 
+static void quantize(const float *x, size_t n, float scale, uint8_t *q)
+{
+    float inverse = 1.0F / scale;
+    for (size_t i = 0; i < n; i++) {
+        q[i] = gemm8_row_byte(x[i] * inverse, 0);
+    }
+}
+
 void gemm8_ref_install(struct kernels *k)
 {
+    k->gemm8_panel = k->gemm8_last = 0;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;
     k->quantize_rows = quantize_rows;
+    k->quantize = quantize;
 }

@@ -25,6 +25,14 @@ static inline struct gemm8_row gemm8_row_of(float low, float high, bool is_finit
     return (struct gemm8_row){range / 255.0F, (int32_t)lrintf(max_zero)};
 }
 
+/* Next to x (half to even) + zero, within 0..255; 0 for NaN. */
+static inline uint8_t gemm8_row_byte(float x, int32_t zero)
+{
+    float low = (float)-zero, high = (float)(255 - zero);
+    x = x > low ? x : low; /* NaN too */
+    return (uint8_t)(lrintf(x < high ? x : high) + zero);
+}
+
 static inline size_t gemm8_row_bytes(size_t n)
 {
     return (n + GEMM8_ALIGN - 1) / GEMM8_ALIGN * GEMM8_ALIGN;

@@ -82,6 +82,7 @@ static void gemm(const struct gemm_weights *w, const float *a, size_t lda, size_
 void gemm_openblas_install(struct kernels *k)
 {
     openblas_set_num_threads(1); /* its helpers would compete with our own threads */
+    k->gemm_panel = k->gemm_last = 0;
     k->gemm_packed_floats = packed_floats;
     k->gemm_pack = pack;
     k->gemm = gemm;

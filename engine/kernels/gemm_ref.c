@@ -57,6 +57,7 @@ static void gemm(const struct gemm_weights *w, const float *a, size_t lda, size_
 
 void gemm_ref_install(struct kernels *k)
 {
+    k->gemm_panel = k->gemm_last = PANEL;
     k->gemm_packed_floats = packed_floats;
     k->gemm_pack = pack;
     k->gemm = gemm;

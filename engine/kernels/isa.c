@@ -6,7 +6,9 @@ const char *isa_name(enum isa isa)
                                                  [ISA_AVX2] = "avx2",
                                                  [ISA_AVXVNNI] = "avxvnni",
                                                  [ISA_AVX512] = "avx512",
-                                                 [ISA_AVX512VNNI] = "avx512vnni"};
+                                                 [ISA_AVX512VNNI] = "avx512vnni",
+                                                 [ISA_NEON] = "neon",
+                                                 [ISA_NEONDOT] = "neondot"};
     BUG_ON(isa >= ISA_COUNT);
     return names[isa];
 }

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #ifdef __x86_64__
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 static struct kernels tables[ISA_COUNT][GEMM_BACKEND_COUNT];
@@ -47,6 +49,7 @@ static void overlay(struct kernels *k)
         gemm_avx2_install(k);
         gemm8_avx2_install(k);
         conv_avx2_install(k);
+        conv8_avx2_install(k);
         maps_avx2_install(k);
         attend_avx2_install(k);
         rows_avx2_install(k);
@@ -58,12 +61,38 @@ static void overlay(struct kernels *k)
         gemm_avx512_install(k);
         gemm8_avx512_install(k);
         conv_avx512_install(k);
+        conv8_avx512_install(k);
         maps_avx512_install(k);
         attend_avx512_install(k);
         rows_avx512_install(k);
     }
     if (k->isa == ISA_AVX512VNNI) {
         gemm8_avx512vnni_install(k);
+        conv8_avx512vnni_install(k);
+    }
+}
+
+#elif defined(__aarch64__)
+
+static void detect(bool has_isa[ISA_COUNT])
+{
+    has_isa[ISA_REF] = has_isa[ISA_NEON] = true; /* every core of arm64 has it */
+    has_isa[ISA_NEONDOT] = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+
+static void overlay(struct kernels *k)
+{
+    if (k->isa >= ISA_NEON) {
+        gemm_neon_install(k);
+        gemm8_neon_install(k);
+        conv_neon_install(k);
+        conv8_neon_install(k);
+        maps_neon_install(k);
+        attend_neon_install(k);
+        rows_neon_install(k);
+    }
+    if (k->isa == ISA_NEONDOT) {
+        gemm8_neondot_install(k);
     }
 }
 
@@ -83,7 +112,7 @@ static void overlay(struct kernels *k)
 
 bool kernels_has_isa(enum isa isa)
 {
-    bool has_isa[ISA_COUNT];
+    bool has_isa[ISA_COUNT] = {false};
     BUG_ON(isa >= ISA_COUNT);
     detect(has_isa);
     return has_isa[isa];
@@ -111,6 +140,7 @@ static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)
     gemm_ref_install(k);
     gemm8_ref_install(k);
     conv_ref_install(k);
+    conv8_ref_install(k);
     maps_ref_install(k);
     attend_ref_install(k);
     rows_ref_install(k);

@@ -1,7 +1,8 @@
 /* kernels - the numerical building blocks, one table per instruction set.
  *
  * kernels_select() fills a table with the plain-C reference entries and overlays what the CPU (and the cap given) does
- * better: avx2, avx512, and for products of bytes avxvnni or avx512vnni above them. Every entry of an overlay is tested
+ * better: avx2, avx512, and for products and filters of bytes avxvnni or avx512vnni above them; neon, and neondot
+ * above it. Every entry of an overlay is tested
  * against ref on odd sizes.
  *
  * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
@@ -16,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_COUNT };
+/* Those of x86-64, then those of arm64. */
+enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_NEON, ISA_NEONDOT, ISA_COUNT };
 enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS, GEMM_BACKEND_COUNT };
 enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
 
@@ -76,6 +78,19 @@ struct gemm8_out {
     size_t ldr;
 };
 
+/* A depthwise filter from bytes to bytes that stand for q * scale of their map, as ReLU6 leaves them. The scales of both
+ * maps are in the filter's own. Sums are whole and exact:
+ *     s = sum over the taps of q * w
+ *     q = whole number next to fma((float)s, scale, bias) (half to even), within 0..255; 0 for NaN */
+enum { FILTER8_MOST = 2047 }; /* |w|: twelve bits, for in eight a narrow filter loses too much */
+
+struct filter8 {
+    const void *packed; /* filter8_packed_bytes, 64-byte aligned, by filter8_pack of the same table */
+    const float *scale; /* [channels] */
+    const float *bias;  /* [channels]; |fma(..)| of any sum must stay below FILTER8_LARGEST or be NaN */
+};
+#define FILTER8_LARGEST 1e9F
+
 /* Keys and values of one stretch of positions; rows are `ld` floats apart. */
 struct kv_span {
     const float *k, *v; /* [n, ld] at the first head's column */
@@ -97,6 +112,10 @@ struct kernels {
     enum isa isa;
     enum gemm_backend gemm_backend;
     bool gemm_takes_halves;
+    /* Packed weights are panels of so many columns, one after another, each as large as gemm_packed_floats (or
+     * gemm8_packed_bytes) of so many says, so that a product may begin at a panel; the last one has at most *_last
+     * columns. 0: they are not. */
+    size_t gemm_panel, gemm_last, gemm8_panel, gemm8_last;
 
     /* -- matrices -- */
     size_t (*gemm_packed_floats)(size_t n, size_t k);
@@ -113,6 +132,9 @@ struct kernels {
     void (*quantize_rows)(const float *x, size_t ldx, size_t rows, size_t n, uint8_t *q, size_t ldq,
                           struct gemm8_row *row /* [rows] */);
 
+    /* Numbers to bytes at a scale, zero 0: next to x / scale (half to even), within 0..255; 0 for NaN. */
+    void (*quantize)(const float *x, size_t n, float scale, uint8_t *q);
+
     /* -- convolutions -- */
     /* First convolution: 3x3 on 3 channels. w [3*3*3, out_channels] (row, column, channel), out_channels any. */
     void (*conv_rgb)(const struct conv_shape *s, const float *in, const float *w, const float *bias, int out_channels,
@@ -120,6 +142,10 @@ struct kernels {
     /* w [kernel*kernel, channels]; bias may be NULL. */
     void (*depthwise)(const struct conv_shape *s, const float *in, const float *w, const float *bias, enum act act,
                       float *out);
+    /* The same in bytes, kernels of at most 15; w [kernel*kernel, channels]. */
+    size_t (*filter8_packed_bytes)(int kernel, int channels);
+    void (*filter8_pack)(const int16_t *w, int kernel, int channels, void *packed);
+    void (*depthwise8)(const struct conv_shape *s, const uint8_t *in, const struct filter8 *w, uint8_t *out);
     /* 3x3, stride 2, padding 1; out [(h+1)/2, (w+1)/2, channels]. */
     void (*maxpool3x3s2)(const float *in, int h, int w, int channels, float *out);
     void (*upsample_nearest)(const float *in, int h, int w, int channels, int out_h, int out_w, float *out);
@@ -129,7 +155,8 @@ struct kernels {
     void (*channel_mean)(const float *in, size_t n_pixels, int channels, float *out);
     /* in place: x[p, c] *= scale[c]. */
     void (*channel_scale)(float *x, size_t n_pixels, int channels, const float *scale);
-    /* RoIAlign without the half-pixel shift, sampling x sampling points a bin; out [pool, pool, channels]. */
+    /* RoIAlign without the half-pixel shift, sampling x sampling points a bin; out [pool, pool, channels];
+     * pool * sampling at most 256. */
     void (*roi_align)(const float *map, int h, int w, int channels, float scale, const struct roi_box *box, int pool,
                       int sampling, float *out);
 
@@ -162,7 +189,7 @@ struct kernels {
 /* The best instruction set of this CPU and operating system. It need not have all that stand before it. */
 enum isa kernels_detect_isa(void);
 bool kernels_has_isa(enum isa isa);
-/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni" */
+/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot" */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
 /* The table for the best that the CPU has of those up to `cap`. Cheap; the table is constant for the process. OpenBLAS is

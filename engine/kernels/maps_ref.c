@@ -81,13 +81,15 @@ static void add_taps(const float *map, int channels, const struct roi_taps *t, f
 static void roi_align(const float *map, int h, int w, int channels, float scale, const struct roi_box *box, int pool,
                       int sampling, float *out)
 {
-    struct roi_grid g = roi_grid(h, w, scale, box, pool, sampling);
+    struct roi_grid g;
+    roi_grid(&g, h, w, scale, box, pool, sampling);
     for (int bin = 0; bin < pool * pool; bin++, out += channels) {
         for (int c = 0; c < channels; c++) {
             out[c] = 0.0f;
         }
         for (int i = 0; i < sampling * sampling; i++) {
-            struct roi_taps t = roi_grid_taps(&g, bin / pool, bin % pool, i / sampling, i % sampling);
+            struct roi_taps t =
+                roi_grid_taps(&g, bin / pool * sampling + i / sampling, bin % pool * sampling + i % sampling);
             add_taps(map, channels, &t, out);
         }
     }

@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/kernels/list.h"
+#include "engine/kernels/split.h"
 
 #include <string.h>
 
@@ -61,6 +62,7 @@ static void note(uint64_t from_ns, struct trace_row call)
     call.step = t->step;
     call.turn = t->is_summary ? 0 : t->turn;
     call.format = call.format ? call.format : "f32";
+    call.cuts = split_cuts();
     for (int i = t->n - 1; i >= 0 && !row && (t->is_summary || t->rows[i].turn == call.turn); i--) {
         row = is_same(t, &t->rows[i], &call) ? &t->rows[i] : NULL;
     }
@@ -70,6 +72,7 @@ static void note(uint64_t from_ns, struct trace_row call)
     }
     if (row) {
         row->m += call.m;
+        row->cuts = call.cuts > row->cuts ? call.cuts : row->cuts;
         row->operations += call.operations;
         row->bytes += call.bytes;
         row->calls++;
@@ -108,6 +111,9 @@ TRACE(quantize_rows, (.m = rows, .n = n, .k = 1, .operations = 4 * rows * n, .by
       (const float *x, size_t ldx, size_t rows, size_t n, uint8_t *q, size_t ldq, struct gemm8_row *row),
       (x, ldx, rows, n, q, ldq, row))
 
+TRACE(quantize, (.m = n, .n = 1, .k = 1, .operations = 2 * n, .bytes = FLOATS(n) + n),
+      (const float *x, size_t n, float scale, uint8_t *q), (x, n, scale, q))
+
 TRACE(conv_rgb,
       (.act = act, .m = CELLS(s->out_h, s->out_w), .n = (uint64_t)out_channels, .k = 27,
        .operations = 54 * CELLS(s->out_h, s->out_w) * (uint64_t)out_channels,
@@ -123,6 +129,13 @@ TRACE(depthwise,
                        (uint64_t)s->channels)),
       (const struct conv_shape *s, const float *in, const float *w, const float *bias, enum act act, float *out),
       (s, in, w, bias, act, out))
+
+TRACE(depthwise8,
+      (.format = "int8", .m = CELLS(s->out_h, s->out_w), .n = (uint64_t)s->channels, .k = CELLS(s->kernel, s->kernel),
+       .operations = 2 * CELLS(s->out_h, s->out_w) * CELLS(s->kernel, s->kernel) * (uint64_t)s->channels,
+       .bytes = (CELLS(s->in_h, s->in_w) + CELLS(s->out_h, s->out_w) + 2 * CELLS(s->kernel, s->kernel)) *
+                (uint64_t)s->channels),
+      (const struct conv_shape *s, const uint8_t *in, const struct filter8 *w, uint8_t *out), (s, in, w, out))
 
 TRACE(maxpool3x3s2,
       (.m = CELLS((h + 1) / 2, (w + 1) / 2), .n = (uint64_t)channels, .k = 9,

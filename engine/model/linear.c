@@ -1,13 +1,8 @@
 #include "engine/model/linear.h"
 
-static size_t row_bytes(size_t depth)
-{
-    return (depth + GEMM8_ALIGN - 1) / GEMM8_ALIGN * GEMM8_ALIGN;
-}
-
 void linear_place(struct linear_scratch *s, struct arena *a, size_t rows, size_t depth)
 {
-    s->bytes = arena_take(a, rows, row_bytes(depth));
+    s->bytes = arena_take(a, rows, linear_row_bytes(depth));
     s->row = arena_take(a, rows, sizeof(*s->row));
 }
 
@@ -18,7 +13,7 @@ void linear_run(const struct kernels *k, const struct bind_linear *w, const stru
         k->gemm(&w->floats, a, lda, m, c, ldc, act, residual, ldr);
         return;
     }
-    size_t ld = row_bytes(w->bytes.k);
+    size_t ld = linear_row_bytes(w->bytes.k);
     k->quantize_rows(a, lda, m, w->bytes.k, s->bytes, ld, s->row);
     struct gemm8_in in = {s->bytes, ld, s->row, 1};
     struct gemm8_out out = {.c = c, .ld = ldc, .act = act, .residual = residual, .ldr = ldr};

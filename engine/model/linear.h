@@ -13,6 +13,11 @@ struct linear_scratch {
     uint8_t *bytes;        /* [rows, depth up to GEMM8_ALIGN] */
     struct gemm8_row *row; /* [rows] */
 };
+/* Bytes from row to row. */
+static inline size_t linear_row_bytes(size_t depth)
+{
+    return (depth + GEMM8_ALIGN - 1) / GEMM8_ALIGN * GEMM8_ALIGN;
+}
 void linear_place(struct linear_scratch *s, struct arena *a, size_t rows, size_t depth);
 
 /* Outputs, and numbers of a row; 0 where the model has no such layer. */

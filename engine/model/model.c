@@ -98,7 +98,11 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
         return rc;
     }
     m->kernels = kernels_select(options->isa_cap, options->gemm_backend);
+    m->whole = m->kernels;
     m->precision = options->precision;
+    if (options->is_split) {
+        m->kernels = split_kernels(&m->_split, m->kernels);
+    }
     if (options->trace) {
         m->kernels = trace_kernels(options->trace, m->kernels);
     }
@@ -143,6 +147,11 @@ const struct wordpiece *model_wordpiece(const struct model *m)
 const struct kernels *model_kernels(const struct model *m)
 {
     return m->kernels;
+}
+
+void model_enter(const struct model *m, struct crew *crew, int self)
+{
+    split_enter(m->whole, crew, self);
 }
 
 const char *model_object_name(const struct model *m, int label)

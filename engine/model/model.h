@@ -8,6 +8,7 @@
 #define ENGINE_MODEL_MODEL_H
 
 #include "engine/base/err.h"
+#include "engine/kernels/split.h"
 #include "engine/kernels/trace.h"
 #include "engine/model/load/model_config.h"
 #include "engine/text/wordpiece.h"
@@ -20,6 +21,7 @@ struct model_options {
     enum gemm_backend gemm_backend;
     enum model_precision precision; /* of the fusion */
     bool verify_hash;               /* compare the weights with config.json's sha256 */
+    bool is_split;                  /* calls of kernels may be shared among threads: model_enter */
     /* NULL, or the books of all its kernels: it then runs only in the thread that has entered the trace. */
     struct trace *trace;
 };
@@ -93,6 +95,10 @@ float *features_cells(struct features *f); /* [n_cells, D] */
 const float *features_cells_const(const struct features *f);
 
 /* ---- sessions ---- */
+
+/* Of a model opened with is_split: each thread does this once before it runs sessions. A session's step is then shared
+ * with helpers at board `self` of the crew; NULL: with nobody. */
+void model_enter(const struct model *m, struct crew *crew, int self);
 
 struct session_limits {
     int max_input_width, max_input_height; /* padded input of the TEE */

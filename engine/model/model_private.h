@@ -12,7 +12,9 @@
 
 struct model {
     struct model_config config;
-    const struct kernels *kernels;
+    const struct kernels *kernels; /* what the network runs on, and what is behind it where calls are split */
+    const struct kernels *whole;
+    struct kernels _split;
     enum model_precision precision;
     struct wordpiece *wordpiece;
     struct labels *labels;

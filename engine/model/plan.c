@@ -3,7 +3,10 @@
 #include "engine/kernels/trace.h"
 #include "engine/model/linear.h"
 
-enum { ALIGN_FLOATS = ARENA_ALIGN / sizeof(float), STRIP_FLOATS = 128 * 1024 }; /* 512 KB: a quarter of a common L2 */
+enum {
+    ALIGN_FLOATS = ARENA_ALIGN / sizeof(float),
+    STRIP_FLOATS = 32 * 1024
+}; /* 128 KB: a step works on three of them */
 
 void plan_init(struct plan *p, struct plan_step *steps, int max_steps)
 {

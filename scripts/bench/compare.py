@@ -28,6 +28,8 @@ import subprocess
 import sys
 import time
 
+from load import hammer
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 STAGES = ("regions", "vqa", "caption greedy", "greedy in all")
@@ -197,35 +199,11 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-async def ask(port: int, path: str, body: bytes, connection):
-    reader, writer = connection
-    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
-    return int(head[9:12])
-
-
-async def hammer(port: int, path: str, body: bytes, clients: int, seconds: float) -> list[float]:
-    """Closed loop -> seconds of each answer"""
-    took: list[float] = []
-    stop = time.perf_counter() + seconds
-
-    async def client():
-        connection = await asyncio.open_connection("127.0.0.1", port)
-        while (began := time.perf_counter()) < stop:
-            if await ask(port, path, body, connection) == 200:
-                took.append(time.perf_counter() - began)
-        connection[1].close()
-
-    await asyncio.gather(*(client() for _ in range(clients)))
-    return took
-
-
 def wait_for(port: int, path: str, body: bytes, process) -> None:
     end = time.monotonic() + 180
     while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, IndexError):
-            if asyncio.run(hammer(port, path, body, 1, 0.2)):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, TypeError):
+            if asyncio.run(hammer(port, path, [body], 1, 0.2))[1]:
                 return
         time.sleep(0.2)
     raise SystemExit("a service did not start")
@@ -243,8 +221,8 @@ def services(python, graphs, args) -> list[str]:
             path = "/caption?num_beams=1" if name == "ours" else "/caption"
             with Served(command, port) as served:
                 wait_for(port, path, body, served.process)
-                asyncio.run(hammer(port, path, body, clients, args.seconds / 4))
-                took = sorted(asyncio.run(hammer(port, path, body, clients, args.seconds)))
+                asyncio.run(hammer(port, path, [body], clients, args.seconds / 4))
+                took = sorted(asyncio.run(hammer(port, path, [body], clients, args.seconds))[1])
                 rows[name, clients] = (len(took) / args.seconds, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3,
                                        served.megabytes())
             note(f"{name}, {clients} clients")

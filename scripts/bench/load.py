@@ -2,52 +2,29 @@
 """Puts the server under load and prints a table. Python's standard library only.
 
     load.py PICTURE...                   all figures below, each on a fresh server with the feature cache off
-    load.py --only captions PICTURE...   one of: lone, saturation, batching, health, idle, overload
+    load.py --only captions PICTURE...   one of: lone, tail, saturation, batching, health, idle, overload
     load.py --seconds 20 --clients 32    how long and how wide
 
 The engine's own throughput comes from `minivlm bench` in the same run, so that both see the same machine."""
 import argparse
 import asyncio
-import contextlib
-import json
 import os
 import pathlib
+import random
 import re
-import signal
 import statistics
 import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "e2e"))
+
+from support import Server  # noqa: E402
 
 
-class Server:
-    def __init__(self, args, *flags):
-        command = [args.build / "minivlm-server", f"--model.dir={args.model}", "--server.port=0", "--log.format=json",
-                   "--log.level=info", "--cache.bytes=0", *flags]
-        self.log = open(args.log, "w+")
-        self.process = subprocess.Popen(command, stderr=self.log, cwd=ROOT, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
-        self.port = int(self.wait_for_event("listening")["port"])
-        self.wait_for_event("ready")
-
-    def wait_for_event(self, name):
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            for line in pathlib.Path(self.log.name).read_text().splitlines():
-                with contextlib.suppress(ValueError):
-                    if (line := json.loads(line))["event"] == name:
-                        return line
-            time.sleep(0.05)
-        sys.exit("the server did not start; see " + self.log.name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-        self.log.close()
+def serve(args, *flags):
+    return Server("--cache.bytes=0", *flags, model=args.model, build=args.build, log=args.log, env={"OPENBLAS_NUM_THREADS": "1"})
 
 
 async def ask(port, head, body, connection=None):
@@ -86,6 +63,25 @@ async def hammer(port, path, bodies, clients, seconds):
     return statuses, latencies, time.perf_counter() - began
 
 
+async def trickle(port, path, bodies, rate, seconds):
+    """Open loop: so many requests a second, at times as random as those of people who don't know of each other. -> latencies, from
+    when a request was due"""
+    idle, latencies, tasks, dice, began = [], [], [], random.Random(1), time.perf_counter()
+
+    async def request(i, due):
+        connection = idle.pop() if idle else None
+        status, _, connection = await ask(port, f"POST {path} HTTP/1.1\r\n".encode(), bodies[i % len(bodies)], connection)
+        latencies.append(time.perf_counter() - due if status == 200 else float("inf"))
+        if connection:
+            idle.append(connection)
+    due = began
+    while (due := due + dice.expovariate(rate)) < began + seconds:
+        await asyncio.sleep(max(0, due - time.perf_counter()))
+        tasks.append(asyncio.create_task(request(len(tasks), due)))
+    await asyncio.gather(*tasks)
+    return latencies
+
+
 async def watch_health(port, seconds):
     connection, latencies, stop = None, [], time.perf_counter() + seconds
     while time.perf_counter() < stop:
@@ -111,14 +107,30 @@ def engine_figures(args):
 
 
 def lone(args, bodies):
-    with Server(args) as s:
+    with serve(args) as s:
         for path in ("/caption", "/caption?num_beams=1", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
             _, latencies, _ = asyncio.run(hammer(s.port, path, bodies, 1, args.seconds / 2))
             row(f"one client, {path[:30]}", f"{statistics.median(latencies) * 1e3:.1f} ms", f"p99 {percentile(latencies, 99) * 1e3:.1f} ms")
 
 
-def saturation(args, bodies):
+def tail(args, bodies):
+    """Capacity, then 70 % of it in an open loop, again and again: each row is the median of the rounds."""
+    bodies = [bodies[i % len(bodies)] + i.to_bytes(4, "big") for i in range(1000)]  # equal pictures in flight are computed once
     with Server(args) as s:
+        for path in ("/caption?num_beams=1", "/caption", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
+            rounds = []
+            for _ in range(args.rounds):
+                _, full, took = asyncio.run(hammer(s.port, path, bodies, args.clients, args.seconds / 3))
+                latencies = asyncio.run(trickle(s.port, path, bodies, args.load * len(full) / took, args.seconds))
+                p50, p99 = statistics.median(latencies) * 1e3, percentile(latencies, 99) * 1e3
+                rounds.append((p99 / p50, p50, p99, len(full) / took))
+            ratio, p50, p99, rate = sorted(rounds)[len(rounds) // 2]
+            row(f"{path[:22]}, {args.load:.0%} of {rate:.0f} /s", f"x{ratio:.2f}",
+                f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; all rounds x{', x'.join(f'{r[0]:.2f}' for r in sorted(rounds))}")
+
+
+def saturation(args, bodies):
+    with serve(args) as s:
         for clients in (1, 4, args.clients):
             _, latencies, took = asyncio.run(hammer(s.port, "/caption?num_beams=1", bodies, clients, args.seconds))
             row(f"captions, greedy, {clients} clients", f"{len(latencies) / took:.1f} /s",
@@ -128,7 +140,7 @@ def saturation(args, bodies):
 def batching(args, bodies):
     rates = {}
     for mode in ("off", "static", "continuous"):
-        with Server(args, f"--engine.batching={mode}") as s:
+        with serve(args, f"--engine.batching={mode}") as s:
             _, latencies, took = asyncio.run(hammer(s.port, "/caption", bodies, args.clients, args.seconds))
             rates[mode] = len(latencies) / took
             row(f"captions, {args.clients} clients, batching {mode}", f"{rates[mode]:.1f} /s",
@@ -138,36 +150,32 @@ def batching(args, bodies):
 def health(args, bodies):
     async def both(port):
         return await asyncio.gather(hammer(port, "/caption", bodies, args.clients, args.seconds), watch_health(port, args.seconds))
-    with Server(args) as s:
+    with serve(args) as s:
         _, latencies = asyncio.run(both(s.port))
         row("/healthz while all cores work", f"{percentile(latencies, 99) * 1e3:.2f} ms",
             f"p99 of {len(latencies)}; p50 {statistics.median(latencies) * 1e3:.2f} ms")
 
 
 def idle(args, _):
-    def resident(pid):
-        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
-
-    async def open_all(port):
-        before = resident(args.pid)
+    async def open_all(s):
+        before = s.resident
         connections = []
         for _ in range(1000):
-            connections.append((await ask(port, b"GET /healthz HTTP/1.1\r\n", b""))[2])
-        return resident(args.pid) - before
-    with Server(args) as s:
-        args.pid = s.process.pid
-        row("1,000 idle keep-alive connections", f"{asyncio.run(open_all(s.port)):.1f} MB")
+            connections.append((await ask(s.port, b"GET /healthz HTTP/1.1\r\n", b""))[2])
+        return s.resident - before
+    with serve(args) as s:
+        row("1,000 idle keep-alive connections", f"{asyncio.run(open_all(s)):.1f} MB")
 
 
 def overload(args, bodies):
-    with Server(args, "--limits.requests=32") as s:
+    with serve(args, "--limits.requests=32") as s:
         _, full, took = asyncio.run(hammer(s.port, "/caption", bodies, 32, args.seconds))
         statuses, latencies, took5 = asyncio.run(hammer(s.port, "/caption", bodies, 160, args.seconds))
         row("captions, 32 clients, 32 allowed", f"{len(full) / took:.1f} /s")
         row("captions, 160 clients, 32 allowed", f"{len(latencies) / took5:.1f} /s", f"statuses {statuses}")
 
 
-ALL = {"lone": lone, "saturation": saturation, "batching": batching, "health": health, "idle": idle, "overload": overload}
+ALL = {"lone": lone, "tail": tail, "saturation": saturation, "batching": batching, "health": health, "idle": idle, "overload": overload}
 
 
 def main():
@@ -177,6 +185,8 @@ def main():
     p.add_argument("--model", default="models/minivlm-base")
     p.add_argument("--only", choices=ALL)
     p.add_argument("--seconds", type=float, default=10)
+    p.add_argument("--rounds", type=int, default=3, help="of tail")
+    p.add_argument("--load", type=float, default=0.7, help="of tail: part of the capacity")
     p.add_argument("--clients", type=int, default=32)
     p.add_argument("--log", default="/tmp/minivlm-load.log")
     args = p.parse_args()

@@ -25,7 +25,7 @@ import sys
 import time
 import zlib
 
-from load import ROOT, Server, percentile
+from load import ROOT, percentile, serve
 
 CLOSED = object()
 
@@ -267,7 +267,7 @@ def main():
     run, picture = (fairness if args.fairness else table), args.picture.read_bytes()
     if args.port:
         return 1 if run(args, args, picture) else 0
-    with Server(args, *args.flags) as server:
+    with serve(args, *args.flags) as server:
         return 1 if run(args, server, picture) else 0
 
 

@@ -16,8 +16,6 @@ import json
 import os
 import pathlib
 import random
-import re
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +23,10 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "e2e"))
+
+import support  # noqa: E402
+
 QUESTION, TEXT = "what is in the picture?", "a dog runs on the grass"
 
 
@@ -43,36 +45,25 @@ class Soak:
         self.bodies = [p.read_bytes() for p in args.pictures]
         self.counts, self.wrong, self.lock = collections.Counter(), [], threading.Lock()
         self.stop = threading.Event()
-        self.log = open("/tmp/minivlm-soak.log", "w+")
-        self.process = subprocess.Popen([args.build / "minivlm-server", f"--model.dir={args.model}", "--server.port=0",
-                                         "--server.admin_port=0", "--log.format=json", "--cache.bytes=4MiB",
-                                         "--limits.requests=16"], stderr=self.log, cwd=ROOT)
-        while not (found := re.search(r'"port":(\d+),"admin_port":(\d+)', pathlib.Path(self.log.name).read_text())):
-            time.sleep(0.05)
-        self.port, self.admin_port = int(found[1]), int(found[2])
-        while self.request("GET", "/readyz")[0] != 200:
-            time.sleep(0.05)
+        self.server = support.Server("--server.admin_port=0", "--cache.bytes=4MiB", "--limits.requests=16", model=args.model,
+                                     build=args.build, log=args.log)
 
-    def request(self, method, path, body=None, headers=None, admin=False):
-        c = http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=120)
-        c.request(method, path, body, headers or {})
-        r = c.getresponse()
-        out = r.status, r.read()
-        c.close()
-        return out
+    def post(self, path, body, headers=None, **more):
+        answer = self.server.post(path, body, headers, timeout=120, **more)
+        return answer.status, answer.body
 
     def good(self, rng):
         n = rng.randrange(len(self.bodies))
         if rng.random() < 0.5:
-            status, body = self.request("POST", "/caption", self.bodies[n])
+            status, body = self.post("/caption", self.bodies[n])
             return status, json.loads(body).get("caption"), self.expected["caption"][n]
         body = json.dumps({"image": base64.b64encode(self.bodies[n]).decode(), "question": QUESTION})
-        status, body = self.request("POST", "/vqa", body, {"Content-Type": "application/json"})
+        status, body = self.post("/vqa", body, {"Content-Type": "application/json"})
         return status, json.loads(body).get("answer"), self.expected["vqa"][n]
 
     def refused(self, expected, path, body, headers=None):
         """With one of these, or for want of time."""
-        status, answer = self.request("POST", path, body, headers)
+        status, answer = self.post(path, body, headers)
         if status in (*expected, 429, 504):
             return True
         print(f"wrong: {path}: {status} {answer[:300]!r}", flush=True)
@@ -90,7 +81,7 @@ class Soak:
             return self.refused((400,), "/vqa", b'{"image": ', {"Content-Type": "application/json"})
         if kind == 3:
             return self.refused((200,), "/caption?timeout_ms=1", picture)
-        with socket.create_connection(("127.0.0.1", self.port)) as s:
+        with socket.create_connection(("127.0.0.1", self.server.port)) as s:
             s.sendall(b"POST /caption HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture)
             time.sleep(rng.random() * 0.05)
         return True
@@ -105,7 +96,7 @@ class Soak:
                     status, got, right = self.good(rng)
                     ok, key = status == 429 or (status == 200 and got == right), status
             except (OSError, http.client.HTTPException, ValueError) as e:
-                ok, key = self.process.poll() is not None, repr(e)
+                ok, key = not self.server.alive, repr(e)
             with self.lock:
                 self.counts[key] += 1
                 if not ok:
@@ -114,15 +105,11 @@ class Soak:
 
     def reload(self):
         while not self.stop.wait(self.args.reload_every):
-            status, body = self.request("POST", "/admin/reload?wait=true", b"", admin=True)
+            status, body = self.post("/admin/reload?wait=true", b"", admin=True)
             with self.lock:
                 self.counts["reload"] += 1
                 if status != 200:
                     self.wrong.append(body)
-
-    def state(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return (int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024, len(os.listdir(f"/proc/{self.process.pid}/fd")))
 
     def run(self):
         threads = [threading.Thread(target=self.client, args=(n,), daemon=True) for n in range(self.args.clients)]
@@ -131,18 +118,17 @@ class Soak:
         for t in threads:
             t.start()
         end, first = time.monotonic() + self.args.minutes * 60, None
-        while time.monotonic() < end and self.process.poll() is None:
+        while time.monotonic() < end and self.server.alive:
             time.sleep(min(60, max(0.1, end - time.monotonic())))
-            memory, descriptors = self.state()
+            memory, descriptors = self.server.resident, self.server.descriptors
             first = first or memory
             print(f"{(time.monotonic() - end) / 60 + self.args.minutes:6.1f} min  {memory:7.1f} MB  {descriptors} descriptors  "
                   f"wrong {len(self.wrong)}  {dict(self.counts)}", flush=True)
-        died = self.process.poll() is not None
+        died = not self.server.alive
         self.stop.set()
         for t in threads:
             t.join()
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
+        code = self.server.stop(seconds=60)
         for wrong in self.wrong[:10]:
             print("wrong:", wrong)
         print(f"grown {100 * (memory / first - 1):+.1f} % since the first minute, exit code {code}, died {died}")
@@ -150,8 +136,7 @@ class Soak:
 
 
 def chaos(args):
-    os.environ["MINIVLM_BUILD_DIR"] = str(args.build.resolve())
-    sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+    support.BUILD = args.build.resolve()
     from chaos import Storm
     storm = Storm(args.minutes * 60, args.seed, args.clients, say=lambda text: print(text, flush=True))
     faults = storm.run()
@@ -166,6 +151,7 @@ def main():
     p.add_argument("--model", default="models/minivlm-base")
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--clients", type=int, default=24)
+    p.add_argument("--log", default=f"/tmp/minivlm-soak-{os.getpid()}.log")
     p.add_argument("--pause", type=float, default=0.0, help="seconds between a client's requests")
     p.add_argument("--reload-every", type=float, metavar="SECONDS", default=0, help="between two reloads of the model; 0: none")
     p.add_argument("--chaos", action="store_true", help="clients that stall, lie and vanish, and restarts, with tests/data/tiny")

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from . import weights
+from .backbone import Block
 
 MIN = 1e-30  # of a row's range: below it the row counts as zeros
 
@@ -32,7 +33,10 @@ def linears(model) -> dict[str, nn.Linear]:
 
 
 IMAGE_HALF = re.compile(r"(tee\.backbone|cells)\.blocks\.\d+\.(expand|project)|tee\.bifpn\.lateral2?\.\d+"
-                        r"|tee\.bifpn\.cells\.\d+\.nodes\.\d+\.pointwise|tee\.roi\.(fc6|fc7|cls|box)")
+                        r"|tee\.bifpn\.cells\.\d+\.nodes\.\d+\.pointwise|tee\.roi\.(fc6|fc7|cls|box)"
+                        r"|cells\.head|fusion\.cells\.project")
+RELU6_SCALE = 6.0 / 255.0  # of what lies between the products of a block in bytes
+FILTER_MOST = 2047  # of the whole numbers that stand for the weights of a depthwise filter
 
 
 def image_half(model) -> dict[str, nn.Module]:
@@ -43,6 +47,28 @@ def image_half(model) -> dict[str, nn.Module]:
 def _pixels(x):
     """[B, C, h, w], each pixel a row; or rows."""
     return rows(x.movedim(1, -1)).movedim(-1, 1) if x.dim() == 4 else rows(x)
+
+
+def _relu6_bytes(x):
+    return torch.round(x / RELU6_SCALE).clamp(0.0, 255.0) * RELU6_SCALE
+
+
+def blocks(model, file) -> dict[str, nn.Module]:
+    """The blocks that run in bytes between their products (engine/model/load/bind_filter8.h)."""
+    found = {}
+    for name, block in model.named_modules():
+        if isinstance(block, Block) and isinstance(block.act, nn.ReLU6) and block.se_reduce is None:
+            products = [f"{name}.project.weight"] + ([f"{name}.expand.weight"] if block.expand is not None else [])
+            if all(file[p].dtype == torch.int8 for p in products) and block.depthwise.weight.shape[0] % 4 == 0:
+                found[name] = block
+    return found
+
+
+def _whole_filter(w):
+    """[channels, 1, k, k] -> the same as whole numbers times a scale of each channel."""
+    most = w.abs().amax((1, 2, 3), keepdim=True)
+    scale = torch.where(most > 0, most / FILTER_MOST, torch.ones_like(most))
+    return torch.round(w / scale) * scale
 
 
 def _in_bytes(w, stored):
@@ -61,9 +87,14 @@ def apply(model, directory, everything=False) -> None:
         if everything or stored.dtype == torch.int8:
             layer.weight.copy_(_in_bytes(layer.weight, stored))
             layer.register_forward_pre_hook(lambda _, args: (rows(args[0]),))
+    between = set() if everything else {f"{name}.project" for name in blocks(model, file)}
     for name, layer in ({} if everything else image_half(model)).items():
-        if file[f"{name}.weight"].dtype == torch.int8:
+        if file[f"{name}.weight"].dtype == torch.int8 and name not in between:
             layer.register_forward_pre_hook(lambda _, args: (_pixels(args[0]),))
+    for name, block in ({} if everything else blocks(model, file)).items():
+        block.depthwise.weight.copy_(_whole_filter(block.depthwise.weight))
+        for layer in (block.depthwise, block.project):
+            layer.register_forward_pre_hook(lambda _, args: (_relu6_bytes(args[0]),))
     stored = file[weights.WORDS]
     if everything or (stored.dtype == file["heads.caption.transform.weight"].dtype == torch.int8):
         words = _in_bytes(model.fusion.embeddings.word.weight, stored)

@@ -35,7 +35,8 @@ def kind_of(kind: str):
     multiplies in floats. int8: the projection of cells too. The
     backbone and the pyramid stay fp16 even then: in int8 their maps are off by 5 to 7 % (the narrow depthwise filters of a
     Lite network differ too much within a channel), for 3.5 MB more. fast: mixed, and the rest of the image half that can run
-    in 8 bits too: regions in 0.6 of the time, for 1 to 3 % of some measures (SPEED.md)."""
+    in 8 bits too, the cells' convolution and projection among them: regions in less than half of the time, for 1 to 3 % of some measures
+    (SPEED.md)."""
     def choose(name: str) -> str:
         if kind == "fast" and quantised.IMAGE_HALF.fullmatch(name.removesuffix(".weight")):
             return "int8"

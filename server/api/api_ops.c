@@ -138,9 +138,10 @@ void api_version(struct api *a, struct exchange *x)
                                       (json_int_t)i->parameters, "max_regions", i->max_regions, "answers",
                                       i->n_answers));
         json_object_set_new(object, "engine",
-                            json_pack("{s:s, s:s, s:s, s:i, s:i, s:I}", "isa", i->isa, "gemm", i->gemm, "precision",
-                                      i->precision, "threads", i->engine_threads, "decode_threads", i->decode_threads,
-                                      "memory_bytes", (json_int_t)i->memory_bytes));
+                            json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:I}", "isa", i->isa, "gemm", i->gemm,
+                                      "precision", i->precision, "threads", i->engine_threads, "split_threads",
+                                      i->split_threads, "decode_threads", i->decode_threads, "memory_bytes",
+                                      (json_int_t)i->memory_bytes));
     }
     reply_json(x, 200, object);
 }

@@ -142,12 +142,13 @@ static void print_engine(const struct engine_stats *s, struct buf *b)
         {"minivlm_running", "gauge", "Work in a stage."},
         {"minivlm_cancelled_total", "counter", "Jobs dropped at the door of a stage: client gone or deadline passed."},
         {"minivlm_stage_busy_seconds_total", "counter", "Thread time spent in a stage."},
+        {"minivlm_split_steps_total", "counter", "Steps of a stage that several threads worked on."},
     };
     for (size_t k = 0; k < sizeof(by_stage) / sizeof(by_stage[0]); k++) {
         head(b, by_stage[k].name, by_stage[k].type, by_stage[k].help);
         for (int i = 0; i < ENGINE_STAGE_COUNT; i++) {
-            const double values[] = {s->queued[i], s->running[i], (double)s->cancelled[i],
-                                     (double)s->busy_us[i] * 1e-6};
+            const double values[] = {s->queued[i], s->running[i], (double)s->cancelled[i], (double)s->busy_us[i] * 1e-6,
+                                     (double)s->split_steps[i]};
             buf_printf(b, "%s{stage=\"%s\"} %.15g\n", by_stage[k].name, stage_names[i], values[k]);
         }
     }

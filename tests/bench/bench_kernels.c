@@ -13,6 +13,12 @@
 #include <string.h>
 
 enum { ROUNDS = 15, CANDIDATES = 4, COLD_BYTES = 80 << 20, ROUND_US = 300 };
+/* The tables that are compared, best first; MOST for products of bytes. */
+#ifdef __aarch64__
+enum { MOST = ISA_NEONDOT, MORE = ISA_NEON, SOME = ISA_NEON };
+#else
+enum { MOST = ISA_AVX512VNNI, MORE = ISA_AVX512, SOME = ISA_AVX2 };
+#endif
 
 static const char *filter;
 
@@ -107,8 +113,8 @@ static void gemm_shape(const char *what, size_t m, size_t n, size_t depth, enum 
     if (!wanted(name)) {
         return;
     }
-    struct bench b[CANDIDATES] = {{.k = kernels_select(ISA_AVX512, GEMM_NATIVE)},
-                                  {.k = kernels_select(ISA_AVX2, GEMM_NATIVE)},
+    struct bench b[CANDIDATES] = {{.k = kernels_select(MORE, GEMM_NATIVE)},
+                                  {.k = kernels_select(SOME, GEMM_NATIVE)},
                                   {.k = kernels_select(ISA_AVX512, GEMM_OPENBLAS)},
                                   {.k = kernels_select(ISA_REF, GEMM_NATIVE)}};
     float *in = floats(m * depth), *out = floats(m * n), *bias = floats(n), *w = floats(n * depth);
@@ -196,7 +202,7 @@ static void run_gemm8(struct bench *b)
 
 static void gemm8_shape(const char *what, size_t m, size_t n, size_t depth, enum act act, bool cold)
 {
-    static const enum isa isas[CANDIDATES] = {ISA_AVX512VNNI, ISA_AVX512, ISA_AVX2, ISA_REF};
+    const enum isa isas[CANDIDATES] = {MOST, MORE, SOME, ISA_REF};
     char name[80];
     snprintf(name, sizeof(name), "gemm8 %s %zu x %zu x %zu%s", what, m, n, depth, cold ? " cold" : "");
     if (!wanted(name)) {
@@ -250,8 +256,8 @@ static void bench_gemm8(void)
 static void compare(const char *name, struct bench *b, void (*run)(struct bench *), double amount, const char *unit)
 {
     struct bench each[3] = {*b, *b, *b};
-    each[0].k = kernels_select(ISA_AVX512, GEMM_NATIVE);
-    each[1].k = kernels_select(ISA_AVX2, GEMM_NATIVE);
+    each[0].k = kernels_select(MORE, GEMM_NATIVE);
+    each[1].k = kernels_select(SOME, GEMM_NATIVE);
     each[2].k = kernels_select(ISA_REF, GEMM_NATIVE);
     measure(name, each, 3, run, amount, unit);
 }
@@ -288,6 +294,57 @@ static void depthwise_shape(const char *what, int h, int w, int channels, int ke
     mem_free(b.out);
     mem_free(b.weights);
     mem_free(b.extra);
+}
+
+static void run_depthwise8(struct bench *b)
+{
+    struct filter8 w = {b->packed, b->weights, b->extra};
+    b->k->depthwise8(&b->conv, (const uint8_t *)b->in, &w, (uint8_t *)b->out);
+}
+
+/* A whole map. */
+static void depthwise8_shape(int w, int channels, int kernel, int stride)
+{
+    static const enum isa isas[CANDIDATES] = {ISA_AVX512VNNI, ISA_AVX512, ISA_AVX2, ISA_REF};
+    char name[80];
+    snprintf(name, sizeof(name), "depthwise8 %dx%dx%d k%d s%d", w, w, channels, kernel, stride);
+    if (!wanted(name)) {
+        return;
+    }
+    int out_w = (w + stride - 1) / stride;
+    size_t n = (size_t)(w * w * channels);
+    struct bench b[CANDIDATES];
+    float *in = floats(n / 4), *out = floats(n / 4), *bias = floats((size_t)channels);
+    int16_t *taps = (int16_t *)floats((size_t)(kernel * kernel * channels));
+    memset(taps, 1, (size_t)(kernel * kernel * channels) * sizeof(*taps));
+    for (int c = 0; c < CANDIDATES; c++) {
+        const struct kernels *k = kernels_select(isas[c], GEMM_NATIVE);
+        b[c] = (struct bench){.k = k, .in = in, .out = out, .weights = bias, .extra = bias};
+        b[c].conv = (struct conv_shape){w, w, channels, kernel, stride, kernel / 2, kernel / 2, out_w, out_w};
+        b[c].packed = floats(k->filter8_packed_bytes(kernel, channels) / sizeof(float) + 1);
+        k->filter8_pack(taps, kernel, channels, b[c].packed);
+    }
+    measure(name, b, CANDIDATES, run_depthwise8, 2e-9 * out_w * out_w * channels * kernel * kernel, "GOP/s");
+    for (int c = 0; c < CANDIDATES; c++) {
+        mem_free(b[c].packed);
+    }
+    mem_free(in);
+    mem_free(out);
+    mem_free(bias);
+    mem_free(taps);
+}
+
+static void bench_depthwise8(void)
+{
+    depthwise8_shape(112, 32, 3, 1);
+    depthwise8_shape(112, 96, 3, 2);
+    depthwise8_shape(56, 144, 3, 1);
+    depthwise8_shape(56, 144, 5, 2);
+    depthwise8_shape(28, 240, 5, 1);
+    depthwise8_shape(14, 480, 3, 1);
+    depthwise8_shape(14, 672, 5, 1);
+    depthwise8_shape(7, 1152, 5, 1);
+    depthwise8_shape(7, 1152, 3, 1);
 }
 
 static void bench_depthwise(void)
@@ -396,6 +453,11 @@ static void run_bf16_to_f32(struct bench *b)
     b->k->bf16_to_f32((const uint16_t *)b->in, 8192, b->out);
 }
 
+static void run_quantize(struct bench *b)
+{
+    b->k->quantize(b->in, 100 * 384, 0.02f, (uint8_t *)b->out);
+}
+
 static void run_quantize_rows(struct bench *b)
 {
     struct gemm8_row row[100];
@@ -437,6 +499,7 @@ SIMPLE(attend_block, "100 x 100, 12x32", 4.0 * 100 * 100 * 384, "GFLOP/s")
 SIMPLE(layer_norm, "100x384", 8.0 * 100 * 384, "GB/s")
 SIMPLE(softmax, "100x100", 8.0 * 100 * 100, "GB/s")
 SIMPLE(log_softmax, "2x30522", 8.0 * 2 * 30522, "GB/s")
+SIMPLE(quantize, "100x384", 5.0 * 100 * 384, "GB/s")
 SIMPLE(quantize_rows, "100x384", 5.0 * 100 * 384, "GB/s")
 SIMPLE(dequantize_i8, "8192", 5.0 * 8192, "GB/s")
 SIMPLE(bf16_to_f32, "8192", 6.0 * 8192, "GB/s")

@@ -1,4 +1,5 @@
-"""The real server on a free port, and small clients for it. Python's standard library only."""
+"""The real server on a free port, and small clients for it: for the tests and for scripts/bench. Python's standard library
+only."""
 import contextlib
 import http.client
 import json
@@ -42,15 +43,19 @@ class Answer:
 
 
 class Server:
-    """with Server("--limits.images=2") as s: s.post("/caption", picture)"""
+    """with Server("--limits.images=2") as s: s.post("/caption", picture)
 
-    def __init__(self, *flags, model=TINY, ready=True, env=None, keeps_requests=True, **popen):
-        command = [*WRAPPER, str(BUILD / "minivlm-server"), f"--model.dir={model}", "--server.port=0", "--log.format=json",
-                   "--log.level=debug", *flags]
+    The log is read as it comes and stays in `lines`; with `log`, the path of a file, it goes there and is read until the
+    server listens, so that reading takes nothing from what is measured."""
+
+    def __init__(self, *flags, model=TINY, ready=True, env=None, keeps_requests=True, build=None, log=None, **popen):
+        command = [*WRAPPER, str((build or BUILD) / "minivlm-server"), f"--model.dir={model}", "--server.port=0", "--log.format=json",
+                   f"--log.level={'info' if log else 'debug'}", *flags]
         self.keeps_requests = keeps_requests  # of the log, in `lines`
+        self.log_file = open(log, "w+") if log else None
         self.reading = threading.Event()
         self.reading.set()
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        self.process = subprocess.Popen(command, stderr=self.log_file or subprocess.PIPE, text=True, cwd=ROOT,
                                         env={**os.environ, **(env or {})}, **popen)
         self.lines, self.port, self.admin_port = [], None, None
         self.listening = threading.Event()
@@ -64,12 +69,29 @@ class Server:
         except (AssertionError, OSError):
             self.process.kill()
             self.process.wait()
-            self.reader.join(5)
-            self.process.stderr.close()
+            self._close_log()
             raise
 
+    def _close_log(self):
+        self.reader.join(5)
+        (self.log_file or self.process.stderr).close()
+
+    def _written(self):
+        """Lines of the file, as they come, until the server listens or has ended."""
+        with open(self.log_file.name) as file:
+            line = ""
+            while not self.listening.is_set():
+                line += file.readline()
+                if line.endswith("\n"):
+                    yield line
+                    line = ""
+                elif not self.alive:
+                    return
+                else:
+                    time.sleep(0.01)
+
     def _read(self):
-        for line in self.process.stderr:
+        for line in self._written() if self.log_file else self.process.stderr:
             with contextlib.suppress(ValueError):
                 line = json.loads(line)
                 if line["event"] == "listening":
@@ -222,8 +244,7 @@ class Server:
         self.reading.set()
         ended_by_us = (0, 128 + signal.SIGTERM, -signal.SIGKILL)
         code = self.stop() if self.alive else self.process.returncode
-        self.reader.join(5)
-        self.process.stderr.close()
+        self._close_log()
         if kind is None:
             assert code in ended_by_us, f"exit code {code}: {self.lines[-3:]}"
             assert not self.reports, self.reports[:20]

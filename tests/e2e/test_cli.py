@@ -189,7 +189,7 @@ class Models(Case):
             self.assertIn(str(row[key]), out)
 
     def test_plan(self):
-        found = self.json("inspect", "--plan")
+        found = self.json("inspect", "--plan", "--threads", "1")
         config = json.loads((ROOT / TINY / "config.json").read_text())
         stem, = [r for r in found if r["kernel"] == "conv_rgb"]
         self.assertEqual((stem["stage"], stem["step"], stem["n"], stem["k"]), ("regions", "stem", config["backbone"]["stem"], 27))
@@ -198,7 +198,11 @@ class Models(Case):
         self.assertEqual(len(layers), config["fusion"]["layers"])
         self.assertEqual([r["stage"] for r in found],
                          sorted((r["stage"] for r in found), key=("regions", "question", "caption", "words").index))
-        self.assertEqual(found, self.json("inspect", "--plan", "--isa", "ref"))
+        self.assertEqual(found, self.json("inspect", "--plan", "--isa", "ref", "--threads", "1"))
+        self.assertEqual({r["cuts"] for r in found}, {1})
+        shared = self.json("inspect", "--plan", "--isa", "ref", "--threads", "3", "--split", "2")
+        self.assertEqual(max(r["cuts"] for r in shared), 2)  # plain C takes long enough even with a tiny model
+        self.assertEqual(found, [{**r, "cuts": 1} for r in shared])
         out = self.text("inspect", "--plan")
         for word in ("conv_rgb", "depthwise", "attend_block", "relu6" if "relu6" in json.dumps(config) else "swish", "in all"):
             self.assertIn(word, out)

@@ -3,6 +3,7 @@ import pathlib
 import unittest
 
 import torch
+from safetensors.torch import load_file
 
 from minivlm import quantised
 from minivlm.model import MiniVLM
@@ -41,6 +42,24 @@ class Layers(unittest.TestCase):
         found, layers = self.hooked("tiny-both", everything=True)
         self.assertEqual(found, set(layers))
         self.assertNotIn("fusion.cells.project", layers)
+
+    def test_image_half(self):
+        model = MiniVLM.from_dir(DATA / "tiny-cells")
+        before = model.tee.backbone.blocks[0].depthwise.weight.clone()
+        quantised.apply(model, DATA / "tiny-cells")
+        blocks = quantised.blocks(model, load_file(DATA / "tiny-cells/model.safetensors"))
+        self.assertIn("tee.backbone.blocks.0", blocks)  # without a widening
+        self.assertNotIn("tee.backbone.blocks.2", blocks)  # 54 wide
+        self.assertTrue(all(b.project._forward_pre_hooks and b.depthwise._forward_pre_hooks for b in blocks.values()))
+        for layer in (model.cells.head, model.fusion.cells.project):
+            self.assertEqual(len(layer._forward_pre_hooks), 1)
+        after = model.tee.backbone.blocks[0].depthwise.weight
+        most = before.abs().amax((1, 2, 3))
+        self.assertTrue(bool(((after - before).abs().amax((1, 2, 3)) <= 0.51 * most / 2047).all()))
+
+    def test_relu6_bytes(self):
+        x = torch.tensor([-1.0, 0.0, 0.011, 0.012, 3.0, 6.0, 7.0])
+        self.assertEqual((quantised._relu6_bytes(x) / quantised.RELU6_SCALE).round().tolist(), [0, 0, 0, 1, 128, 255, 255])
 
 
 if __name__ == "__main__":

@@ -157,6 +157,13 @@ void model_close(struct model *m)
     }
 }
 
+void model_enter(const struct model *m, struct crew *crew, int self)
+{
+    (void)m;
+    (void)crew;
+    (void)self;
+}
+
 const struct model_config *model_config(const struct model *m)
 {
     return &m->config;

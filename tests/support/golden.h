@@ -26,7 +26,8 @@ static const double golden_tolerance = 1e-4; /* of the largest magnitude in a te
 struct golden_place {
     const char *model, *golden, *images; /* folders */
     bool is_loose;
-    enum model_precision precision; /* of the fusion; the reference's results in 8 bits are NAME-bytes */
+    enum model_precision precision; /* of the fusion */
+    const char *suffix;             /* of the results' files: "-bytes" the fusion in 8 bits, "-image" the image half */
     double tolerance;               /* of the fusion; 0: golden_tolerance */
 };
 
@@ -248,7 +249,7 @@ static inline bool golden_open_expected(struct golden *g, struct errbuf *e)
     char path[PATH_MAX];
     json_error_t why;
     const char *name = model_config(g->model)->name;
-    const char *suffix = g->place->precision == MODEL_PRECISION_INT8 ? "-bytes" : "";
+    const char *suffix = g->place->suffix ? g->place->suffix : "";
     snprintf(path, sizeof(path), "%s/%s%s.safetensors", g->place->golden, name, suffix);
     if (weights_open(&g->tensors, path, e) != OK) {
         return false;
@@ -332,7 +333,7 @@ static inline bool golden_is_given(struct golden_given *given)
         snprintf(given->golden, PATH_MAX, "%s/golden", folder);
         snprintf(given->images, PATH_MAX, "%s/images", folder);
         given->place =
-            (struct golden_place){given->model, given->golden, given->images, true, MODEL_PRECISION_FP32, 0.0};
+            (struct golden_place){given->model, given->golden, given->images, true, MODEL_PRECISION_FP32, NULL, 0.0};
     }
     return folder != NULL;
 }
@@ -350,11 +351,11 @@ enum {
 /* In 8 bits a sum that is rounded another way may tip a byte of the next layer over: one step of 255. */
 #define GOLDEN_FP32(name)                                                                                              \
     {                                                                                                                  \
-        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_FP32, 0.0                      \
+        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_FP32, NULL, 0.0                \
     }
 #define GOLDEN_BYTES(name)                                                                                             \
     {                                                                                                                  \
-        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_INT8, 2e-2                     \
+        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_INT8, "-bytes", 2e-2           \
     }
 static const struct golden_place golden_places[GOLDEN_PLACES] = {GOLDEN_FP32("tiny"),       GOLDEN_FP32("tiny-lite"),
                                                                  GOLDEN_FP32("tiny-cells"), GOLDEN_FP32("tiny-both"),

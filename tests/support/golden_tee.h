@@ -191,7 +191,7 @@ static inline void golden_cells(struct golden *g)
 {
     const struct tee *t = &g->session->tee;
     if (g->features->max_cells > 0) {
-        size_t width = g->model->bound->fusion.cells.k;
+        size_t width = linear_k(&g->model->bound->fusion.cells);
         bool is_finite = tee_cells(t, g->session->arena, &g->input, g->features);
         size_t n = (size_t)features_n_cells(g->features);
         golden_note(g, "cells", is_finite && n > 0, 0.0);

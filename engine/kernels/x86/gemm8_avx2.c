@@ -1,5 +1,5 @@
 /* 6 rows x 2 vectors, as in gemm_avx2.c; pairs of 16 bits. */
-enum { TILE_VECS = 2, TILE_ROWS = 6 };
+enum { TILE_VECS = 2, TILE_ROWS = 6, TILE_MOST_VECS = 2 };
 #define TILE_COLUMN(X, vecs) X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs)
 #define TILE_LIST(X)         TILE_COLUMN(X, 1) TILE_COLUMN(X, 2)
 
@@ -23,6 +23,8 @@ static inline dot_vec dot_add(dot_vec sum, dot_vec a, dot_vec line)
 
 void gemm8_avx2_install(struct kernels *k)
 {
+    k->gemm8_panel = TILE_PANEL;
+    k->gemm8_last = TILE_MOST_COLUMNS;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;

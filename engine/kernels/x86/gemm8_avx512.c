@@ -1,8 +1,9 @@
 /* 9 rows x 3 vectors, as in gemm_avx512.c; pairs of 16 bits. */
-enum { TILE_VECS = 3, TILE_ROWS = 9 };
+enum { TILE_VECS = 3, TILE_ROWS = 9, TILE_MOST_VECS = 4 };
 #define TILE_COLUMN(X, vecs)                                                                                           \
     X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs) X(7, vecs) X(8, vecs) X(9, vecs)
-#define TILE_LIST(X) TILE_COLUMN(X, 1) TILE_COLUMN(X, 2) TILE_COLUMN(X, 3)
+#define TILE_WIDE(X, vecs) X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs)
+#define TILE_LIST(X)       TILE_COLUMN(X, 1) TILE_COLUMN(X, 2) TILE_COLUMN(X, 3) TILE_WIDE(X, 4)
 
 #include "engine/kernels/x86/vec_avx512.inc"
 
@@ -24,6 +25,8 @@ static inline dot_vec dot_add(dot_vec sum, dot_vec a, dot_vec line)
 
 void gemm8_avx512_install(struct kernels *k)
 {
+    k->gemm8_panel = TILE_PANEL;
+    k->gemm8_last = TILE_MOST_COLUMNS;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;

@@ -11,6 +11,7 @@ enum { TILE_VECS = 2, TILE_ROWS = 6 };
 
 void gemm_avx2_install(struct kernels *k)
 {
+    k->gemm_panel = k->gemm_last = TILE_PANEL;
     k->gemm_packed_floats = packed_floats;
     k->gemm_pack = pack;
     k->gemm = gemm;

@@ -12,6 +12,7 @@ enum { TILE_VECS = 3, TILE_ROWS = 9 };
 
 void gemm_avx512_install(struct kernels *k)
 {
+    k->gemm_panel = k->gemm_last = TILE_PANEL;
     k->gemm_packed_floats = packed_floats;
     k->gemm_pack = pack;
     k->gemm = gemm;

@@ -11,5 +11,6 @@ void rows_avx2_install(struct kernels *k)
     k->dequantize_i8 = dequantize_i8;
     k->bf16_to_f32 = bf16_to_f32;
     k->quantize_rows = quantize_rows;
+    k->quantize = quantize;
     k->multiply_add = multiply_add;
 }

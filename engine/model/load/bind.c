@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 #include "engine/model/boxes.h"
 #include "engine/model/load/bind_arrays.h"
+#include "engine/model/load/bind_filter8.h"
 #include "engine/model/load/bind_table.h"
 
 #include <stdio.h>
@@ -32,6 +33,9 @@ static void walk_blocks(struct binder *b, const char *where, struct bind_block *
             BIND_TABLE(b, prefix, bind_excite_table, block);
         }
         BIND_TABLE(b, prefix, bind_block_table, block);
+        if (c->backbone.activation == MODEL_RELU6 && !c->backbone.squeeze_excite) {
+            bind_filter8(b, block);
+        }
     }
 }
 

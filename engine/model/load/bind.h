@@ -42,12 +42,20 @@ struct bind_rows {
 
 /* ---- TEE ---- */
 
+/* What of a block leads to maps of bytes at BIND_RELU6_SCALE, in units of such a byte. */
+#define BIND_RELU6_SCALE (6.0F / 255.0F)
+struct bind_block8 {
+    struct gemm8_weights expand; /* without outputs where expand is 1 */
+    struct filter8 filter;       /* packed NULL: a block with floats between its products and its filter */
+};
+
 struct bind_block {
     int inputs, wide, narrow, outputs, kernel, stride;
     bool has_residual;
     int tap;                   /* 0..3: this block's output is P2..P5; -1: none */
     struct bind_linear expand; /* without outputs where expand is 1 */
     struct bind_filter depthwise;
+    struct bind_block8 bytes;
     struct gemm_weights se_reduce, se_expand; /* n = 0 without squeeze-excite */
     struct bind_linear project;
 };
@@ -82,7 +90,7 @@ struct bind_tee {
 struct bind_cells {
     int n_blocks;
     struct bind_block *blocks; /* [n_blocks]: the backbone's last ones with weights of their own */
-    struct gemm_weights head;  /* n = 0: a model without cells */
+    struct bind_linear head;   /* without outputs: a model without cells */
 };
 
 /* ---- fusion and heads ---- */
@@ -107,7 +115,7 @@ struct bind_fusion {
     struct bind_norm embeddings_norm;
     struct bind_linear regions; /* none where the fusion sees none */
     struct bind_norm regions_norm;
-    struct gemm_weights cells; /* n = 0: a model without cells; floats, for it runs once a picture */
+    struct bind_linear cells; /* none in a model without cells */
     struct bind_norm cells_norm;
     int n_layers;
     struct bind_layer *layers; /* [n_layers] */

@@ -21,7 +21,7 @@ void bind_kinds_fail(struct binder *b, const char *name, const char *what)
     }
 }
 
-static void want_temp(struct binder *b, size_t n)
+void bind_kinds_want_temp(struct binder *b, size_t n)
 {
     if (n > b->temp_floats) {
         b->temp_floats = n;
@@ -125,7 +125,7 @@ static void full_name(char out[MAX_NAME], const char *prefix, const struct bind_
 static void *place_matrix(struct binder *b, size_t n, size_t k, bool is_half)
 {
     size_t packed = b->kernels->gemm_packed_floats(n, k);
-    want_temp(b, (n + 1) * k + (is_half ? packed : 0));
+    bind_kinds_want_temp(b, (n + 1) * k + (is_half ? packed : 0));
     return arena_take(&b->arena, packed, is_half ? sizeof(uint16_t) : sizeof(float));
 }
 
@@ -227,7 +227,7 @@ static struct bytes place_bytes(struct binder *b, size_t n, size_t k)
 {
     struct bytes out = {.n = n, .k = k};
     size_t temp = (n * k + sizeof(float) - 1) / sizeof(float);
-    want_temp(b, temp + k);
+    bind_kinds_want_temp(b, temp + k);
     out.place = arena_take(&b->arena, b->kernels->gemm8_packed_bytes(n, k), sizeof(*out.place));
     out.scale = arena_take(&b->arena, n, sizeof(*out.scale));
     if (b->block) {
@@ -423,7 +423,7 @@ static void bind_filter(struct binder *b, const char *prefix, const struct bind_
     }
     size_t inputs = shape[1], cells = shape[2] * shape[3], k = inputs * cells;
     float *weight = arena_take(&b->arena, shape[0] * k, sizeof(*weight));
-    want_temp(b, shape[0] * k);
+    bind_kinds_want_temp(b, shape[0] * k);
     if (!b->block) {
         return;
     }

@@ -93,4 +93,7 @@ void bind_kinds_fail(struct binder *b, const char *name, const char *what);
 /* All entries of a table: names below `prefix`, places in `base`. */
 void bind_kinds_table(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n, void *base);
 
+/* The scratch buffer must hold n floats. */
+void bind_kinds_want_temp(struct binder *b, size_t n);
+
 #endif

@@ -48,7 +48,7 @@ static const struct bind_entry bind_detector_table[] = {
 
 /* cells. */
 static const struct bind_entry bind_cells_table[] = {
-    {"head", B_LINEAR, {D_CELL, D_IN, D_1, D_1}, offsetof(struct bind_cells, head)},
+    {"head", B_IMAGE8, {D_CELL, D_IN, D_1, D_1}, offsetof(struct bind_cells, head)},
 };
 
 /* fusion.layers.N. */
@@ -68,7 +68,7 @@ static const struct bind_entry bind_fusion_regions_table[] = {
     {"fusion.regions.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, regions_norm)},
 };
 static const struct bind_entry bind_fusion_cells_table[] = {
-    {"fusion.cells.project", B_LINEAR, {D_D, D_CELL_INPUT}, offsetof(struct bind_fusion, cells)},
+    {"fusion.cells.project", B_IMAGE8, {D_D, D_CELL_INPUT}, offsetof(struct bind_fusion, cells)},
     {"fusion.cells.norm", B_NORM, {D_D}, offsetof(struct bind_fusion, cells_norm)},
 };
 static const struct bind_entry bind_fusion_table[] = {

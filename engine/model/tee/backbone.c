@@ -1,6 +1,7 @@
 #include "engine/model/tee/backbone.h"
 
 #include "engine/model/linear.h"
+#include "engine/model/tee/block8.h"
 
 #include <string.h>
 
@@ -144,6 +145,10 @@ static void plan_block(struct plan *p, const struct bind_block *b, const struct 
     enum act act = backbone_act(c);
     size_t mark = p->top;
     struct conv_shape conv = shape_of(c->backbone.padding, x.h, x.w, b->wide, b->kernel, b->stride);
+    if (b->bytes.filter.packed) {
+        block8_plan(p, b, &conv, x, y);
+        return;
+    }
     size_t channel_sum = plan_take(p, 2 * (size_t)b->wide);
     size_t squeezed = plan_take(p, (size_t)b->narrow);
     struct plan_map wide = plan_map(p, conv.out_h, conv.out_w, b->wide); /* [h/s, w/s, E] */

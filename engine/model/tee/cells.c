@@ -2,6 +2,7 @@
 
 #include "engine/model/boxes.h"
 #include "engine/model/finite.h"
+#include "engine/model/linear.h"
 #include "engine/model/tee/backbone.h"
 
 #include <string.h>
@@ -22,9 +23,8 @@ static int parts(int length, int size)
 
 static void run_head(const struct plan_step *s, const struct plan_run *r)
 {
-    const struct gemm_weights *w = s->gemm;
     size_t n = (size_t)s->out.h * (size_t)s->out.w;
-    r->kernels->gemm(w, plan_at(r, s->in[0]), w->k, n, plan_at(r, s->out), w->n, s->act, NULL, 0); /* [h, w, G] */
+    plan_linear(s, r, s->linear, plan_at(r, s->in[0]), n, plan_at(r, s->out), s->act, NULL); /* [h, w, G] */
 }
 
 /* The mean of the window that begins at (y, x), as far as it lies in the map. */
@@ -76,7 +76,8 @@ struct plan_map cells_plan(struct plan *p, const struct bind_cells *weights, con
         map = plan_map(p, h, w, c->context.channels);
     }
     struct plan_step *s = plan_add(p, "head", run_head);
-    s->gemm = &weights->head;
+    s->linear = &weights->head;
+    s->bytes = plan_room_linear(p, &weights->head, (size_t)h * (size_t)w);
     s->in[0] = last;
     s->out = map;
     s->act = backbone_act(c);
@@ -119,12 +120,13 @@ int cells_inputs(const struct model_config *c, struct plan_map map, const float 
     return n;
 }
 
-bool cells_embed(const struct kernels *k, const struct bind_fusion *weights, const float *inputs, int n, float *rows)
+bool cells_embed(const struct kernels *k, const struct bind_fusion *weights, const struct linear_scratch *bytes,
+                 const float *inputs, int n, float *rows)
 {
-    const struct gemm_weights *w = &weights->cells;
+    const struct bind_linear *w = &weights->cells;
     const struct bind_norm *norm = &weights->cells_norm;
-    size_t n_rows = (size_t)n;
-    k->gemm(w, inputs, w->k, n_rows, rows, w->n, ACT_NONE, NULL, 0); /* [n, D] */
-    k->layer_norm(rows, n_rows, w->n, norm->weight, norm->bias, NORM_EPS, rows);
-    return finite_floats(rows, n_rows * w->n);
+    size_t n_rows = (size_t)n, dim = linear_n(w);
+    linear_run(k, w, bytes, inputs, linear_k(w), n_rows, rows, dim, ACT_NONE, NULL, 0); /* [n, D] */
+    k->layer_norm(rows, n_rows, dim, norm->weight, norm->bias, NORM_EPS, rows);
+    return finite_floats(rows, n_rows * dim);
 }

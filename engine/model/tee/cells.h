@@ -10,6 +10,7 @@
 #ifndef ENGINE_MODEL_CELLS_H
 #define ENGINE_MODEL_CELLS_H
 
+#include "engine/model/linear.h"
 #include "engine/model/model.h"
 #include "engine/model/plan.h"
 
@@ -24,7 +25,9 @@ int cells_max_steps(const struct bind_cells *weights);
  * upright image. Returns n, which is at most the cells of the map. */
 int cells_inputs(const struct model_config *c, struct plan_map map, const float *values, const struct tee_input *in,
                  float *inputs, float *boxes);
-/* inputs [n, G + 6] -> rows of the fusion [n, D]. False where something is not finite. */
-bool cells_embed(const struct kernels *k, const struct bind_fusion *weights, const float *inputs, int n, float *rows);
+/* inputs [n, G + 6] -> rows of the fusion [n, D]; bytes: room for them, where the layer is in 8 bits. False where something
+ * is not finite. */
+bool cells_embed(const struct kernels *k, const struct bind_fusion *weights, const struct linear_scratch *bytes,
+                 const float *inputs, int n, float *rows);
 
 #endif

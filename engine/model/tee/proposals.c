@@ -2,6 +2,7 @@
  * stops there, and the answer is the same. */
 #include "engine/model/tee/proposals.h"
 
+#include "engine/model/finite.h"
 #include "engine/model/topk.h"
 
 #include <string.h>
@@ -45,23 +46,13 @@ void proposals_measure(struct arena *a, const struct model_config *c, size_t max
     place(&s, a, c, max_cells);
 }
 
-/* x * 0 is 0 for a finite x and NaN for any other. */
-static bool is_finite(const float *x, size_t n)
-{
-    float sum = 0.0F;
-    for (size_t i = 0; i < n; i++) {
-        sum += x[i] * 0.0F;
-    }
-    return sum == 0.0F;
-}
-
 /* Appends the boxes of one level that stay to all[n_all..]. */
 static bool find_in_level(const struct model_config *c, const struct proposals_level *level, int size, int width,
                           int height, const struct scratch *s, int *n_all)
 {
     struct roi_box windows[RATIOS];
     size_t n_cells = (size_t)level->h * (size_t)level->w, n_anchors = n_cells * RATIOS;
-    if (!is_finite(level->maps, n_cells * CELL_FLOATS)) {
+    if (!finite_floats(level->maps, n_cells * CELL_FLOATS)) {
         return false;
     }
     for (size_t i = 0; i < n_cells; i++) {

@@ -1,6 +1,7 @@
 #include "engine/model/tee/tee.h"
 
 #include "engine/base/mem.h"
+#include "engine/model/linear.h"
 #include "engine/model/model_private.h"
 #include "engine/model/tee/backbone.h"
 #include "engine/model/tee/bifpn.h"
@@ -43,7 +44,10 @@ size_t tee_plan(struct tee *t, int padded_height, int padded_width)
     bifpn_plan_rpn(p, t->weights, t->pyramid, t->rpn);
     size_t cells = (size_t)t->rpn[0].h * (size_t)t->rpn[0].w;
     if (c->context.channels > 0) {
-        t->cells_at = plan_take(p, (size_t)t->cells.h * (size_t)t->cells.w * t->model->bound->fusion.cells.k);
+        const struct bind_linear *project = &t->model->bound->fusion.cells;
+        size_t n = (size_t)t->cells.h * (size_t)t->cells.w;
+        t->cells_at = plan_take(p, n * linear_k(project));
+        t->cell_bytes = plan_room_linear(p, project, n);
     }
     struct regions measured;
     struct arena regions, proposals;
@@ -89,7 +93,13 @@ bool tee_cells(const struct tee *t, float *arena, const struct tee_input *in, st
     trace_step("cells");
     int n = cells_inputs(model_config(t->model), t->cells, arena + t->cells.at, in, inputs, features_cell_boxes(out));
     features_context(out)->n_cells = n;
-    return cells_embed(model_kernels(t->model), &t->model->bound->fusion, inputs, n, features_cells(out)); /* [n, D] */
+    const struct bind_fusion *fusion = &t->model->bound->fusion;
+    struct linear_scratch bytes = {NULL, NULL};
+    if (fusion->cells.bytes.n > 0) {
+        struct arena room = plan_room_arena(t->cell_bytes, arena);
+        linear_place(&bytes, &room, (size_t)n, fusion->cells.bytes.k);
+    }
+    return cells_embed(model_kernels(t->model), fusion, &bytes, inputs, n, features_cells(out)); /* [n, D] */
 }
 
 enum err tee_run(struct tee *t, float *arena, const struct tee_input *in, struct features *out)

@@ -25,6 +25,7 @@ struct tee {
     struct plan_map cells;                         /* [rows, columns, G] of the padded image; only with cells */
     struct plan_room proposals_room, regions_room; /* scratch of the second half */
     size_t cells_at;                               /* scratch: [cells, G + 6] */
+    struct plan_room cell_bytes;                   /* and what the fusion's layer in 8 bits reads of them */
     struct plan_step *_steps;
 };
 

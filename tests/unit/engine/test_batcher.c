@@ -134,6 +134,15 @@ static void test_turns(void)
 {
     struct batcher_view v = {
         .images = 5, .oldest_image_us = 1000, .image_priority = 3, .items = 2, .rows = 12, .fusion_priority = 3};
+    CHECK_INT(fusion_share(&limits, v, 100), 80); /* four steps an image */
+    v.images = 1;
+    CHECK_INT(fusion_share(&limits, v, 210), 200); /* a caption to its end */
+    v.rows = 33;
+    CHECK_INT(fusion_share(&limits, v, 100), 50); /* large steps */
+    v.rows = 12;
+    v.images = 11;
+    CHECK_INT(fusion_share(&limits, v, 100), 50);
+    v.images = 100;
     CHECK_INT(fusion_share(&limits, v, 100), 50);
     v.rows = 257; /* more than a step can hold: finish what has begun, but images go on */
     CHECK_INT(fusion_share(&limits, v, 100), 80);
@@ -153,7 +162,7 @@ static void test_turns_count_only_rivals(void)
     struct batcher_history h = {0};
     struct batcher_view alone = {.items = 2, .rows = 12, .fusion_priority = 3};
     struct batcher_view both = alone;
-    both.images = 1;
+    both.images = 20;
     both.oldest_image_us = 1000;
     both.image_priority = 3;
     for (int i = 0; i < 50; i++) {
@@ -269,7 +278,7 @@ static void test_questions_beside_captions(void)
 }
 
 /* One thread: captions of one client, each of a dozen steps, beside jobs of a hundred sentences of another client. What
- * a step costs is flat up to SPLIT_ROWS. -> how many times slower the captions go, and sentences a step. */
+ * a step costs is flat up to SMALL_ROWS. -> how many times slower the captions go, and sentences a step. */
 static double slower_beside(int n_captions, uint64_t caption_client, uint64_t caption_due, double *sentences)
 {
     enum { STEPS = 12, JOBS = 40, CAPTION_ROWS = 6, PAIR_ROWS = 70 };
@@ -288,10 +297,10 @@ static double slower_beside(int n_captions, uint64_t caption_client, uint64_t ca
         int n = batcher_compose(&limits, s, n_captions, n_captions + JOBS, 0, take), rows = n_captions * CAPTION_ROWS;
         n_sentences += n - n_captions;
         rows += (n - n_captions) * PAIR_ROWS;
-        cost += max(rows, SPLIT_ROWS);
+        cost += max(rows, SMALL_ROWS);
     }
     *sentences = (double)n_sentences / STEPS;
-    return (double)cost / (STEPS * max(n_captions * CAPTION_ROWS, SPLIT_ROWS));
+    return (double)cost / (STEPS * max(n_captions * CAPTION_ROWS, SMALL_ROWS));
 }
 
 static void test_captions_keep_their_pace(void)
@@ -349,6 +358,20 @@ static void test_helpers(void)
     CHECK_INT(compose(one, 0, 1, 3), 1); /* an item is never cut */
 }
 
+/* ---- helping ---- */
+
+static void test_who_may_help(void)
+{
+    CHECK_INT(batcher_helpers(4, 1, 0, 4), 3);
+    CHECK_INT(batcher_helpers(4, 1, 0, 2), 1); /* so many want to */
+    CHECK_INT(batcher_helpers(8, 3, 0, 2), 3);
+    CHECK_INT(batcher_helpers(4, 2, 0, 4), 2); /* so many are free */
+    CHECK_INT(batcher_helpers(2, 2, 0, 4), 0);
+    CHECK_INT(batcher_helpers(2, 1, 1, 4), 0); /* a picture is being decoded */
+    CHECK_INT(batcher_helpers(2, 2, 2, 4), 0);
+    CHECK_INT(batcher_helpers(4, 0, 0, 4), 0); /* nobody leads */
+}
+
 int main(void)
 {
     test_line();
@@ -369,5 +392,6 @@ int main(void)
     test_captions_leave_room();
     test_item_limit();
     test_helpers();
+    test_who_may_help();
     return check_result();
 }

@@ -91,6 +91,10 @@ static void test_steps(void)
     figures_begin(&s, ENGINE_REGIONS, 9000);
     figures_end(&s, ENGINE_REGIONS, 1000, 9000, 9001);
     CHECK_INT(s.totals.batch_count[ENGINE_REGIONS][ENGINE_BATCH_BUCKETS - 1], 1);
+    CHECK_INT(figures_helped(&s, ENGINE_REGIONS, (struct crew_work){.cuts = 7, .ns = 45000}), 45);
+    CHECK_INT(figures_helped(&s, ENGINE_REGIONS, (struct crew_work){0}), 0);
+    CHECK_INT(s.totals.split_steps[ENGINE_REGIONS], 1);
+    CHECK_INT(s.totals.busy_us[ENGINE_REGIONS], 46);
 }
 
 int main(void)

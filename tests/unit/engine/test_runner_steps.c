@@ -117,7 +117,15 @@ static void test_threads_share_large_work(void)
     close_engine(e);
 }
 
-/* While one thread is in a fusion step, the other takes an image. */
+static int helping_engines(struct engine *e)
+{
+    scheduler_enter(&e->scheduler);
+    int n = e->scheduler.n_helping;
+    scheduler_leave(&e->scheduler);
+    return n;
+}
+
+/* While one thread is in a fusion step, the other helps it until there is an image to take. */
 static void test_threads_run_different_stages(void)
 {
     struct engine *e = open_engine(two_threads);
@@ -126,12 +134,17 @@ static void test_threads_run_different_stages(void)
     fake_hold(FAKE_FUSION);
     jobs_submit(e, caption);
     fake_wait_inside(FAKE_FUSION, 1);
+    struct engine_stats s;
+    WAIT_UNTIL(e, s, helping_engines(e) == 1);
     jobs_submit(e, regions);
     jobs_wait(&home, 1);
     CHECK_INT(regions->result.err, OK);
+    WAIT_UNTIL(e, s, helping_engines(e) == 1);
     fake_release(FAKE_FUSION);
     jobs_wait(&home, 2);
     CHECK_INT(caption->result.err, OK);
+    WAIT_UNTIL(e, s, helping_engines(e) == 0);
+    CHECK_INT(s.split_steps[ENGINE_FUSION], 0); /* it found nothing to do: the network is a fake */
     job_destroy(caption);
     job_destroy(regions);
     close_engine(e);

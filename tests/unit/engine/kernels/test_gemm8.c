@@ -342,6 +342,28 @@ static void test_quantize_rows(const struct kernels *k)
     check_rows(k, ends, 3, true);
 }
 
+static void test_quantize(const struct kernels *k)
+{
+    static const float scale = 6.0f / 255.0f,
+                       special[] = {NAN, INFINITY, -INFINITY, 1e9f, -1e9f, 6.0f, 0.0f, -0.0f, 2.5f * 6.0f / 255.0f};
+    for (size_t n = 0; n < 70; n++) {
+        struct guarded x = random_floats(n, (uint32_t)n + 9);
+        struct bytes q = bytes_make(n, 0), expected = bytes_make(n, 0);
+        for (size_t i = 0; i < n; i++) {
+            x.p[i] = n > 40 ? special[i % 9] : x.p[i] * 5.0f + 2.0f;
+        }
+        k->quantize(x.p, n, scale, q.p);
+        plain()->quantize(x.p, n, scale, expected.p);
+        CHECK_INT(memcmp(q.p, expected.p, n), 0);
+        for (size_t i = 0; i < n && n <= 40; i++) {
+            CHECK(fabsf((float)q.p[i] * scale - fminf(fmaxf(x.p[i], 0.0f), 6.0f)) <= 0.501f * scale);
+        }
+        CHECK(n <= 40 ||
+              (q.p[0] == 0 && q.p[1] == 255 && q.p[2] == 0 && q.p[3] == 255 && q.p[5] == 255 && q.p[8] == 2));
+        CHECK_INT(bytes_release(&q) + bytes_release(&expected) + guarded_release(&x), 0);
+    }
+}
+
 /* Rows apart, and a product of what became of them: near to that of the floats. */
 static void test_quantized_product(const struct kernels *k)
 {

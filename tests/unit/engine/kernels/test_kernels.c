@@ -11,6 +11,8 @@ static void test_names(void)
     CHECK_STR(isa_name(ISA_AVXVNNI), "avxvnni");
     CHECK_STR(isa_name(ISA_AVX512), "avx512");
     CHECK_STR(isa_name(ISA_AVX512VNNI), "avx512vnni");
+    CHECK_STR(isa_name(ISA_NEON), "neon");
+    CHECK_STR(isa_name(ISA_NEONDOT), "neondot");
     CHECK_STR(gemm_backend_name(GEMM_NATIVE), "native");
     CHECK_STR(gemm_backend_name(GEMM_OPENBLAS), "openblas");
 }
@@ -67,7 +69,7 @@ static void test_complete(void)
     }
 }
 
-/* Every operation but the plain copy has a version of its own in AVX2 and AVX-512; what multiplies bytes adds its product
+/* Every operation but the plain copy has a version of its own in AVX2, AVX-512 and NEON; what multiplies bytes adds its product
  * of bytes. */
 static void test_overlays(void)
 {
@@ -80,10 +82,10 @@ static void test_overlays(void)
     same_avx512 += avx512->op == avx2->op;
     LIST_ALL(COUNT)
 #undef COUNT
-    if (kernels_detect_isa() >= ISA_AVX2) {
+    if (kernels_has_isa(ISA_AVX2)) {
         CHECK_INT(same_avx2, 1);
     }
-    if (kernels_detect_isa() >= ISA_AVX512) {
+    if (kernels_has_isa(ISA_AVX512)) {
         CHECK_INT(same_avx512, 1);
     }
     const struct kernels *avxvnni = kernels_select(ISA_AVXVNNI, GEMM_NATIVE),
@@ -93,6 +95,18 @@ static void test_overlays(void)
     }
     if (avx512vnni->isa == ISA_AVX512VNNI) {
         CHECK(avx512vnni->gemm8 != avx512->gemm8 && avx512vnni->gemm == avx512->gemm);
+    }
+    const struct kernels *neon = kernels_select(ISA_NEON, GEMM_NATIVE),
+                         *neondot = kernels_select(ISA_NEONDOT, GEMM_NATIVE);
+    if (neon->isa == ISA_NEON) {
+        int same_neon = 0;
+#define COUNT(op) same_neon += neon->op == ref->op;
+        LIST_ALL(COUNT)
+#undef COUNT
+        CHECK_INT(same_neon, 1);
+    }
+    if (neondot->isa == ISA_NEONDOT) {
+        CHECK(neondot->gemm8 != neon->gemm8 && neondot->gemm == neon->gemm);
     }
     CHECK(kernels_select(ISA_REF, GEMM_OPENBLAS)->gemm != ref->gemm);
 }

@@ -105,21 +105,26 @@ static void test_grid(void)
 
 /* ---- rows ---- */
 
+/* In 8 bits and, where the file's numbers are made floats, in those. */
 static void test_embedding(struct model *m)
 {
     const struct bind_fusion *w = &m->bound->fusion;
     float inputs[3 * 64], rows[3 * 64];
-    CHECK(w->cells.k <= 64 && w->cells.n <= 64);
-    for (size_t i = 0; i < 3 * w->cells.k; i++) {
+    uint8_t q[3 * 64];
+    struct gemm8_row row[3];
+    size_t k = linear_k(&w->cells);
+    const struct linear_scratch bytes = {q, row};
+    CHECK(k <= 64 && linear_n(&w->cells) <= 64);
+    for (size_t i = 0; i < 3 * k; i++) {
         inputs[i] = (float)(rand() % 100) / 50.0F;
     }
-    CHECK(cells_embed(m->kernels, w, inputs, 3, rows));
-    CHECK(cells_embed(m->kernels, w, inputs, 0, rows));
-    inputs[2 * w->cells.k + 5] = NAN;
-    CHECK(cells_embed(m->kernels, w, inputs, 2, rows));
-    CHECK(!cells_embed(m->kernels, w, inputs, 3, rows));
-    inputs[2 * w->cells.k + 5] = INFINITY;
-    CHECK(!cells_embed(m->kernels, w, inputs, 3, rows));
+    CHECK(cells_embed(m->kernels, w, &bytes, inputs, 3, rows));
+    CHECK(cells_embed(m->kernels, w, &bytes, inputs, 0, rows));
+    inputs[2 * k + 5] = NAN;
+    CHECK(cells_embed(m->kernels, w, &bytes, inputs, 2, rows));
+    CHECK(!cells_embed(m->kernels, w, &bytes, inputs, 3, rows));
+    inputs[2 * k + 5] = INFINITY;
+    CHECK(!cells_embed(m->kernels, w, &bytes, inputs, 3, rows));
 }
 
 /* ---- own blocks ---- */

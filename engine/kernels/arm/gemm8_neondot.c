@@ -1,0 +1,35 @@
+/* The tiles of gemm_neon.c with the instruction for four bytes (SDOT). It multiplies signed bytes, and those of a row are
+ * not: 128 is taken from each, and the row's zero says so. */
+#include "engine/kernels/arm/tiles_neon.inc"
+
+#include "engine/kernels/arm/vec_neon.inc"
+
+#include "engine/kernels/arm/dot_neon.inc"
+
+#define DOT_DEPTH  4
+#define DOT_OFFSET 128
+static inline dot_vec dot_broadcast(const char *p)
+{
+    return vreinterpretq_s32_u32(vdupq_n_u32(dot_four_bytes(p) ^ 0x80808080u));
+}
+static inline dot_vec dot_load(const char *p)
+{
+    return vreinterpretq_s32_s8(vld1q_s8((const int8_t *)p));
+}
+static inline dot_vec dot_add(dot_vec sum, dot_vec a, dot_vec line)
+{
+    return vdotq_s32(sum, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(line));
+}
+
+#include "engine/kernels/x86/dot8.inc"
+
+#include "engine/kernels/x86/gemm8.inc"
+
+void gemm8_neondot_install(struct kernels *k)
+{
+    k->gemm8_panel = TILE_PANEL;
+    k->gemm8_last = TILE_MOST_COLUMNS;
+    k->gemm8_packed_bytes = packed_bytes;
+    k->gemm8_pack = pack;
+    k->gemm8 = gemm8;
+}

@@ -1,0 +1,144 @@
+/* A crew: every cut once and seen by the leader, with helpers that come, sleep, are recalled, or are not there. */
+#include "engine/base/crew.h"
+
+#include "engine/base/thread.h"
+#include "tests/support/check.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+
+enum { THREADS = 4, LOOPS = 3000, LONG_NS = 1000000 };
+
+static struct crew *crew;
+
+struct loop {
+    int done[CREW_MOST]; /* plain: the crew orders them */
+};
+
+static void count(void *arg, int i)
+{
+    ((struct loop *)arg)->done[i]++;
+}
+
+static void check_loop(int self, int n_cuts, int times)
+{
+    struct loop l = {{0}};
+    int wrong = 0;
+    for (int t = 0; t < times; t++) {
+        crew_run(crew, self, n_cuts, count, &l);
+        for (int i = 0; i < CREW_MOST; i++) {
+            wrong += l.done[i] != (i < n_cuts ? t + 1 : 0);
+        }
+    }
+    CHECK_INT(wrong, 0);
+}
+
+static void test_alone(void)
+{
+    crew_open(crew, 0);
+    CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MOST), 1); /* nobody is there */
+    check_loop(0, 1, 1);
+    check_loop(0, CREW_MOST, 3);
+    struct crew_work work = crew_close(crew, 0);
+    CHECK(work.cuts == 0 && work.ns == 0);
+}
+
+static void test_how_many(void)
+{
+    crew_pretend(crew, 1, 3);
+    CHECK_INT(crew_cuts(crew, 1, LONG_NS, CREW_MOST), 4);
+    CHECK_INT(crew_cuts(crew, 1, LONG_NS, 2), 2);                 /* no more units than that */
+    CHECK_INT(crew_cuts(crew, 1, 3 * CREW_CUT_NS, CREW_MOST), 3); /* a cut has a least size */
+    CHECK_INT(crew_cuts(crew, 1, CREW_CUT_NS, CREW_MOST), 1);
+    CHECK_INT(crew_cuts(crew, 1, 0, CREW_MOST), 1);
+    CHECK_INT(crew_cuts(crew, 1, LONG_NS, 0), 1);
+    crew_pretend(crew, 1, 100);
+    CHECK_INT(crew_cuts(crew, 1, LONG_NS, 100), CREW_MOST);
+    crew_pretend(crew, 1, 0);
+}
+
+static atomic_bool is_over;
+static atomic_int n_back;
+
+static void *help(void *arg)
+{
+    int self = *(const int *)arg;
+    while (!atomic_load(&is_over)) {
+        crew_help(crew, self, 0);
+        atomic_fetch_add(&n_back, 1);
+    }
+    return NULL;
+}
+
+/* A cut that waits for somebody in another one, for a while. */
+static atomic_int n_in, n_met;
+static void meet(void *arg, int i)
+{
+    (void)arg;
+    (void)i;
+    atomic_fetch_add(&n_in, 1);
+    for (int looks = 0; atomic_load(&n_in) < 2 && looks < 1000; looks++) {
+        sched_yield();
+    }
+    atomic_fetch_add(&n_met, atomic_load(&n_in) == 2);
+}
+
+/* Until two threads were in one loop at the same time. */
+static void check_meeting(void)
+{
+    for (atomic_store(&n_met, 0); atomic_load(&n_met) < 2;) {
+        atomic_store(&n_in, 0);
+        atomic_store(&n_met, 0);
+        (void)crew_cuts(crew, 0, LONG_NS, CREW_MOST); /* wakes those who sleep */
+        crew_run(crew, 0, 2, meet, NULL);
+    }
+}
+
+static void recall_all(void)
+{
+    for (int i = 1; i < THREADS; i++) {
+        crew_recall(crew, i);
+    }
+}
+
+static void test_helpers(void)
+{
+    static const int numbers[THREADS] = {0, 1, 2, 3};
+    pthread_t threads[THREADS];
+    atomic_store(&is_over, false);
+    crew_open(crew, 0);
+    for (int i = 1; i < THREADS; i++) {
+        CHECK_INT(thread_start(&threads[i], "helper", help, (void *)&numbers[i]), OK);
+    }
+    check_meeting();
+    check_loop(0, 2, LOOPS);
+    check_loop(0, 4, LOOPS);
+    check_loop(0, CREW_MOST, LOOPS);
+    recall_all(); /* they come back to the open board */
+    check_loop(0, 4, LOOPS);
+    check_meeting();
+    struct crew_work work = crew_close(crew, 0);
+    CHECK(work.cuts >= 2);
+    crew_open(crew, 0); /* counts from nothing again */
+    work = crew_close(crew, 0);
+    crew_open(crew, 0);
+    check_meeting();
+    atomic_store(&is_over, true); /* some sleep, some look: all come back */
+    crew_close(crew, 0);
+    recall_all();
+    for (int i = 1; i < THREADS; i++) {
+        thread_join(threads[i]);
+    }
+    CHECK(atomic_load(&n_back) >= THREADS - 1);
+    CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MOST), 1);
+}
+
+int main(void)
+{
+    CHECK_INT(crew_create(&crew, THREADS), OK);
+    test_alone();
+    test_how_many();
+    test_helpers();
+    crew_destroy(crew);
+    return check_result();
+}
