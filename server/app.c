@@ -7,8 +7,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000, LOAD_AVERAGE_S = 60 };
+enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000, LOAD_AVERAGE_S = 60, LAST_LINES_MS = 300 };
 
 /* ---- what the loop calls ---- */
 
@@ -37,11 +38,16 @@ void app_learn(struct app *a, uint64_t now)
         engine_stats(serving->engine, &s);
         a->api.load_1m += (s.load_ratio - a->api.load_1m) * (1 - exp(-passed_s / LOAD_AVERAGE_S));
         gate_learn(a->api.desk.gate, now, &s);
-        ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes);
-        ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes);
+        ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes, s.decode_peak_bytes);
+        ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes, s.cache_bytes);
     }
-    ledger_mirror(&a->ledger, LEDGER_CONNECTIONS,
-                  http_buffered_bytes(a->http) + (a->admin ? http_buffered_bytes(a->admin) : 0));
+    struct http_stats clients, admin = {.connections = 0};
+    http_stats(a->http, &clients);
+    if (a->admin) {
+        http_stats(a->admin, &admin);
+    }
+    ledger_mirror(&a->ledger, LEDGER_CONNECTIONS, clients.held_bytes + admin.held_bytes,
+                  clients.held_peak_bytes + admin.held_peak_bytes);
 }
 
 static void on_wake(void *user)
@@ -224,8 +230,9 @@ static enum err start(struct app *a, struct errbuf *e)
 
 /* ---- end ---- */
 
-/* Exchanges first, so that all work is abandoned; then what has been handed out comes home; then its owners go. */
-static void stop(struct app *a)
+/* Exchanges first, so that all work is abandoned; then what has been handed out comes home; then its owners go. False:
+ * they cannot, a load does not end. */
+static bool stop(struct app *a)
 {
     struct desk *d = &a->api.desk;
     if (a->http) {
@@ -234,12 +241,13 @@ static void stop(struct app *a)
     if (a->admin) {
         http_abort(a->admin);
     }
-    if (d->services) {
-        services_drain(d->services);
-    }
+    bool is_closable = !d->services || services_drain(d->services);
     archive_close(a->api.archive);
     side_close(d->side);
     BUG_ON(d->n > 0);
+    if (!is_closable) { /* everybody has been answered; a model is still being read that nobody wants */
+        return false;
+    }
     http_close(a->http);
     http_close(a->admin);
     services_destroy(d->services);
@@ -248,6 +256,7 @@ static void stop(struct app *a)
     history_destroy(a->api.history);
     auth_release(&a->auth);
     tls_release(&a->tls);
+    return true;
 }
 
 int app_run(struct app *a)
@@ -262,7 +271,11 @@ int app_run(struct app *a)
     } else {
         loop_run(a->loop);
     }
-    stop(a);
+    bool is_closed = stop(a);
     log_info("stopped", LOG_INT("exit_code", a->exit_code));
+    if (!is_closed) {
+        log_flush(LAST_LINES_MS);
+        _exit(a->exit_code);
+    }
     return a->exit_code;
 }

@@ -26,7 +26,8 @@ static void on_headers(void *user, struct exchange *x)
 {
     struct app *a = user;
     a->n_live++;
-    if (admission_headers(&a->api.admission, x) && (x->route->flags & ROUTE_WORK)) {
+    if (admission_headers(&a->api.admission, x) && (x->route->flags & ROUTE_WORK) &&
+        (!(x->route->flags & ROUTE_STORE) || api_collection_put_check(&a->api, x))) {
         work_create(&a->api.desk, x);
     }
 }

@@ -46,7 +46,7 @@ static void log_plan(const struct plan *p)
 {
     log_info("memory plan", LOG_UINT("limit_mb", p->limit >> 20), LOG_UINT("total_mb", p->total >> 20),
              LOG_UINT("process_mb", p->process >> 20), LOG_UINT("threads_mb", p->threads >> 20),
-             LOG_UINT("engine_mb", p->engine >> 20), LOG_UINT("sqlite_mb", p->sqlite >> 20),
+             LOG_UINT("engine_mb", p->engine >> 20), LOG_UINT("archive_mb", p->archive >> 20),
              LOG_UINT("spare_mb", p->spare >> 20), LOG_UINT("bodies_mb", p->bodies >> 20),
              LOG_UINT("parsing_mb", p->parsing >> 20), LOG_UINT("decoding_mb", p->decoding >> 20),
              LOG_UINT("results_mb", p->results >> 20), LOG_UINT("answers_mb", p->answers >> 20),
@@ -61,10 +61,15 @@ static enum err make_plan(struct app *a, const struct service *fresh, struct err
     struct ledger_limits limits;
     cpu_memory("", &memory);
     uint64_t limit = a->config.limits.memory_bytes ? a->config.limits.memory_bytes : memory.limit_bytes;
-    enum err rc = plan_make(&a->plan, &a->config, &fresh->info, limit, e);
+    uint64_t archive = a->config.collections.path[0] ? archive_own_bytes() : 0;
+    enum err rc = plan_make(&a->plan, &a->config, &fresh->info, archive, limit, e);
     if (!rc) {
         plan_ledger_limits(&a->plan, &limits);
         ledger_set_limits(&a->ledger, &limits);
+        http_set_memory(a->http, a->plan.connections - (a->admin ? PLAN_ADMIN_BYTES : 0));
+        if (a->admin) {
+            http_set_memory(a->admin, PLAN_ADMIN_BYTES);
+        }
         log_plan(&a->plan);
     }
     return rc;

@@ -204,6 +204,35 @@ json_t *answer_retrieve_image(const struct answer_view *v, const struct job *job
     return object;
 }
 
+/* ---- memory ---- */
+
+/* Of jansson's values with what malloc adds, measured (tests/e2e/test_ledger.py): an object and a pair of it, a list,
+ * a number or the head of a string, a name of the model's. */
+enum { OBJECT_BYTES = 272, PAIR_BYTES = 80, LIST_BYTES = 144, VALUE_BYTES = 56, NAME_BYTES = 64, IMAGE_BYTES = 2048 };
+
+size_t answer_max_bytes(const struct answer_view *v, enum job_task task, int top_k, int num_captions, int n_regions)
+{
+    const size_t regions = (size_t)n_regions, texts = (size_t)v->n_texts;
+    const size_t scored = OBJECT_BYTES + 2 * PAIR_BYTES + 2 * VALUE_BYTES; /* a text or a name, and its score */
+    const size_t explain = v->with_weights ? scored + LIST_BYTES + regions * VALUE_BYTES : 0;
+    size_t bytes = IMAGE_BYTES, written = 0;
+    if (v->with_regions) {
+        bytes += regions * (scored + PAIR_BYTES + NAME_BYTES + LIST_BYTES + 4 * VALUE_BYTES);
+    }
+    for (int i = 0; i < v->n_texts && task == JOB_VQA; i++) {
+        written += v->text_bytes[i];
+    }
+    if (task == JOB_CAPTION) {
+        bytes += (size_t)num_captions * (scored + JOB_CAPTION_BYTES) + explain;
+    } else if (task == JOB_VQA) {
+        bytes += texts * (2 * scored + LIST_BYTES + explain + (size_t)top_k * (scored + NAME_BYTES));
+    } else if (task == JOB_RETRIEVE) {
+        bytes += texts * (2 * scored + sizeof(struct answer_hit) + explain);
+    }
+    return bytes + bytes / 4 +
+           3 * written; /* texts: a copy in the object, and in what is printed from it as it grows */
+}
+
 /* ---- pictures beside sentences ---- */
 
 static bool is_good(const json_t *image)

@@ -48,17 +48,11 @@ static bool has_room(struct buf *b, size_t n)
     size_t capacity = b->_capacity > needed / 2 ? 2 * b->_capacity : needed;
     capacity = capacity < FIRST_CAPACITY ? FIRST_CAPACITY : capacity;
     capacity = capacity > b->_max ? b->_max + 1 : capacity;
-    char *bytes;
-    if (mem_alloc_raw(&bytes, capacity)) {
+    if (mem_resize(&b->bytes, capacity)) {
         b->err = ERR_NOMEM;
         return false;
     }
-    if (b->n) {
-        memcpy(bytes, b->bytes, b->n);
-    }
-    bytes[b->n] = '\0';
-    mem_free(b->bytes);
-    b->bytes = bytes;
+    b->bytes[b->n] = '\0';
     b->_capacity = capacity;
     return true;
 }

@@ -25,32 +25,20 @@ static bool must_fail(void)
     return false;
 }
 
-static enum err allocate(void *out, size_t n_bytes, bool is_zeroed)
+enum err mem_alloc(void *out, size_t n_bytes)
 {
     void *p = NULL;
     if (n_bytes <= (size_t)PTRDIFF_MAX - ALIGN && !must_fail()) {
         size_t size = n_bytes ? (n_bytes + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
         p = aligned_alloc(ALIGN, size);
         if (p) {
-            if (is_zeroed) {
-                memset(p, 0, size);
-            }
+            memset(p, 0, size);
             atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(p), memory_order_relaxed);
             atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
         }
     }
     memcpy(out, &p, sizeof(p)); /* out is a T ** of the caller */
     return p ? OK : ERR_NOMEM;
-}
-
-enum err mem_alloc(void *out, size_t n_bytes)
-{
-    return allocate(out, n_bytes, true);
-}
-
-enum err mem_alloc_raw(void *out, size_t n_bytes)
-{
-    return allocate(out, n_bytes, false);
 }
 
 enum err mem_array(void *out, size_t n, size_t size)
@@ -60,6 +48,23 @@ enum err mem_array(void *out, size_t n, size_t size)
         n_bytes = SIZE_MAX;
     }
     return mem_alloc(out, n_bytes);
+}
+
+enum err mem_resize(void *p, size_t n_bytes)
+{
+    void *old, *grown = NULL;
+    memcpy(&old, p, sizeof(old));
+    size_t before = old ? malloc_usable_size(old) : 0;
+    if (n_bytes <= (size_t)PTRDIFF_MAX && !must_fail()) {
+        grown = realloc(old, n_bytes ? n_bytes : 1);
+    }
+    if (!grown) {
+        return ERR_NOMEM;
+    }
+    memcpy(p, &grown, sizeof(grown));
+    atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(grown) - before, memory_order_relaxed);
+    atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+    return OK;
 }
 
 void mem_free(void *p)

@@ -81,11 +81,21 @@ void api_collections_list(struct api *a, struct exchange *x);
 void api_collection_show(struct api *a, struct exchange *x);
 void api_collection_drop(struct api *a, struct exchange *x);
 void api_collection_put(struct api *a, struct exchange *x);
+bool api_collection_put_check(struct api *a, struct exchange *x); /* at its headers: false: x has been refused */
 void api_collection_remove(struct api *a, struct exchange *x);
 /* POST /retrieve with a collection: the kind's callbacks. */
 void api_collection_search(struct work *w);
 void api_collection_abandon(struct work *w);
 void api_collection_release(struct work *w);
+
+/* api_collection_path.c */
+struct api_collection_path {
+    char name[COLLECTION_NAME_MAX + 2]; /* empty: too long, and refused like every bad name */
+    char key[COLLECTION_KEY_MAX + 2];   /* all behind /images/; empty: none; one that is too long is cut and still is */
+};
+void api_collection_path_of(struct api_collection_path *out, const char *path);
+/* False: there are no collections (yet), and x has been answered. */
+bool api_collection_path_is_served(const struct api *a, struct exchange *x);
 
 /* api_ops.c */
 void api_live(struct api *a, struct exchange *x);

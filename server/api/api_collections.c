@@ -52,16 +52,11 @@ void api_collection_abandon(struct work *w)
 /* NULL when it has answered. */
 static struct visit *make_visit(struct work *w)
 {
-    const struct api *a = api_of(w);
-    struct visit *v;
-    if (!a->archive && a->config->collections.path[0]) {
-        reply_retry(w->x, FAULT_NOT_READY, 1000000,
-                    "the collections are opened when the model is loaded; see /startupz");
-    } else if (!a->archive) {
-        reply_error(w->x, FAULT_NOT_FOUND, NULL, "this service keeps no collections; start it with collections.path");
-    } else if (mem_alloc(&v, sizeof(*v))) {
+    struct visit *v = NULL;
+    if (api_collection_path_is_served(api_of(w), w->x) && mem_alloc(&v, sizeof(*v))) {
         reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
-    } else {
+    }
+    if (v) {
         buf_init(&v->words, COLLECTION_WORDS_MAX);
         w->state = v;
         return v;
@@ -111,21 +106,16 @@ static bool is_welcome(struct archive_task *t)
     return true;
 }
 
-/* Name and key out of the path: /collections/NAME[/images/KEY], the key is all the rest. A name that is too long is
- * left empty and refused like every bad name. */
+/* Name and key come out of the path where the request has none. */
 static void submit(struct work *w, struct archive_request *r, archive_on_done *on_done)
 {
     struct visit *v = w->state;
     struct errbuf e;
-    char name[COLLECTION_NAME_MAX + 2] = "", key[COLLECTION_KEY_MAX + 2] = "";
+    struct api_collection_path p;
     if (!r->name.text) {
-        const char *images = strstr(w->path + strlen("/collections/"), "/images/");
-        if (!route_segment(w->path, 1, name, sizeof(name))) {
-            name[0] = '\0';
-        }
-        snprintf(key, sizeof(key), "%s", images ? images + strlen("/images/") : v->after);
-        r->name = collection_text(name);
-        r->key = collection_text(key);
+        api_collection_path_of(&p, w->path);
+        r->name = collection_text(p.name);
+        r->key = collection_text(r->kind == ARCHIVE_LIST ? v->after : p.key);
     }
     r->client = w->caller.client;
     r->deadline_us = w->deadline_us;

@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/thread.h"
 #include "server/collections/archive_errand.h"
+#include "server/collections/collection_private.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -219,6 +220,12 @@ void archive_close(struct archive *a)
 }
 
 /* ---- submitting ---- */
+
+enum err archive_check(struct collection_text name, struct collection_text key, struct errbuf *e)
+{
+    enum err rc = collection_name_check(name, e);
+    return rc ? rc : collection_name_check_key(key, e);
+}
 
 static enum err add(struct archive *a, struct archive_errand *r, struct errbuf *e)
 {

@@ -119,6 +119,8 @@ MUST_USE enum err archive_open(struct archive **out, const struct archive_option
  * called before it returns. NULL is fine. */
 void archive_close(struct archive *a);
 
+/* Name and key of a PUT, before there is a picture: ERR_BAD_REQUEST. */
+MUST_USE enum err archive_check(struct collection_text name, struct collection_text key, struct errbuf *e);
 MUST_USE enum err archive_submit(struct archive *a, const struct archive_request *r, struct archive_task **out,
                                  struct errbuf *e);
 void archive_cancel(struct archive *a, struct archive_task *t);

@@ -101,10 +101,10 @@ void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
     subtract(&l->_total, n_bytes);
 }
 
-void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
+void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes, uint64_t peak)
 {
     atomic_store(&l->_held[a], n_bytes);
-    raise_to(&l->_peak[a], n_bytes);
+    raise_to(&l->_peak[a], peak > n_bytes ? peak : n_bytes);
 }
 
 bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes)

@@ -8,32 +8,33 @@
 
 /* Measured, release build (docs/operations.md, "Memory"). */
 enum {
-    PROCESS_MB = 16,           /* program, libraries, tables, log */
-    THREAD_KB = 384,           /* of stack and arena that a thread touches */
-    OTHER_THREADS = 6,         /* loop, side, loader, archive's */
-    ARENAS_MB = 8,             /* what malloc keeps of what was freed: mem_tune */
-    KEPT_MB = 16,              /* of a decoder between pictures */
-    SQLITE_MB = 16,            /* caches of its connections */
-    CONNECTION_BYTES = 6 << 10 /* an idle one */
+    PROCESS_MB = 16,             /* program, libraries, tables, log */
+    THREAD_KB = 384,             /* of stack and arena that a thread touches */
+    OTHER_THREADS = 6,           /* loop, side, loader, archive's */
+    ARENAS_MB = 8,               /* what malloc keeps of what was freed: mem_tune */
+    KEPT_MB = 16,                /* of a decoder between pictures */
+    CONNECTION_BYTES = 16 << 10, /* an idle one has 2, with TLS 14 */
+    REQUEST_BYTES = 48 << 10,    /* a connection with a request under way */
+    CONNECTIONS_MB = 8           /* enough for whoever comes when memory is short */
 };
 
 /* ---- fixed ---- */
 
-static void set_fixed(struct plan *p, const struct config *c, const struct engine_info *info)
+static void set_fixed(struct plan *p, const struct engine_info *info, uint64_t archive_bytes)
 {
     uint64_t decoders = info->decode_threads > 1 ? (uint64_t)info->decode_threads : 2;
     uint64_t threads = OTHER_THREADS + (uint64_t)info->engine_threads + decoders;
     p->process = PROCESS_MB * MB;
     p->threads = threads * THREAD_KB * 1024 + decoders * KEPT_MB * MB + ARENAS_MB * MB;
     p->engine = info->memory_bytes;
-    p->sqlite = c->collections.path[0] ? SQLITE_MB * MB : 0;
-    uint64_t sum = p->process + p->threads + p->engine + p->sqlite;
+    p->archive = archive_bytes;
+    uint64_t sum = p->process + p->threads + p->engine + p->archive;
     p->spare = sum / 16;
 }
 
 static uint64_t fixed_of(const struct plan *p)
 {
-    return p->process + p->threads + p->engine + p->sqlite + p->spare;
+    return p->process + p->threads + p->engine + p->archive + p->spare;
 }
 
 /* ---- budgets ---- */
@@ -67,7 +68,8 @@ static void list_budgets(const struct config *c, const struct engine_info *info,
 {
     uint64_t body = c->limits.body_bytes, bodies = c->limits.body_memory_bytes,
              decoding = c->limits.decode_memory_bytes;
-    uint64_t connections = (uint64_t)c->server.max_connections * CONNECTION_BYTES;
+    uint64_t connections = (uint64_t)c->server.max_connections,
+             room = 2 * c->server.max_header_bytes + (c->server.admin_port >= 0 ? PLAN_ADMIN_BYTES : 0);
     uint64_t features = info->features_bytes, searches = c->collections.path[0] ? 1 : 0;
     uint64_t rows = searches * (uint64_t)c->collections.rerank * features;
     const struct budget budgets[N_BUDGETS] = {
@@ -79,7 +81,8 @@ static void list_budgets(const struct config *c, const struct engine_info *info,
         {offsetof(struct plan, answers), 8 * MB, 64 * MB},
         {offsetof(struct plan, streams), 2 * MB, 16 * MB},
         {offsetof(struct plan, collections), searches * 4 * MB + rows, searches * 32 * MB + 4 * rows},
-        {offsetof(struct plan, connections), smaller(connections, 8 * MB), connections},
+        {offsetof(struct plan, connections), room + smaller(connections * REQUEST_BYTES, CONNECTIONS_MB * MB),
+         room + connections * CONNECTION_BYTES},
         {offsetof(struct plan, cache), 0, c->cache.bytes},
     };
     for (int i = 0; i < N_BUDGETS; i++) {
@@ -102,31 +105,32 @@ static enum err refuse(const struct plan *p, const struct config *c, uint64_t mi
         (unsigned long long)(p->limit / MB), decoding, bodies);
 }
 
-enum err plan_make(struct plan *out, const struct config *c, const struct engine_info *info, uint64_t limit_bytes,
-                   struct errbuf *e)
+enum err plan_make(struct plan *out, const struct config *c, const struct engine_info *info, uint64_t archive_bytes,
+                   uint64_t limit_bytes, struct errbuf *e)
 {
     struct budget budgets[N_BUDGETS];
+    struct plan p = {.limit = limit_bytes > 0 ? limit_bytes : UINT64_MAX};
     uint64_t min = 0, wanted = 0;
-    *out = (struct plan){.limit = limit_bytes > 0 ? limit_bytes : UINT64_MAX};
-    set_fixed(out, c, info);
+    set_fixed(&p, info, archive_bytes);
     list_budgets(c, info, budgets);
     for (int i = 0; i < N_BUDGETS; i++) {
         min += budgets[i].min;
         wanted += budgets[i].wanted;
     }
-    uint64_t fixed = fixed_of(out);
-    if (fixed > out->limit || min > out->limit - fixed) {
-        return refuse(out, c, min, e);
+    uint64_t fixed = fixed_of(&p);
+    if (fixed > p.limit || min > p.limit - fixed) {
+        return refuse(&p, c, min, e);
     }
-    double rest = (double)(out->limit - fixed - min), more = (double)(wanted - min);
+    double rest = (double)(p.limit - fixed - min), more = (double)(wanted - min);
     double part = more > 0 && rest < more ? rest / more : 1;
-    out->is_tight = part < 1;
-    out->total = fixed;
+    p.is_tight = part < 1;
+    p.total = fixed;
     for (int i = 0; i < N_BUDGETS; i++) {
         uint64_t n = budgets[i].min + (uint64_t)((double)(budgets[i].wanted - budgets[i].min) * part);
-        *(uint64_t *)(void *)((char *)out + budgets[i].at) = n;
-        out->total += n;
+        *(uint64_t *)(void *)((char *)&p + budgets[i].at) = n;
+        p.total += n;
     }
+    *out = p;
     return OK;
 }
 
@@ -145,7 +149,7 @@ void plan_ledger_limits(const struct plan *p, struct ledger_limits *out)
                     [LEDGER_RELOAD] = UINT64_MAX,
                     [LEDGER_CACHES] = p->cache,
                     [LEDGER_CONNECTIONS] = p->connections},
-        .total = p->limit - fixed_of(p) - p->decoding - p->cache,
+        .total = p->limit - fixed_of(p) - p->decoding - p->cache - p->connections,
     };
 }
 

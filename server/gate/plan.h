@@ -22,7 +22,7 @@
     X(process, "the program and its libraries", "", true)                                                              \
     X(threads, "stacks and arenas of threads", "engine.threads", true)                                                 \
     X(engine, "weights, sessions, input slots, jobs, captions", "engine.threads, limits.requests", true)               \
-    X(sqlite, "cache of the collections' database", "collections.path", true)                                          \
+    X(archive, "caches of the collections' database", "collections.path", true)                                        \
     X(spare, "what malloc wastes and measuring missed", "", true)                                                      \
     X(bodies, "request bodies", "limits.body_memory_bytes", false)                                                     \
     X(parsing, "JSON and base64 of bodies being read", "limits.body_bytes", false)                                     \
@@ -34,6 +34,8 @@
     X(connections, "sockets, headers, TLS", "server.max_connections", false)                                           \
     X(cache, "region features by image", "cache.bytes", false)
 
+enum { PLAN_ADMIN_BYTES = 2 << 20 }; /* of `connections`, those of the admin port */
+
 struct plan {
     uint64_t limit; /* bytes the process may have */
 #define PLAN_FIELD(name, text, key, fixed) uint64_t name;
@@ -44,11 +46,14 @@ struct plan {
 };
 
 /* After engine_open: info is the engine's, and engine_limit(e, plan.cache, plan.decoding) tells the engine what it
- * really got (its options were ceilings). limit_bytes: limits.memory_bytes, or what cpu_memory says; 0: no limit. */
+ * really got (its options were ceilings). archive_bytes: what the collections hold besides requests (archive_own_bytes;
+ * 0: there are none). limit_bytes: limits.memory_bytes, or what cpu_memory says; 0: no limit. *out is changed only when
+ * it is OK. */
 MUST_USE enum err plan_make(struct plan *out, const struct config *c, const struct engine_info *info,
-                            uint64_t limit_bytes, struct errbuf *e);
-/* What the ledger enforces. Its total is what the fixed lines and the engine's own budgets leave, so a second engine
- * (LEDGER_RELOAD, for the time of a reload) fits whenever the budgets are not all in use. */
+                            uint64_t archive_bytes, uint64_t limit_bytes, struct errbuf *e);
+/* What the ledger enforces. Its total is what the fixed lines and the budgets that others keep (the engine's, the
+ * connections') leave, so a second engine (LEDGER_RELOAD, for the time of a reload) fits whenever the budgets are not
+ * all in use. */
 void plan_ledger_limits(const struct plan *p, struct ledger_limits *out);
 /* A table for people, Markdown: one line a budget with what it is and the key that changes it. */
 void plan_print(const struct plan *p, struct buf *out);

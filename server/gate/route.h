@@ -11,13 +11,14 @@
 struct api;
 
 enum route_flags {
-    ROUTE_PUBLIC = 1, /* no API key */
-    ROUTE_WORK = 2,   /* needs the engine and a place at the gate */
-    ROUTE_OPS = 4,    /* health, metrics: on the admin port when there is one, else on the main port */
-    ROUTE_ADMIN = 8,  /* on the admin port only */
-    ROUTE_BOTH = 16,  /* on either port */
-    ROUTE_PLAIN = 32, /* errors are {"error": "message"} */
-    ROUTE_PAGE = 64,  /* for people's browsers, no part of the API; not there with server.page=false */
+    ROUTE_PUBLIC = 1,  /* no API key */
+    ROUTE_WORK = 2,    /* needs the engine and a place at the gate */
+    ROUTE_OPS = 4,     /* health, metrics: on the admin port when there is one, else on the main port */
+    ROUTE_ADMIN = 8,   /* on the admin port only */
+    ROUTE_BOTH = 16,   /* on either port */
+    ROUTE_PLAIN = 32,  /* errors are {"error": "message"} */
+    ROUTE_PAGE = 64,   /* for people's browsers, no part of the API; not there with server.page=false */
+    ROUTE_STORE = 128, /* stores under names of the path, which are judged before a body is read */
 };
 
 struct route {

@@ -73,7 +73,6 @@ static void settle(struct http *h, uint64_t until_us)
             continue;
         }
         if (c->is_over) {
-            h->stats.buffered_bytes -= c->accounted;
             mem_free(c);
         } else {
             http_front_settle(c);
@@ -173,6 +172,7 @@ enum err http_open(struct http **out, struct loop *l, const struct http_options 
     h->options = *options;
     h->handler = *handler;
     h->port = h->spare = -1;
+    h->max_held_bytes = SIZE_MAX;
     lower_limit(&h->options);
     if (options->tls_key) {
         rc = tls_identity_create(&h->identity, options->tls_certificate, options->tls_key, e);
@@ -232,6 +232,11 @@ void http_set_rates(struct http *h, const struct http_rates *rates)
             http_clock_arm(c);
         }
     }
+}
+
+void http_set_memory(struct http *h, size_t n_bytes)
+{
+    h->max_held_bytes = n_bytes;
 }
 
 /* ---- leaving ---- */
@@ -343,9 +348,4 @@ void http_stats(const struct http *h, struct http_stats *out)
 int http_connections(const struct http *h)
 {
     return h->stats.connections;
-}
-
-size_t http_buffered_bytes(const struct http *h)
-{
-    return h->stats.buffered_bytes;
 }

@@ -98,6 +98,9 @@ int http_port(const struct http *h); /* -1: a UNIX socket alone */
 /* Connections that begin from now on get this certificate; a faulty one changes nothing. TLS ports only. */
 MUST_USE enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e);
 void http_set_rates(struct http *h, const struct http_rates *rates);
+/* What all connections may hold at once, in bytes; until it is called there is no bound. Over it, connections that are
+ * idle or have stalled make room; where there are none, newcomers, heads that grow and requests are refused with 503. */
+void http_set_memory(struct http *h, size_t n_bytes);
 
 /* ---- leaving, in this order ---- */
 
@@ -130,13 +133,11 @@ struct http_stats {
     int max_connections;                       /* as lowered */
     uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, failed_proxy_headers,
         refused_requests;
-    size_t buffered_bytes; /* http_buffered_bytes */
-    int max_a_turn;        /* requests begun or refused between two looks at what else there is, at most so far */
+    size_t held_bytes, held_peak_bytes; /* of memory: all that a connection takes but its answer and the work on it */
+    int max_a_turn; /* requests begun or refused between two looks at what else there is, at most so far */
 };
 void http_stats(const struct http *h, struct http_stats *out);
 int http_connections(const struct http *h);
-/* Bytes held of requests not yet passed on and of answers not yet taken by clients. */
-size_t http_buffered_bytes(const struct http *h);
 /* Raises the soft limit of descriptors to the hard one and returns it. Once, at start. */
 uint64_t http_raise_descriptor_limit(void);
 

@@ -29,20 +29,56 @@ static int n_places_taken(const struct http *h)
     return h->stats.connections - h->phases[HTTP_LINGER].n;
 }
 
-static bool make_room(struct http *h, uint64_t now)
+static struct http_connection *oldest(const struct http *h, enum http_phase p, const struct http_connection *but)
 {
-    struct http_connection *idle = h->phases[HTTP_IDLE].first, *head = h->phases[HTTP_HEAD].first,
-                           *body = h->phases[HTTP_BODY].first;
+    struct http_connection *c = h->phases[p].first;
+    return c && c == but ? c->by_phase.next : c;
+}
+
+/* Of the idle connections and the uploads that have stalled, the one that may go for others; NULL: none. */
+static struct http_connection *find_victim(struct http *h, bool idle_first, const struct http_connection *but)
+{
+    uint64_t now = http_now(h);
+    struct http_connection *idle = oldest(h, HTTP_IDLE, but), *head = oldest(h, HTTP_HEAD, but),
+                           *body = oldest(h, HTTP_BODY, but);
     struct http_connection *stalled = !head || (body && body->progress_us < head->progress_us) ? body : head;
-    if (idle && now - idle->progress_us >= IDLE_VICTIM_US) {
-        http_front_end(idle);
-    } else if (stalled && now - stalled->progress_us >= STALLED_VICTIM_US) {
-        http_request_refuse(stalled, REFUSAL_SLOW,
-                            "the request had stalled for over 2 s while others waited for a connection");
+    idle = idle && now - idle->progress_us >= IDLE_VICTIM_US ? idle : NULL;
+    stalled = stalled && now - stalled->progress_us >= STALLED_VICTIM_US ? stalled : NULL;
+    return idle && (idle_first || !stalled) ? idle : stalled;
+}
+
+static void evict(struct http_connection *c)
+{
+    c->http->stats.evicted_connections++;
+    if (c->phase == HTTP_IDLE) {
+        http_front_end(c);
     } else {
-        return false;
+        http_request_refuse(c, REFUSAL_SLOW,
+                            "the request had stalled for over 2 s while others waited for a connection");
     }
-    h->stats.evicted_connections++;
+}
+
+static bool make_room(struct http *h)
+{
+    struct http_connection *victim = find_victim(h, true, NULL);
+    if (victim) {
+        evict(victim);
+    }
+    return victim != NULL;
+}
+
+/* Who is refused gives back what it holds when the refusal is out, within this turn or soon after. */
+bool http_accept_has_memory(struct http *h, size_t n, const struct http_connection *but)
+{
+    size_t leaving = 0;
+    while (h->stats.held_bytes + n > leaving && h->stats.held_bytes + n - leaving > h->max_held_bytes) {
+        struct http_connection *victim = find_victim(h, false, but);
+        if (!victim) {
+            return false;
+        }
+        leaving += victim->phase == HTTP_IDLE ? 0 : victim->accounted;
+        evict(victim);
+    }
     return true;
 }
 
@@ -62,7 +98,8 @@ static bool has_place(struct http *h, const struct address *address, const struc
     if (!address_networks_have(h->options.trusted, address) && !http_accept_is_within_share(h, peer)) {
         return false;
     }
-    return n_places_taken(h) < h->options.max_connections || make_room(h, http_now(h));
+    size_t n = sizeof(struct http_connection) + HTTP_OTHER_BYTES + (h->identity ? HTTP_TLS_BYTES : 0);
+    return (n_places_taken(h) < h->options.max_connections || make_room(h)) && http_accept_has_memory(h, n, NULL);
 }
 
 static void accept_client(struct http *h, int fd, const struct address *address)

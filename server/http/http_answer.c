@@ -49,7 +49,6 @@ static struct MHD_Response *make_response(struct http_connection *c)
         mem_free(bytes);
         return NULL;
     }
-    c->answer_bytes = n;
     return r;
 }
 
@@ -213,7 +212,6 @@ void http_answer_finish(struct http_connection *c)
     }
     c->exchange = NULL;
     c->is_queued = c->is_drained = c->is_early = false;
-    c->answer_bytes = 0;
     http_inner_return(c);
     c->http->handler.on_end(c->http->handler.user, x, true);
     exchange_destroy(x);

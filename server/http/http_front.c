@@ -119,6 +119,7 @@ void http_front_end(struct http_connection *c)
     buf_release(&c->in);
     buf_release(&c->to_inner);
     buf_release(&c->out);
+    h->stats.held_bytes -= c->accounted;
     h->stats.connections--;
     http_touch(c);
 }
@@ -306,6 +307,17 @@ static void on_client(void *user, int events)
     }
 }
 
+static void account(struct http_connection *c)
+{
+    struct http_stats *s = &c->http->stats;
+    size_t held = sizeof(*c) + HTTP_OTHER_BYTES + buf_held(&c->in) + buf_held(&c->to_inner) + buf_held(&c->out) +
+                  (c->wire.session ? HTTP_TLS_BYTES : 0) + (c->exchange ? sizeof(*c->exchange) + HTTP_OTHER_BYTES : 0) +
+                  (c->inner ? HTTP_INNER_BYTES : 0);
+    s->held_bytes += held - c->accounted;
+    s->held_peak_bytes = s->held_bytes > s->held_peak_bytes ? s->held_bytes : s->held_peak_bytes;
+    c->accounted = held;
+}
+
 void http_front_settle(struct http_connection *c)
 {
     int events = c->out.n || (c->phase == HTTP_HANDSHAKE && c->wire.is_writing) ? LOOP_WRITABLE : 0;
@@ -318,7 +330,5 @@ void http_front_settle(struct http_connection *c)
     if (c->inner) {
         loop_watch_set(c->inner->watch, (c->out.n ? 0 : LOOP_READABLE) | (c->to_inner.n ? LOOP_WRITABLE : 0));
     }
-    size_t held = c->in.n + c->to_inner.n + (c->out.n - c->out_at) + c->answer_bytes;
-    c->http->stats.buffered_bytes += held - c->accounted;
-    c->accounted = held;
+    account(c);
 }

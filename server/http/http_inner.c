@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { INNER_MEMORY = 65536, INNER_RUNS = 16, INNER_SPARES = 32 };
+enum { INNER_RUNS = 16, INNER_SPARES = 32 };
 
 /* ---- what libmicrohttpd calls ---- */
 
@@ -117,7 +117,7 @@ enum err http_inner_start(struct http *h, struct errbuf *e)
     h->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_access, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)h->options.max_connections * 2 + 256, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)INNER_MEMORY,
+        (unsigned)h->options.max_connections * 2 + 256, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_INNER_BYTES,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
     if (!h->daemon) {
         return err_set(e, ERR_IO, "cannot start libmicrohttpd");
@@ -225,7 +225,6 @@ void http_inner_forsake(struct http_connection *c)
     if (inner) {
         c->inner = NULL;
         c->is_queued = c->is_drained = false;
-        c->answer_bytes = 0;
         buf_release(&c->to_inner);
         give_up(inner);
     }

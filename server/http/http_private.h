@@ -34,9 +34,15 @@ enum {
     HTTP_LISTENERS_MAX = 8,
     HTTP_BEGUN_MAX = 16, /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
     /* Quotas of one turn of the loop, so that whoever comes waits for a bounded part of what others brought. */
-    HTTP_AT_ONCE = 16, /* connections served in their event, the others in line */
-    HTTP_REFUSALS = 4, /* heads refused in their event or first in line, the others last */
-    HTTP_TURN_MAX = 48 /* requests in all */
+    HTTP_AT_ONCE = 16,  /* connections served in their event, the others in line */
+    HTTP_REFUSALS = 4,  /* heads refused in their event or first in line, the others last */
+    HTTP_TURN_MAX = 48, /* requests in all */
+    /* Memory, measured: of libmicrohttpd for one request at most; of a TLS session; of the rest of a connection and of
+       a request beside their structs. */
+    HTTP_INNER_BYTES = 32768,
+    HTTP_TLS_BYTES = 12288,
+    HTTP_OTHER_BYTES = 1024,
+    HTTP_REQUEST_BYTES = HTTP_INNER_BYTES + (int)sizeof(struct exchange) + HTTP_OTHER_BYTES
 };
 
 struct http_connection;
@@ -86,8 +92,7 @@ struct http_connection {
     struct buf in, to_inner, out; /* not yet judged; not yet taken by the library; by the client */
     size_t out_at;                /* of `out`, taken already */
     uint64_t blocked_us;          /* since when `out` waits */
-    size_t accounted;             /* of http->buffered_bytes */
-    size_t answer_bytes;          /* held by the library */
+    size_t accounted;             /* of http->stats.held_bytes */
     struct http_inner *inner;     /* while a request needs it */
     struct exchange *exchange;    /* NULL between requests */
     struct head_scan scan;
@@ -130,6 +135,7 @@ struct http {
     uint64_t seen_us, lost_us; /* http_clock.c: the clock's last look; time in which the loop did not run */
     struct peers peers;
     struct http_stats stats;
+    size_t max_held_bytes;
     char scratch[HTTP_PIECE];
 };
 
@@ -151,6 +157,9 @@ void http_accept_close(struct http *h);
 void http_accept_resume(struct http *h); /* after a pause for want of memory */
 /* One more connection of this peer, which is counted already, is within the share of an address. */
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer);
+/* All connections may hold n bytes more. Ends others than `but` (NULL: none is spared) that are idle or have stalled
+ * until it is so. */
+bool http_accept_has_memory(struct http *h, size_t n, const struct http_connection *but);
 
 /* ---- http_listen.c ---- */
 

@@ -86,6 +86,8 @@ static void end_body(struct http_connection *c)
     }
 }
 
+static const char no_memory[] = "the connections use all the memory there is for them";
+
 /* A whole, correct head. */
 static void begin(struct http_connection *c, const struct head *h)
 {
@@ -152,6 +154,9 @@ static bool read_head(struct http_connection *c, const char *bytes, size_t n, si
     if (state == HEAD_REFUSED) {
         c->minor = h.minor;
         refuse_head(c, &h, h.why, h.message);
+    } else if (!http_accept_has_memory(c->http, HTTP_REQUEST_BYTES, c)) {
+        c->minor = h.minor;
+        refuse_head(c, &h, REFUSAL_RESOURCES, no_memory);
     } else {
         begin(c, &h);
     }
@@ -267,6 +272,10 @@ void http_request_read(struct http_connection *c, char *bytes, size_t n)
     size_t taken = c->in.n ? 0 : read_some(c, bytes, n);
     if (taken < n && !c->is_over && c->phase != HTTP_LINGER) {
         bool was_empty = c->in.n == 0;
+        if (c->phase == HTTP_HEAD && !http_accept_has_memory(c->http, n - taken, c)) {
+            http_request_refuse(c, REFUSAL_RESOURCES, no_memory);
+            return;
+        }
         buf_append(&c->in, bytes + taken, n - taken);
         if (c->in.err) {
             http_front_lose(c);

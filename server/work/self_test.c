@@ -41,22 +41,30 @@ static float score(const struct job_result *r, enum job_task task)
     return task == JOB_CAPTION ? r->captions[0].score : task == JOB_VQA ? r->answers[0].score : r->scores[0];
 }
 
-static enum err ask(struct service *s, struct service_slot *slot, enum job_task task, float *out, struct errbuf *e)
+struct run {
+    struct service *service;
+    struct service_slot *slot;
+    const atomic_bool *must_stop;
+};
+
+static enum err ask(const struct run *r, enum job_task task, float *out, struct errbuf *e)
 {
-    job_reset(slot->job);
-    fill(&slot->job->request, task);
-    enum err rc = service_run_alone(s, slot, e);
-    *out = rc ? 0.0F : score(&slot->job->result, task);
+    *out = 0;
+    if (atomic_load(r->must_stop)) {
+        return err_set(e, ERR_CANCELLED, "the service is shutting down");
+    }
+    job_reset(r->slot->job);
+    fill(&r->slot->job->request, task);
+    enum err rc = service_run_alone(r->service, r->slot, e);
+    *out = rc ? 0.0F : score(&r->slot->job->result, task);
     return rc;
 }
 
-static enum err run_task(struct service *s, const struct task *t, const json_t *stored, struct errbuf *e)
+static enum err run_task(const struct run *r, const struct task *t, const json_t *stored, struct errbuf *e)
 {
     float first, second = 0;
-    struct service_slot *slot = service_take(s);
-    enum err rc = ask(s, slot, t->task, &first, e);
-    rc = rc ? rc : ask(s, slot, t->task, &second, e);
-    service_give(slot);
+    enum err rc = ask(r, t->task, &first, e);
+    rc = rc ? rc : ask(r, t->task, &second, e);
     if (rc) {
         return rc;
     }
@@ -96,13 +104,15 @@ static enum err load(json_t **out, const char *model_dir, struct errbuf *e)
     return OK;
 }
 
-enum err self_test_run(struct service *s, const char *model_dir, struct errbuf *e)
+enum err self_test_run(struct service *s, const char *model_dir, const atomic_bool *must_stop, struct errbuf *e)
 {
+    const struct run run = {s, service_take(s), must_stop};
     json_t *stored;
     enum err rc = load(&stored, model_dir, e);
     for (size_t i = 0; !rc && i < sizeof(tasks) / sizeof(tasks[0]); i++) {
-        rc = run_task(s, &tasks[i], stored, e);
+        rc = run_task(&run, &tasks[i], stored, e);
     }
+    service_give(run.slot);
     json_decref(stored);
     return rc;
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { BREAK_OFF_US = 250000 };
+
 struct loader {
     pthread_t thread;
     struct engine_options options;
@@ -23,7 +25,7 @@ struct loader {
     struct service *service;
     enum err err;
     struct errbuf error;
-    atomic_bool is_done;
+    atomic_bool is_done, must_stop;
 };
 
 struct services {
@@ -51,21 +53,51 @@ enum err services_create(struct services **out, const struct services_options *o
     return rc;
 }
 
-void services_drain(struct services *s)
+/* What has come home. */
+static void reap_all(struct services *s)
 {
-    if (s->loader) {
-        pthread_join(s->loader->thread, NULL);
-        service_close(s->loader->service);
-        mem_free(s->loader);
-        s->loader = NULL;
+    struct service *next;
+    if (s->current) {
+        service_reap(s->current);
     }
+    for (struct service *old = s->others; old; old = next) {
+        next = old->next;
+        service_reap(old);
+    }
+}
+
+/* False: it goes on. */
+static bool break_off(struct services *s)
+{
+    struct loader *l = s->loader;
+    struct timespec until;
+    uint64_t until_us = clock_us() + BREAK_OFF_US;
+    if (!l) {
+        return true;
+    }
+    atomic_store(&l->must_stop, true);
+    until = (struct timespec){.tv_sec = (time_t)(until_us / 1000000), .tv_nsec = (long)(until_us % 1000000) * 1000};
+    if (pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until)) {
+        return false;
+    }
+    ledger_give(s->options.ledger, LEDGER_RELOAD, l->charged);
+    service_close(l->service);
+    mem_free(l);
+    s->loader = NULL;
+    return true;
+}
+
+bool services_drain(struct services *s)
+{
+    bool has_ended = break_off(s);
     if (s->current) {
         engine_drain(s->current->engine, 0);
     }
     for (struct service *old = s->others; old; old = old->next) {
         engine_drain(old->engine, 0);
     }
-    services_reap(s);
+    reap_all(s);
+    return has_ended;
 }
 
 void services_destroy(struct services *s)
@@ -88,7 +120,7 @@ static void *load(void *user)
     struct loader *l = user;
     l->err = service_open(&l->service, &l->options, l->loop, &l->error);
     if (!l->err) {
-        l->err = self_test_run(l->service, l->model_dir, &l->error);
+        l->err = self_test_run(l->service, l->model_dir, &l->must_stop, &l->error);
     }
     atomic_store(&l->is_done, true);
     loop_wake(l->loop);
@@ -268,15 +300,8 @@ static void adopt_loaded(struct services *s)
 
 void services_reap(struct services *s)
 {
-    struct service *next;
     adopt_loaded(s);
-    if (s->current) {
-        service_reap(s->current);
-    }
-    for (struct service *old = s->others; old; old = next) {
-        next = old->next;
-        service_reap(old);
-    }
+    reap_all(s);
 }
 
 struct service *services_current(const struct services *s)

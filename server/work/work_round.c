@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { DEFAULT_TOP_K = 5, HIT_BYTES = 1536 /* of an answer, for an item of a search */ };
+
 /* ---- memory ---- */
 
 static enum err make_round(struct work_round *r)
@@ -160,7 +162,7 @@ static void fill_request(struct work *w, struct job_request *q, int index)
         q->text_bytes = in->text_bytes;
         q->n_texts = in->n_texts;
     }
-    q->top_k = r->task == JOB_VQA && in->top_k ? in->top_k : 5;
+    q->top_k = r->task == JOB_VQA && in->top_k ? in->top_k : DEFAULT_TOP_K;
     q->num_beams = in->num_beams;
     q->num_captions = in->num_captions;
     q->max_tokens = in->max_tokens;
@@ -245,10 +247,35 @@ static void on_free(struct service_waiter *in_line)
 
 /* ---- beginning and ending ---- */
 
+/* What the round may gather: scores, and for each item its part of the answer. */
+static size_t max_bytes(const struct work *w, const struct work_round *r)
+{
+    const struct input *in = &w->input;
+    const size_t n = (size_t)r->n_items, n_texts = (size_t)(r->n_texts > 0 ? r->n_texts : 1);
+    const bool explains = in->explain || in->occlusion;
+    const struct answer_view v = {.texts = in->texts,
+                                  .text_bytes = in->text_bytes,
+                                  .n_texts = in->n_texts,
+                                  .with_regions = in->regions || explains,
+                                  .with_weights = explains};
+    size_t item = sizeof(*r->running) + sizeof(*r->items) + sizeof(*r->faults) + n_texts * sizeof(*r->scores);
+    if (!r->features) {
+        int top_k = in->top_k ? in->top_k : DEFAULT_TOP_K, captions = in->num_captions ? in->num_captions : 1;
+        item += answer_max_bytes(&v, r->task, top_k, captions, w->service->info.max_regions);
+    } else if (!r->item) {
+        item += HIT_BYTES;
+    }
+    return n * item + (in->return_documents ? w->held[LEDGER_PARSING] : 0); /* printed once more */
+}
+
 static bool start_round(struct work *w, const struct work_round *r)
 {
     work_round_release(w);
     w->round = *r;
+    if (!work_charge(w, LEDGER_RESULTS, max_bytes(w, r))) {
+        work_finish(w);
+        return false;
+    }
     if (make_round(&w->round)) {
         reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
         work_finish(w);

@@ -244,6 +244,28 @@ class Plan(unittest.TestCase):
                 s.get("/healthz")
             self.assertLess(s.resident - before, 40 * max(1, PATIENCE))
 
+    def test_crowds_of_connections(self):
+        """U3's sister: connections that each hold half a head, or a head and half a body, took 20 to 60 KiB each that nobody
+        counted. Now they end at their part of the plan, and who comes later finds a place."""
+        head = wire.head("POST", "/caption", "Content-Length: 100000")
+        for name, data in (("heads", b"GET / HTTP/1.1\r\nX-A: " + b"a" * 15000), ("bodies", head + b"ab"),
+                           ("larger bodies", head + b"a" * 20000)):
+            with self.subTest(name), Server("--limits.memory_bytes=200MiB", "--server.max_connections=3000", "--cache.bytes=0",
+                                            "--server.admin_port=0", "--log.level=info") as s, contextlib.ExitStack() as stack:
+                limits = s.metrics('minivlm_memory_limit_bytes{account="(bodies|connections)"}')
+                before = s.resident
+                for n in range(2500):
+                    with contextlib.suppress(OSError):
+                        stack.enter_context(s.wire(source=f"127.0.{n // 100 + 4}.{n % 100 + 1}")).push(data)
+                held = s.metrics("minivlm_memory_peak_bytes")['minivlm_memory_peak_bytes{account="connections"}']
+                self.assertLess(held, limits['minivlm_memory_limit_bytes{account="connections"}'] + MIB)
+                self.assertLess(s.peak - before, sum(limits.values()) / MIB + 8 * max(1, PATIENCE))
+                end = time.monotonic() + 10 * PATIENCE
+                polite = lambda: getattr(wire.ask(s.port, wire.message("POST", "/caption", PHOTO)), "status", None)
+                while polite() != 200:
+                    self.assertLess(time.monotonic(), end, "nobody makes room for a polite client")
+                    time.sleep(0.2)
+
     def test_the_ledger_is_exported(self):
         """U3, A12: held, peak and limit of each account are metrics, and they come back to nothing."""
         with Server("--cache.bytes=0") as s:

@@ -16,7 +16,8 @@ import tempfile
 import threading
 import time
 
-from support import BUILD, ROOT, TINY, Server, picture, run, unittest
+import wire
+from support import BUILD, PATIENCE, ROOT, TINY, Server, picture, run, unittest
 
 
 class Collections(unittest.TestCase):
@@ -72,6 +73,26 @@ class Collections(unittest.TestCase):
             self.assertEqual(hostile.status, 200)
         with Server() as s:
             self.assertEqual(s.get("/collections").code, "not_found")
+
+    def test_puts_that_are_refused_at_their_headers(self):
+        """A name or key that is not allowed, and a service without collections: before a byte of the body is read."""
+        def refusal(s, path):
+            with s.wire(patience=10 * PATIENCE) as w:
+                return w.ask(wire.head("PUT", path, "Content-Length: 1000000"))
+        bad = {"/collections/a%20b/images/k": "name", "/collections/" + "n" * 65 + "/images/k": "name",
+               "/collections/" + "n" * 900 + "/images/k": "name", "/collections/a/images/" + "k" * 257: "key",
+               "/collections/a/images/" + "k" * 2000: "key", "/collections/a/images/%01": "key",
+               "/collections/a/images/%ff": "key"}
+        with Server(self.flag) as s:
+            for path, what in bad.items():
+                with self.subTest(path[:60]):
+                    reply = refusal(s, path)
+                    self.assertEqual((reply.status, reply.code), (400, "bad_request"), reply)
+                    self.assertIn(what, reply.json["error"]["message"])
+            self.assertEqual(self.put(s, "k" * 256, 0, "n" * 64).status, 201)
+            self.assertEqual(s.get("/collections").json["collections"], [{"name": "n" * 64, "images": 1, "stale": 0}])
+        with Server() as s:
+            self.assertEqual(refusal(s, "/collections/a/images/k").status, 404)
 
     def test_sigkill_loses_nothing_acknowledged(self):
         chance, acknowledged = random.Random(5), set()

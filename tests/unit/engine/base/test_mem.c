@@ -27,6 +27,28 @@ static void test_blocks(void)
     CHECK_INT(mem_count() - count, 43);
 }
 
+static void test_resize(void)
+{
+    size_t live = mem_live_bytes();
+    unsigned char *p = NULL;
+    CHECK_INT(mem_resize(&p, 10), OK);
+    for (int i = 0; i < 10; i++) {
+        p[i] = (unsigned char)i;
+    }
+    CHECK_INT(mem_resize(&p, 3 << 20), OK);
+    CHECK(mem_live_bytes() >= live + (3 << 20));
+    CHECK(p[0] == 0 && p[9] == 9);
+    unsigned char *before = p;
+    mem_fail_after(1);
+    CHECK_INT(mem_resize(&p, 4 << 20), ERR_NOMEM);
+    CHECK(p == before && p[9] == 9);
+    CHECK_INT(mem_resize(&p, SIZE_MAX), ERR_NOMEM);
+    CHECK_INT(mem_resize(&p, 0), OK);
+    CHECK(p != NULL && mem_live_bytes() < live + 4096);
+    mem_free(p);
+    CHECK_INT(mem_live_bytes(), live);
+}
+
 static void test_arrays(void)
 {
     int *p = NULL;
@@ -94,6 +116,7 @@ static void test_threads(void)
 int main(void)
 {
     test_blocks();
+    test_resize();
     test_arrays();
     test_planned_failure();
     test_threads();

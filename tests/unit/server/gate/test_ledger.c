@@ -46,8 +46,8 @@ static void test_note_and_mirror(void)
     ledger_note(&l, LEDGER_COLLECTIONS, 30); /* above every limit, and counted */
     CHECK(!ledger_take(&l, LEDGER_BODIES, 1));
     ledger_give(&l, LEDGER_COLLECTIONS, 30);
-    ledger_mirror(&l, LEDGER_CACHES, 8);
-    ledger_mirror(&l, LEDGER_CACHES, 5);
+    ledger_mirror(&l, LEDGER_CACHES, 3, 8); /* it held more between two looks */
+    ledger_mirror(&l, LEDGER_CACHES, 5, 5);
     ledger_figures(&l, &f);
     CHECK_INT(f.held[LEDGER_CACHES], 5);
     CHECK_INT(f.peak[LEDGER_CACHES], 8);

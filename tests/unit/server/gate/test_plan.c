@@ -26,14 +26,14 @@ static void test_enough_memory(void)
     struct errbuf e = {""};
     struct engine_info info = engine_of(190);
     config_defaults(&c);
-    CHECK_INT(plan_make(&p, &c, &info, 16384 * mb, &e), OK);
+    CHECK_INT(plan_make(&p, &c, &info, 0, 16384 * mb, &e), OK);
     CHECK(!p.is_tight);
     CHECK(p.bodies == 256 * mb);
     CHECK(p.cache == c.cache.bytes);
     CHECK(p.decoding >= 12 * (uint64_t)c.limits.pixels); /* the largest picture there may be */
-    CHECK(p.collections == 0 && p.sqlite == 0);          /* there are none */
+    CHECK(p.collections == 0 && p.archive == 0);         /* there are none */
     CHECK(p.total == sum_of(&p) && p.total <= p.limit);
-    CHECK_INT(plan_make(&p, &c, &info, 0, &e), OK); /* no limit is known */
+    CHECK_INT(plan_make(&p, &c, &info, 0, 0, &e), OK); /* no limit is known */
     CHECK(!p.is_tight);
 }
 
@@ -47,7 +47,7 @@ static void test_small_groups(void)
         struct plan p;
         struct errbuf e = {""};
         config_defaults(&c);
-        CHECK_INT(plan_make(&p, &c, &info, limits_mb[i] * mb, &e), OK);
+        CHECK_INT(plan_make(&p, &c, &info, 0, limits_mb[i] * mb, &e), OK);
         CHECK_STR(e.text, "");
         CHECK(p.is_tight);
         CHECK(p.total == sum_of(&p) && p.total <= limits_mb[i] * mb);
@@ -66,10 +66,10 @@ static void test_asked_for(void)
     config_defaults(&c);
     c.limits.body_memory_bytes = 100 * mb;
     c.limits.decode_memory_bytes = 60 * mb;
-    CHECK_INT(plan_make(&p, &c, &info, 600 * mb, &e), OK);
+    CHECK_INT(plan_make(&p, &c, &info, 0, 600 * mb, &e), OK);
     CHECK(p.bodies == 100 * mb && p.decoding == 60 * mb); /* neither more nor less */
     c.limits.decode_memory_bytes = 900 * mb;
-    CHECK_INT(plan_make(&p, &c, &info, 600 * mb, &e), ERR_BAD_CONFIG);
+    CHECK_INT(plan_make(&p, &c, &info, 0, 600 * mb, &e), ERR_BAD_CONFIG);
     CHECK(strstr(e.text, "limits.decode_memory_bytes") && strstr(e.text, "limits.body_memory_bytes"));
     CHECK(strstr(e.text, "600 are allowed"));
 }
@@ -81,7 +81,7 @@ static void test_does_not_fit(void)
     struct errbuf e = {""};
     struct engine_info info = engine_of(300);
     config_defaults(&c);
-    CHECK_INT(plan_make(&p, &c, &info, 256 * mb, &e), ERR_BAD_CONFIG);
+    CHECK_INT(plan_make(&p, &c, &info, 0, 256 * mb, &e), ERR_BAD_CONFIG);
     CHECK(strstr(e.text, "engine.threads") && strstr(e.text, "limits.requests"));
 }
 
@@ -94,7 +94,7 @@ static void test_ledger(void)
     struct ledger l;
     struct engine_info info = engine_of(190);
     config_defaults(&c);
-    CHECK_INT(plan_make(&p, &c, &info, 1024 * mb, NULL), OK);
+    CHECK_INT(plan_make(&p, &c, &info, 0, 1024 * mb, NULL), OK);
     plan_ledger_limits(&p, &limits);
     ledger_init(&l, &limits);
     CHECK(limits.total >= p.bodies + p.parsing + p.answers);
@@ -104,6 +104,34 @@ static void test_ledger(void)
     CHECK(!ledger_take(&l, LEDGER_BODIES, p.bodies + 1));
 }
 
+/* What other rooms hold is planned as they say; a plan that does not fit leaves the old one as it was. */
+static void test_others(void)
+{
+    struct config c;
+    struct plan p, few, many;
+    struct errbuf e = {""};
+    struct engine_info info = engine_of(190);
+    config_defaults(&c);
+    CHECK_INT(plan_make(&p, &c, &info, 12 * mb, 600 * mb, &e), OK);
+    CHECK(p.archive == 12 * mb && p.total == sum_of(&p));
+    struct plan before = p;
+    CHECK_INT(plan_make(&p, &c, &info, 600 * mb, 600 * mb, &e), ERR_BAD_CONFIG);
+    CHECK(memcmp(&p, &before, sizeof(p)) == 0);
+
+    c.server.max_connections = 4; /* all of them may have a request under way */
+    CHECK_INT(plan_make(&few, &c, &info, 0, 400 * mb, &e), OK);
+    CHECK(few.connections >= 4 * (uint64_t)42 << 10 && few.connections < mb);
+    c.server.max_connections = 50000;
+    CHECK_INT(plan_make(&many, &c, &info, 0, 64 * 1024 * mb, &e), OK);
+    CHECK(many.connections >= 50000 * ((uint64_t)14 << 10));
+    c.server.admin_port = 0;
+    CHECK_INT(plan_make(&few, &c, &info, 0, 400 * mb, &e), OK);
+    CHECK(few.connections > PLAN_ADMIN_BYTES);
+    c.server.max_header_bytes = 1 << 20; /* one such head fits, however little there is */
+    CHECK_INT(plan_make(&few, &c, &info, 0, 400 * mb, &e), OK);
+    CHECK(few.connections > PLAN_ADMIN_BYTES + mb);
+}
+
 static void test_print(void)
 {
     struct config c;
@@ -111,7 +139,7 @@ static void test_print(void)
     struct buf b;
     struct engine_info info = engine_of(190);
     config_defaults(&c);
-    CHECK_INT(plan_make(&p, &c, &info, 1024 * mb, NULL), OK);
+    CHECK_INT(plan_make(&p, &c, &info, 0, 1024 * mb, NULL), OK);
     buf_init(&b, 65536);
     plan_print(&p, &b);
     CHECK(b.bytes && strstr(b.bytes, "limits.decode_memory_bytes") && strstr(b.bytes, "all, of 1024"));
@@ -125,6 +153,7 @@ int main(void)
     test_asked_for();
     test_does_not_fit();
     test_ledger();
+    test_others();
     test_print();
     return check_result();
 }

@@ -5,6 +5,7 @@
 #include "tests/support/check.h"
 #include "tests/support/fake_engine.h"
 
+#include <sched.h>
 #include <semaphore.h>
 
 /* ---- what stands around it ---- */
@@ -38,9 +39,15 @@ static void run_side(void)
 
 static enum err self_test_result;
 
-enum err self_test_run(struct service *s, const char *model_dir, struct errbuf *e)
+static bool waits_for_stop;
+static atomic_bool is_deaf;
+
+enum err self_test_run(struct service *s, const char *model_dir, const atomic_bool *must_stop, struct errbuf *e)
 {
     (void)s, (void)model_dir;
+    while (waits_for_stop && (is_deaf || !atomic_load(must_stop))) {
+        sched_yield();
+    }
     return self_test_result ? err_set(e, self_test_result, "self-test failed") : OK;
 }
 
@@ -96,7 +103,7 @@ static uint64_t reload_bytes_held(void)
 
 static void end(struct services *s)
 {
-    services_drain(s);
+    CHECK(services_drain(s));
     run_side();
     services_destroy(s);
     CHECK_INT(fake_engine.n_open, 0);
@@ -248,6 +255,35 @@ static void test_stop_while_loading(void)
 
 /* ---- slots ---- */
 
+/* The end does not wait for a load that would go on for long; this test would not end. */
+static void test_end_during_a_load(void)
+{
+    struct services *s = make_services(UINT64_MAX);
+    struct errbuf e;
+    struct engine_options o = {.model_dir = "b", .max_jobs = 2};
+    CHECK_INT(load_model(s, "a"), OK);
+    waits_for_stop = true;
+    CHECK_INT(services_load(s, &o, &e), OK);
+    CHECK(reload_bytes_held() > 0);
+    end(s);
+    waits_for_stop = false;
+}
+
+/* One that cannot be broken off is not waited for. */
+static void test_end_during_a_load_that_does_not_end(void)
+{
+    struct services *s = make_services(UINT64_MAX);
+    struct errbuf e;
+    struct engine_options o = {.model_dir = "b", .max_jobs = 2};
+    CHECK_INT(load_model(s, "a"), OK);
+    waits_for_stop = is_deaf = true;
+    CHECK_INT(services_load(s, &o, &e), OK);
+    CHECK(!services_drain(s));
+    is_deaf = false;
+    end(s);
+    waits_for_stop = false;
+}
+
 static int n_home, n_freed;
 
 static void on_home(struct service_slot *slot)
@@ -299,6 +335,8 @@ int main(void)
     test_no_memory_for_two();
     test_one_at_a_time();
     test_waiters();
+    test_end_during_a_load();
+    test_end_during_a_load_that_does_not_end();
     test_stop_while_loading();
     test_slots();
     return check_result();
