@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <stddef.h>
 #include <strings.h>
 
 /* ---- values ---- */
@@ -76,73 +77,68 @@ bool cli_args_wants_csv(const struct cli_args *a)
 
 /* ---- parsing ---- */
 
+#define AT(member)            .at = offsetof(struct cli_args, member)
+#define FIND_PLACE(table, id) find_place(table, sizeof(table) / sizeof((table)[0]), id)
+struct place {
+    int id;
+    size_t at;
+    int max; /* of numbers, which begin at 1 */
+};
+static const struct place switches[] = {
+    {.id = OPT_JSON, AT(use_json)},           {.id = OPT_OPENBLAS, AT(use_openblas)},
+    {.id = OPT_VERIFY, AT(verify)},           {.id = OPT_NO_FAST_SCALING, AT(no_fast_scaling)},
+    {.id = OPT_NO_PROGRESS, AT(no_progress)}, {.id = OPT_TRUNCATED, AT(tolerate_truncated)},
+    {.id = OPT_REGIONS, AT(with_regions)},    {.id = OPT_EXPLAIN, AT(explain)},
+    {.id = OPT_PLAN, AT(with_plan)},          {.id = OPT_STAGES, AT(with_stages)},
+    {.id = OPT_RESUME, AT(resume)},
+};
+static const struct place words[] = {
+    {.id = OPT_MODEL, AT(model_dir)}, {.id = OPT_JSONL, AT(jsonl)},           {.id = OPT_OUTPUT, AT(output)},
+    {.id = OPT_SERVER, AT(server)},   {.id = OPT_COLLECTION, AT(collection)}, {.id = OPT_DRAW, AT(draw)},
+};
+static const struct place numbers[] = {
+    {.id = OPT_AT_ONCE, AT(at_once), .max = CLI_MAX_AT_ONCE},
+    {.id = OPT_PARALLEL, AT(parallel), .max = 16},
+    {.id = OPT_THREADS, AT(threads), .max = 1024},
+    {.id = OPT_SPLIT, AT(split), .max = ENGINE_MOST_SPLIT},
+    {.id = OPT_TOP_K, AT(top_k), .max = JOB_MAX_TOP_K},
+    {.id = OPT_BEAMS, AT(num_beams), .max = JOB_MAX_CAPTIONS},
+    {.id = OPT_CAPTIONS, AT(num_captions), .max = JOB_MAX_CAPTIONS},
+    {.id = OPT_TOKENS, AT(max_tokens), .max = JOB_MAX_TOKENS},
+    {.id = OPT_ROUNDS, AT(rounds), .max = 100000},
+};
+
+static const struct place *find_place(const struct place *table, size_t n, int id)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (table[i].id == id) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
 static bool set_option(struct cli_args *a, const struct cli_option *o, const char *value)
 {
+    char *base = (char *)a;
+    const struct place *p;
+    if ((p = FIND_PLACE(switches, o->id))) {
+        return *(bool *)(base + p->at) = true;
+    }
+    if ((p = FIND_PLACE(words, o->id))) {
+        *(const char **)(void *)(base + p->at) = value;
+        return true;
+    }
+    if ((p = FIND_PLACE(numbers, o->id))) {
+        return parse_int(o->name, value, 1, p->max, (int *)(void *)(base + p->at));
+    }
     switch (o->id) {
-    case OPT_MODEL:
-        a->model_dir = value;
-        return true;
-    case OPT_JSON:
-        return a->use_json = true;
-    case OPT_OPENBLAS:
-        return a->use_openblas = true;
-    case OPT_VERIFY:
-        return a->verify = true;
-    case OPT_NO_FAST_SCALING:
-        return a->no_fast_scaling = true;
-    case OPT_NO_PROGRESS:
-        return a->no_progress = true;
-    case OPT_TRUNCATED:
-        return a->tolerate_truncated = true;
-    case OPT_REGIONS:
-        return a->with_regions = true;
-    case OPT_EXPLAIN:
-        return a->explain = true;
-    case OPT_AT_ONCE:
-        return parse_int(o->name, value, 1, CLI_MAX_AT_ONCE, &a->at_once);
-    case OPT_PLAN:
-        return a->with_plan = true;
-    case OPT_STAGES:
-        return a->with_stages = true;
-    case OPT_JSONL:
-        a->jsonl = value;
-        return true;
-    case OPT_OUTPUT:
-        a->output = value;
-        return true;
-    case OPT_SERVER:
-        a->server = value;
-        return true;
-    case OPT_COLLECTION:
-        a->collection = value;
-        return true;
-    case OPT_PARALLEL:
-        return parse_int(o->name, value, 1, 16, &a->parallel);
-    case OPT_RESUME:
-        return a->resume = true;
     case OPT_SIDECAR:
         return a->with_sidecar = parse_sidecar(value);
-    case OPT_DRAW:
-        a->draw = value;
-        return true;
     case OPT_QUESTION:
     case OPT_TEXT:
         a->texts[a->n_texts++] = value;
         return true;
-    case OPT_THREADS:
-        return parse_int(o->name, value, 1, 1024, &a->threads);
-    case OPT_SPLIT:
-        return parse_int(o->name, value, 1, ENGINE_MOST_SPLIT, &a->split);
-    case OPT_TOP_K:
-        return parse_int(o->name, value, 1, JOB_MAX_TOP_K, &a->top_k);
-    case OPT_BEAMS:
-        return parse_int(o->name, value, 1, JOB_MAX_CAPTIONS, &a->num_beams);
-    case OPT_CAPTIONS:
-        return parse_int(o->name, value, 1, JOB_MAX_CAPTIONS, &a->num_captions);
-    case OPT_TOKENS:
-        return parse_int(o->name, value, 1, JOB_MAX_TOKENS, &a->max_tokens);
-    case OPT_ROUNDS:
-        return parse_int(o->name, value, 1, 100000, &a->rounds);
     case OPT_PENALTY:
         return parse_real(o->name, value, &a->length_penalty);
     case OPT_MIN_SCORE:

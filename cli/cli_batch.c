@@ -1,6 +1,6 @@
 /* A ring of places, each with an input and a job. Inputs enter at the tail and are submitted at once; the head is
- * printed when it is done. So there is always work for the engine, and memory is bounded whatever the number of inputs.
- */
+ * printed when it is done. So there is always work for the engine, and memory is bounded whatever the number of
+ * inputs. */
 #include "cli/cli_batch.h"
 
 #include "cli/cli.h"

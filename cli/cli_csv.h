@@ -1,9 +1,10 @@
-/* cli_csv - results as comma-separated values (RFC 4180, LF at the end of a row): a header, then for each picture its rows.
+/* cli_csv - results as comma-separated values (RFC 4180, LF at the end of a row): a header, then for each picture its
+ * rows.
  *
  *     caption   file,caption,score,error            a row a caption
  *     vqa       file,question,answer,score,error    a row a question, its best answer
  *     retrieve  file,text,score,error               a row a sentence
- *     regions   file,label,score,x0,y0,x1,y1,error  a row a region; one that is empty but for the file when there is none
+ *     regions   file,label,score,x0,y0,x1,y1,error  a row a region; an empty one when there is none
  *
  * A picture that failed has one row, empty but for file and error. Threads: pure. */
 #ifndef CLI_CSV_H

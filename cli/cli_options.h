@@ -74,7 +74,8 @@ static inline bool cli_options_is_of(const struct cli_option *o, enum cli_comman
 
 void cli_options_print_commands(FILE *to);       /* --help */
 void cli_options_print_help(enum cli_command c); /* COMMAND --help */
-/* A completion for the shell ("bash", "zsh"), or the manual page (NULL). False: unknown shell, or it cannot be written. */
+/* A completion for the shell ("bash", "zsh"), or the manual page (NULL). False: unknown shell, or it cannot be
+ * written. */
 bool cli_options_print_usage(const char *shell);
 
 #endif

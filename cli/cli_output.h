@@ -3,8 +3,8 @@
  * All rows of a picture are written by one call, so the file holds whole pictures whenever the program is stopped. An
  * existing file is never overwritten: resuming keeps what succeeded and leaves out what failed or was cut off.
  *
- * Ownership: borrows the args and info. Threads: one owner. Errors: ERR_IO, ERR_BAD_REQUEST (a file of another command),
- * ERR_NOMEM; those of writing are kept until the close. */
+ * Ownership: borrows the args and info. Threads: one owner. Errors: ERR_IO, ERR_BAD_REQUEST (a file of another
+ * command), ERR_NOMEM; those of writing are kept until the close. */
 #ifndef CLI_OUTPUT_H
 #define CLI_OUTPUT_H
 

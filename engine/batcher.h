@@ -3,22 +3,24 @@
  * Pure functions: no clock, no threads, no memory of their own, no failure. The rules:
  *   - A step runs as soon as a thread is free; a lone request waits for nobody. Only an image may wait for mates, at
  *     most image_wait_us and only while others are being decoded.
- *   - Where images and fusion items both wait, a thread does them in turn: fusion steps, then one take of images. With a
- *     long queue it is one step: this fills the steps, which cost nearly the same for one caption as for ten, so running
- *     a caption to its end before the next image is looked at would run every caption alone. With a short queue there is
- *     time to spare, and a caption that waited for an image at each of its words would be the slowest answer of all; so
- *     up to twenty small steps, more than a caption has, are shared out among the images that wait (SPEED.md).
+ *   - Where images and fusion items both wait, a thread does them in turn: fusion steps, then one take of images. With
+ *     a long queue it is one step: this fills the steps, which cost nearly the same for one caption as for ten, so
+ *     running a caption to its end before the next image is looked at would run every caption alone. With a short queue
+ *     there is time to spare, and a caption that waited for an image at each of its words would be the slowest answer
+ *     of all; so up to twenty small steps, more than a caption has, are shared out among the images that wait
+ *     (SPEED.md).
  *   - One side goes first four times in five: the one whose work is due first when more waits for fusion than one step
  *     can hold; else the one with the more urgent priority. Where the work of two clients meets, the one that is due
  *     first goes first twelve times in thirteen: about a caption's steps, which together take as long as an image.
  *   - In a step, captions under way come first, but leave room for new work. They wait for the whole step, token by
  *     token, so questions and sentences fill about a third of it. New work joins item by item, one of every
  *     job in turn, so a job with many texts only fills what others leave.
- *   - Beside captions that another client is due for first, questions and sentences join every other step after the first,
- *     and only as many as at most double what the step costs: one long step after the other would leave a caption of a dozen steps
- *     a fraction of its pace, though its client is to get as much as theirs.
- *   - A thread that finds nothing to do helps one that is in a step, as long as that leaves a CPU for each picture being
- *     decoded; it leaves as soon as there is something. So a lone request has several threads, a full queue one each.
+ *   - Beside captions that another client is due for first, questions and sentences join every other step after the
+ *     first, and only as many as at most double what the step costs: one long step after the other would leave a
+ *     caption of a dozen steps a fraction of its pace, though its client is to get as much as theirs.
+ *   - A thread that finds nothing to do helps one that is in a step, as long as that leaves a CPU for each picture
+ *     being decoded; it leaves as soon as there is something. So a lone request has several threads, a full queue one
+ *     each.
  *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
  *     a job was given is over. */
 #ifndef ENGINE_BATCHER_H

@@ -60,8 +60,8 @@ void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes);
 /* Takes the job, or refuses it with text: ERR_OVERLOADED, ERR_DRAINING, ERR_BAD_REQUEST, ERR_TOO_MANY_INPUTS or
  * ERR_TEXT_TOO_LONG; then on_done is not called. */
 MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
-/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for them.
- */
+/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for
+ * them. */
 void engine_drain(struct engine *e, uint64_t timeout_us);
 void engine_close(struct engine *e); /* NULL is fine; all jobs must be home */
 
@@ -86,7 +86,8 @@ void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out);
 
-/* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a microsecond. */
+/* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a
+ * microsecond. */
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes);
 
 /* ---- cache ---- */

@@ -90,8 +90,8 @@ struct job_result {
     int n_regions;
     struct job_region *regions;      /* [n_regions], best first */
     const struct features *features; /* valid until the job is reset; NULL on error */
-    /* vqa, retrieve: [n_texts] word pieces; where a text has more than max_text_tokens, the others were not read. NULL on
-     * error */
+    /* vqa, retrieve: [n_texts] word pieces; where a text has more than max_text_tokens, the others were not read. NULL
+     * on error */
     const int *text_tokens;
     int max_text_tokens;
     /* caption */

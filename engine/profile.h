@@ -4,8 +4,8 @@
  * question, a greedy caption. Every call of a kernel is counted and timed (engine/kernels/trace.h says how operations
  * and bytes are counted); what a stage does beside its kernels stands in a row "rest".
  *
- * A plan (`is_plan`) runs once on a made-up picture, and its rows are the steps in their order with their shapes and with
- * the threads that would share them while nothing else waits. Else
+ * A plan (`is_plan`) runs once on a made-up picture, and its rows are the steps in their order with their shapes and
+ * with the threads that would share them while nothing else waits. Else
  * the pictures are run `rounds` times, and a row stands for all calls of a kernel in the steps of one name.
  *
  * Ownership: a profile owns its rows; names in them are constants. Threads: one owner, runs nothing in others.

@@ -1,6 +1,6 @@
 /* Several threads share the work like this: whoever is free takes the next step and, before it goes, wakes one more
- * thread if anything is left; who finds nothing helps the others (scheduler_crew.c). A caption in a step belongs to that step's thread until the step ends; then any thread
- * may take it on. */
+ * thread if anything is left; who finds nothing helps the others (scheduler_crew.c). A caption in a step belongs to
+ * that step's thread until the step ends; then any thread may take it on. */
 #include "engine/runner.h"
 
 #include "engine/base/clock.h"

@@ -74,7 +74,8 @@ static void insert_job(struct job_list *list, struct job_private *j)
 
 enum { GUESS_US = 50000, MIN_JOB_US = 1000, MIN_ITEM_US = 100 };
 
-/* Microseconds of engine threads that a job costs, a guess while nothing was measured: its place in its client's line. */
+/* Microseconds of engine threads that a job costs, a guess while nothing was measured: its place in its client's
+ * line. */
 static uint64_t job_cost_us(const struct scheduler *s, const struct job_request *r)
 {
     struct forecast_load nothing = {

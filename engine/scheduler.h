@@ -70,6 +70,7 @@ struct scheduler {
     struct scheduler_seat *seats; /* [n_engine_threads] */
     struct crew *crew;            /* NULL: a step is one thread's */
     int split_threads;
+    int held_off; /* steps that wake no helper */
     int n_large_decoding;
     size_t decode_budget, decode_bytes; /* of pictures being decoded */
     int running_items;
@@ -108,7 +109,7 @@ void scheduler_drain(struct scheduler *s, uint64_t until_us);
 void scheduler_lead(struct scheduler *s, int thread);
 /* It is over. Returns what others did of it. */
 struct crew_work scheduler_end_lead(struct scheduler *s, int thread);
-/* A thread with nothing else to do: until it may have. False: there is nobody to help. */
+/* A thread with nothing else to do: until it may have. False: there is nobody whom it could help. */
 bool scheduler_help(struct scheduler *s, int thread);
 /* Helpers go whose CPUs decoding wants, or one in any case. */
 void scheduler_trim_helpers(struct scheduler *s);

@@ -1,6 +1,9 @@
 /* Who helps whom. A thread that runs a step leads; one that finds nothing to do helps the leader that has the fewest
- * helpers. Helpers count as idle: whoever has work for a thread wakes one that sleeps or, where none does, recalls one. */
+ * helpers. Helpers count as idle: whoever has work for a thread wakes one that sleeps or, where none does, recalls
+ * one. */
 #include "engine/scheduler.h"
+
+enum { HOLD_OFF = 16 }; /* steps, after a helper was in the leader's way: about two captions' words */
 
 static int allowed(const struct scheduler *s)
 {
@@ -17,7 +20,9 @@ void scheduler_lead(struct scheduler *s, int thread)
     s->n_leading++;
     crew_open(s->crew, thread);
     scheduler_trim_helpers(s);
-    if (s->n_sleeping > 0 && s->n_helping < allowed(s)) {
+    if (s->held_off > 0) {
+        s->held_off--;
+    } else if (s->n_sleeping > 0 && s->n_helping < allowed(s)) {
         monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
     }
 }
@@ -63,12 +68,13 @@ bool scheduler_help(struct scheduler *s, int thread)
         monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
     }
     scheduler_leave(s);
-    crew_help(s->crew, thread, leader);
+    bool is_of_use = crew_help(s->crew, thread, leader);
     scheduler_enter(s);
     s->n_helping--;
     s->seats[leader].n_helpers--;
     own->is_helping = false;
-    return true;
+    s->held_off = is_of_use ? s->held_off : HOLD_OFF;
+    return is_of_use || own->is_recalled;
 }
 
 void scheduler_recall(struct scheduler *s)

@@ -40,8 +40,8 @@ json_t *answer_caption(const struct answer_view *v, const struct job *job);
 json_t *answer_vqa(const struct answer_view *v, const struct job *job);
 json_t *answer_retrieve_image(const struct answer_view *v, const struct job *job);
 
-/* The bytes of memory at most that one picture's answer takes as an object (its pairs in answer_retrieve with it) and once
- * more printed, for whoever counts before it is made. n_regions: that a picture may have. */
+/* The bytes of memory at most that one picture's answer takes as an object (its pairs in answer_retrieve with it) and
+ * once more printed, for whoever counts before it is made. n_regions: that a picture may have. */
 size_t answer_max_bytes(const struct answer_view *v, enum job_task task, int top_k, int num_captions, int n_regions);
 
 /* ---- pictures beside sentences ---- */

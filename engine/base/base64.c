@@ -90,7 +90,8 @@ static bool has_either(const char *text, size_t n, char a, char b)
     return n && (memchr(text, a, n) || memchr(text, b, n));
 }
 
-/* A space in the middle of four characters, where lines do not end: query strings and forms turn each '+' into a space. */
+/* A space in the middle of four characters, where lines do not end: query strings and forms turn each '+' into a
+ * space. */
 static bool was_plus(const char *text, size_t n, size_t at, const struct group *g)
 {
     return text[at] == ' ' && g->n_values > 0 && g->n_pads == 0 && at + 1 < n && value_of(text[at - 1]) < 64 &&

@@ -1,9 +1,9 @@
 /* base64 - strict base64 of RFC 4648: the standard alphabet ('+' and '/') or the URL-safe one ('-' and '_'), each with
  * or without padding.
  *
- * Refused: both alphabets in one text, misplaced or extra '=', bits left over that are not zero, anything after the end.
- * Space, tab, CR and LF are skipped, as mail and shell tools wrap lines; but a space in the middle of four characters of
- * a text without '+' was one.
+ * Refused: both alphabets in one text, misplaced or extra '=', bits left over that are not zero, anything after the
+ * end. Space, tab, CR and LF are skipped, as mail and shell tools wrap lines; but a space in the middle of four
+ * characters of a text without '+' was one.
  *
  * Ownership: borrows everything. Threads: thread-safe. */
 #ifndef ENGINE_BASE_BASE64_H

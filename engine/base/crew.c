@@ -24,6 +24,7 @@ struct board {
     _Atomic uint64_t helped_cuts, helped_ns;
     _Alignas(64) atomic_int n_awake, n_asleep; /* helpers */
     atomic_bool is_open;
+    atomic_int cpu;                       /* on which the leader was when it opened the board */
     _Alignas(64) atomic_bool is_recalled; /* this thread, as a helper */
 };
 
@@ -89,6 +90,7 @@ void crew_open(struct crew *c, int self)
     struct board *b = &c->boards[self];
     atomic_store_explicit(&b->helped_cuts, 0, memory_order_relaxed);
     atomic_store_explicit(&b->helped_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&b->cpu, sched_getcpu(), memory_order_relaxed);
     atomic_store(&b->is_open, true);
 }
 
@@ -183,11 +185,18 @@ static void sleep_at(struct crew *c, struct board *b, const struct board *own)
     atomic_fetch_add(&b->n_awake, 1);
 }
 
-void crew_help(struct crew *c, int self, int leader)
+static bool is_in_the_way(struct board *b)
+{
+    int cpu = sched_getcpu();
+    return cpu >= 0 && cpu == atomic_load_explicit(&b->cpu, memory_order_relaxed) && atomic_load(&b->is_open);
+}
+
+bool crew_help(struct crew *c, int self, int leader)
 {
     struct board *b = &c->boards[leader], *own = &c->boards[self];
     int seat = 1 + atomic_fetch_add(&b->n_awake, 1), looks = 0;
     uint64_t since_ns = 0;
+    bool is_of_use = true;
     seat = seat < CREW_MOST ? seat : CREW_MOST - 1;
     while (!atomic_load_explicit(&own->is_recalled, memory_order_relaxed)) {
         if (do_cut(b, seat)) {
@@ -197,6 +206,10 @@ void crew_help(struct crew *c, int self, int leader)
         relax();
         if (++looks % LOOKS != 0) {
             continue;
+        }
+        if (is_in_the_way(b)) {
+            is_of_use = false;
+            break;
         }
         uint64_t now_ns = clock_ns();
         since_ns = looks == LOOKS ? now_ns : since_ns;
@@ -211,6 +224,7 @@ void crew_help(struct crew *c, int self, int leader)
     }
     atomic_fetch_sub(&b->n_awake, 1);
     atomic_store(&own->is_recalled, false);
+    return is_of_use;
 }
 
 void crew_recall(struct crew *c, int helper)

@@ -6,8 +6,8 @@
  * cuts that one has begun. A helper looks at the board without a pause for a moment, then sleeps until the leader has
  * something worth waking for; it goes when it is recalled, or when the board has been closed for a moment.
  *
- * A hand-over costs about half a microsecond between two cores of one cache, waking a sleeper fifty (SPEED.md): callers
- * leave loops below CREW_CUT_NS for each cut alone.
+ * A hand-over costs a fifth of a microsecond between two cores of one cache, waking a sleeper fifty (SPEED.md): loops
+ * below CREW_CUT_NS for each cut are left alone.
  *
  * Ownership: a crew owns its boards. Threads: thread i calls what names `self` with i; the rest from any.
  * Memory order: what the leader wrote before crew_run is seen by all cuts, what they wrote is seen after it. */
@@ -21,7 +21,7 @@
 
 enum {
     CREW_MOST = 16,        /* cuts of one loop, and threads at one board */
-    CREW_CUT_NS = 2000,    /* a cut should take at least so long */
+    CREW_CUT_NS = 1000,    /* a cut should take at least so long */
     CREW_WAKE_NS = 150000, /* so long a loop is worth waking those who sleep */
     CREW_SPIN_NS = 60000   /* how long a helper looks without finding anything */
 };
@@ -45,8 +45,11 @@ void crew_run(struct crew *c, int self, int n_cuts, void (*cut)(void *arg, int i
 void crew_pretend(struct crew *c, int self, int n_helpers);
 
 /* ---- who helps ---- */
-void crew_help(struct crew *c, int self, int leader);
-/* The helper comes back as soon as its cut is done; one that is not helping may come back from its next help at once. */
+/* False: at once, because both threads are on one CPU, where a helper would only be in the leader's way. That is where
+ * the kernel puts it when other programs have the rest. */
+bool crew_help(struct crew *c, int self, int leader);
+/* The helper comes back as soon as its cut is done; one that is not helping may come back from its next help at
+ * once. */
 void crew_recall(struct crew *c, int helper);
 
 #endif

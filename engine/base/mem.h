@@ -15,9 +15,9 @@
 MUST_USE enum err mem_alloc(void *out /* T ** */, size_t n_bytes);
 /* The same as mem_alloc for n elements of `size` bytes; overflow is ERR_NOMEM. */
 MUST_USE enum err mem_array(void *out /* T ** */, size_t n, size_t size);
-/* Room for n_bytes in *p (NULL: a new block), with the contents as far as they fit and nothing zeroed; aligned as malloc
- * does. A large block takes memory page by page, as it is written, and is moved without a copy. On failure *p is as it
- * was. */
+/* Room for n_bytes in *p (NULL: a new block), with the contents as far as they fit and nothing zeroed; aligned as
+ * malloc does. A large block takes memory page by page, as it is written, and is moved without a copy. On failure *p is
+ * as it was. */
 MUST_USE enum err mem_resize(void *p /* T ** */, size_t n_bytes);
 void mem_free(void *p); /* NULL is fine */
 

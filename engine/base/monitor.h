@@ -1,7 +1,7 @@
 /* monitor - a lock that knows who is inside, and what its threads wait for.
  *
- * State behind a monitor is touched inside only: between monitor_enter and monitor_leave, or after monitor_wait has come
- * back. Functions that need this say so with monitor_check, which ends the process when the caller forgot it.
+ * State behind a monitor is touched inside only: between monitor_enter and monitor_leave, or after monitor_wait has
+ * come back. Functions that need this say so with monitor_check, which ends the process when the caller forgot it.
  *
  * Ownership: the caller's storage. Threads: any. Errors: none; misuse is a BUG. */
 #ifndef ENGINE_BASE_MONITOR_H

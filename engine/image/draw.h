@@ -1,7 +1,7 @@
 /* draw - frames and labels on an RGB picture, for people to look at.
  *
- * Everything is clipped to the picture. Ownership: borrows the pixels. Threads: one picture, one thread. Failure: none.
- */
+ * Everything is clipped to the picture. Ownership: borrows the pixels. Threads: one picture, one thread. Failure:
+ * none. */
 #ifndef ENGINE_IMAGE_DRAW_H
 #define ENGINE_IMAGE_DRAW_H
 

@@ -1,5 +1,5 @@
-/* gif - GIF to upright RGB (the first frame on its canvas); the only file that knows giflib. Called by image.c with bytes that begin like
- * one. Built with MINIVLM_GIF only.
+/* gif - GIF to upright RGB (the first frame on its canvas); the only file that knows giflib. Called by image.c with
+ * bytes that begin like one. Built with MINIVLM_GIF only.
  *
  * Ownership: borrows bytes and limits; pixels and work are the decoder's memory and grow as needed.
  * Threads:   thread-safe on different scratch memory.

@@ -1,7 +1,7 @@
-/* The library is C++ and bounds little by itself, so nothing reaches it before heif_boxes.c has found the file harmless;
- * then its memory is known (bytes_to_decode), and that much is asked for and given back first, because the library ends
- * the process where a small allocation fails. It decodes in this thread; libde265 starts one of its own for each picture
- * of HEIC and ends it.
+/* The library is C++ and bounds little by itself, so nothing reaches it before heif_boxes.c has found the file
+ * harmless; then its memory is known (bytes_to_decode), and that much is asked for and given back first, because the
+ * library ends the process where a small allocation fails. It decodes in this thread; libde265 starts one of its own
+ * for each picture of HEIC and ends it.
  *
  * The picture is cropped, turned and mirrored by the library, as its boxes say. EXIF is left alone: by the standard its
  * orientation does not count. */
@@ -51,8 +51,8 @@ static enum err fail(struct heif_error error, struct errbuf *e)
     }
 }
 
-/* Planes of the largest coded picture, in its decoder and in the library, and RGB twice; libaom puts wide borders around
- * its planes. A grid has a canvas beside. tests/unit/engine/image/test_memory.c measures it. */
+/* Planes of the largest coded picture, in its decoder and in the library, and RGB twice; libaom puts wide borders
+ * around its planes. A grid has a canvas beside. tests/unit/engine/image/test_memory.c measures it. */
 static uint64_t bytes_to_decode(const struct heif_boxes *b)
 {
     enum {

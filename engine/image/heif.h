@@ -1,5 +1,5 @@
-/* heif - HEIC and AVIF to upright RGB (the primary picture); the only file that knows libheif. Called by image.c with bytes that begin like
- * one. Built with MINIVLM_HEIF only.
+/* heif - HEIC and AVIF to upright RGB (the primary picture); the only file that knows libheif. Called by image.c with
+ * bytes that begin like one. Built with MINIVLM_HEIF only.
  *
  * Ownership: borrows bytes and limits; pixels and work are the decoder's memory and grow as needed.
  * Threads:   thread-safe on different scratch memory.

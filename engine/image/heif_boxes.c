@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* The 192 tiles of 48 megapixels, their gain map and thumbnails fit many times. The bounds keep what is walked again and
- * again short here, and what the library allocates for each box small. */
+/* The 192 tiles of 48 megapixels, their gain map and thumbnails fit many times. The bounds keep what is walked again
+ * and again short here, and what the library allocates for each box small. */
 enum {
     MAX_ITEMS = 1024,
     MAX_TILES = 512,

@@ -3,8 +3,8 @@
  * The library follows references between items without a bound: a grid whose tiles are grids, or a thousand times the
  * same large tile, or a picture that is coded far larger than the file says. So the boxes are walked here first, and
  * only files of the kinds that cameras and encoders write pass: the primary item is one coded picture, or a grid of
- * different coded pictures that together are about as large as the grid; the same holds for its alpha. No item refers to
- * another file. Nothing is allocated; what is asked for again is walked again. Source: ISO/IEC 14496-12, 23008-12.
+ * different coded pictures that together are about as large as the grid; the same holds for its alpha. No item refers
+ * to another file. Nothing is allocated; what is asked for again is walked again. Source: ISO/IEC 14496-12, 23008-12.
  *
  * Ownership: borrows the bytes for the call. Threads: thread-safe.
  * Errors:    ERR_CORRUPT_IMAGE, ERR_UNSUPPORTED_IMAGE, ERR_IMAGE_TOO_LARGE, with text. */

@@ -2,8 +2,8 @@
  *
  * JPEG (baseline, progressive, grey, CMYK, YCCK, EXIF orientation), PNG (all types), WebP (lossy, lossless, alpha; the
  * first frame of an animation) and, where the build has their libraries, GIF (first frame), HEIC, AVIF and TIFF (first
- * page). The type is decided by the bytes. Limits are checked on the header, before a pixel is decoded. What was done to
- * the picture is told in `warnings`.
+ * page). The type is decided by the bytes. Limits are checked on the header, before a pixel is decoded. What was done
+ * to the picture is told in `warnings`.
  *
  * Ownership: an image_decoder owns its scratch memory and the pixels of the last decoded image, which stay valid until
  *            the next call on it. Input bytes are borrowed for the call.
@@ -42,8 +42,9 @@ struct image_limits {
     uint64_t max_pixels;             /* 50 MP by default */
     uint64_t max_progressive_pixels; /* 26 MP: a JPEG of several scans keeps all coefficients in memory */
     bool tolerate_truncated;         /* a JPEG of which a part is missing decodes with a warning */
-    /* 0, or what the caller has use for: a JPEG then comes 2, 4 or 8 times smaller on each side, as long as neither side
-     * falls below this. The library leaves out the fine waves of each block, which takes a fraction of the time. */
+    /* 0, or what the caller has use for: a JPEG then comes 2, 4 or 8 times smaller on each side, as long as neither
+     * side falls below this. The library leaves out the fine waves of each block, which takes a fraction of the
+     * time. */
     int min_side;
 };
 extern const struct image_limits image_default_limits;
@@ -64,8 +65,8 @@ struct image {
     const uint8_t *rgb; /* [image_rows, image_columns, 3], upright, owned by the decoder */
 };
 
-/* Pixels of a side of `pixels` in a picture that came `shrink` times smaller: rounded up, so that the last one may stand
- * for fewer. */
+/* Pixels of a side of `pixels` in a picture that came `shrink` times smaller: rounded up, so that the last one may
+ * stand for fewer. */
 static inline int image_shrunk(int pixels, int shrink)
 {
     return (pixels + shrink - 1) / shrink;

@@ -1,7 +1,7 @@
 /* limits - the checks of a picture's size that all formats share.
  *
- * Threads: thread-safe. Errors: ERR_IMAGE_TOO_LARGE with the size and the limit; ERR_CORRUPT_IMAGE for an empty side.
- */
+ * Threads: thread-safe. Errors: ERR_IMAGE_TOO_LARGE with the size and the limit; ERR_CORRUPT_IMAGE for an empty
+ * side. */
 #ifndef ENGINE_IMAGE_LIMITS_H
 #define ENGINE_IMAGE_LIMITS_H
 

@@ -26,8 +26,8 @@ struct preprocess_shape {
 };
 
 /* Under RESIZE_SHORT_SIDE very narrow pictures come out longer than max_size: by up to a third where they become two
- * pixels wide, and at their own length where one. Who has a fixed room for the input compares the padded sides first.
- */
+ * pixels wide, and at their own length where one. Who has a fixed room for the input compares the padded sides
+ * first. */
 void preprocess_shape(const struct preprocess_params *p, int width, int height, struct preprocess_shape *out);
 
 struct preprocessor;

@@ -2,8 +2,8 @@
  * of the usual kinds and of the compressions in is_usual(); sizes checked on the directory before anything is decoded;
  * and the library's own limit for one allocation. The library reads from memory and never opens another file.
  *
- * Pixels come strip by strip (or tile by tile) as RGBA from the library's TIFFRGBAImage, which knows all color spaces. Its
- * colors are multiplied by alpha already, so white shines through what alpha leaves.
+ * Pixels come strip by strip (or tile by tile) as RGBA from the library's TIFFRGBAImage, which knows all color spaces.
+ * Its colors are multiplied by alpha already, so white shines through what alpha leaves.
  *
  * Camera raw files are TIFF files whose first picture is a thumbnail; they are refused by that. */
 #include "engine/image/tiff.h"

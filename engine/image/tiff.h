@@ -1,5 +1,5 @@
-/* tiff - TIFF to upright RGB (the first page); the only file that knows libtiff. Called by image.c with bytes that begin like
- * one. Built with MINIVLM_TIFF only.
+/* tiff - TIFF to upright RGB (the first page); the only file that knows libtiff. Called by image.c with bytes that
+ * begin like one. Built with MINIVLM_TIFF only.
  *
  * Ownership: borrows bytes and limits; pixels and work are the decoder's memory and grow as needed.
  * Threads:   thread-safe on different scratch memory.

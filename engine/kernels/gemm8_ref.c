@@ -1,5 +1,5 @@
-/* Product of bytes in plain C: what all instruction sets must give, bit for bit. W stays in its order, [n, k], behind the
- * sum of each of its rows; both factors are in 16 bits, for which compilers know an instruction everywhere. */
+/* Product of bytes in plain C: what all instruction sets must give, bit for bit. W stays in its order, [n, k], behind
+ * the sum of each of its rows; both factors are in 16 bits, for which compilers know an instruction everywhere. */
 #include "engine/kernels/act.h"
 #include "engine/kernels/gemm8_row.h"
 #include "engine/kernels/install.h"

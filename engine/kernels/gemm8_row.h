@@ -1,5 +1,5 @@
-/* gemm8_row - the scale of a row of bytes, and bytes at a fixed scale: plain C that all instruction sets share or follow
- * step by step, so that they agree on every bit. No step may be contracted: none adds to a product. */
+/* gemm8_row - the scale of a row of bytes, and bytes at a fixed scale: plain C that all instruction sets share or
+ * follow step by step, so that they agree on every bit. No step may be contracted: none adds to a product. */
 #ifndef ENGINE_KERNELS_GEMM8_ROW_H
 #define ENGINE_KERNELS_GEMM8_ROW_H
 

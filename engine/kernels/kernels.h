@@ -28,16 +28,16 @@ struct gemm_weights {
     size_t n, k;
     const float *packed; /* gemm_packed_floats(n, k) floats, 64-byte aligned; NULL with halves */
     const float *bias;   /* [n] or NULL */
-    /* Or the same numbers in the same places as IEEE binary16, which must hold them exactly: half the memory to read, the
-     * same result bit for bit. Only where the table says gemm_takes_halves. */
+    /* Or the same numbers in the same places as IEEE binary16, which must hold them exactly: half the memory to read,
+     * the same result bit for bit. Only where the table says gemm_takes_halves. */
     const uint16_t *halves;
 };
 
 /* -- the same in 8 bits --
  *
- * A row of bytes stands for the numbers (q - zero) * scale, a row of weights for q * scale. Sums are whole numbers, hence
- * exact; what follows has one order, so that every instruction set gives the same bits (but for the last ones of swish,
- * GELU, tanh and sigmoid):
+ * A row of bytes stands for the numbers (q - zero) * scale, a row of weights for q * scale. Sums are whole numbers,
+ * hence exact; what follows has one order, so that every instruction set gives the same bits (but for the last ones of
+ * swish, GELU, tanh and sigmoid):
  *     s = sum over i of (a[i] - zero) * w[i]                                   32 bits, exact
  *     y = fma((float)s, scale of the row * scale of the column, bias)
  *     y = act(y) + residual                                                    to floats, or to bytes at a fixed scale:
@@ -78,8 +78,8 @@ struct gemm8_out {
     size_t ldr;
 };
 
-/* A depthwise filter from bytes to bytes that stand for q * scale of their map, as ReLU6 leaves them. The scales of both
- * maps are in the filter's own. Sums are whole and exact:
+/* A depthwise filter from bytes to bytes that stand for q * scale of their map, as ReLU6 leaves them. The scales of
+ * both maps are in the filter's own. Sums are whole and exact:
  *     s = sum over the taps of q * w
  *     q = whole number next to fma((float)s, scale, bias) (half to even), within 0..255; 0 for NaN */
 enum { FILTER8_MOST = 2047 }; /* |w|: twelve bits, for in eight a narrow filter loses too much */
@@ -192,8 +192,8 @@ bool kernels_has_isa(enum isa isa);
 /* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot" */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
-/* The table for the best that the CPU has of those up to `cap`. Cheap; the table is constant for the process. OpenBLAS is
- * held to one thread per caller. */
+/* The table for the best that the CPU has of those up to `cap`. Cheap; the table is constant for the process. OpenBLAS
+ * is held to one thread per caller. */
 const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
 
 #endif

@@ -77,7 +77,8 @@ struct product {
     bool by_columns;
 };
 
-/* The larger of the two factors is divided, and the smaller one read by all; but never so that most have nothing to do. */
+/* The larger of the two factors is divided, and the smaller one read by all; but never so that most have nothing to
+ * do. */
 static struct product plan_product(size_t m, size_t n, size_t k, size_t panel, size_t last, size_t weight_bytes,
                                    size_t row_bytes, uint64_t ops_per_ns)
 {
@@ -200,8 +201,8 @@ static void split_gemm8(const struct gemm8_weights *w, const struct gemm8_in *a,
 /* ---- the rest: a call is its arguments and the units of a cut ---- */
 
 #define UNPACK(...) __VA_ARGS__
-/* An entry whose parameters are the members of struct `op`_call: nanoseconds, units, block of units, and the call of the
- * entry behind for units r.first .. r.end of x. */
+/* An entry whose parameters are the members of struct `op`_call: nanoseconds, units, block of units, and the call of
+ * the entry behind for units r.first .. r.end of x. */
 #define SPLIT(op, members, parameters, arguments, ns, units, block, part)                                              \
     struct op##_call {                                                                                                 \
         const struct kernels *k;                                                                                       \

@@ -1,9 +1,9 @@
 /* split - one call of a kernel on several threads.
  *
  * A table of kernels like any other: an entry cuts its call by rows, columns, heads or elements and has a crew
- * (engine/base/crew.h) do the cuts by the entry of the table behind it. Where the cut is made is free: an element's value
- * depends on its own inputs only (kernels.h), so the bits are the same for any number of cuts. Products by OpenBLAS are
- * never cut, because a library promises no such thing.
+ * (engine/base/crew.h) do the cuts by the entry of the table behind it. Where the cut is made is free: an element's
+ * value depends on its own inputs only (kernels.h), so the bits are the same for any number of cuts. Products by
+ * OpenBLAS are never cut, because a library promises no such thing.
  *
  *     m->kernels = split_kernels(&split, inner);   // entries that cannot be cut are those of `inner`
  *     split_enter(inner, crew, self);              // once for each thread that will use the table
@@ -26,7 +26,8 @@ void split_enter(const struct kernels *inner, struct crew *crew, int self);
 /* The most cuts of any call of the thread since it last asked, at least 1. */
 int split_cuts(void);
 
-/* work(arg, first, end) over parts of 0..n, each element taking about ns_each; the table's own way for loops of others. */
+/* work(arg, first, end) over parts of 0..n, each element taking about ns_each; the table's own way for loops of
+ * others. */
 void split_each(size_t n, uint64_t ns_each, void (*work)(void *arg, size_t first, size_t end), void *arg);
 
 #endif

@@ -10,8 +10,8 @@
  *     trace_stage("question");
  *     ...
  *
- * A row stands for all calls of one kernel on one shape in one step; rows of the summary stand for all calls of a kernel
- * in steps of one name. Operations are those of the definition: two for each product that is added up (matrices,
+ * A row stands for all calls of one kernel on one shape in one step; rows of the summary stand for all calls of a
+ * kernel in steps of one name. Operations are those of the definition: two for each product that is added up (matrices,
  * convolutions, attention, RoIAlign, weighted sums), one for each value that is compared, scaled or added; activations
  * are not counted. Bytes are what is read and written once, weights as they are stored.
  *

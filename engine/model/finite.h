@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Every number that is not finite has an exponent of ones, to which one more overflows into the sign. Whole numbers, for
- * compilers take several of them at once; a sum of floats has to wait for each. */
+/* Every number that is not finite has an exponent of ones, to which one more overflows into the sign. Whole numbers,
+ * for compilers take several of them at once; a sum of floats has to wait for each. */
 static inline bool finite_floats(const float *x, size_t n)
 {
     uint32_t any = 0;

@@ -116,7 +116,7 @@ def lone(args, bodies):
 def tail(args, bodies):
     """Capacity, then 70 % of it in an open loop, again and again: each row is the median of the rounds."""
     bodies = [bodies[i % len(bodies)] + i.to_bytes(4, "big") for i in range(1000)]  # equal pictures in flight are computed once
-    with Server(args) as s:
+    with serve(args) as s:
         for path in ("/caption?num_beams=1", "/caption", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
             rounds = []
             for _ in range(args.rounds):

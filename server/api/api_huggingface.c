@@ -1,4 +1,5 @@
-/* Hugging Face's inference shapes: image-to-text and visual-question-answering (input/input_huggingface.c reads them). */
+/* Hugging Face's inference shapes: image-to-text and visual-question-answering (input/input_huggingface.c reads
+ * them). */
 #include "engine/answer/answer.h"
 #include "server/api/api.h"
 

@@ -79,8 +79,8 @@ static void add_piece(const struct work *w, struct buf *b, json_t *delta, const 
     add_event(b, object);
 }
 
-/* The answer is whole within milliseconds, and the search for a good caption ends with its last word: the pieces are cut
- * from the same text that is sent without `stream`. */
+/* The answer is whole within milliseconds, and the search for a good caption ends with its last word: the pieces are
+ * cut from the same text that is sent without `stream`. */
 static void answer_in_pieces(struct work *w)
 {
     struct buf b;

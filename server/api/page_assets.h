@@ -1,7 +1,7 @@
 /* page_assets - the files of web/ as bytes in the program; made by the build (web/embed.cmake).
  *
- * Text is there twice, as it is and compressed by gzip; a photograph is not compressed again. Each representation has an
- * entity tag of its own, from the SHA-256 of the file.
+ * Text is there twice, as it is and compressed by gzip; a photograph is not compressed again. Each representation has
+ * an entity tag of its own, from the SHA-256 of the file.
  * Threads: constants. */
 #ifndef SERVER_API_PAGE_ASSETS_H
 #define SERVER_API_PAGE_ASSETS_H

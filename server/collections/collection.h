@@ -169,11 +169,11 @@ struct collection_hits {
     uint64_t n_damaged;  /* images met that do not fit their checksum, passed over */
 };
 /* The first pass: chooses min(limit, all) images by their words. Words count by their rarity in the collection, and
- * function words (a, the, of) only in a query that has no others; case, accents and English endings do not count; a word
- * stands, at half its weight, also for what it is another name of (puppy: dog), and one that nobody has for the words
- * most like it by their letters. Equal scores, and images that have nothing in common with the query, come in an order
- * that is a hash of the image and of the query: a sample of the collection, never its first keys. Where all words of a
- * query are common in a large collection, a sample of it is scored (collection_search.c has the figures). The same
+ * function words (a, the, of) only in a query that has no others; case, accents and English endings do not count; a
+ * word stands, at half its weight, also for what it is another name of (puppy: dog), and one that nobody has for the
+ * words most like it by their letters. Equal scores, and images that have nothing in common with the query, come in an
+ * order that is a hash of the image and of the query: a sample of the collection, never its first keys. Where all words
+ * of a query are common in a large collection, a sample of it is scored (collection_search.c has the figures). The same
  * content gives the same list, however it was put there. Any bytes are a query; nothing in it is syntax. On error *out
  * is empty. */
 MUST_USE enum err collections_candidates(struct collections *cs, const struct collection_model *model,

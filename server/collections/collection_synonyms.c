@@ -1,6 +1,6 @@
 /* What people call the things that detectors have names for: the first pass compares words, and a stored image has the
- * names of its regions, so "puppy" has to lead to "dog". Right of each name stand words that mean it, a kind of it, or a
- * group that it belongs to. */
+ * names of its regions, so "puppy" has to lead to "dog". Right of each name stand words that mean it, a kind of it, or
+ * a group that it belongs to. */
 #include "server/collections/collection_private.h"
 
 #include <string.h>

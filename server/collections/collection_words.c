@@ -1,19 +1,19 @@
 /* The words of a query and what they weigh.
  *
  * The query is cut into words by the very tokeniser that cuts the stored words; each is quoted, so nothing in a query
- * is syntax of FTS5. A word weighs ln(1 + (N - n + 1/2) / (n + 1/2)) where n of N images have it: an article weighs next
- * to nothing where captions have articles. Function words are left out unless the query has no others, since where few
- * captions have them they would weigh much and say nothing. A word also stands for what it is another name of
- * (collection_synonyms.c), and one that no image has and that is no other name for the words of the collection that share
- * its first two letters and most of its trigrams; both at half their weight.
+ * is syntax of FTS5. A word weighs ln(1 + (N - n + 1/2) / (n + 1/2)) where n of N images have it: an article weighs
+ * next to nothing where captions have articles. Function words are left out unless the query has no others, since where
+ * few captions have them they would weigh much and say nothing. A word also stands for what it is another name of
+ * (collection_synonyms.c), and one that no image has and that is no other name for the words of the collection that
+ * share its first two letters and most of its trigrams; both at half their weight.
  *
- * The score of an image: the sum of weight * t / (t + 1/2) over the words, where the image has the word t times, at most
- * MAX_TIMES. Its length does not count: many things in a picture are no fault of it.
+ * The score of an image: the sum of weight * t / (t + 1/2) over the words, where the image has the word t times, at
+ * most MAX_TIMES. Its length does not count: many things in a picture are no fault of it.
  *
- * Which images are scored: all that have at least one of the deciding words. Those are the rarest words of the query, as
- * many as have MAX_POSTINGS images together; beyond that a common word does not make an image a candidate, it only adds
- * to the score of those that are. So the time of a search is bounded by about max(MAX_POSTINGS, images of the rarest
- * word); what is done where even that is in too many images, collection_search.c knows. */
+ * Which images are scored: all that have at least one of the deciding words. Those are the rarest words of the query,
+ * as many as have MAX_POSTINGS images together; beyond that a common word does not make an image a candidate, it only
+ * adds to the score of those that are. So the time of a search is bounded by about max(MAX_POSTINGS, images of the
+ * rarest word); what is done where even that is in too many images, collection_search.c knows. */
 #include "engine/base/mem.h"
 #include "server/collections/collection_private.h"
 

@@ -57,8 +57,8 @@ void ledger_note_refusal(struct ledger *l, enum ledger_account a);
 void ledger_note(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 /* For accounts whose budget another part keeps (the engine: LEDGER_DECODING, LEDGER_CACHES; the listeners:
- * LEDGER_CONNECTIONS): what it says that it holds now, and at most so far. Shown, not added to the total, from which the
- * plan has taken these budgets already. */
+ * LEDGER_CONNECTIONS): what it says that it holds now, and at most so far. Shown, not added to the total, from which
+ * the plan has taken these budgets already. */
 void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes, uint64_t peak);
 /* Would ledger_take work now? Takes nothing and counts nothing. */
 bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes);

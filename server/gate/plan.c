@@ -1,5 +1,5 @@
-/* Budgets have a least size, without which the service would be of no use, and a size that they would like. What is left
- * of the limit after all least sizes is shared in proportion to what each would like more. */
+/* Budgets have a least size, without which the service would be of no use, and a size that they would like. What is
+ * left of the limit after all least sizes is shared in proportion to what each would like more. */
 #include "server/gate/plan.h"
 
 #include <stddef.h>
@@ -56,8 +56,8 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* The largest picture that the limits allow: 12 bytes a pixel for one that is turned and has alpha, 11 for a progressive
- * one, beside small ones in the other lanes. */
+/* The largest picture that the limits allow: 12 bytes a pixel for one that is turned and has alpha, 11 for a
+ * progressive one, beside small ones in the other lanes. */
 static uint64_t decoding_wanted(const struct config *c, const struct engine_info *info)
 {
     uint64_t plain = 12 * (uint64_t)c->limits.pixels, progressive = 11 * (uint64_t)c->limits.progressive_pixels;

@@ -5,7 +5,8 @@
  * A list of networks is written with spaces or commas between: `10.0.0.0/8 192.168.1.7 fd00::/8 unix`. Bits behind the
  * prefix must be zero, so that a slip of the pen does not trust other machines than were meant.
  *
- * Ownership: plain data. Threads: any. Errors: address_networks_parse says which entry is wrong and how it should be. */
+ * Ownership: plain data. Threads: any. Errors: address_networks_parse says which entry is wrong and how it should
+ * be. */
 #ifndef SERVER_HTTP_ADDRESS_H
 #define SERVER_HTTP_ADDRESS_H
 

@@ -99,7 +99,8 @@ int http_port(const struct http *h); /* -1: a UNIX socket alone */
 MUST_USE enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e);
 void http_set_rates(struct http *h, const struct http_rates *rates);
 /* What all connections may hold at once, in bytes; until it is called there is no bound. Over it, connections that are
- * idle or have stalled make room; where there are none, newcomers, heads that grow and requests are refused with 503. */
+ * idle or have stalled make room; where there are none, newcomers, heads that grow and requests are refused with
+ * 503. */
 void http_set_memory(struct http *h, size_t n_bytes);
 
 /* ---- leaving, in this order ---- */
@@ -117,8 +118,8 @@ void http_abort(struct http *h);
 void http_ready(struct exchange *x);
 /* Answers although the body has not come whole, and closes the connection. */
 void http_cut(struct exchange *x);
-/* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming in.
- */
+/* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming
+ * in. */
 struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us);
 /* The exchange whose client has been taking its answer for longest and has still not taken it, for a ledger that needs
  * the room; NULL: there is none. Streams, which hold no whole answer, are not meant. */

@@ -225,8 +225,8 @@ void http_inner_run(struct http *h);
 
 /* Gives the exchange's answer to libmicrohttpd. */
 enum MHD_Result http_answer_queue(struct http_connection *c);
-/* Sends it from here: the request never got to libmicrohttpd whole. closes: whatever its framing, the connection ends.
- */
+/* Sends it from here: the request never got to libmicrohttpd whole. closes: whatever its framing, the connection
+ * ends. */
 void http_answer_directly(struct http_connection *c, bool closes);
 void http_answer_send(struct http_connection *c, const char *bytes, size_t n);
 void http_answer_flush(struct http_connection *c);

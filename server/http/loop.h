@@ -38,8 +38,8 @@ void loop_turn_destroy(struct loop_turn *t); /* NULL is fine */
 enum loop_events { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_HANGUP = 4, LOOP_QUIET = 8, LOOP_FAULT = 16 };
 typedef void loop_ready_callback(void *user, int events);
 
-/* The descriptor stays the caller's and must be open until loop_watch_destroy. Level-triggered; begins with no events.
- */
+/* The descriptor stays the caller's and must be open until loop_watch_destroy. Level-triggered; begins with no
+ * events. */
 MUST_USE enum err loop_watch_create(struct loop_watch **out, struct loop *l, int fd, loop_ready_callback *callback,
                                     void *user);
 void loop_watch_set(struct loop_watch *w, int events);
@@ -49,8 +49,8 @@ void loop_watch_destroy(struct loop_watch *w);
 MUST_USE enum err loop_signal(struct loop *l, int signal_number, loop_signal_callback *callback, void *user);
 
 MUST_USE enum err loop_timer_create(struct loop_timer **out, struct loop *l, loop_callback *callback, void *user);
-/* Once, `delay_us` from now (0: as soon as the loop turns); replaces an earlier start. Millisecond steps, rounded up.
- */
+/* Once, `delay_us` from now (0: as soon as the loop turns); replaces an earlier start. Millisecond steps, rounded
+ * up. */
 void loop_timer_start(struct loop_timer *t, uint64_t delay_us);
 void loop_timer_stop(struct loop_timer *t);
 

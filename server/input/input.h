@@ -90,8 +90,8 @@ struct input {
     /* parameters; 0 (length_penalty: NAN) when not given */
     int num_beams, num_captions, max_tokens, top_k;
     float length_penalty;
-    bool regions, explain, occlusion, stream, tolerate_truncated,
-        truncate; /* truncate (true when not given): texts may be cut; explain: by attention; occlusion: by leaving out */
+    /* explain: by attention; occlusion: by leaving out; truncate (true when not given): texts may be cut */
+    bool regions, explain, occlusion, stream, tolerate_truncated, truncate;
     uint64_t timeout_ms;
     const char *collection; /* NULL: none */
     /* rerank: {"query", "documents", "top_n", "return_documents"} */

@@ -1,5 +1,5 @@
-/* multipart/form-data (RFC 7578) over a body that is all there. Parts are found by their boundary, nothing is copied.
- */
+/* multipart/form-data (RFC 7578) over a body that is all there. Parts are found by their boundary, nothing is
+ * copied. */
 #include "server/input/input_private.h"
 
 #include "engine/base/base64.h"

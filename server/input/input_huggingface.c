@@ -1,6 +1,6 @@
-/* Hugging Face's inference shapes: the bytes of a picture, or {"inputs", "parameters", "options"}. `inputs` is a picture
- * (image-to-text) or {"image", "question"} (visual-question-answering); what it is decides the task. huggingface_hub
- * writes the second as {"inputs": picture, "image": the same picture, "question"}. */
+/* Hugging Face's inference shapes: the bytes of a picture, or {"inputs", "parameters", "options"}. `inputs` is a
+ * picture (image-to-text) or {"image", "question"} (visual-question-answering); what it is decides the task.
+ * huggingface_hub writes the second as {"inputs": picture, "image": the same picture, "question"}. */
 #include "server/input/input_private.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* OpenAI's chat completions: messages with text and a picture.
  *
- * Looked at is the last picture of the conversation, and the text of its last message, which is the user's: a wish for a
- * description, or a question. What was said before is read for its shape only: the model has no memory of a talk.
+ * Looked at is the last picture of the conversation, and the text of its last message, which is the user's: a wish for
+ * a description, or a question. What was said before is read for its shape only: the model has no memory of a talk.
  *
  * Taken: messages, stream, stream_options.include_usage, max_tokens and max_completion_tokens, and our own timeout_ms,
  * num_beams, length_penalty and tolerate_truncated. Ignored: what clients send and a model that answers in few words

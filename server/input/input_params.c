@@ -316,8 +316,8 @@ static bool texts_from_json(struct input_parser *ip, const struct param *p, int 
     return true;
 }
 
-/* Numbers and true, false may stand in quotes, and an empty text for nothing, as programs that build JSON from forms send
- * them; 1 and 0 are truth values as there. */
+/* Numbers and true, false may stand in quotes, and an empty text for nothing, as programs that build JSON from forms
+ * send them; 1 and 0 are truth values as there. */
 static bool scalar_from_json(struct input_parser *ip, const struct param *p, int value)
 {
     size_t n = 0;

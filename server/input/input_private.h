@@ -1,5 +1,6 @@
 /* input_private - what the parts of input share: input.c, input_raw.c, input_explain.c, input_json.c, input_rerank.c,
- * input_form.c, input_params.c, input_source.c, and of the dialects input_openai.c, input_kserve.c, input_huggingface.c. */
+ * input_form.c, input_params.c, input_source.c, and of the dialects input_openai.c, input_kserve.c,
+ * input_huggingface.c. */
 #ifndef SERVER_INPUT_PRIVATE_H
 #define SERVER_INPUT_PRIVATE_H
 

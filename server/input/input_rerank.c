@@ -215,7 +215,8 @@ bool input_rerank(struct input_parser *p)
 /* Lengths of texts and places in queues, which other rerankers have. */
 static const char ignored[] = "query documents texts model max_tokens_per_doc max_chunks_per_doc priority user";
 
-/* Texts are cut at their end. truncate: true, false (TEI), "END", "NONE" (Cohere); truncation_direction: "Right" (TEI). */
+/* Texts are cut at their end. truncate: true, false (TEI), "END", "NONE" (Cohere); truncation_direction: "Right"
+ * (TEI). */
 static bool read_truncation(struct input_parser *p, const char *key, int value)
 {
     bool is_known, is_text = json_tree_kind(&p->tree, value) == JSON_TREE_STRING;

@@ -38,7 +38,8 @@ static const char *same_as(const char *word)
     return word;
 }
 
-/* The words in small letters, a space before and behind each: "What's in the photo, please?" -> " what is this image " */
+/* The words in small letters, a space before and behind each: "What's in the photo, please?" -> " what is this image
+ * " */
 static void plain_words(const char *text, size_t n, struct buf *out)
 {
     char word[WORD_MAX], last[WORD_MAX] = "";

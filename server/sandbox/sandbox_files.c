@@ -1,5 +1,6 @@
 /* Landlock by its system calls: the C library of Debian 12 has no functions for them, and its headers end before the
- * later rights, which the kernel takes or leaves by its version (https://docs.kernel.org/userspace-api/landlock.html). */
+ * later rights, which the kernel takes or leaves by its version
+ * (https://docs.kernel.org/userspace-api/landlock.html). */
 #include "server/sandbox/sandbox.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
  *     LOADING -> CURRENT -> RETIRING -> GONE
  *        \-> FAILED
  *
- * A service is counted: whoever may still touch its engine holds it (each piece of work, and the table of services while
- * it is current). The last service_drop reports it to on_idle, and only then it may be closed.
+ * A service is counted: whoever may still touch its engine holds it (each piece of work, and the table of services
+ * while it is current). The last service_drop reports it to on_idle, and only then it may be closed.
  *
  * Jobs come home on engine threads into a mailbox; the loop is woken and takes them all. A slot is a job that can be
  * lent; who finds none waits in line (service_wait) and is called when one is free.

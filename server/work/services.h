@@ -59,8 +59,8 @@ struct services_status {
 };
 
 MUST_USE enum err services_create(struct services **out, const struct services_options *o);
-/* Breaks off a load that is going on, cancels all jobs and takes them home: then nobody waits for the engine. False: the
- * load has not ended within a quarter of a second, its thread goes on, and the process must end without closing. */
+/* Breaks off a load that is going on, cancels all jobs and takes them home: then nobody waits for the engine. False:
+ * the load has not ended within a quarter of a second, its thread goes on, and the process must end without closing. */
 MUST_USE bool services_drain(struct services *s);
 /* Closes all; nobody may hold a service. NULL is fine. */
 void services_destroy(struct services *s);

@@ -3,7 +3,8 @@
  *     bench_collections FOLDER [BLOCK_BYTES]
  *
  * Fills a collection with made-up captions and labels (words as frequent as Zipf's law has them), and prints for 1,000,
- * 10,000 and 100,000 images the median of some searches, 64 candidates each. The disk is not waited for while filling. */
+ * 10,000 and 100,000 images the median of some searches, 64 candidates each. The disk is not waited for while
+ * filling. */
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "server/collections/collection_private.h"

@@ -1,9 +1,9 @@
 /* Cost of captions, decoder against decoder and model against model.
  *
- * Use: bench_decode MODEL_DIR... For each model with both decoders: milliseconds of one caption of all the words a model
- * may say ([SEP] is forbidden, so that lengths are the same whatever the weights), its picture seen before; by beams and
- * by how many captions share each step. And the image half. Time of the thread on its processor, median of ROUNDS
- * interleaved rounds and their least and most, so that others on the machine disturb less. */
+ * Use: bench_decode MODEL_DIR... For each model with both decoders: milliseconds of one caption of all the words a
+ * model may say ([SEP] is forbidden, so that lengths are the same whatever the weights), its picture seen before; by
+ * beams and by how many captions share each step. And the image half. Time of the thread on its processor, median of
+ * ROUNDS interleaved rounds and their least and most, so that others on the machine disturb less. */
 #include "engine/base/mem.h"
 #include "engine/model/model_private.h"
 #include "engine/model/session.h"

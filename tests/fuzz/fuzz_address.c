@@ -1,5 +1,5 @@
-/* Any bytes as what tells who a client is: a PROXY header, X-Forwarded-For, Forwarded, a list of networks, a line of a key file. The first byte
- * says which. */
+/* Any bytes as what tells who a client is: a PROXY header, X-Forwarded-For, Forwarded, a list of networks, a line of a
+ * key file. The first byte says which. */
 #include "engine/base/err.h"
 #include "server/gate/auth_file.h"
 #include "server/http/forwarded.h"

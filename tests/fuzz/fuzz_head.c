@@ -1,5 +1,6 @@
-/* Any bytes as what a client sends: heads and bodies, as the front takes them. Whole or in pieces of any size the outcome
- * must be the same; what is accepted has one framing and texts inside its memory. The first byte is the size of pieces. */
+/* Any bytes as what a client sends: heads and bodies, as the front takes them. Whole or in pieces of any size the
+ * outcome must be the same; what is accepted has one framing and texts inside its memory. The first byte is the size
+ * of pieces. */
 #include "server/http/chunk.h"
 #include "server/http/http_exchange.h"
 

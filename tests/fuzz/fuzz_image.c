@@ -1,4 +1,5 @@
-/* Any bytes: finding out the format, its messages, and all decoders a little. Each format also has a target of its own. */
+/* Any bytes: finding out the format, its messages, and all decoders a little. Each format also has a target of its
+ * own. */
 #include "tests/fuzz/image_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,6 +1,6 @@
 /* The image half in 8 bits, as it runs by default where the file has its matrices so, against the reference in double
- * precision: on every instruction set each map is as far from the reference's as rounding alone can bring it, which is a
- * byte of a layer here and there; and a wrong scale, wherever it is planted, is seen. */
+ * precision: on every instruction set each map is as far from the reference's as rounding alone can bring it, which is
+ * a byte of a layer here and there; and a wrong scale, wherever it is planted, is seen. */
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 

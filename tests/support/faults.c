@@ -149,7 +149,8 @@ ssize_t pwrite(int fd, const void *from, size_t n, off_t at)
 
 ssize_t pwrite64(int fd, const void *from, size_t n, off_t at) __attribute__((alias("pwrite")));
 
-/* Linux gives of a UNIX socket all that is there, and libmicrohttpd, whose end of the inner pair is one, relies on it. */
+/* Linux gives of a UNIX socket all that is there, and libmicrohttpd, whose end of the inner pair is one, relies on
+ * it. */
 static int is_unix(int fd)
 {
     int domain = 0;

@@ -10,6 +10,15 @@
 
 #include <sched.h>
 
+/* Instead of the kernel's: each thread has a CPU of its own, so that helpers are never in the way. */
+int sched_getcpu(void)
+{
+    static atomic_int n;
+    static _Thread_local int own;
+    own = own ? own : 1 + atomic_fetch_add(&n, 1);
+    return own;
+}
+
 static struct jobs_image images[4];
 static const char *const questions[] = {"what is red ?", "is a dog red ?", "cat",      "dog runs", "cat sits",
                                         "a a a a",       "red red",        "what ? a", "dog",      "sits"};

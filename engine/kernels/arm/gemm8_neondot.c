@@ -1,5 +1,5 @@
-/* The tiles of gemm_neon.c with the instruction for four bytes (SDOT). It multiplies signed bytes, and those of a row are
- * not: 128 is taken from each, and the row's zero says so. */
+/* The tiles of gemm_neon.c with the instruction for four bytes (SDOT). It multiplies signed bytes, and those of a row
+ * are not: 128 is taken from each, and the row's zero says so. */
 #include "engine/kernels/arm/tiles_neon.inc"
 
 #include "engine/kernels/arm/vec_neon.inc"

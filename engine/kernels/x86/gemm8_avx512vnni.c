@@ -1,6 +1,6 @@
 /* 9 rows x 3 vectors, as in gemm_avx512.c, with the instruction for four bytes. It is written as assembly, as in
- * gemm8_vnni256.inc: the compiler need not be told of VNNI, and cannot take the sums apart. The intrinsic of gcc 12 is as
- * fast in this loop (SPEED.md). */
+ * gemm8_vnni256.inc: the compiler need not be told of VNNI, and cannot take the sums apart. The intrinsic of gcc 12 is
+ * as fast in this loop (SPEED.md). */
 enum { TILE_VECS = 3, TILE_ROWS = 9, TILE_MOST_VECS = 4 };
 #define TILE_COLUMN(X, vecs)                                                                                           \
     X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs) X(5, vecs) X(6, vecs) X(7, vecs) X(8, vecs) X(9, vecs)

@@ -1,5 +1,5 @@
-/* As gemm8_avx2.c with the instruction for four bytes, in the encoding that needs no AVX-512. The compiler is not told of
- * it: the assembler knows it in any case. */
+/* As gemm8_avx2.c with the instruction for four bytes, in the encoding that needs no AVX-512. The compiler is not told
+ * of it: the assembler knows it in any case. */
 #define DOT_VPDPBUSD "%{vex%} vpdpbusd"
 
 #include "engine/kernels/x86/gemm8_vnni256.inc"

@@ -204,8 +204,8 @@ static struct roi_box box_at(const float *b)
     return (struct roi_box){b[0], b[1], b[2], b[3]};
 }
 
-/* What was paid to regions, to themselves; what was paid to cells, to every region by how much of the cell it covers.
- */
+/* What was paid to regions, to themselves; what was paid to cells, to every region by how much of the cell it
+ * covers. */
 static void share_out(const struct features *features, const float *paid, float *attention)
 {
     const struct region *regions = features_regions_const(features);

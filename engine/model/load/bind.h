@@ -1,8 +1,9 @@
 /* bind - the tensors of a weights file put where the networks look for them.
  *
  * One table (bind_table.h) names every tensor, its shape and what becomes of it: packed for the GEMM (as floats, halves
- * or bytes), repacked, widened to floats once, or used straight from the mapping. Linear layers that read the same rows become one GEMM (query, key
- * and value; objectness and deltas; classes and box). Shapes in comments are those of docs/model-format.md.
+ * or bytes), repacked, widened to floats once, or used straight from the mapping. Linear layers that read the same rows
+ * become one GEMM (query, key and value; objectness and deltas; classes and box). Shapes in comments are those of
+ * docs/model-format.md.
  *
  * Ownership: a bind owns one block with everything that is not read from the mapping; `weights` and `config` must
  *            outlive it.

@@ -1,6 +1,6 @@
-/* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats, or as bytes where the fusion's
- * precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word embeddings are
- * an exception: the caption head needs them packed, look-ups read single rows from the file. */
+/* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats, or as bytes where the
+ * fusion's precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word
+ * embeddings are an exception: the caption head needs them packed, look-ups read single rows from the file. */
 #include "engine/model/load/bind_kinds.h"
 
 #include "engine/model/half.h"
@@ -14,104 +14,11 @@ enum { MAX_NAME = BIND_KINDS_MAX_NAME, MAX_PARTS = 3 };
 static const char said_name[] = "fusion.embeddings.word.said";
 static const float fuse_eps = 1e-4F;
 
-void bind_kinds_fail(struct binder *b, const char *name, const char *what)
-{
-    if (b->rc == OK) {
-        b->rc = err_set(b->e, ERR_BAD_MODEL, "tensor %s: %s", name, what);
-    }
-}
-
 void bind_kinds_want_temp(struct binder *b, size_t n)
 {
     if (n > b->temp_floats) {
         b->temp_floats = n;
     }
-}
-
-/* ---- finding and checking ---- */
-
-static size_t shape_of(const struct binder *b, const enum bind_dim *dims, size_t shape[WEIGHTS_MAX_DIMS])
-{
-    size_t n = 0;
-    while (n < WEIGHTS_MAX_DIMS && dims[n] != D_END) {
-        shape[n] = b->dims[dims[n]];
-        n++;
-    }
-    return n;
-}
-
-static void fail_shape(struct binder *b, const struct tensor *t, const size_t *shape, size_t n_dims)
-{
-    char have[96] = "", want[96] = "";
-    for (int i = 0; i < t->n_dims; i++) {
-        snprintf(have + strlen(have), sizeof(have) - strlen(have), "%s%zu", i ? ", " : "", t->shape[i]);
-    }
-    for (size_t i = 0; i < n_dims; i++) {
-        snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s%zu", i ? ", " : "", shape[i]);
-    }
-    if (b->rc == OK) {
-        b->rc = err_set(b->e, ERR_BAD_MODEL, "tensor %s: shape [%s], expected [%s]", t->name, have, want);
-    }
-}
-
-static const struct tensor *find(struct binder *b, const char *name, const size_t *shape, size_t n_dims, bool f32_only)
-{
-    const struct tensor *t = weights_find(b->weights, name);
-    if (!t) {
-        bind_kinds_fail(b, name, "missing");
-        return NULL;
-    }
-    if (f32_only && t->type != TENSOR_F32) {
-        bind_kinds_fail(b, name, "the type must be F32");
-        return NULL;
-    }
-    bool fits = (size_t)t->n_dims == n_dims;
-    for (size_t i = 0; fits && i < n_dims; i++) {
-        fits = t->shape[i] == shape[i];
-    }
-    if (!fits) {
-        fail_shape(b, t, shape, n_dims);
-        return NULL;
-    }
-    if (!b->block) {
-        b->seen[b->n_seen++] = t;
-    }
-    return t;
-}
-
-static const float *find_vector(struct binder *b, const char *name, size_t n)
-{
-    const struct tensor *t = find(b, name, &n, 1, true);
-    if (t && !b->block) {
-        b->out->n_parameters += n;
-    }
-    return t ? t->data : NULL;
-}
-
-/* NAME and, for int8, NAME.scale. */
-static const struct tensor *find_matrix(struct binder *b, const char *name, const enum bind_dim *dims,
-                                        const float **scale)
-{
-    char scale_name[MAX_NAME + 8];
-    size_t shape[WEIGHTS_MAX_DIMS] = {0};
-    size_t n_dims = shape_of(b, dims, shape);
-    const struct tensor *t = find(b, name, shape, n_dims, false);
-    *scale = NULL;
-    if (!t) {
-        return NULL;
-    }
-    if (!b->block) {
-        b->out->n_parameters += weights_elements(t);
-    }
-    if (t->type == TENSOR_I8) {
-        snprintf(scale_name, sizeof(scale_name), "%s.scale", name);
-        const struct tensor *s = find(b, scale_name, shape, 1, true);
-        if (!s) {
-            return NULL;
-        }
-        *scale = s->data;
-    }
-    return t;
 }
 
 /* ---- one kind each ---- */
@@ -160,10 +67,10 @@ static struct parts find_parts(struct binder *b, const char *prefix, const struc
     for (size_t i = 0; i < n_parts && b->rc == OK; i++) {
         size_t shape[WEIGHTS_MAX_DIMS] = {0};
         full_name(name, prefix, &entries[i], ".weight");
-        p.tensor[i] = find_matrix(b, name, entries[i].shape, &p.scale[i]);
-        shape_of(b, entries[i].shape, shape);
+        p.tensor[i] = bind_kinds_find_matrix(b, name, entries[i].shape, &p.scale[i]);
+        bind_kinds_shape(b, entries[i].shape, shape);
         full_name(name, prefix, &entries[i], ".bias");
-        p.bias[i] = find_vector(b, name, shape[0]);
+        p.bias[i] = bind_kinds_find_vector(b, name, shape[0]);
         p.rows[i] = shape[0];
         p.k = shape[1];
         p.n += shape[0];
@@ -215,7 +122,8 @@ static bool wants_bytes(const struct binder *b, bool is_i8)
     return b->precision == MODEL_PRECISION_INT8 || (b->precision == MODEL_PRECISION_AUTO && is_i8);
 }
 
-/* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats behind them, and the places. */
+/* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats behind them, and the
+ * places. */
 struct bytes {
     size_t n, k;
     int8_t *temp;
@@ -237,7 +145,8 @@ static struct bytes place_bytes(struct binder *b, size_t n, size_t k)
     return out;
 }
 
-/* Row `from` of a tensor becomes row `to`: as it is if it is in 8 bits, else by scripts/minivlm/weights.py, quantise. */
+/* Row `from` of a tensor becomes row `to`: as it is if it is in 8 bits, else by scripts/minivlm/weights.py,
+ * quantise. */
 static void set_row(struct binder *b, struct bytes *m, size_t to, const struct tensor *t, const float *scale,
                     size_t from)
 {
@@ -333,7 +242,7 @@ static const struct tensor *find_said(struct binder *b, size_t n_words, size_t d
         bind_kinds_fail(b, said_name, "belongs in F16, BF16 or F32 beside word embeddings in I8");
         return NULL;
     }
-    return find(b, said_name, (size_t[]){n_words, d}, 2, false);
+    return bind_kinds_find(b, said_name, (size_t[]){n_words, d}, 2, false);
 }
 
 /* The matrix of bind_words: in 8 bits behind a layer in 8 bits; else from the rows said, if there are such. */
@@ -370,7 +279,7 @@ static void place_words(struct binder *b, const struct tensor *said, const float
 static void bind_words(struct binder *b, const struct bind_entry *entry, struct bind_words *out)
 {
     size_t n = b->dims[D_V], k = b->dims[D_D];
-    const float *all = find_vector(b, entry->name, n);
+    const float *all = bind_kinds_find_vector(b, entry->name, n);
     int n_words = 0;
     if (b->rc != OK) {
         return;
@@ -412,11 +321,11 @@ static void bind_filter(struct binder *b, const char *prefix, const struct bind_
     const float *scale, *bias = NULL;
     size_t shape[WEIGHTS_MAX_DIMS] = {0};
     full_name(name, prefix, entry, ".weight");
-    const struct tensor *t = find_matrix(b, name, entry->shape, &scale);
-    shape_of(b, entry->shape, shape);
+    const struct tensor *t = bind_kinds_find_matrix(b, name, entry->shape, &scale);
+    bind_kinds_shape(b, entry->shape, shape);
     if (entry->kind != B_PLAIN) {
         full_name(name, prefix, entry, ".bias");
-        bias = find_vector(b, name, shape[0]);
+        bias = bind_kinds_find_vector(b, name, shape[0]);
     }
     if (b->rc != OK) {
         return;
@@ -443,16 +352,16 @@ static void bind_norm(struct binder *b, const char *prefix, const struct bind_en
     char name[MAX_NAME];
     size_t n = b->dims[entry->shape[0]];
     full_name(name, prefix, entry, ".weight");
-    out->weight = find_vector(b, name, n);
+    out->weight = bind_kinds_find_vector(b, name, n);
     full_name(name, prefix, entry, ".bias");
-    out->bias = find_vector(b, name, n);
+    out->bias = bind_kinds_find_vector(b, name, n);
 }
 
 static void bind_rows(struct binder *b, const char *prefix, const struct bind_entry *entry, struct bind_rows *out)
 {
     char name[MAX_NAME];
     full_name(name, prefix, entry, ".weight");
-    out->tensor = find_matrix(b, name, entry->shape, &out->scale);
+    out->tensor = bind_kinds_find_matrix(b, name, entry->shape, &out->scale);
     if (out->tensor) {
         weights_keep(b->weights, out->tensor);
     }
@@ -464,7 +373,7 @@ static void bind_fuse(struct binder *b, const char *prefix, const struct bind_en
     size_t n = b->dims[entry->shape[0]];
     float sum = fuse_eps;
     full_name(name, prefix, entry, "");
-    const float *raw = find_vector(b, name, n);
+    const float *raw = bind_kinds_find_vector(b, name, n);
     if (!raw) {
         return;
     }

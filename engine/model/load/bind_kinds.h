@@ -90,6 +90,14 @@ struct binder {
 
 /* Keeps the fault unless there is one already. */
 void bind_kinds_fail(struct binder *b, const char *name, const char *what);
+/* Tensors by name; NULL and a fault where one is missing or has another shape. In the first walk they are seen. */
+size_t bind_kinds_shape(const struct binder *b, const enum bind_dim *dims, size_t shape[WEIGHTS_MAX_DIMS]);
+const struct tensor *bind_kinds_find(struct binder *b, const char *name, const size_t *shape, size_t n_dims,
+                                     bool f32_only);
+const float *bind_kinds_find_vector(struct binder *b, const char *name, size_t n);
+/* NAME and, for int8, NAME.scale. */
+const struct tensor *bind_kinds_find_matrix(struct binder *b, const char *name, const enum bind_dim *dims,
+                                            const float **scale);
 /* All entries of a table: names below `prefix`, places in `base`. */
 void bind_kinds_table(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n, void *base);
 

@@ -1,8 +1,8 @@
 /* block8 - an inverted residual block in bytes as one step of the plan.
  *
- * What lies between its products is bounded by ReLU6, so it needs no scale of its own: bytes at BIND_RELU6_SCALE go from
- * product to filter to product, strip after strip, and no widened map exists as a whole. What enters and leaves are
- * floats; a pixel that enters becomes bytes of its own scale, as before any product in 8 bits.
+ * What lies between its products is bounded by ReLU6, so it needs no scale of its own: bytes at BIND_RELU6_SCALE go
+ * from product to filter to product, strip after strip, and no widened map exists as a whole. What enters and leaves
+ * are floats; a pixel that enters becomes bytes of its own scale, as before any product in 8 bits.
  *
  * Threads: writes to the plan of its caller only. */
 #ifndef ENGINE_MODEL_BLOCK8_H

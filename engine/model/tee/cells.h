@@ -5,8 +5,8 @@
  * rows
  *
  * The map is part of the plan of the TEE; inputs and rows are made after its run.
- * Ownership: all memory is the caller's. Threads: one owner. Errors: none; what is not finite is told by cells_embed.
- */
+ * Ownership: all memory is the caller's. Threads: one owner. Errors: none; what is not finite is told by
+ * cells_embed. */
 #ifndef ENGINE_MODEL_CELLS_H
 #define ENGINE_MODEL_CELLS_H
 
@@ -25,8 +25,8 @@ int cells_max_steps(const struct bind_cells *weights);
  * upright image. Returns n, which is at most the cells of the map. */
 int cells_inputs(const struct model_config *c, struct plan_map map, const float *values, const struct tee_input *in,
                  float *inputs, float *boxes);
-/* inputs [n, G + 6] -> rows of the fusion [n, D]; bytes: room for them, where the layer is in 8 bits. False where something
- * is not finite. */
+/* inputs [n, G + 6] -> rows of the fusion [n, D]; bytes: room for them, where the layer is in 8 bits. False where
+ * something is not finite. */
 bool cells_embed(const struct kernels *k, const struct bind_fusion *weights, const struct linear_scratch *bytes,
                  const float *inputs, int n, float *rows);
 

@@ -48,8 +48,8 @@ void regions_align(struct regions *r, const struct kernels *k, const struct mode
                    const struct regions_map maps[MODEL_TAPS]);
 /* aligned -> features, predictions. */
 void regions_head(struct regions *r, const struct kernels *k, const struct bind_tee *weights);
-/* predictions -> scores, labels, refined, kept. width x height: the resized image. False where something is not finite.
- */
+/* predictions -> scores, labels, refined, kept. width x height: the resized image. False where something is not
+ * finite. */
 bool regions_select(struct regions *r, const struct kernels *k, const struct model_config *c, int width, int height);
 /* kept -> boxes in pixels of the upright image, vectors with geometry, labels, scores, tags. */
 void regions_write(const struct regions *r, const struct model *m, const struct tee_input *in, struct features *out);

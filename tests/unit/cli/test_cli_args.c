@@ -1,4 +1,5 @@
-/* The command line: what is taken from it, and which are refused. What is printed is a matter of tests/e2e/test_cli.py. */
+/* The command line: what is taken from it, and which are refused. What is printed is a matter of
+ * tests/e2e/test_cli.py. */
 #include "cli/cli_args.h"
 
 #include "tests/support/check.h"

@@ -8,6 +8,13 @@
 
 enum { THREADS = 4 };
 
+/* Instead of the kernel's: each thread has a CPU of its own. */
+static _Thread_local int own_cpu;
+int sched_getcpu(void)
+{
+    return own_cpu;
+}
+
 static struct scheduler s;
 static struct feature_cache *cache;
 
@@ -120,6 +127,7 @@ static void test_recalls(void)
 static void *idle(void *arg)
 {
     int self = *(const int *)arg;
+    own_cpu = self;
     scheduler_enter(&s);
     while (!s.is_stopping) {
         scheduler_wait_engine(&s, self, UINT64_MAX);
@@ -168,6 +176,23 @@ static void test_threads(void)
     s.n_decoding = 0;
     (void)scheduler_end_lead(&s, 0);
     wait_for(0, 3);
+    own_cpu = 2; /* thread 2 would be in the way: it goes to sleep again, and for some steps nobody is woken */
+    for (int n = 0; s.held_off == 0; n++) {
+        scheduler_lead(&s, 0);
+        for (int i = 0; i < 100 && s.held_off == 0; i++) {
+            scheduler_leave(&s);
+            sched_yield();
+            scheduler_enter(&s);
+        }
+        (void)scheduler_end_lead(&s, 0);
+        wait_for(0, 3);
+    }
+    own_cpu = 0;
+    while (s.held_off > 0) {
+        scheduler_lead(&s, 0);
+        wait_for(0, 3);
+        (void)scheduler_end_lead(&s, 0);
+    }
     for (int i = 0; i < CREW_MOST; i++) {
         CHECK_INT(sums[i], 100 * i);
     }

@@ -11,6 +11,13 @@ enum { THREADS = 4, LOOPS = 3000, LONG_NS = 1000000 };
 
 static struct crew *crew;
 
+/* Instead of the kernel's: each thread has a CPU of its own. */
+static _Thread_local int own_cpu;
+int sched_getcpu(void)
+{
+    return own_cpu;
+}
+
 struct loop {
     int done[CREW_MOST]; /* plain: the crew orders them */
 };
@@ -63,8 +70,9 @@ static atomic_int n_back;
 static void *help(void *arg)
 {
     int self = *(const int *)arg;
+    own_cpu = self;
     while (!atomic_load(&is_over)) {
-        crew_help(crew, self, 0);
+        (void)crew_help(crew, self, 0);
         atomic_fetch_add(&n_back, 1);
     }
     return NULL;
@@ -133,9 +141,20 @@ static void test_helpers(void)
     CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MOST), 1);
 }
 
+static void test_in_the_way(void)
+{
+    own_cpu = 3;
+    crew_open(crew, 0);
+    CHECK(!crew_help(crew, 1, 0)); /* this very thread */
+    crew_close(crew, 0);
+    CHECK(crew_help(crew, 1, 0)); /* there is nothing more to do */
+    own_cpu = 0;
+}
+
 int main(void)
 {
     CHECK_INT(crew_create(&crew, THREADS), OK);
+    test_in_the_way();
     test_alone();
     test_how_many();
     test_helpers();

@@ -1,4 +1,5 @@
-/* The depthwise filter of bytes: plain C against whole sums in 64 bits, every other table against plain C bit for bit. */
+/* The depthwise filter of bytes: plain C against whole sums in 64 bits, every other table against plain C bit for
+ * bit. */
 #include "engine/kernels/gemm8_row.h"
 #include "engine/kernels/list.h"
 #include "tests/support/kernel_check.h"

@@ -69,8 +69,8 @@ static void test_complete(void)
     }
 }
 
-/* Every operation but the plain copy has a version of its own in AVX2, AVX-512 and NEON; what multiplies bytes adds its product
- * of bytes. */
+/* Every operation but the plain copy has a version of its own in AVX2, AVX-512 and NEON; what multiplies bytes adds its
+ * product of bytes. */
 static void test_overlays(void)
 {
     const struct kernels *ref = kernels_select(ISA_REF, GEMM_NATIVE);

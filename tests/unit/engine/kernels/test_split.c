@@ -1,5 +1,5 @@
-/* Calls in cuts give the bits of whole calls: every table, odd sizes, any number of cuts. No helpers are needed for that:
- * the leader does all cuts itself. */
+/* Calls in cuts give the bits of whole calls: every table, odd sizes, any number of cuts. No helpers are needed for
+ * that: the leader does all cuts itself. */
 #include "engine/kernels/split.h"
 
 #include "engine/base/mem.h"

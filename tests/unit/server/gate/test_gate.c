@@ -306,8 +306,8 @@ static void test_overdue(void)
     close_gate();
 }
 
-/* A crowd of one client has filled its time, then the machine is found slower: the crowd is refused, but a polite client
- * has its turn before most of what waits, as long as nobody there is in a hurry. */
+/* A crowd of one client has filled its time, then the machine is found slower: the crowd is refused, but a polite
+ * client has its turn before most of what waits, as long as nobody there is in a hurry. */
 static void test_polite_beside_a_slow_crowd(void)
 {
     static struct gate_place crowd[400], polite, later;

@@ -1,6 +1,6 @@
 /* The promise of the gate against made-up engines and clients: what is accepted is answered in time, the engine is kept
- * at work, and a polite client keeps its part. Rows that miss it under a planted fault show that the test would see it.
- */
+ * at work, and a polite client keeps its part. Rows that miss it under a planted fault show that the test would see
+ * it. */
 #include "tests/support/check.h"
 #include "tests/unit/server/gate/gate_sim.h"
 

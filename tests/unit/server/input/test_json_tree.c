@@ -1,5 +1,5 @@
-/* The reader of JSON: what is JSON and what is not, side by side with jansson, the shape of the tree, and its bounds.
- */
+/* The reader of JSON: what is JSON and what is not, side by side with jansson, the shape of the tree, and its
+ * bounds. */
 #include "server/input/json_tree.h"
 
 #include "engine/base/buf.h"

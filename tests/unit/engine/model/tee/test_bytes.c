@@ -1,6 +1,6 @@
-/* The image half in 8 bits, where the file has its matrices so, against the same numbers in floats: maps, context cells and
- * the region head stay near, a wrong scale shows, and the same picture gives the same bits. How right the bytes are is for
- * tests/golden/test_image_bytes.c. */
+/* The image half in 8 bits, where the file has its matrices so, against the same numbers in floats: maps, context cells
+ * and the region head stay near, a wrong scale shows, and the same picture gives the same bits. How right the bytes are
+ * is for tests/golden/test_image_bytes.c. */
 #include "engine/base/mem.h"
 #include "engine/model/session.h"
 #include "tests/support/check.h"

@@ -253,8 +253,8 @@ static void check_cells(const struct features *f, const char *expected)
     }
 }
 
-/* A model that sees three regions beside its cells: only these have vectors, and no other takes a place that is left.
- */
+/* A model that sees three regions beside its cells: only these have vectors, and no other takes a place that is
+ * left. */
 static void test_with_cells(void)
 {
     static const int labels[] = {2, 7, 2, 12, 4};
