@@ -42,14 +42,14 @@ async def ask(port, head, body, connection=None):
     return status, took, (reader, writer)
 
 
-async def hammer(port, path, bodies, clients, seconds):
+async def hammer(port, path, bodies, clients, seconds, method="POST"):
     """Closed loop: each client asks again as soon as it is answered. -> statuses, latencies of 200s, seconds"""
     statuses, latencies, stop = {}, [], time.perf_counter() + seconds
 
     async def client(n):
         connection, i = None, n
         while time.perf_counter() < stop:
-            status, took, connection = await ask(port, f"POST {path} HTTP/1.1\r\n".encode(), bodies[i % len(bodies)], connection)
+            status, took, connection = await ask(port, f"{method} {path} HTTP/1.1\r\n".encode(), bodies[i % len(bodies)], connection)
             statuses[status] = statuses.get(status, 0) + 1
             if status == 200:
                 latencies.append(took)

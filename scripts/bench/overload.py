@@ -6,6 +6,7 @@ library only.
                                     of 1, 2, 5 and 30 s, requests of one and of 16 pictures; a table in Markdown
     overload.py --quick             2 and 10 times, 1 and 5 s, eight seconds each
     overload.py --fairness          a polite client beside a greedy one of 500 connections, of each kind
+    overload.py --all               short rows of the table, of fairness and of health.py, in about eight minutes
     overload.py --port 8080         a server that runs already (its feature cache off), not one of its own
 
 Open loop: requests are sent when their time has come, whether or not earlier ones were answered; the last column says how late
@@ -25,6 +26,7 @@ import sys
 import time
 import zlib
 
+import health
 from load import ROOT, percentile, serve
 
 CLOSED = object()
@@ -119,8 +121,8 @@ def captions(picture, n, images, timeout_ms):
     return message("/caption?num_beams=1", form, "multipart/form-data; boundary=B", timeout_ms)
 
 
-def sentences(picture, n, timeout_ms):
-    query = "&".join(f"text=a+picture+of+thing+{i}" for i in range(60))
+def sentences(picture, n, count, timeout_ms):
+    query = "&".join(f"text=a+picture+of+thing+{i}" for i in range(count))
     return message(f"/retrieve?{query}", picture + struct.pack("<I", n), "application/octet-stream", timeout_ms)
 
 
@@ -164,29 +166,40 @@ class Capacity:
         return self.full * min(1, (cores - cpu) / (cores - self.cpu))
 
 
+# For each number of pictures: seconds a row, loads, deadlines in seconds. One request of 16 pictures is long beside a row.
+FULL = {images: (20, (1.5, 2, 5, 10), (1, 2, 5, 30)) for images in (1, 16)}
+QUICK = {images: (8, (2, 10), (1, 5)) for images in (1, 16)}
+SHORT = {1: (4, (1.5, 2, 5, 10), (1, 2, 5, 30)), 16: (8, (2, 10), (1, 2, 5, 30))}
+
 HEAD = ("pictures", "deadline", "load", "offered/s", "accepted", "in time", "goodput/s", "of capacity", "refused in, p50", "p99",
         "sender late, p99")
 
 
-def table(args, server, picture):
-    factors, timeouts = ((2, 10), (1, 5)) if args.quick else ((1.5, 2, 5, 10), (1, 2, 5, 30))
-    seconds, missed = (8 if args.quick else args.seconds), 0
+def row(args, port, images, capacity, timeout_s, factor, seconds, is_measured):
+    """Prints it. is_measured: capacity is measured again behind it. -> whether it misses what it should be"""
+    r = send(args, port, f"{factor * capacity.last[0] / images:.3f}", images, timeout_s, seconds)
+    if is_measured:
+        capacity.measure()
+    full, n = capacity.beside(r["cpu"]), r["accepted"] + r["unanswered"]
+    in_time, goodput, p99 = r["in_time"] / max(1, n), r["pictures"] / seconds, r["refusal_p99"]
+    verdict = "" if in_time >= 0.99 and goodput >= 0.95 * full and p99 <= 5 else " missed"
+    if r["lag_p99"] > 50:
+        verdict = " the sender does not manage so many"
+    print(f"| {images} | {timeout_s} s | {factor}x | {r['offered'] / seconds:.1f} | {n} | {100 * in_time:.2f} % | {goodput:.1f} | "
+          f"{100 * goodput / max(full, 1e-9):.1f} % | {r['refusal_p50']:.2f} ms | {p99:.2f} ms | {r['lag_p99']:.1f} ms |{verdict}", flush=True)
+    return verdict == " missed"
+
+
+def table(args, server):
+    rows, missed = SHORT if args.all else QUICK if args.quick else FULL, 0
     print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|")
     for images in args.images:
+        seconds, factors, timeouts = rows[images]
+        seconds = args.seconds or seconds
         capacity = Capacity(args, server.port, images, seconds)
         for timeout_s in timeouts:
-            for factor in factors:
-                offered = factor * capacity.last[0] / images
-                r = send(args, server.port, f"{offered:.3f}", images, timeout_s, seconds)
-                capacity.measure()
-                full, n = capacity.beside(r["cpu"]), r["accepted"] + r["unanswered"]
-                in_time, goodput, p99 = r["in_time"] / max(1, n), r["pictures"] / seconds, r["refusal_p99"]
-                verdict = "" if in_time >= 0.99 and goodput >= 0.95 * full and p99 <= 5 else " missed"
-                if r["lag_p99"] > 50:
-                    verdict = " the sender does not manage so many"
-                missed += verdict == " missed"
-                print(f"| {images} | {timeout_s} s | {factor}x | {r['offered'] / seconds:.1f} | {n} | {100 * in_time:.2f} % | {goodput:.1f} | "
-                      f"{100 * goodput / full:.1f} % | {r['refusal_p50']:.2f} ms | {p99:.2f} ms | {r['lag_p99']:.1f} ms |{verdict}", flush=True)
+            for n, factor in enumerate(factors):
+                missed += row(args, server.port, images, capacity, timeout_s, factor, seconds, not args.all or n % 2 == 1)
         print(f"\ncapacity, {images} picture(s) a request: {capacity.last[0]:.1f} pictures/s at the end, loop and sender on the same "
               f"{len(os.sched_getaffinity(0))} cores\n", flush=True)
     return missed
@@ -230,22 +243,26 @@ async def beside(port, picture, make, connections, seconds):
     return latencies, polite, statuses
 
 
-def fairness(args, server, picture):
-    seconds, missed = (8 if args.quick else args.seconds), 0
-    large = large_png(0)
-    kinds = {"one picture": lambda n: captions(picture, n, 1, 30000), "16 pictures": lambda n: captions(picture, n, 16, 30000),
-             "60 sentences": lambda n: sentences(picture, n, 30000),
-             "50 megapixels": lambda n: message("/caption?num_beams=1", large + struct.pack("<I", n), "image/png", 30000)}
-    for name, make in kinds.items():
+def fairness(args, server):
+    seconds, missed, picture = args.seconds or (8 if args.quick else 5 if args.all else 20), 0, args.picture.read_bytes()
+    large, many = large_png(0), args.connections
+    kinds = {"one picture": (many, lambda n: captions(picture, n, 1, 30000)),
+             "16 pictures": (many, lambda n: captions(picture, n, 16, 30000)),
+             "60 sentences": (many, lambda n: sentences(picture, n, 60, 30000)),
+             "100 sentences": (40, lambda n: sentences(picture, n, 100, 30000)),
+             "50 megapixels": (many, lambda n: message("/caption?num_beams=1", large + struct.pack("<I", n), "image/png", 30000))}
+    print("| a polite client beside | answered, alone | beside | kept | p50 alone | beside | polite | greedy |\n" + "|---" * 8 + "|")
+    for name, (connections, make) in kinds.items():
         if args.only and args.only not in name:
             continue
         alone, _ = asyncio.run(polite_client(server.port, picture, seconds))
-        latencies, polite, greedy = asyncio.run(beside(server.port, picture, make, args.connections, seconds))
+        latencies, polite, greedy = asyncio.run(beside(server.port, picture, make, connections, seconds))
         part_ = len(latencies) / max(1, len(alone))
         missed += part_ < 0.5
-        print(f"polite beside {args.connections} x {name:14} {len(latencies):4} of {len(alone):4} ({100 * part_:.0f} %) "
-              f"p50 {percentile(latencies or [0], 50) * 1e3:.0f} ms, alone {percentile(alone or [0], 50) * 1e3:.0f} ms; "
-              f"polite {polite}, greedy {greedy}{'' if part_ >= 0.5 else '  missed'}", flush=True)
+        print(f"| {connections} connections, {name} | {len(alone)} | {len(latencies)} | {100 * part_:.0f} % | "
+              f"{percentile(alone or [0], 50) * 1e3:.0f} ms | {percentile(latencies or [0], 50) * 1e3:.0f} ms | {polite} | {greedy} |"
+              f"{'' if part_ >= 0.5 else ' missed'}", flush=True)
+    print(flush=True)
     return missed
 
 
@@ -255,20 +272,25 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--model", type=pathlib.Path, default=ROOT / "models/minivlm-base")
     parser.add_argument("--log", default="/tmp/minivlm-overload.log")
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, help="a row; by default as many as the kind of run wants")
     parser.add_argument("--images", type=int, nargs="*", default=[1, 16])
     parser.add_argument("--connections", type=int, default=500)
     parser.add_argument("--only", help="fairness beside this kind alone, for instance sentences")
     parser.add_argument("--port", type=int)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--fairness", action="store_true")
     parser.add_argument("flags", nargs="*", help="of the server, after --")
     args = parser.parse_args()
-    run, picture = (fairness if args.fairness else table), args.picture.read_bytes()
+    runs = [table, fairness] if args.all else [fairness] if args.fairness else [table]
     if args.port:
-        return 1 if run(args, args, picture) else 0
+        return 1 if sum(run(args, args) for run in runs) else 0
     with serve(args, *args.flags) as server:
-        return 1 if run(args, server, picture) else 0
+        missed = sum(run(args, server) for run in runs)
+    if args.all:
+        args.health_seconds = 4
+        missed += health.table(args)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -84,10 +84,11 @@ static bool is_from_no_page(struct exchange *x)
     return x->status == 0;
 }
 
-/* Without its port and brackets, in `out`. */
+/* Without its port and brackets, and without the dot that ends a whole name ("minivlm.svc.cluster.local."). */
 static bool host_of(const char *header, char *out, size_t size)
 {
     size_t n = header[0] == '[' ? strcspn(++header, "]") : strcspn(header, ":");
+    n -= n > 1 && header[n - 1] == '.';
     if (n >= size) {
         return false;
     }

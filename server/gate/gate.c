@@ -206,22 +206,22 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-/* A request of more pictures than half of the room takes half: its others wait inside. */
+/* A request of more pictures than half of the room that is not kept for others takes half: its others wait inside. */
 static int jobs_of(const struct gate *g, const struct gate_request *r)
 {
-    int n = r->images + r->known, half = g->options.max_jobs / 2;
+    int n = r->images + r->known, half = (g->options.max_jobs - g->options.max_jobs / GATE_RESERVE) / 2;
     return n < 1 ? 1 : min_int(n, half > 0 ? half : 1);
 }
 
-static enum gate_verdict check_places(const struct gate *g, const struct gate_client *c, int jobs)
+static enum gate_verdict check_places(const struct gate *g, uint64_t now_us, uint64_t client, int jobs)
 {
-    int max = g->options.max_jobs;
-    if (g->jobs + jobs > max) {
+    if (g->jobs + jobs > g->options.max_jobs) {
         return GATE_FULL;
     }
-    uint64_t own = c ? (uint64_t)c->jobs : 0;
-    bool may = gate_client_may_hold(g, own, (uint64_t)jobs, (uint64_t)g->jobs, (uint64_t)max, !c);
-    return may ? GATE_ACCEPTED : GATE_SHARE_USED;
+    if (gate_client_may_enter(g, now_us, client, jobs)) {
+        return GATE_ACCEPTED;
+    }
+    return gate_client_find(g, client) ? GATE_SHARE_USED : GATE_FULL;
 }
 
 static bool is_standing(const struct gate *g, uint64_t now_us)
@@ -262,7 +262,7 @@ static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const stru
         bool is_hopeless = d->weight.is_known && d->forecast.finish_us > left_us;
         return is_hopeless && now_us < g->tried_us + TRY_AGAIN_US ? GATE_TOO_LATE : GATE_ACCEPTED;
     }
-    enum gate_verdict v = check_places(g, c, d->jobs);
+    enum gate_verdict v = check_places(g, now_us, r->client, d->jobs);
     if (v != GATE_ACCEPTED) {
         return v;
     }
@@ -414,6 +414,7 @@ void gate_leave(struct gate *g, uint64_t now_us, struct gate_place *p, enum gate
     if (c->inside == 0) {
         c->engine_us = c->decode_us = 0;
     }
+    gate_client_served(g, now_us, c->id);
     gate_feedback_left(g, now_us, p, end);
     g->done += end == GATE_DONE;
     g->late += end == GATE_LATE;

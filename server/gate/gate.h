@@ -11,7 +11,9 @@
  *   - its own forecast, in the engine's order (fair between clients, engine/batcher.h), ends before its deadline,
  *   - with it inside, everybody accepted before still makes his deadline,
  *   - there is room for others: a client that holds more than its fair part of places, bytes or backlog is refused
- *     before the gate is full, so that one who asks for little always finds it open.
+ *     before the gate is full, so that one who asks for little always finds it open. The last eighth of the places is
+ *     for clients who were not served a moment ago (who asks again at once would never let his place go), the last
+ *     sixteenth for small requests of theirs.
  * Forecasts are corrected by what happened (`ratio`: quickly up, slowly down) and kept at a distance from the deadline
  * (`margin`), which widens whenever something accepted comes late. Waiting beyond what keeps the threads full gains
  * nothing: a backlog may be as long as the deadlines allow in a burst, but where it stands for GATE_PATIENCE_US only a

@@ -2,8 +2,7 @@
 #include "engine/base/mem.h"
 #include "server/gate/gate_private.h"
 
-/* Of every room this part is kept for clients that hold little of it. */
-enum { RESERVE = 8 };
+enum { SMALL = 64 };
 
 static size_t bucket_of(uint64_t id)
 {
@@ -52,7 +51,28 @@ void gate_client_put(struct gate *g, struct gate_client *c)
 bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new)
 {
     uint64_t fair = size / ((uint64_t)g->n_clients + is_new + 1), free = size > used ? size - used : 0;
-    return own == 0 || own + n <= fair || (free >= n && free - n >= size / RESERVE);
+    return own == 0 || own + n <= fair || (free >= n && free - n >= size / GATE_RESERVE);
+}
+
+void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id)
+{
+    g->served[bucket_of(id)] = (struct gate_served){id, now_us};
+}
+
+/* Who was served a moment ago and asks again finds his own place free, before anybody who was refused tries again; and
+ * large requests fill what small ones would need. So the last places are for newcomers, the very last for small
+ * requests of theirs. */
+bool gate_client_may_enter(const struct gate *g, uint64_t now_us, uint64_t id, int jobs)
+{
+    const struct gate_client *c = gate_client_find(g, id);
+    const struct gate_served *served = &g->served[bucket_of(id)];
+    bool is_newcomer = !c && (served->id != id || now_us >= served->us + GATE_LATELY_US);
+    int max = g->options.max_jobs, free = max - g->jobs;
+    if (is_newcomer) {
+        return jobs <= 1 + max / SMALL || free - jobs >= max / (2 * GATE_RESERVE);
+    }
+    int own = c ? c->jobs : 0, fair = max / (g->n_clients + !c + 1);
+    return own + jobs <= fair || free - jobs >= max / GATE_RESERVE;
 }
 
 /* ---- uploads ---- */

@@ -18,7 +18,16 @@ struct gate_client {
 };
 TAILQ_HEAD(gate_clients, gate_client);
 
-enum { GATE_BUCKETS = 1024 };
+enum {
+    GATE_RESERVE = 8, /* of every room this part is kept for clients that hold little of it */
+    GATE_BUCKETS = 1024,
+    GATE_LATELY_US = 1000000
+};
+
+/* When a client was last served; others of its bucket overwrite it, which does no harm. */
+struct gate_served {
+    uint64_t id, us;
+};
 
 struct gate {
     struct gate_options options;
@@ -34,6 +43,7 @@ struct gate {
     /* clients */
     struct gate_clients clients;
     struct gate_client *buckets[GATE_BUCKETS];
+    struct gate_served served[GATE_BUCKETS];
     int n_clients;
     uint64_t upload_bytes;
     /* feedback */
@@ -51,6 +61,10 @@ struct gate_client *gate_client_get(struct gate *g, uint64_t id);        /* made
 void gate_client_put(struct gate *g, struct gate_client *c);             /* forgotten when nothing of it is left */
 /* May this client hold n more of a room of `size` of which `used` are taken (`own` of them by the client)? */
 bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new);
+/* The same of places for pictures, which those who ask again at once would never let go. */
+bool gate_client_may_enter(const struct gate *g, uint64_t now_us, uint64_t id, int jobs);
+/* Something of this client has left. */
+void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id);
 
 /* ---- gate_feedback.c ---- */
 void gate_feedback_left(struct gate *g, uint64_t now_us, const struct gate_place *p, enum gate_end end);

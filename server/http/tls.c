@@ -116,13 +116,14 @@ void tls_identity_drop(struct tls_identity *i)
 void *tls_identity_session(struct tls_identity *i, int fd)
 {
     gnutls_session_t s;
-    const gnutls_datum_t http = {(unsigned char *)(uintptr_t) "http/1.1", 8};
+    static const gnutls_datum_t protocols[] = {{(unsigned char *)(uintptr_t) "http/1.1", 8},
+                                               {(unsigned char *)(uintptr_t) "http/1.0", 8}};
     if (gnutls_init(&s, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) < 0) {
         return NULL;
     }
     if (gnutls_priority_set(s, i->priority) < 0 ||
         gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, i->credentials) < 0 ||
-        gnutls_alpn_set_protocols(s, &http, 1, 0) < 0) {
+        gnutls_alpn_set_protocols(s, protocols, sizeof(protocols) / sizeof(protocols[0]), GNUTLS_ALPN_MANDATORY) < 0) {
         gnutls_deinit(s);
         return NULL;
     }

@@ -77,7 +77,9 @@ ssize_t wire_read(struct wire *w, char *out, size_t n)
     if (rc == GNUTLS_E_PREMATURE_TERMINATION) { /* the socket's end without TLS's goodbye */
         return 0;
     }
-    /* A renegotiation is not answered (TLS 1.2); a warning alert passes. */
+    if (rc == GNUTLS_E_REHANDSHAKE) { /* TLS 1.2: no, and who asks may go on without */
+        gnutls_alert_send(w->session, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
+    }
     return is_wait(rc) || !gnutls_error_is_fatal((int)rc) ? WIRE_WAIT : WIRE_DEAD;
 }
 

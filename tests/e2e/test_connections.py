@@ -423,6 +423,28 @@ class Tls(unittest.TestCase):
                             c.wrap_socket(raw)
                         self.assertIn("VERSION", str(caught.exception).upper())
 
+    def test_protocols_are_agreed_on(self):
+        """RFC 7301: who speaks nothing but other protocols is told so in the handshake, not answered in HTTP/1.1."""
+        with self.start() as s:
+            for offered, agreed in ((["h2", "http/1.1"], "http/1.1"), (["http/1.0"], "http/1.0"), (None, None)):
+                c = self.context()
+                if offered:
+                    c.set_alpn_protocols(offered)
+                with connect(s) as raw, c.wrap_socket(raw) as wrapped:
+                    self.assertEqual(wrapped.selected_alpn_protocol(), agreed)
+                    wrapped.sendall(GET)
+                    self.assertEqual(status_of(wrapped.recv(65536)), 200)
+            c = self.context()
+            c.set_alpn_protocols(["h2"])
+            with connect(s) as raw, self.assertRaisesRegex(ssl.SSLError, "(?i)no.application.protocol"):
+                c.wrap_socket(raw)
+
+    def test_renegotiation_is_refused_at_once(self):
+        with self.start("--server.idle_timeout_ms=60000") as s:
+            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{s.port}", "-tls1_2"], input=b"R\n", timeout=20,
+                                  capture_output=True, check=False)
+            self.assertIn(b"no renegotiation", (done.stdout + done.stderr).lower())
+
     def test_hang_ups_cancel(self):
         with self.start(*SLOW, model=BASE) as s:
             metric = lambda line: next((float(found.split()[-1]) for found in

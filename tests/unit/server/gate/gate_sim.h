@@ -75,6 +75,7 @@ struct sim_job {
     int request, steps_left;
     uint64_t client;
     double line, end, urgent_at, deadline;
+    uint64_t number; /* in the order of arrival */
 };
 
 struct sim_thread {
@@ -94,7 +95,8 @@ struct sim {
     struct sim_job jobs[SIM_MAX_JOBS];
     int n_jobs;                                          /* highest used + 1 */
     struct sim_thread decoders[2], engines[SIM_THREADS]; /* the second decoder takes the large pictures */
-    double reached;                                      /* place in the line of the last job begun */
+    uint64_t n_arrived;
+    double reached; /* place in the line of the last job begun */
     double next_arrival[SIM_MAX_GROUPS];
     double *wake[SIM_MAX_GROUPS]; /* closed loop: when each connection asks again; < 0: it waits for an answer */
     int *owner;                   /* [SIM_MAX_REQUESTS] connection of a request */
@@ -196,6 +198,7 @@ static void sim_add_job(struct sim *s, int request, uint64_t client, const struc
         .end = line + 10000 + 3500 * g->texts,
         .urgent_at = s->now + (deadline - s->now) / 2,
         .deadline = deadline,
+        .number = s->n_arrived++,
     };
 }
 

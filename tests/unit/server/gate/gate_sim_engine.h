@@ -8,7 +8,8 @@ static bool sim_is_before(const struct sim *s, const struct sim_job *a, const st
     if (hurry_a != hurry_b) {
         return hurry_a;
     }
-    return hurry_a ? a->deadline < b->deadline : a->line < b->line;
+    double place_a = hurry_a ? a->deadline : a->line, place_b = hurry_a ? b->deadline : b->line;
+    return place_a < place_b || (place_a == place_b && a->number < b->number);
 }
 
 static int sim_first(const struct sim *s, enum sim_stage stage, bool large)

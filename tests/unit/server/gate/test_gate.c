@@ -200,9 +200,31 @@ static void test_places(void)
         gate_leave(g, begin + 1000, &places[i], GATE_ABANDONED);
     }
     gate_leave(g, begin + 1000, &other, GATE_ABANDONED);
-    CHECK_INT(enter(1, 1000, begin, 60 * second, &other), GATE_ACCEPTED); /* more pictures than places: half of them */
-    CHECK_INT(other._jobs, 32);
+    CHECK_INT(enter(1, 1000, begin, 60 * second, &other), GATE_ACCEPTED); /* more pictures than places: half of 56 */
+    CHECK_INT(other._jobs, 28);
     gate_leave(g, begin + 1000, &other, GATE_ABANDONED);
+    close_gate();
+}
+
+static void test_newcomers(void)
+{
+    static struct gate_place places[8];
+    struct gate_place small = {._jobs = 0};
+    open_gate(64);
+    for (uint64_t client = 1; client <= 7; client++) {
+        CHECK_INT(enter(client, 8, begin, 30 * second, &places[client]), GATE_ACCEPTED);
+    }
+    CHECK_INT(enter(8, 8, begin, 30 * second, &small), GATE_FULL); /* the very last places are for small requests */
+    CHECK_INT(enter(9, 1, begin, 30 * second, &small), GATE_ACCEPTED);
+    gate_leave(g, begin + 1000, &places[1], GATE_DONE);
+    CHECK_INT(enter(1, 8, begin + 1000, 30 * second, &places[1]), GATE_FULL); /* its own place, for newcomers first */
+    CHECK_INT(enter(8, 8, begin + 1000, 30 * second, &places[0]), GATE_ACCEPTED);
+    gate_leave(g, begin + 1000, &places[2], GATE_DONE);
+    CHECK_INT(enter(1, 8, begin + 1000 + GATE_LATELY_US, 30 * second, &places[1]), GATE_ACCEPTED);
+    for (int i = 0; i < 8; i++) {
+        gate_leave(g, begin + 2 * second, &places[i], GATE_ABANDONED);
+    }
+    gate_leave(g, begin + 2 * second, &small, GATE_ABANDONED);
     close_gate();
 }
 
@@ -338,6 +360,7 @@ int main(void)
     test_promises_are_kept();
     test_glance();
     test_places();
+    test_newcomers();
     test_uploads();
     test_answers();
     test_feedback();

@@ -166,10 +166,11 @@ static double part_beside(const struct sim_group *greedy, double timeout_us, enu
 static void test_fairness(void)
 {
     const struct sim_group greedy[] = {
-        {.n = 500, .n_clients = 1, .images = 1, .decode = 1},             /* busy connections */
-        {.n = 500, .n_clients = 10, .images = 1, .decode = 1},            /* of ten addresses */
-        {.n = 500, .n_clients = 1, .images = 16, .decode = 1},            /* 16 pictures each */
-        {.n = 500, .n_clients = 1, .images = 1, .decode = 1, .texts = 60} /* 60 sentences */
+        {.n = 500, .n_clients = 1, .images = 1, .decode = 1},              /* busy connections */
+        {.n = 500, .n_clients = 10, .images = 1, .decode = 1},             /* of ten addresses */
+        {.n = 500, .n_clients = 1, .images = 16, .decode = 1},             /* 16 pictures each */
+        {.n = 500, .n_clients = 1, .images = 1, .decode = 1, .texts = 60}, /* 60 sentences */
+        {.n = 40, .n_clients = 40, .images = 1, .decode = 1, .texts = 100} /* 100, of forty addresses */
     };
     for (size_t i = 0; i < sizeof(greedy) / sizeof(greedy[0]); i++) {
         struct sim_group g = greedy[i];
@@ -178,10 +179,30 @@ static void test_fairness(void)
         CHECK(part_beside(&g, 30e6, SIM_NO_FAULT) > 0.5);
         CHECK(part_beside(&g, 2e6, SIM_NO_FAULT) > 0.5);
     }
+    /* Forty addresses that fill all places with 16 pictures each and ask again at once. */
+    struct sim_group many = {
+        .n = 40, .n_clients = 40, .images = 16, .decode = 1, .wait_us = 500000, .timeout_us = 30e6};
+    CHECK(part_beside(&many, 30e6, SIM_NO_FAULT) > 0.4);
     /* Pictures that take more than a second to decode have a lane of their own. */
     struct sim_group bombs = {
         .n = 500, .n_clients = 1, .images = 1, .decode = 120, .wait_us = 500000, .timeout_us = 30e6};
     CHECK(part_beside(&bombs, 1e6, SIM_NO_FAULT) > 0.8);
+}
+
+/* More clients than there are places, and those who have one ask again at once: a newcomer gets what they get. */
+static void test_newcomers(void)
+{
+    enum { CROWD = 500 };
+    struct sim_options o = options_of(1, 0.3, 0);
+    o.warm_up = 10;
+    o.seconds = 40;
+    o.groups[0] = polite_client;
+    o.groups[1] = (struct sim_group){
+        .n = CROWD, .n_clients = CROWD, .images = 1, .decode = 1, .wait_us = 500000, .timeout_us = 30e6};
+    o.n_groups = 2;
+    struct sim_result r = sim_run(&o);
+    CHECK(r.in_time > 0.99);
+    CHECK(r.groups[0].in_time * CROWD >= r.groups[1].in_time / 2);
 }
 
 /* A client alone may use nearly all of the room; a second one always finds some. */
@@ -203,6 +224,7 @@ int main(void)
     test_weather();
     test_planted_faults();
     test_fairness();
+    test_newcomers();
     test_work_conserving();
     return check_result();
 }

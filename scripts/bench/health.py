@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""How long /healthz takes beside crowds of every kind. Python's standard library only.
+
+    health.py                      all rows, each on a server of its own; a table in Markdown
+    health.py --only pipelining    the rows whose name has this in it
+
+The crowds run in processes of their own at a lower priority, so that the probe measures the server and not them; they come from
+another address than the probe. Exit code 1 when a p99 is over 5 ms."""
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import multiprocessing
+import os
+import pathlib
+import socket
+import struct
+import sys
+import threading
+import time
+
+from load import ROOT, hammer, percentile, serve
+
+PROBE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+LIMIT_MS = 5
+
+
+def connect(port, address="127.0.0.1", receive=None):
+    s = socket.socket()
+    if receive:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    s.bind((address, 0))
+    s.connect(("127.0.0.1", port))
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
+def head(method, path, length):
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n".encode()
+
+
+# ---- crowds: each goes on until its process is ended ----
+
+def forever(n, once):
+    """n threads that do it again and again, whatever becomes of it."""
+    def client():
+        while True:
+            with contextlib.suppress(OSError):
+                once()
+    for _ in range(n):
+        threading.Thread(target=client, daemon=True).start()
+    threading.Event().wait()
+
+
+def drain(s):
+    while s.recv(1 << 16):
+        pass
+
+
+def nobody(_):
+    threading.Event().wait()
+
+
+def captions(port):
+    picture = (ROOT / "tests/data/images/small.png").read_bytes()
+    bodies = [picture + struct.pack("<I", n) for n in range(1000)]
+    asyncio.run(hammer(port, "/caption", bodies, 32, 3600))
+
+
+def overload(port, args):
+    command = [str(args.build / "tests/bench_open_loop"), str(port), "800", "3600", "1", "2000", "1"]
+    os.dup2(os.open(ROOT / "tests/data/images/small.png", os.O_RDONLY), 0)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.execv(command[0], command)
+
+
+def pipelining(port):
+    def once():
+        with connect(port) as s:
+            s.sendall(PROBE * 199 + PROBE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            drain(s)
+    forever(100, once)
+
+
+def nonsense(port):
+    def once():
+        with connect(port) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+            drain(s)
+    forever(64, once)
+
+
+def comers(port):
+    forever(32, lambda: connect(port).close())
+
+
+def bodies_in_json(port):
+    body = json.dumps({"image": base64.b64encode(os.urandom(11 << 20)).decode()}).encode()
+
+    def once():
+        with connect(port) as s:
+            s.sendall(head("POST", "/caption", len(body)) + b"Content-Type: application/json\r\nConnection: close\r\n\r\n" + body)
+            drain(s)
+    forever(4, once)
+
+
+def uploads(port):
+    held = []
+    for _ in range(300):
+        held.append(connect(port))
+        held[-1].sendall(head("POST", "/caption", 5000) + b"\r\nabc")
+    while True:
+        for s in held:
+            with contextlib.suppress(OSError):
+                s.send(b"x")
+        time.sleep(0.5)
+
+
+def readers(port):
+    held = [connect(port, receive=2048) for _ in range(300)]
+    for s in held:
+        s.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        s.setblocking(False)
+    while True:
+        for s in held:
+            with contextlib.suppress(OSError):
+                s.recv(4000)
+        time.sleep(0.2)
+
+
+def refused(port):
+    """Bodies that are not wanted, and do not end."""
+    def once():
+        with connect(port) as s:
+            s.sendall(head("POST", "/nope", 1 << 40) + b"\r\n")
+            while True:
+                s.sendall(bytes(1 << 16))
+    forever(16, once)
+
+
+CROWDS = [("nobody", nobody), ("32 clients that want captions", captions), ("ten times what can be done", overload),
+          ("100 connections pipelining 200 requests each", pipelining), ("64 connections of nonsense", nonsense),
+          ("connections that come and leave", comers), ("4 pictures of 15 MB as JSON", bodies_in_json),
+          ("300 uploads of two bytes a second", uploads), ("300 slow readers", readers), ("16 endless refused bodies", refused)]
+
+
+# ---- the probe ----
+
+def probe(port, seconds):
+    """Two connections by turns, a kept one and a fresh one each time -> seconds each took"""
+    took, kept, end = [], None, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for is_kept in (True, False):
+            began = time.perf_counter()
+            s = kept if is_kept and kept else connect(port, "127.0.0.2")
+            s.settimeout(10)
+            s.sendall(PROBE)
+            answer = s.recv(4096)
+            took.append(time.perf_counter() - began)
+            if not answer.startswith(b"HTTP/1.1 200"):
+                sys.exit(f"/healthz answered {answer[:100]!r}")
+            if is_kept and b"onnection: close" not in answer:
+                kept = s
+            else:
+                s.close()
+                kept = None if is_kept else kept
+            time.sleep(0.004)
+    return took
+
+
+def beside(args, server, crowd, seconds):
+    def work():
+        os.nice(10)
+        crowd(server.port, args) if crowd is overload else crowd(server.port)
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    time.sleep(1)
+    took = probe(server.port, seconds)
+    process.kill()
+    process.join()
+    return took
+
+
+def table(args):
+    missed = 0
+    print("| /healthz beside | probes | p50 | p99 | longest |\n|---|---|---|---|---|")
+    for name, crowd in CROWDS:
+        if args.only and args.only not in name:
+            continue
+        with serve(args, "--drain.timeout_ms=100") as server:
+            took = beside(args, server, crowd, args.health_seconds)
+        p99 = percentile(took, 99) * 1e3
+        missed += p99 > LIMIT_MS
+        print(f"| {name} | {len(took)} | {percentile(took, 50) * 1e3:.2f} ms | {p99:.2f} ms | {max(took) * 1e3:.1f} ms |"
+              f"{' missed' if p99 > LIMIT_MS else ''}", flush=True)
+    return missed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--model", type=pathlib.Path, default=ROOT / "models/minivlm-base")
+    parser.add_argument("--log", default="/tmp/minivlm-health.log")
+    parser.add_argument("--health-seconds", type=float, default=10)
+    parser.add_argument("--only")
+    return 1 if table(parser.parse_args()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
