@@ -3,21 +3,13 @@
 #include "engine/kernels/list.h"
 #include "tests/support/kernel_check.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__clang__) /* which has no such pragma */
 /* The kernel of 256 bits in the encoding of AVX-512 VL, for machines that have no AVX-VNNI. */
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-#else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
-#endif
 #define DOT_VPDPBUSD "vpdpbusd"
 #include "engine/kernels/x86/gemm8_vnni256.inc"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
 #pragma GCC pop_options
-#endif
 #endif
 
 static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 9, 15, 16, 17, 31, 33, 47, 48, 49, 64, 65, 97};
@@ -404,7 +396,7 @@ static void test_quantized_product(const struct kernels *k)
 
 static void check_vnni256(void)
 {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__clang__) /* which has no such pragma */
     if (kernels_detect_isa() != ISA_AVX512VNNI) {
         return;
     }
