@@ -186,7 +186,7 @@ static const int deadly[] = {
 /* Conditions on an argument, counted from 0; the library's macros leave a member to chance. */
 static struct scmp_arg_cmp equal(unsigned argument, uint64_t value)
 {
-    return (struct scmp_arg_cmp){argument, SCMP_CMP_EQ, value, 0};
+    return (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value};
 }
 
 static struct scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value)
