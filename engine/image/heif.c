@@ -122,6 +122,7 @@ static void describe(const struct reader *r, struct image_info *info)
     info->decode_bytes = bytes_to_decode(b);
     info->warnings = b->orientation != 1 ? IMAGE_WARN_ROTATED : 0;
     info->warnings |= b->has_alpha ? IMAGE_WARN_ALPHA : 0;
+    info->warnings |= b->is_sequence ? IMAGE_WARN_ANIMATION : 0;
     info->warnings |= b->has_icc ? IMAGE_WARN_ICC : 0;
     info->warnings |= b->is_deep || heif_image_handle_get_luma_bits_per_pixel(r->handle) > 8 ? IMAGE_WARN_DEPTH : 0;
 }

@@ -330,6 +330,19 @@ static void test_browsers(void)
     CHECK_INT(x.status, 204);
     CHECK_STR(out("Access-Control-Allow-Origin"), "https://b.example");
     CHECK(strstr(out("Access-Control-Allow-Headers"), "traceparent"));
+    CHECK(!out("Access-Control-Allow-Private-Network"));
+    static char asked[300] = "authorization,content-type,x-stainless-arch,sentry-trace";
+    for (int is_long = 0; is_long < 2; is_long++) { /* what SDKs and tracers send along */
+        request("OPTIONS", "/v1/chat/completions");
+        x.headers[HEADER_ORIGIN] = "https://b.example";
+        x.headers[HEADER_ASKED_HEADERS] = asked;
+        x.headers[HEADER_ASKED_PRIVATE] = "true";
+        CHECK(!admission_headers(&a, &x));
+        CHECK_STR(out("Access-Control-Allow-Headers"), is_long ? "*, Authorization" : asked);
+        CHECK_STR(out("Access-Control-Allow-Private-Network"), "true");
+        CHECK_STR(out("Vary"), "Origin, Access-Control-Request-Headers");
+        memset(asked, 'x', sizeof(asked) - 1);
+    }
     request("OPTIONS", "/vqa");
     x.headers[HEADER_ORIGIN] = "https://b.exampl"; /* a part of one is none */
     CHECK(!admission_headers(&a, &x));
