@@ -100,7 +100,7 @@ static const struct place numbers[] = {
     {.id = OPT_AT_ONCE, AT(at_once), .max = CLI_MAX_AT_ONCE},
     {.id = OPT_PARALLEL, AT(parallel), .max = 16},
     {.id = OPT_THREADS, AT(threads), .max = 1024},
-    {.id = OPT_SPLIT, AT(split), .max = ENGINE_MOST_SPLIT},
+    {.id = OPT_SPLIT, AT(split), .max = ENGINE_MAX_SPLIT},
     {.id = OPT_TOP_K, AT(top_k), .max = JOB_MAX_TOP_K},
     {.id = OPT_BEAMS, AT(num_beams), .max = JOB_MAX_CAPTIONS},
     {.id = OPT_CAPTIONS, AT(num_captions), .max = JOB_MAX_CAPTIONS},

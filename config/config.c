@@ -247,8 +247,48 @@ static bool is_prefix(const char *text)
     return !text[0] || text[0] == '/';
 }
 
+/* As browsers write it, which is compared letter by letter: scheme://host or scheme://host:port in small letters, or
+ * null. n: its length. */
+static bool is_origin(const char *text, size_t n)
+{
+    const char *colon = memmem(text, n, "://", 3);
+    if (n == 4 && memcmp(text, "null", 4) == 0) {
+        return true;
+    }
+    if (!colon || colon == text || colon + 3 == text + n) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool is_mark = text + i >= colon && text + i < colon + 3;
+        if (!is_mark && !islower((unsigned char)text[i]) && !isdigit((unsigned char)text[i]) &&
+            !strchr("-._:[]+", text[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_origins(const char *list, struct buf *faults)
+{
+    if (strcmp(list, "*") == 0) {
+        return;
+    }
+    for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
+        size_t n = strcspn(list, " ");
+        if (!is_origin(list, n)) {
+            buf_printf(
+                faults,
+                "server.cors_origins: expected * or origins like https://app.example or http://localhost:3000, in "
+                "small letters, without a path, with spaces between, found \"%.*s\"\n",
+                (int)n, list);
+        }
+        list += n;
+    }
+}
+
 static void check_server(const struct config *c, struct buf *faults)
 {
+    check_origins(c->server.cors_origins, faults);
     const char *mode = c->server.socket_mode;
     if (!is_prefix(c->server.prefix)) {
         buf_printf(

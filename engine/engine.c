@@ -15,7 +15,7 @@
 /* New items of a step beside the captions under way: bounds the room for their answers. */
 enum { MAX_NEW_ITEMS = 64 };
 
-_Static_assert((int)ENGINE_MOST_SPLIT <= (int)CREW_MOST, "a crew is smaller");
+_Static_assert((int)ENGINE_MAX_SPLIT <= (int)CREW_MOST, "a crew is smaller");
 
 /* ---- options ---- */
 
@@ -52,7 +52,7 @@ static enum err check_options(struct engine_options *o, struct errbuf *e)
     } limits[] = {
         {"engine_threads", o->engine_threads, 1024},
         {"decode_threads", o->decode_threads, 1024},
-        {"split_threads", o->split_threads, ENGINE_MOST_SPLIT},
+        {"split_threads", o->split_threads, ENGINE_MAX_SPLIT},
         {"max_jobs", o->max_jobs, 1 << 20},
         {"max_texts", o->max_texts, 1 << 20},
         {"input_slots", o->input_slots, 1 << 16},

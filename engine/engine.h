@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-enum { ENGINE_ISA_AUTO = -1, ENGINE_MOST_SPLIT = 16 };
+enum { ENGINE_ISA_AUTO = -1, ENGINE_MAX_SPLIT = 16 };
 
 struct engine_options {
     const char *model_dir;
@@ -31,7 +31,7 @@ struct engine_options {
     int engine_threads;     /* 0: usable CPUs */
     int decode_threads;     /* 0: max(1, usable CPUs / 4) */
     int split_threads;      /* engine threads that may work on one step while nothing else waits, at most
-                             * ENGINE_MOST_SPLIT; 1: a step is one thread's */
+                             * ENGINE_MAX_SPLIT; 1: a step is one thread's */
     int max_jobs;           /* submitted and not yet done; more are ERR_OVERLOADED */
     int max_texts;          /* of one job */
     size_t max_text_bytes;  /* of one text; longer is ERR_TEXT_TOO_LONG */

@@ -4,8 +4,9 @@
 #
 #   fuzz.sh [SECONDS [TARGET...]]    60 seconds a target and all targets by default
 #
-# Builds the preset `fuzz` (clang; without ccache, which hangs on it). What is found grows in build/fuzz/corpus, which is
-# kept; time-outs are of the wall, so at idle priority they are long; a crash is left in build/fuzz/crashes: cut it down (-minimize_crash=1), mend, and put it to tests/fuzz/regression.
+# Builds the preset `fuzz` (clang). What is found grows in build/fuzz/corpus, which is kept; time-outs are of the wall, so
+# at idle priority they are long; a crash is left in build/fuzz/crashes: cut it down (-minimize_crash=1), mend, and put
+# it to tests/fuzz/regression.
 # Inputs worth keeping: build/fuzz/tests/TARGET -merge=1 tests/fuzz/corpus/TARGET build/fuzz/corpus/TARGET.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,8 +20,7 @@ if [ ${#targets[@]} -eq 0 ]; then
     done
 fi
 
-export CCACHE_DISABLE=1
-env -u CMAKE_C_COMPILER_LAUNCHER cmake --preset fuzz >/dev/null
+cmake --preset fuzz >/dev/null
 nice -n 19 cmake --build --preset fuzz --target "${targets[@]}" >/dev/null
 mkdir -p build/fuzz/crashes
 

@@ -2,6 +2,8 @@
 # Installs what is missing, builds and runs all tests.
 #   --clients    also the tests with other people's clients and generated ones (installs them into .venv-clients and
 #                tests/clients/node_modules)
+#   --analysis   instead: builds everything with clang (warnings are errors), runs cppcheck and clang-tidy over all
+#                sources, and fuzzes each target for ten seconds
 #   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu (about ten minutes)
 #   --training   also the tests of the PyTorch reference and the training pipeline, ruff and mypy (installs
 #                PyTorch and those two into .venv)
@@ -11,18 +13,27 @@ cd "$(dirname "$0")/.."
 training=0
 clients=0
 arm64=0
+analysis=0
 for argument in "$@"; do
     case "$argument" in
     --clients) clients=1 ;;
     --training) training=1 ;;
     --arm64) arm64=1 ;;
+    --analysis) analysis=1 ;;
     *)
-        echo "usage: $0 [--clients] [--training] | --arm64" >&2
+        echo "usage: $0 [--clients] [--training] | --analysis | --arm64" >&2
         exit 2
         ;;
     esac
 done
 
+if [ "$analysis" = 1 ]; then
+    scripts/install_deps.sh analysis
+    cmake --preset clang >/dev/null
+    cmake --build --preset clang
+    scripts/lint.sh --all
+    exec scripts/fuzz.sh 10
+fi
 if [ "$arm64" = 1 ]; then
     scripts/install_deps.sh arm64
     scripts/sysroot.sh build/arm64-sysroot

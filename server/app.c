@@ -149,6 +149,7 @@ static void connect_parts(struct app *a)
     p->admission.config = &a->config;
     p->admission.auth = &a->auth;
     p->admission.routes = &api_routes;
+    metrics_begin(&p->metrics, &api_routes);
     p->admission.gate = p->desk.gate;
 }
 

@@ -61,10 +61,56 @@ static enum err check_folder(const char *key, const char *path, struct errbuf *e
     if (!path[0]) {
         return OK;
     }
+    errno = ENOTDIR;
     snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + (slash == path)) : 1, slash ? path : ".");
     if (stat(folder, &st) || !S_ISDIR(st.st_mode) || access(folder, W_OK)) {
-        int why = errno ? errno : ENOTDIR;
-        return err_set(e, ERR_BAD_CONFIG, "%s: %s: its folder: %s", key, path, strerror(why));
+        return err_set(e, ERR_BAD_CONFIG, "%s: %s: its folder: %s", key, path, strerror(errno));
+    }
+    return OK;
+}
+
+/* What is there already must be what it is going to be. */
+static enum err check_socket(const char *path, struct errbuf *e)
+{
+    struct stat st;
+    if (path[0] && stat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        return err_set(e, ERR_BAD_CONFIG, "server.socket: %s is there and is no socket: move it away, or name another",
+                       path);
+    }
+    return check_folder("server.socket", path, e);
+}
+
+static enum err check_collections(const char *path, struct errbuf *e)
+{
+    static const char magic[] = "SQLite format 3";
+    char head[sizeof(magic)] = "";
+    FILE *file;
+    if (!path[0] || access(path, F_OK) != 0) {
+        return check_folder("collections.path", path, e);
+    }
+    enum err rc = open_regular(&file, "collections.path", path, e);
+    if (rc) {
+        return rc;
+    }
+    size_t n = fread(head, 1, sizeof(head), file);
+    fclose(file);
+    return n == 0 || memcmp(head, magic, sizeof(magic)) == 0
+               ? check_folder("collections.path", path, e)
+               : err_set(e, ERR_BAD_CONFIG, "collections.path: %s is not an SQLite database", path);
+}
+
+static enum err check_folders(const char *key, const char *list, struct errbuf *e)
+{
+    char folder[CONFIG_TEXT_MAX];
+    struct stat st;
+    for (list += strspn(list, ":"); *list; list += strspn(list, ":")) {
+        size_t n = strcspn(list, ":");
+        snprintf(folder, sizeof(folder), "%.*s", (int)n, list);
+        errno = ENOTDIR;
+        if (stat(folder, &st) || !S_ISDIR(st.st_mode)) {
+            return err_set(e, ERR_BAD_CONFIG, "%s: %s: %s", key, folder, strerror(errno));
+        }
+        list += n;
     }
     return OK;
 }
@@ -93,10 +139,11 @@ int app_check(const struct config *c)
     n_faults += c->server.port >= 0 ? tell(check_hosts("server.host", c->server.host, &e), &e) : 0;
     n_faults += c->server.admin_port >= 0 ? tell(check_hosts("server.admin_host", c->server.admin_host, &e), &e) : 0;
     n_faults += tell(address_networks_parse(&trusted, c->server.trusted_proxies, "server.trusted_proxies", &e), &e);
-    n_faults += tell(check_folder("server.socket", c->server.socket, &e), &e);
+    n_faults += tell(check_socket(c->server.socket, &e), &e);
+    n_faults += tell(check_folders("server.sandbox_read", c->server.sandbox_read, &e), &e);
     n_faults += tell(check_certificate(c, &e), &e);
     n_faults += tell(auth_load(&auth, c->auth.keys_file, NULL, &e), &e);
     auth_release(&auth);
-    n_faults += tell(check_folder("collections.path", c->collections.path, &e), &e);
+    n_faults += tell(check_collections(c->collections.path, &e), &e);
     return n_faults ? 1 : puts("the configuration is valid") < 0;
 }

@@ -65,7 +65,7 @@ static int make_key(const struct config_request *r)
         fprintf(stderr, "The key is not shown again. Send it as \"Authorization: Bearer KEY\"; the line belongs in the "
                         "file of auth.keys_file.\n");
     }
-    return rc ? 2 : !is_good;
+    return rc == ERR_BAD_CONFIG ? 2 : rc || !is_good;
 }
 
 static int serve(struct app *a)

@@ -100,7 +100,7 @@ json_t *answer_text_warnings(const struct job *job)
 {
     enum { SPARE_BYTES = 64 };
     const struct job_result *r = &job->result;
-    char numbers[512] = "";
+    char numbers[192] = ""; /* the whole is a header field, too */
     size_t n = 0;
     int n_cut = 0;
     for (int i = 0; r->text_tokens && i < job->request.n_texts; i++) {

@@ -6,6 +6,8 @@
 
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
+#include "engine/image/upright.h"
+#include "engine/image/xmp.h"
 
 #include <string.h>
 
@@ -17,6 +19,7 @@ struct reader {
     size_t n_left;
     int transparent; /* index of the first picture's transparent color, -1: none */
     uint32_t width, height;
+    int orientation; /* of XMP, 0: none */
 };
 
 /* Behind the end single bytes are zero, which end a list of blocks: a file whose last bytes are missing is whole as far
@@ -48,6 +51,8 @@ static enum err fail(const struct reader *r, int code, struct errbuf *e)
                    text ? text : "no picture in it");
 }
 
+enum { XMP_MAX = 65536 };
+
 /* Extensions before the first picture; the graphics control block tells its transparent color. */
 static bool read_extension(struct reader *r)
 {
@@ -55,6 +60,9 @@ static bool read_extension(struct reader *r)
     GifByteType *block;
     if (DGifGetExtension(r->gif, &kind, &block) != GIF_OK) {
         return false;
+    }
+    if (kind == APPLICATION_EXT_FUNC_CODE && block && block[0] == 11 && memcmp(block + 1, "XMP DataXMP", 11) == 0) {
+        r->orientation = xmp_orientation(r->next, r->n_left < XMP_MAX ? r->n_left : XMP_MAX); /* not in blocks */
     }
     if (kind == GRAPHICS_EXT_FUNC_CODE && block && block[0] >= 4) {
         r->transparent = block[1] & 1 ? block[4] : -1;
@@ -132,7 +140,7 @@ static bool covers_canvas(const struct reader *r)
 static uint64_t bytes_to_decode(const struct reader *r)
 {
     enum { FIXED_BYTES = 128 << 10 };
-    return FIXED_BYTES + 3 * (uint64_t)r->width * r->height + 4 * (uint64_t)r->width;
+    return FIXED_BYTES + 3 * (uint64_t)r->width * r->height + 5 * (uint64_t)r->width;
 }
 
 enum err gif_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
@@ -144,10 +152,10 @@ enum err gif_probe(const uint8_t *bytes, size_t n, const struct image_limits *li
         bool has_alpha = r.transparent >= 0 || !covers_canvas(&r);
         info->width = (int)r.width;
         info->height = (int)r.height;
-        info->orientation = 1;
         info->progressive = false;
         info->decode_bytes = bytes_to_decode(&r);
         info->warnings = (has_alpha ? IMAGE_WARN_ALPHA : 0) | (has_more(&r) ? IMAGE_WARN_ANIMATION : 0);
+        upright_describe(info, 0, r.orientation, r.width, r.height);
     }
     close_reader(&r);
     return rc;
@@ -173,14 +181,18 @@ static void color_row(const struct reader *r, const uint8_t *indices, uint8_t *o
     }
 }
 
-static enum err read_rows(const struct reader *r, int first, int step, uint8_t *row, uint8_t *rgb, struct errbuf *e)
+/* work: a row of indices, and one of pixels behind it. */
+static enum err read_rows(const struct reader *r, int first, int step, uint8_t *work, const struct orient *to,
+                          struct errbuf *e)
 {
     const GifImageDesc *d = &r->gif->Image;
+    uint8_t *row = work, *rgb = work + r->width;
     for (int y = first; y < d->Height; y += step) {
         if (DGifGetLine(r->gif, row, d->Width) != GIF_OK) {
             return fail(r, r->gif->Error, e);
         }
-        color_row(r, row, rgb + 3 * ((size_t)(d->Top + y) * r->width + (size_t)d->Left));
+        color_row(r, row, rgb);
+        orient_put(to, &(struct orient_grid){d->Left, d->Top + y, 1, 1, d->Width, 1}, rgb);
     }
     return OK;
 }
@@ -192,19 +204,19 @@ enum err gif_decode(const uint8_t *bytes, size_t n, const struct image_limits *l
         int first, step;
     } passes[] = {{0, 8}, {4, 8}, {2, 4}, {1, 2}}, plain = {0, 1};
     struct reader r = {.next = bytes, .n_left = n};
-    (void)info;
     enum err rc = open_reader(&r, limits, e);
-    if (!rc && (scratch_reserve(pixels, (size_t)r.width * r.height, 3) || scratch_reserve(work, r.width, 1))) {
+    if (!rc && (scratch_reserve(pixels, (size_t)r.width * r.height, 3) || scratch_reserve(work, r.width, 4))) {
         rc = err_set(e, ERR_NOMEM, "no memory for %ux%u pixels", r.width, r.height);
     }
+    struct orient to = {pixels->bytes, (int)r.width, (int)r.height, info->orientation};
     if (!rc && !covers_canvas(&r)) {
         memset(pixels->bytes, 255, 3 * (size_t)r.width * r.height);
     }
     if (!rc && !r.gif->Image.Interlace) {
-        rc = read_rows(&r, plain.first, plain.step, work->bytes, pixels->bytes, e);
+        rc = read_rows(&r, plain.first, plain.step, work->bytes, &to, e);
     }
     for (size_t i = 0; !rc && r.gif->Image.Interlace && i < sizeof(passes) / sizeof(passes[0]); i++) {
-        rc = read_rows(&r, passes[i].first, passes[i].step, work->bytes, pixels->bytes, e);
+        rc = read_rows(&r, passes[i].first, passes[i].step, work->bytes, &to, e);
     }
     close_reader(&r);
     return rc;

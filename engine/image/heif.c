@@ -1,7 +1,7 @@
 /* The library is C++ and bounds little by itself, so nothing reaches it before heif_boxes.c has found the file
  * harmless; then its memory is known (bytes_to_decode), and that much is asked for and given back first, because the
  * library ends the process where a small allocation fails. It decodes in this thread; libde265 starts one of its own
- * for each picture of HEIC and ends it.
+ * for each picture of HEIC and ends it, and waits for ever for one that did not start: so one is tried first, too.
  *
  * The picture is cropped, turned and mirrored by the library, as its boxes say. EXIF is left alone: by the standard its
  * orientation does not count. */
@@ -122,6 +122,7 @@ static void describe(const struct reader *r, struct image_info *info)
     info->decode_bytes = bytes_to_decode(b);
     info->warnings = b->orientation != 1 ? IMAGE_WARN_ROTATED : 0;
     info->warnings |= b->has_alpha ? IMAGE_WARN_ALPHA : 0;
+    info->warnings |= b->is_sequence ? IMAGE_WARN_ANIMATION : 0;
     info->warnings |= b->has_icc ? IMAGE_WARN_ICC : 0;
     info->warnings |= b->is_deep || heif_image_handle_get_luma_bits_per_pixel(r->handle) > 8 ? IMAGE_WARN_DEPTH : 0;
 }
@@ -205,6 +206,18 @@ static enum err try_memory(size_t n)
     return OK;
 }
 
+static void *nothing(void *unused)
+{
+    return unused;
+}
+
+/* Sees that there is a thread for the library. */
+static enum err try_thread(void)
+{
+    pthread_t t;
+    return pthread_create(&t, NULL, nothing, NULL) == 0 && pthread_join(t, NULL) == 0 ? OK : ERR_NOMEM;
+}
+
 enum err heif_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                      struct scratch *pixels, struct scratch *work, struct errbuf *e)
 {
@@ -217,6 +230,9 @@ enum err heif_decode(const uint8_t *bytes, size_t n, const struct image_limits *
         return err_set(e, rc, "no memory for %zu pixels", width * height);
     }
     rc = open_reader(&r, bytes, n, limits, e);
+    if (!rc && !r.boxes.is_av1 && try_thread()) {
+        rc = err_set(e, ERR_NOMEM, "HEIF: no thread to decode with");
+    }
     rc = rc ? rc : decode_image(&r, e);
     if (!rc) {
         int stride = 0;

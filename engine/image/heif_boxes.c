@@ -25,6 +25,7 @@ struct file {
     struct isobox_span iinf, iloc, iref, ipma, ipco, idat; /* iref, idat may be empty; iinf, iref: the list alone */
     int n_reference_id;                                    /* bytes of an item's number in iref */
     uint32_t primary;
+    bool is_sequence;
     struct errbuf *e;
 };
 
@@ -53,7 +54,13 @@ static enum err open_lists(struct file *f, struct isobox_span properties)
 static enum err read_meta(struct file *f)
 {
     struct isobox_span meta, part;
-    if (isobox_has_more(f->whole, MAX_BOXES) || !isobox_find(f->whole, "meta", &meta)) {
+    bool has_many = isobox_has_more(f->whole, MAX_BOXES);
+    f->is_sequence = !has_many && isobox_find(f->whole, "moov", &part);
+    if (has_many || !isobox_find(f->whole, "meta", &meta)) {
+        if (f->is_sequence) {
+            return err_set(f->e, ERR_UNSUPPORTED_IMAGE,
+                           "HEIF: a film without a still picture; send a picture of it, as JPEG");
+        }
         return corrupt(f, "the box that describes its pictures (meta) is missing");
     }
     isobox_version(&meta, NULL);
@@ -397,6 +404,7 @@ enum err heif_boxes_read(const uint8_t *bytes, size_t n, uint64_t max_pixels, st
     out->height = primary.height;
     out->orientation = orientation_of(&primary);
     out->is_grid = is_type(&primary, "grid");
+    out->is_sequence = f.is_sequence;
     out->has_icc = primary.has_icc;
     out->is_deep = primary.is_deep;
     rc = check_item(&f, &primary, out);

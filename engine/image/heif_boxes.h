@@ -19,7 +19,7 @@ struct heif_boxes {
     uint32_t width, height; /* of the primary picture as stored: before it is cropped, turned and mirrored */
     uint32_t coded_width, coded_height; /* of the largest coded picture, in whole blocks */
     int orientation;                    /* as of EXIF, from the boxes irot and imir */
-    bool is_grid, is_av1, has_alpha, has_icc, is_deep /* more than 8 bits */;
+    bool is_grid, is_av1, has_alpha, has_icc, is_deep /* more than 8 bits */, is_sequence /* has a film, too */;
 };
 
 /* max_pixels is checked on the primary picture. */

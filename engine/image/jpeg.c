@@ -15,6 +15,7 @@
 #include "engine/image/jpeg_segments.h"
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
+#include "engine/image/transfer.h"
 #include "engine/image/upright.h"
 #include "engine/image/xmp.h"
 
@@ -43,6 +44,8 @@ struct reader {
     const struct image_limits *limits;
     struct errbuf *e;
     /* decoding */
+    const uint8_t *bytes;
+    size_t n;
     const struct image_info *info;
     uint8_t *rgb, *strip;
 };
@@ -60,6 +63,7 @@ static enum err err_of(int code)
         return ERR_IMAGE_TOO_LARGE;
     case JERR_BAD_PRECISION:
     case JERR_SOF_UNSUPPORTED:
+    case JERR_UNKNOWN_MARKER: /* of JPEG-LS, for one */
     case JERR_ARITH_NOTIMPL:
     case JERR_CONVERSION_NOTIMPL:
     case JERR_CCIR601_NOTIMPL:
@@ -322,9 +326,13 @@ static void describe(struct reader *r, const uint8_t *bytes, size_t n, struct im
     info->warnings = 0;
     int exif =
         jpeg_segments_find(bytes, n, JPEG_APP0 + 1, "Exif\0", 6, &body, &n_body) ? exif_orientation(body, n_body) : 0;
-    int xmp = !exif && jpeg_segments_find(bytes, n, JPEG_APP0 + 1, "http://ns.adobe.com/xap/1.0/", 29, &body, &n_body)
+    static const char packet[] = "http://ns.adobe.com/xap/1.0/", more[] = "http://ns.adobe.com/xmp/extension/";
+    int xmp = !exif && jpeg_segments_find(bytes, n, JPEG_APP0 + 1, packet, sizeof(packet), &body, &n_body)
                   ? xmp_orientation(body, n_body)
                   : 0;
+    if (!exif && !xmp && jpeg_segments_find(bytes, n, JPEG_APP0 + 1, more, sizeof(more), &body, &n_body)) {
+        xmp = xmp_orientation(body, n_body);
+    }
     upright_describe(info, exif, xmp, c->image_width, c->image_height);
     info->progressive = c->progressive_mode;
     info->shrink = shrink_of(info, r->limits->min_side);
@@ -418,11 +426,25 @@ static bool has_all_scans(const struct jpeg_decompress_struct *c)
     return true;
 }
 
+/* Another picture stands right behind the end of this one, and no index of pictures tells of it: somebody put files one
+ * behind the other. Phones write previews and maps of light there, with an index (MPF). */
+static bool is_one_of_several(const struct reader *r)
+{
+    const uint8_t *at = r->source.next_input_byte, *body;
+    size_t n = r->ran_out ? 0 : r->source.bytes_in_buffer, n_body;
+    if (n >= 2 && at[0] == 0xff && at[1] == JPEG_EOI) { /* not read by now where the last row ends the picture */
+        at += 2;
+        n -= 2;
+    }
+    return transfer_signature(at, n) && !jpeg_segments_find(r->bytes, r->n, JPEG_APP0 + 2, "MPF", 4, &body, &n_body);
+}
+
 /* After the last row: was the picture whole? */
 static enum err judge(const struct reader *r, struct image_info *info)
 {
     bool lacks_scans = jpeg_has_multiple_scans((j_decompress_ptr)&r->cinfo) && r->ran_out && !has_all_scans(&r->cinfo);
     if (!r->has_damage && !lacks_scans) {
+        info->warnings |= is_one_of_several(r) ? IMAGE_WARN_PAGES : 0;
         return OK;
     }
     if (r->is_empty) {
@@ -440,6 +462,8 @@ static enum err judge(const struct reader *r, struct image_info *info)
 
 static enum err decode_bytes(struct reader *r, const uint8_t *bytes, size_t n, struct image_info *info)
 {
+    r->bytes = bytes;
+    r->n = n;
     r->source = (struct jpeg_source_mgr){.next_input_byte = bytes, .bytes_in_buffer = n};
     enum err rc = attempt(r, read_header) && attempt(r, read_pixels) ? judge(r, info) : report(r, bytes, n);
     close_reader(r);

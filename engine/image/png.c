@@ -15,6 +15,7 @@
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
 #include "engine/image/png_text.h"
+#include "engine/image/transfer.h"
 #include "engine/image/upright.h"
 
 #include <setjmp.h>
@@ -93,7 +94,7 @@ static void read_chunk(const uint8_t *name, size_t length, bool has_pixels, cons
 {
     const uint8_t *body = name + 4;
     if (memcmp(name, "eXIf", 4) == 0) { /* may follow the pixels */
-        f->exif = exif_orientation(body, length);
+        f->exif = has_wrong_checksum(name, length) ? f->exif : exif_orientation(body, length);
     } else if (memcmp(name, "iCCP", 4) == 0) {
         f->warnings |= IMAGE_WARN_ICC;
     } else if (memcmp(name, "acTL", 4) == 0 && !has_pixels) {
@@ -101,7 +102,7 @@ static void read_chunk(const uint8_t *name, size_t length, bool has_pixels, cons
     } else if (memcmp(name, "tRNS", 4) == 0 && !has_pixels && !(h->color & PNG_COLOR_MASK_ALPHA)) {
         f->warnings |= IMAGE_WARN_ALPHA;
         f->has_bad_transparency = has_wrong_checksum(name, length);
-    } else {
+    } else if (png_text_is_one(name) && !has_wrong_checksum(name, length)) {
         png_text_read(&f->text, name, body, length);
     }
 }
@@ -112,7 +113,12 @@ static void read_chunks(const uint8_t *bytes, size_t n, const struct header *h, 
     for (size_t at = SIGNATURE_BYTES; n - at >= CHUNK_BYTES;) {
         const uint8_t *name = bytes + at + 4;
         size_t length = read_32(bytes + at);
-        if (length > MAX_LENGTH || length > n - at - CHUNK_BYTES || memcmp(name, "IEND", 4) == 0) {
+        if (length > MAX_LENGTH || length > n - at - CHUNK_BYTES) {
+            return;
+        }
+        if (memcmp(name, "IEND", 4) == 0) {
+            at += CHUNK_BYTES + length;
+            f->warnings |= transfer_signature(bytes + at, n - at) ? IMAGE_WARN_PAGES : 0;
             return;
         }
         has_pixels = has_pixels || memcmp(name, "IDAT", 4) == 0;
@@ -153,6 +159,8 @@ enum err png_probe(const uint8_t *bytes, size_t n, const struct image_limits *li
 }
 
 /* ---- the library ---- */
+
+static const char missing_end[] = "the end is missing";
 
 struct reader {
     png_structp png;
@@ -199,7 +207,7 @@ static void on_read(png_structp png, png_bytep out, size_t n)
 {
     struct reader *r = png_get_io_ptr(png);
     if (n > r->n_left) {
-        png_error(png, "the end is missing");
+        png_error(png, missing_end);
     }
     memcpy(out, r->next, n);
     r->next += n;
@@ -314,7 +322,8 @@ enum err png_decode(const uint8_t *bytes, size_t n, const struct image_limits *l
     r.strip = work->bytes;
     if (!attempt(&r, open_reader) || !attempt(&r, read_picture)) {
         rc = r.is_out_of_memory ? ERR_NOMEM : ERR_CORRUPT_IMAGE;
-        err_set(e, rc, "PNG: %s", r.message);
+        bool is_short = strcmp(r.message, missing_end) == 0;
+        err_set(e, rc, "PNG: %s; send %s", r.message, is_short ? "the whole file" : "an undamaged copy");
     }
     png_destroy_read_struct(&r.png, &r.info, NULL);
     return rc;

@@ -54,15 +54,14 @@ static int hex_digit(uint8_t c)
 }
 
 /* "\nexif\n     1234\n" and the digits, broken into lines. */
-static int profile_orientation(struct span text)
+static size_t read_profile(struct span text, uint8_t block[PROFILE_BYTES])
 {
-    uint8_t block[PROFILE_BYTES];
     size_t n = 0;
     int high = -1;
     if (!drop_through(&text, '\n') || !drop_through(&text, '\n') || !drop_through(&text, '\n')) {
         return 0;
     }
-    for (; text.n && n < sizeof(block); drop(&text, 1)) {
+    for (; text.n && n < PROFILE_BYTES; drop(&text, 1)) {
         int digit = hex_digit(*text.at);
         if (digit >= 0 && high >= 0) {
             block[n++] = (uint8_t)(high << 4 | digit);
@@ -71,7 +70,16 @@ static int profile_orientation(struct span text)
             high = digit;
         }
     }
-    return exif_orientation(block, n);
+    return n;
+}
+
+/* What is called APP1 may be either. */
+static void add_profile(struct png_text *t, struct span text)
+{
+    uint8_t block[PROFILE_BYTES];
+    size_t n = read_profile(text, block);
+    t->exif = t->exif ? t->exif : exif_orientation(block, n);
+    t->xmp = t->xmp ? t->xmp : xmp_orientation(block, n);
 }
 
 static bool is_key(struct span body, const char *key)
@@ -80,11 +88,17 @@ static bool is_key(struct span body, const char *key)
     return body.n > n && memcmp(body.at, key, n) == 0;
 }
 
+bool png_text_is_one(const uint8_t *name)
+{
+    return memcmp(name, "tEXt", 4) == 0 || memcmp(name, "zTXt", 4) == 0 || memcmp(name, "iTXt", 4) == 0;
+}
+
 void png_text_read(struct png_text *t, const uint8_t *name, const uint8_t *body, size_t n)
 {
     uint8_t unpacked[UNPACKED_BYTES];
     struct span text = {body, n};
-    bool is_profile = is_key(text, "Raw profile type exif") || is_key(text, "Raw profile type APP1");
+    bool is_profile = is_key(text, "Raw profile type exif") || is_key(text, "Raw profile type APP1") ||
+                      is_key(text, "Raw profile type xmp");
     if (!is_profile && !is_key(text, "XML:com.adobe.xmp")) {
         return;
     }
@@ -106,8 +120,8 @@ void png_text_read(struct png_text *t, const uint8_t *name, const uint8_t *body,
         }
         text = unpack(text, unpacked);
     }
-    if (is_profile && !t->exif) {
-        t->exif = profile_orientation(text);
+    if (is_profile) {
+        add_profile(t, text);
     } else if (!is_profile && !t->xmp) {
         t->xmp = xmp_orientation(text.at, text.n);
     }

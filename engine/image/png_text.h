@@ -1,5 +1,5 @@
 /* png_text - the orientation that a text chunk of a PNG may hold: a raw EXIF profile in hexadecimal digits, as
- * ImageMagick writes it (tEXt, zTXt, iTXt), or XMP (iTXt).
+ * ImageMagick writes it (tEXt, zTXt, iTXt), XMP in the same shape, or XMP (iTXt).
  *
  * An orientation comes early in both, so of a compressed text only the first 16 KB are unpacked, and of at most four
  * compressed texts of a file: hostile files repeat them.
@@ -8,6 +8,7 @@
 #ifndef ENGINE_IMAGE_PNG_TEXT_H
 #define ENGINE_IMAGE_PNG_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ struct png_text {
     int _n_unpacked;
 };
 
+bool png_text_is_one(const uint8_t *name); /* tEXt, zTXt, iTXt */
 /* name: the four letters of the chunk; other chunks than texts are passed over. */
 void png_text_read(struct png_text *t, const uint8_t *name, const uint8_t *body, size_t n);
 

@@ -2,6 +2,7 @@
 
 #include "engine/image/transfer.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -19,22 +20,57 @@ struct signature {
 /* The first match counts: brands before the box that they stand in. Formats that this build reads never come here. */
 static const struct signature others[] = {
     SIGNATURE(8, "qt  ", "a QuickTime video"),
+    SIGNATURE(4, "ftypcrx ", "a Canon raw file"),
     SIGNATURE(4, "ftyp", "an MP4 video or a file like it"),
     SIGNATURE(0, "\0\0\0\x0cJXL ", "a JPEG XL file"),
     SIGNATURE(0, "\xff\x0a", "a JPEG XL file"),
     SIGNATURE(0, "\0\0\0\x0cjP  ", "a JPEG 2000 file"),
     SIGNATURE(0, "\xff\x4f\xff\x51", "a JPEG 2000 file"),
-    SIGNATURE(0, "II+\0", "a TIFF file"),
-    SIGNATURE(0, "MM\0+", "a TIFF file"),
+    SIGNATURE(0, "II+\0", "a BigTIFF file, which is not read: save it as classic TIFF"),
+    SIGNATURE(0, "MM\0+", "a BigTIFF file, which is not read: save it as classic TIFF"),
+    SIGNATURE(0, "II\xbc", "a JPEG XR file"),
+    SIGNATURE(0, "IIU\0", "a Panasonic raw file"),
+    SIGNATURE(0, "IIRO", "an Olympus raw file"),
+    SIGNATURE(0, "IIRS", "an Olympus raw file"),
+    SIGNATURE(0, "FUJIFILMCCD-RAW", "a Fujifilm raw file"),
     SIGNATURE(0, "GIF8", "a GIF file"),
     SIGNATURE(0, "BM", "a BMP file"),
     SIGNATURE(0, "8BPS", "a Photoshop file"),
     SIGNATURE(0, "\0\0\1\0", "an ICO file"),
+    SIGNATURE(0, "\0\0\2\0", "a CUR or TGA file"),
     SIGNATURE(0, "qoif", "a QOI file"),
+    SIGNATURE(0, "\x76\x2f\x31\1", "an OpenEXR file"),
+    SIGNATURE(0, "#?R", "a Radiance HDR file"),
+    SIGNATURE(0, "DDS ", "a DDS file"),
+    SIGNATURE(0, "\n\5\1", "a PCX file"),
+    SIGNATURE(0, "\1\xda", "an SGI file"),
+    SIGNATURE(0, "P4\n", "a netpbm file"),
+    SIGNATURE(0, "P5\n", "a netpbm file"),
+    SIGNATURE(0, "P6\n", "a netpbm file"),
+    SIGNATURE(0, "icns", "an icon of macOS"),
+    SIGNATURE(0, "AT&TFORM", "a DjVu document"),
+    SIGNATURE(0, "gimp xcf", "a GIMP file"),
+    SIGNATURE(0, "FLIF", "a FLIF file"),
+    SIGNATURE(0, "BPG\xfb", "a BPG file"),
+    SIGNATURE(0, "\xd7\xcd\xc6\x9a", "a WMF drawing"),
+    SIGNATURE(40, " EMF", "an EMF drawing"),
+    SIGNATURE(128, "DICM", "a DICOM file"),
+    SIGNATURE(0, "SIMPLE  =", "a FITS file"),
     SIGNATURE(0, "%PDF", "a PDF document"),
     SIGNATURE(0, "%!PS", "a PostScript document"),
     SIGNATURE(0, "PK\3\4", "a ZIP archive"),
     SIGNATURE(0, "\x1f\x8b", "a gzip file"),
+    SIGNATURE(0, "\x28\xb5\x2f\xfd", "a zstd file"),
+    SIGNATURE(0, "Rar!", "a RAR archive"),
+    SIGNATURE(0, "7z\xbc\xaf", "a 7z archive"),
+    SIGNATURE(257, "ustar", "a tar archive"),
+    SIGNATURE(0, "ID3", "an MP3 file"),
+    SIGNATURE(0, "OggS", "an Ogg file"),
+    SIGNATURE(0, "MZ", "a Windows program"),
+    SIGNATURE(0,
+              "\x7f"
+              "ELF",
+              "a program"),
     SIGNATURE(0, "\x1a\x45\xdf\xa3", "a WebM or Matroska video"),
     SIGNATURE(8, "AVI ", "an AVI video"),
     SIGNATURE(8, "WAVE", "a WAV file"),
@@ -55,10 +91,15 @@ static const char *name_of_markup(const uint8_t *bytes, size_t n)
 {
     static const struct {
         const char *begin, *name;
-    } kinds[] = {{"<svg", "an SVG file"},         {"<?xml", "an SVG or other XML file"},
-                 {"<!doctype", "an HTML page"},   {"<html", "an HTML page"},
-                 {"<!--", "an SVG or HTML file"}, {"<head", "an HTML page"},
-                 {"{", "a JSON document"},        {"[", "a JSON document"},
+    } kinds[] = {{"[object ", "JavaScript's name of an object, not its bytes"},
+                 {"<svg", "an SVG file"},
+                 {"<?xml", "an SVG or other XML file"},
+                 {"<!doctype", "an HTML page"},
+                 {"<html", "an HTML page"},
+                 {"<!--", "an SVG or HTML file"},
+                 {"<head", "an HTML page"},
+                 {"{", "a JSON document"},
+                 {"[", "a JSON document"},
                  {"<", "a text with markup"}};
     size_t at = n >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     while (at < n && at < 1024 && memchr(" \t\r\n", bytes[at], 4)) {
@@ -73,6 +114,47 @@ static const char *name_of_markup(const uint8_t *bytes, size_t n)
     return NULL;
 }
 
+static bool is_hex(const uint8_t *bytes, size_t n)
+{
+    size_t i = 0;
+    while (i < n && isxdigit(bytes[i])) {
+        i++;
+    }
+    return i == n;
+}
+
+/* What is often sent in place of a picture, and is text. */
+static enum err refuse_text(const uint8_t *bytes, size_t n, struct errbuf *e)
+{
+    enum { SHOWN = 24, ID_DIGITS = 64 };
+    const char *text = (const char *)bytes;
+    const char *colon = memmem(bytes, n < 16 ? n : 16, "://", 3);
+    if (n >= 23 && memcmp(bytes, "version https://git-lfs", 23) == 0) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "this is a Git LFS pointer; fetch the file itself (git lfs pull)");
+    }
+    if (colon) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE,
+                       "this is an address; addresses are not fetched: send the picture's bytes");
+    }
+    if (n == ID_DIGITS && is_hex(bytes, n)) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE,
+                       "this seems to be an image id; send it as JSON: {\"image\": {\"id\": \"...\"}}");
+    }
+    return err_set(e, ERR_UNSUPPORTED_IMAGE, "this is text (\"%.*s%s\"), not a picture; send %s",
+                   (int)(n < SHOWN ? n : SHOWN), text, n > SHOWN ? "..." : "", image_formats_text());
+}
+
+static bool is_text(const uint8_t *bytes, size_t n)
+{
+    enum { LOOK = 512 };
+    for (size_t i = 0; i < n && i < LOOK; i++) {
+        if ((bytes[i] < ' ' && !memchr("\t\r\n", bytes[i], 3)) || bytes[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum err refuse(const uint8_t *bytes, size_t n, const char *name, struct errbuf *e)
 {
     if (n == 0) {
@@ -84,6 +166,9 @@ static enum err refuse(const uint8_t *bytes, size_t n, const char *name, struct 
     name = name ? name : name_of_markup(bytes, n);
     if (name) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE, "this seems to be %s; send %s", name, image_formats_text());
+    }
+    if (is_text(bytes, n)) {
+        return refuse_text(bytes, n, e);
     }
     if (transfer_explain(bytes, n, e)) {
         return ERR_CORRUPT_IMAGE;

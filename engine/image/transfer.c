@@ -9,6 +9,8 @@ static const char stripped[] =
 static const char text_mode[] =
     "the file was transferred in text mode: its line ends were changed; transfer and send it as binary";
 static const char seven_bits[] = "the file was transferred as 7-bit text; transfer and send it as binary";
+static const char only_zeros[] =
+    "the file has zero bytes only: it was not written, or not sent, to its end; send it again";
 static const char decoded_text[] =
     "the file was decoded as text (UTF-8 or Latin-1) on the way; read and send it as binary, without an encoding";
 
@@ -53,6 +55,20 @@ static const char *told_by_beginning(const uint8_t *bytes, size_t n)
     return NULL;
 }
 
+const char *transfer_signature(const uint8_t *p, size_t n)
+{
+    if (n >= 8 && memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0) {
+        return "PNG";
+    }
+    if (n >= 4 && memcmp(p, "\xff\xd8\xff", 3) == 0 && p[3] >= 0xc0 && p[3] != 0xff) {
+        return "JPEG";
+    }
+    if (n >= 12 && memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WEBP", 4) == 0) {
+        return "WebP";
+    }
+    return n >= 6 && (memcmp(p, "GIF87a", 6) == 0 || memcmp(p, "GIF89a", 6) == 0) ? "GIF" : NULL;
+}
+
 /* ---- by what does not happen by chance in compressed data ---- */
 
 struct counts {
@@ -81,7 +97,10 @@ static const char *told_by_counts(const uint8_t *bytes, size_t n)
 {
     enum { FEW = 32, SOME = 4096, MANY = 1000000 }; /* bytes */
     struct counts c = count(bytes, n);
-    if (c.lf == 0 && c.cr == 0 && ((c.nul == 0 && n >= FEW) || n >= SOME)) {
+    if (c.nul == n && n >= FEW) {
+        return only_zeros;
+    }
+    if (c.lf == 0 && c.cr == 0 && ((c.nul == 0 && n >= FEW && transfer_signature(bytes, n)) || n >= SOME)) {
         return stripped;
     }
     if ((c.lf >= 8 && c.crlf == c.lf) ||
@@ -99,20 +118,6 @@ static const char *told_by_counts(const uint8_t *bytes, size_t n)
 
 /* ---- bytes before the picture ---- */
 
-static const char *signature_at(const uint8_t *p, size_t n)
-{
-    if (n >= 8 && memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0) {
-        return "PNG";
-    }
-    if (n >= 4 && memcmp(p, "\xff\xd8\xff", 3) == 0 && p[3] >= 0xc0 && p[3] != 0xff) {
-        return "JPEG";
-    }
-    if (n >= 12 && memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WEBP", 4) == 0) {
-        return "WebP";
-    }
-    return n >= 6 && (memcmp(p, "GIF87a", 6) == 0 || memcmp(p, "GIF89a", 6) == 0) ? "GIF" : NULL;
-}
-
 static bool explain_offset(const uint8_t *bytes, size_t n, struct errbuf *e)
 {
     enum { FAR = 4096 };
@@ -120,11 +125,11 @@ static bool explain_offset(const uint8_t *bytes, size_t n, struct errbuf *e)
         err_set(e, ERR_CORRUPT_IMAGE, "the first byte of the PNG signature is missing; send the whole file");
         return true;
     }
-    if (n == 0 || signature_at(bytes, n)) {
+    if (n == 0 || transfer_signature(bytes, n)) {
         return false; /* it begins as it should */
     }
     for (size_t at = 1; at < n && at <= FAR; at++) {
-        const char *name = signature_at(bytes + at, n - at);
+        const char *name = transfer_signature(bytes + at, n - at);
         if (name) {
             err_set(e, ERR_CORRUPT_IMAGE,
                     "there %s %zu byte%s before the %s signature; send the file from its first byte",

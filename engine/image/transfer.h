@@ -10,9 +10,13 @@
 
 #include "engine/base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* For bytes that no decoder could read. True: e has the text. One look over the bytes. */
 bool transfer_explain(const uint8_t *bytes, size_t n, struct errbuf *e);
+
+/* "JPEG", "PNG", "WebP" or "GIF" where such a picture begins; NULL. */
+const char *transfer_signature(const uint8_t *p, size_t n);
 
 #endif

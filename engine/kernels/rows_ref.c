@@ -62,7 +62,7 @@ static void log_softmax(float *x, size_t rows, size_t n, size_t ld)
         for (size_t i = 0; i < n; i++) {
             sum += expf(x[i] - best);
         }
-        float log_sum = (float)log(sum);
+        float log_sum = (float)log(sum); /* cppcheck-suppress invalidFunctionArg ; one of the terms is 1 */
         for (size_t i = 0; i < n; i++) {
             x[i] = x[i] - best - log_sum;
         }

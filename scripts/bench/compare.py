@@ -118,11 +118,13 @@ class Peer:
 
 
 class Ours:
-    """`minivlm bench` with some options, a process for each pass. A request runs on one thread, however many there are."""
+    """`minivlm bench` with some options, a process for each pass; several threads share each step of a request."""
 
-    def __init__(self, args, flags, batch):
-        self.command = [args.build / "minivlm", "bench", "--json", "--threads", "1", "--model", args.model, *flags, args.image]
-        self.batch, self.fault = batch, ""
+    def __init__(self, args, flags, batch, threads):
+        split = ["--split", str(threads)] if threads > 1 and has_option(args.build / "minivlm", "--split") else []
+        self.command = [args.build / "minivlm", "bench", "--json", "--threads", str(threads), *split, "--model", args.model, *flags,
+                        args.image]
+        self.batch, self.fault, self.throughput = batch, "", f"captions, {threads} thread{'s' if threads > 1 else ''}"
 
     def bench(self, *more) -> dict[str, float]:
         done = subprocess.run([*self.command[:-1], *more, self.command[-1]], capture_output=True, text=True, env=QUIET, check=False)
@@ -135,7 +137,7 @@ class Ours:
         found = {} if self.fault else self.bench("--rounds", str(rounds), "--at-once", "1")
         times = {stage: [found[stage]] for stage in STAGES if stage in found}
         for n in self.batch if found else []:
-            throughput = self.bench("--rounds", "1", "--at-once", str(n)).get("captions, 1 thread")
+            throughput = self.bench("--rounds", "1", "--at-once", str(n)).get(self.throughput)
             times[f"batch {n}"] = [1e3 / throughput] if throughput else []
         return times
 
@@ -153,7 +155,7 @@ def runners(python, graphs, args, threads) -> dict:
     every: dict[str, Ours | Peer] = {}
     for name, flags in ours.items():
         if "--precision" not in flags or has_option(args.build / "minivlm", "--precision"):
-            every[name] = Ours(args, flags, args.batch if name == "ours" or "--model" in flags else [])
+            every[name] = Ours(args, flags, args.batch if name == "ours" or "--model" in flags else [], threads)
     for name in args.peers:
         every[name] = Peer(python, name, graphs, args, threads)
         note(f"{name}, {threads} threads: {every[name].fault or 'ready'}")

@@ -4,7 +4,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from .case import Case, decode, save
+from .case import Case, decode, save, turned
 
 ALPHA, ANIMATION = "IMAGE_WARN_ALPHA", "IMAGE_WARN_ANIMATION"
 COLORS = bytes([255, 255, 255, 0, 0, 0, 200, 30, 30, 20, 90, 220])
@@ -22,6 +22,11 @@ def lzw(indices: list[int]) -> bytes:
     codes.append(5)
     number = sum(code << (3 * i) for i, code in enumerate(codes))
     return b"\2" + blocks(number.to_bytes((3 * len(codes) + 7) // 8, "little"))
+
+
+def xmp(text: bytes) -> bytes:
+    """A packet as it is, not in blocks, and an end that leads out of it wherever a reader of blocks enters."""
+    return b"\x21\xff\x0bXMP DataXMP<rdf " + text + b"/>\x01" + bytes(range(255, -1, -1)) + b"\0"
 
 
 def control(transparent: int | None) -> bytes:
@@ -75,6 +80,8 @@ def cases(rgb: np.ndarray) -> list[Case]:
         case("no-end.gif", file(5, 4, picture(0, 0, 5, 4))[:-2], pixels(5, 4, 0, 0, 5, 4)),
         case("second-cut.gif", file(5, 4, picture(0, 0, 5, 4), picture(0, 0, 5, 4))[:-20], pixels(5, 4, 0, 0, 5, 4),
              warnings=[ANIMATION]),
+        case("xmp.gif", file(5, 4, xmp(b"tiff:Orientation='6'"), picture(1, 0, 4, 4)),
+             turned(pixels(5, 4, 1, 0, 4, 4), 6), orientation=6, warnings=[ALPHA, "IMAGE_WARN_ROTATED_XMP"]),
         case("one-pixel.gif", file(1, 1, picture(0, 0, 1, 1)), pixels(1, 1, 0, 0, 1, 1)),
     ]
 

@@ -122,6 +122,7 @@ def cases(picture: np.ndarray) -> list[Case]:
         case("deep.heic", deep_file(picture), warnings=[DEPTH]),
         case("made.heic", file([one.item()]), one.pixels),
         case("made.avif", file([av1.item()], brand=b"avif"), av1.pixels),
+        case("with-film.avif", file([av1.item()], brand=b"avif") + box(b"moov", b""), av1.pixels, warnings=["IMAGE_WARN_ANIMATION"]),
         case("mif1.heic", file([one.item()], brand=b"mif1"), one.pixels),
         case("grid.heic", file([grid(2, 2, 128, 128), *parts], [(b"dimg", 1, [2, 3, 4, 5])]), whole),
         case("grid-cut.heic", file([grid(2, 2, 100, 90), *parts], [(b"dimg", 1, [2, 3, 4, 5])]), whole[:90, :100]),

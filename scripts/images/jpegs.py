@@ -107,6 +107,10 @@ def cases(picture: np.ndarray) -> list[Case]:
         lossy("no-end-marker-progressive.jpg", progressive[:-2], pixels=decode(progressive), progressive=True),
         lossy("two-starts.jpg", SOI + SOI + plain, pixels=decode(plain)),
         lossy("several.jpg", insert(stored, segment(0xE2, b"MPF\0" + bytes(40))) + plain, pixels=decode(stored)),
+        lossy("two-files.jpg", stored + plain, pixels=decode(stored), warnings=["IMAGE_WARN_PAGES"]),
+        lossy("xmp-more.jpg", insert(stored, xmp("<x/>") + segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 +
+                                                                 bytes(8) + b"<rdf tiff:Orientation='6'/>")),
+              orientation=6, warnings=[ROTATED_XMP], pixels=turned(decode(stored), 6)),
         lossy("xmp-6.jpg", insert(stored, xmp('<rdf tiff:Orientation="6"/>')), orientation=6, warnings=[ROTATED_XMP]),
         lossy("xmp-8.jpg", insert(stored, xmp("<tiff:Orientation> 8 </tiff:Orientation>")), orientation=8,
               warnings=[ROTATED_XMP], pixels=turned(decode(stored), 8)),

@@ -142,7 +142,8 @@ def other_cases(picture: np.ndarray) -> list[Case]:
         case("icc.png", build(small, RGB, 8, icc), small, [ICC]),
         case("gamma.png", build(small, RGB, 8, chunk(b"gAMA", struct.pack(">I", 100000))), small, []),
         case("apng.png", build(small, RGB, 8, animation, frame), small, ["IMAGE_WARN_ANIMATION"]),
-        case("trailing.png", plain + b"\xff\xd8\xff\xe0 garbage" * 5, small, []),
+        case("trailing.png", plain + b"garbage \xff\xd8\xff\xe0" * 5, small, []),
+        case("two-files.png", plain + plain, small, ["IMAGE_WARN_PAGES"]),
         case("no-end.png", plain[:-12], small, []),
         case("one-pixel.png", build(picture[:1, :1], RGB, 8, interlaced=True), picture[:1, :1], []),
         case("late-chunks.png", build(small, RGB, 8, after=animation[:20] + chunk(b"tRNS", bytes(6))), small, []),
@@ -180,6 +181,7 @@ def web_cases(picture: np.ndarray) -> list[Case]:
     block = b"Exif\0\0" + exif(6)
     packed = b"Raw profile type exif\0\0" + zlib.compress(raw_profile(block))
     text = b"Raw profile type APP1\0" + raw_profile(exif(8, big=True))
+    broken = chunk(b"eXIf", exif(6))[:-1] + b"x"
     xmp = b'XML:com.adobe.xmp\0%b\0\0\0%b'
     packet = b"<x:xmpmeta>" + b" " * 300 + b"<rdf tiff:Orientation='3'/></x:xmpmeta>"
     return [
@@ -190,6 +192,9 @@ def web_cases(picture: np.ndarray) -> list[Case]:
         case("xmp.png", build(small, RGB, 8, chunk(b"iTXt", xmp % (b"\0", packet))), turned(small, 3), [ROTATED_XMP], 3),
         case("xmp-packed.png", build(small, RGB, 8, chunk(b"iTXt", xmp % (b"\1", zlib.compress(packet)))), turned(small, 3),
              [ROTATED_XMP], 3),
+        case("raw-xmp.png", build(small, RGB, 8, chunk(b"tEXt", b"Raw profile type xmp\0" + raw_profile(packet))),
+             turned(small, 3), [ROTATED_XMP], 3),
+        case("wrong-crc-exif.png", build(small, RGB, 8, broken), small, []),
         case("exif-and-xmp.png", build(small, RGB, 8, chunk(b"iTXt", xmp % (b"\0", packet)), chunk(b"eXIf", exif(6))),
              turned(small, 6), [ROTATED], 6),
     ]

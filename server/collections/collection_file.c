@@ -133,8 +133,8 @@ static enum err say(const struct collections *cs, enum state state, struct errbu
 {
     static const char *const what[] = {
         [STATE_INTACT] = "",
-        [STATE_MISSING] = "the file was moved or deleted underneath the service; put it back, or restart the service "
-                          "to begin a new one",
+        [STATE_MISSING] =
+            "the file was moved or deleted underneath the service; put it back, or restart the service for a new one",
         [STATE_CUT] = "the file was cut short or overwritten underneath the service; put a whole one there by renaming",
         [STATE_REPLACED] = "the file or its log was replaced underneath the service; try again",
         [STATE_CLOSED] = "the file is closed; try again",

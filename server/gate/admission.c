@@ -27,6 +27,25 @@ static bool is_allowed_origin(const char *list, const char *origin)
     return false;
 }
 
+/* What a page wants to send: SDKs add many fields of their own, and none of them is looked at here unless it is known.
+ * Too long a list is allowed as a whole. */
+static void allow_headers(struct exchange *x)
+{
+    const char *asked = x->headers[HEADER_ASKED_HEADERS];
+    if (asked && asked[0]) {
+        exchange_out(x, "Access-Control-Allow-Headers", "%s",
+                     strlen(asked) < EXCHANGE_MAX_VALUE ? asked : "*, Authorization");
+    } else {
+        exchange_out(x, "Access-Control-Allow-Headers",
+                     "Authorization, Content-Type, Priority, X-Request-Id, X-Request-Timeout-Ms, Cache-Control, "
+                     "X-Image-Id, traceparent, tracestate, endpoint-load-metrics-format, "
+                     "Inference-Header-Content-Length");
+    }
+    if (x->headers[HEADER_ASKED_PRIVATE]) { /* a page on the internet, and this service in its reader's network */
+        exchange_out(x, "Access-Control-Allow-Private-Network", "true");
+    }
+}
+
 /* True when a preflight was answered. */
 static bool answer_cors(const struct admission *a, struct exchange *x)
 {
@@ -35,15 +54,15 @@ static bool answer_cors(const struct admission *a, struct exchange *x)
         return false;
     }
     exchange_out(x, "Access-Control-Allow-Origin", "%s", origin);
-    exchange_out(x, "Vary", "Origin");
-    exchange_out(x, "Access-Control-Expose-Headers", "X-Request-Id, Server-Timing, X-Cache, X-Image-Id, Retry-After");
+    exchange_out(x, "Vary", "Origin, Access-Control-Request-Headers");
+    exchange_out(x, "Access-Control-Expose-Headers",
+                 "X-Request-Id, Server-Timing, X-Cache, X-Image-Id, X-Text-Warning, Retry-After, "
+                 "Inference-Header-Content-Length, endpoint-load-metrics");
     if (strcmp(x->method, "OPTIONS") != 0) {
         return false;
     }
     exchange_out(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
-    exchange_out(x, "Access-Control-Allow-Headers",
-                 "Authorization, Content-Type, Priority, X-Request-Id, X-Request-Timeout-Ms, Cache-Control, "
-                 "X-Image-Id, traceparent, tracestate");
+    allow_headers(x);
     exchange_out(x, "Access-Control-Max-Age", "600");
     x->route_name = "preflight";
     reply_text(x, 204, NULL, "");
@@ -65,10 +84,11 @@ static bool is_from_no_page(struct exchange *x)
     return x->status == 0;
 }
 
-/* Without its port and brackets, in `out`. */
+/* Without its port and brackets, and without the dot that ends a whole name ("minivlm.svc.cluster.local."). */
 static bool host_of(const char *header, char *out, size_t size)
 {
     size_t n = header[0] == '[' ? strcspn(++header, "]") : strcspn(header, ":");
+    n -= n > 1 && header[n - 1] == '.';
     if (n >= size) {
         return false;
     }

@@ -5,6 +5,7 @@
 #include "engine/base/sha256.h"
 #include "server/gate/auth_file.h"
 
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -148,15 +149,27 @@ void auth_leave(struct auth_use *use)
 
 /* ---- making ---- */
 
+static bool fill_random(uint8_t *out, size_t n)
+{
+    while (n > 0) {
+        ssize_t more = getrandom(out, n, 0);
+        if (more < 0 && errno != EINTR) {
+            return false;
+        }
+        out += more > 0 ? more : 0;
+        n -= more > 0 ? (size_t)more : 0;
+    }
+    return true;
+}
+
 enum err auth_make(const char *name, const char *role, const char *rate, const char *share, char key[AUTH_KEY_MAX],
                    struct buf *line, struct errbuf *e)
 {
     uint8_t random[32], digest[SHA256_BYTES];
     char hex[SHA256_HEX], problem[160];
     struct auth_key parsed;
-    for (size_t n = 0; n < sizeof(random);) {
-        ssize_t more = getrandom(random + n, sizeof(random) - n, 0);
-        n += more > 0 ? (size_t)more : 0;
+    if (!fill_random(random, sizeof(random))) {
+        return err_set(e, ERR_IO, "the system has no random numbers to give: %s", strerrordesc_np(errno));
     }
     memcpy(key, "mvk_", 4);
     for (int i = 0; i < 43; i++) { /* six bits a letter, the last one four */

@@ -68,7 +68,8 @@ void auth_leave(struct auth_use *use); /* NULL is fine */
 
 /* ---- making ---- */
 
-/* A new key, and its line for the file. role, rate, share: as in the file, or "". ERR_BAD_CONFIG says what is wrong. */
+/* A new key, and its line for the file. role, rate, share: as in the file, or "". ERR_BAD_CONFIG says what is wrong,
+ * ERR_IO that the system has no random numbers. */
 MUST_USE enum err auth_make(const char *name, const char *role, const char *rate, const char *share,
                             char key[AUTH_KEY_MAX], struct buf *line, struct errbuf *e);
 

@@ -104,13 +104,16 @@ static bool is_good_id(const char *id)
 /* RFC 9562 section 5.7: 48 bits of milliseconds, then random ones. */
 static void make_uuid7(char out[37])
 {
-    uint8_t b[16];
+    static uint64_t last; /* no two are the same, even when the system has no random numbers */
+    uint8_t b[16] = {0};
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     if (getrandom(b, sizeof(b), GRND_NONBLOCK) != (ssize_t)sizeof(b)) {
-        uint64_t us = clock_us();
-        memcpy(b + 8, &us, sizeof(us));
+        last = clock_us() > last ? clock_us() : last + 1;
+        for (int i = 0; i < 8; i++) {
+            b[15 - i] = (uint8_t)(last >> 8 * i);
+        }
     }
     for (int i = 0; i < 6; i++) {
         b[i] = (uint8_t)(ms >> (40 - 8 * i));

@@ -24,6 +24,8 @@
 #define EXCHANGE_HEADERS(X)                                                                                            \
     X(HEADER_ACCEPT, "Accept")                                                                                         \
     X(HEADER_ACCEPT_ENCODING, "Accept-Encoding")                                                                       \
+    X(HEADER_ASKED_HEADERS, "Access-Control-Request-Headers")                                                          \
+    X(HEADER_ASKED_PRIVATE, "Access-Control-Request-Private-Network")                                                  \
     X(HEADER_AUTHORIZATION, "Authorization")                                                                           \
     X(HEADER_CACHE_CONTROL, "Cache-Control")                                                                           \
     X(HEADER_CONTENT_ENCODING, "Content-Encoding")                                                                     \

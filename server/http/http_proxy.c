@@ -48,7 +48,14 @@ static void set_client(struct http_connection *c, const struct address *client)
 /* Takes n bytes that were looked at out of the socket. */
 static bool swallow(struct http_connection *c, size_t n)
 {
-    return recv(c->wire.fd, c->http->scratch, n, 0) == (ssize_t)n;
+    while (n > 0) {
+        ssize_t taken = recv(c->wire.fd, c->http->scratch, n, 0);
+        if (taken == 0 || (taken < 0 && errno != EINTR)) {
+            return false;
+        }
+        n -= taken > 0 ? (size_t)taken : 0;
+    }
+    return true;
 }
 
 void http_proxy_read(struct http_connection *c)

@@ -105,14 +105,17 @@ static bool are_extensions_whole(const unsigned char *at, size_t n)
 
 static enum proxy_header_state parse_block(struct proxy_header *p, const unsigned char *b, size_t length)
 {
-    unsigned command = b[12], family = b[13];
-    size_t n_addresses = family == 0x11 ? V4_BYTES : family == 0x21 ? V6_BYTES : family == 0x31 ? UNIX_BYTES : 0;
+    static const size_t bytes_of[] = {0, V4_BYTES, V6_BYTES, UNIX_BYTES};
+    unsigned command = b[12], family = b[13] >> 4, transport = b[13] & 15;
+    bool is_known = b[13] == 0 || (family >= 1 && family <= 3 && (transport == 1 || transport == 2));
+    size_t n_addresses = is_known ? bytes_of[family] : 0;
     p->n_bytes = V2_FIXED + length;
     if (command == 0x20) { /* LOCAL: whatever follows is to be ignored */
         return PROXY_HEADER_WHOLE;
     }
-    if (family != 0 && n_addresses == 0) {
-        return refuse(p, "the PROXY header names no TCP connection");
+    if (!is_known) { /* datagrams too: clients of HTTP/3 come to the balancer by them */
+        return refuse(p,
+                      "the PROXY header must be of IPv4, IPv6 or a UNIX socket, of streams or datagrams, or of none");
     }
     if (length < n_addresses) {
         return refuse(p, "the PROXY header is shorter than its addresses");
@@ -120,8 +123,8 @@ static enum proxy_header_state parse_block(struct proxy_header *p, const unsigne
     if (family != 0 && !are_extensions_whole(b + V2_FIXED + n_addresses, length - n_addresses)) {
         return refuse(p, "the lengths of the PROXY header's extensions do not add up");
     }
-    if (family == 0x11 || family == 0x21) {
-        address_of_bytes(&p->client, b + V2_FIXED, family == 0x21 ? 16 : 4);
+    if (family == 1 || family == 2) {
+        address_of_bytes(&p->client, b + V2_FIXED, family == 2 ? 16 : 4);
     }
     return PROXY_HEADER_WHOLE;
 }

@@ -2,9 +2,10 @@
  * connection, with the address of the client it speaks for.
  *
  * Strict: version 1 is one line of at most 107 bytes ended by CR LF, single spaces, whole addresses of the family that
- * it names, ports without needless zeros. Version 2 has a known command, a stream family, as many bytes as its family
- * needs, and extensions (TLVs) whose lengths add up; at most PROXY_HEADER_MAX bytes. LOCAL, UNKNOWN, UNSPEC and UNIX
- * name no client: the proxy speaks for itself.
+ * it names, ports without needless zeros. Version 2 has a known command and family, as many bytes as its family needs,
+ * and extensions (TLVs) whose lengths add up; at most PROXY_HEADER_MAX bytes. Datagrams are taken like streams: a
+ * balancer that speaks HTTP/3 names its clients so. LOCAL, UNKNOWN, UNSPEC and UNIX name no client: the proxy speaks
+ * for itself.
  *
  * Source: HAProxy's doc/proxy-protocol.txt of 2020-03-05, sections 2.1 and 2.2.
  * Ownership: nothing. Threads: any. Errors: PROXY_HEADER_REFUSED with a sentence (static). */

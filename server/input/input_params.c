@@ -96,7 +96,7 @@ static void *place(struct input *in, const struct param *p)
 static bool set_number(struct input_parser *ip, const struct param *p, const char *value, size_t n)
 {
     char text[NUMBER_MAX], *end;
-    if (n < 1 || n >= sizeof(text)) {
+    if (n == 0 || n > sizeof(text) - 1) {
         return out_of_range(p, value, n, ip->fault);
     }
     memcpy(text, value, n);

@@ -15,6 +15,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,7 +76,6 @@ static const struct call {
     {SCMP_SYS(getrandom), WORK},
     {SCMP_SYS(getpid), WORK},
     {SCMP_SYS(gettid), WORK},
-    {SCMP_SYS(setpriority), WORK},
     {SCMP_SYS(getpriority), WORK},
     {SCMP_SYS(restart_syscall), WORK},
     {SCMP_SYS(exit), WORK},
@@ -182,42 +183,54 @@ static const int deadly[] = {
     SCMP_SYS(kexec_load),
 };
 
+/* Conditions on an argument, counted from 0; the library's macros leave a member to chance. */
+static struct scmp_arg_cmp equal(unsigned argument, uint64_t value)
+{
+    return (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value};
+}
+
+static struct scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value)
+{
+    return (struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
 /* Calls that are allowed with some arguments only. */
 static int add_by_argument(scmp_filter_ctx c, unsigned groups)
 {
     const uint32_t allow = SCMP_ACT_ALLOW;
     const uint64_t writing = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), code = PROT_EXEC,
                    both = PROT_EXEC | PROT_WRITE;
-    int rc = seccomp_rule_add(c, allow, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()));
-    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, code, 0));
-    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, code, 0));
-    rc = rc ? rc
-            : seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
-                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+    int rc = seccomp_rule_add(c, allow, SCMP_SYS(tgkill), 1, equal(0, (uint64_t)getpid()));
+    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(setpriority), 1, equal(0, PRIO_PROCESS));
+    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(prctl), 1, equal(0, PR_SET_NAME));
+    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mmap), 1, masked(2, code, 0));
+    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mprotect), 1, masked(2, code, 0));
+    rc = rc ? rc : seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1, masked(0, CLONE_THREAD, 0));
     if (!rc && groups & THREADS) {
-        rc = seccomp_rule_add(c, allow, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+        rc = seccomp_rule_add(c, allow, SCMP_SYS(clone), 1, masked(0, CLONE_THREAD, CLONE_THREAD));
     }
     if (!rc && groups & (THREADS | READ)) { /* to ask, not to change */
-        rc = seccomp_rule_add(c, allow, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
+        rc = seccomp_rule_add(c, allow, SCMP_SYS(prlimit64), 1, equal(2, 0));
     }
     if (!rc && groups & CODE) { /* never what can be written too */
-        rc = seccomp_rule_add(c, allow, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, both, PROT_EXEC));
+        rc = seccomp_rule_add(c, allow, SCMP_SYS(mmap), 1, masked(2, both, PROT_EXEC));
     }
     if (!rc && groups & WRITE) {
         rc = seccomp_rule_add(c, allow, SCMP_SYS(openat), 0);
         rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(open), 0);
     } else if (!rc && groups & READ) {
-        rc = seccomp_rule_add(c, allow, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
-        rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(open), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
+        rc = seccomp_rule_add(c, allow, SCMP_SYS(openat), 1, masked(2, writing, O_RDONLY));
+        rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(open), 1, masked(1, writing, O_RDONLY));
     }
-    if (!rc && groups & SOCKETS) { /* the pairs that libmicrohttpd sits behind, and how sockets are told not to block */
-        rc = seccomp_rule_add(c, allow, SCMP_SYS(socketpair), 0);
-        rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
-        rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
+    if (!rc && groups & SOCKETS) {
+        /* The pairs that libmicrohttpd sits behind (one for datagrams could send to any UNIX socket), and how sockets
+           are told not to block. */
+        rc = seccomp_rule_add(c, allow, SCMP_SYS(socketpair), 2, equal(0, AF_UNIX), masked(1, 15, SOCK_STREAM));
+        rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(ioctl), 1, equal(1, FIONBIO));
+        rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(ioctl), 1, equal(1, FIONREAD));
     }
     if (!rc && !(groups & READ)) { /* fstat of the C library; not by name */
-        rc = seccomp_rule_add(c, allow, SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
+        rc = seccomp_rule_add(c, allow, SCMP_SYS(newfstatat), 1, equal(3, AT_EMPTY_PATH));
     }
     return rc;
 }

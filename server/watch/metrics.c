@@ -26,12 +26,27 @@ static void observe(struct metrics_histogram *h, uint64_t us)
     h->sum_s += s;
 }
 
-void metrics_count(struct metrics *m, const struct exchange *x, uint64_t now_us)
+/* The row of this name, or the last one for those without a row. */
+static int row_of(const struct metrics *m, const char *name)
 {
     int i = 0;
-    while (i < METRICS_ROUTES - 1 && m->routes[i].name && strcmp(m->routes[i].name, x->route_name) != 0) {
+    while (i < METRICS_ROUTES - 1 && m->routes[i].name && strcmp(m->routes[i].name, name) != 0) {
         i++;
     }
+    return i;
+}
+
+void metrics_begin(struct metrics *m, const struct route_table *routes)
+{
+    for (int i = 0; i < routes->n; i++) {
+        m->routes[row_of(m, routes->routes[i].name)].name = routes->routes[i].name;
+    }
+    m->routes[row_of(m, "none")].name = "none";
+}
+
+void metrics_count(struct metrics *m, const struct exchange *x, uint64_t now_us)
+{
+    int i = row_of(m, x->route_name);
     m->routes[i].name = x->route_name;
     m->routes[i].by_status[x->status >= 100 && x->status < 600 ? x->status : 0]++;
     observe(&m->routes[i].duration, now_us - x->began_us);
@@ -90,7 +105,7 @@ static void print_requests(const struct metrics *m, struct buf *b)
     head(b, "minivlm_requests_total", "counter", "Requests ended, by route and status.");
     for (int i = 0; i < METRICS_ROUTES; i++) {
         for (int status = 0; m->routes[i].name && status < 600; status++) {
-            if (m->routes[i].by_status[status]) {
+            if (m->routes[i].by_status[status] || status == 200) {
                 buf_printf(b, "minivlm_requests_total{route=\"%s\",code=\"%d\"} %llu\n", m->routes[i].name, status,
                            (unsigned long long)m->routes[i].by_status[status]);
             }

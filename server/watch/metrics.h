@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "server/gate/auth.h"
 #include "server/gate/gate.h"
+#include "server/gate/route.h"
 #include "server/http/exchange.h"
 #include "server/http/reply.h"
 #include "server/sandbox/sandbox.h"
@@ -30,6 +31,8 @@ struct metrics {
     uint64_t client_gone;
 };
 
+/* Every route has its counters from the start: a rate over a first event would be missed. */
+void metrics_begin(struct metrics *m, const struct route_table *routes);
 /* An exchange has ended. */
 void metrics_count(struct metrics *m, const struct exchange *x, uint64_t now_us);
 

@@ -10,7 +10,7 @@
 
 /* Instruction sets round differently, a beam search may take another way, and 8 bits in the image half move a score of
  * this picture, which is like no photograph, by 0.05: far more than that is a wrong machine. */
-#define TOLERANCE 0.08
+#define TOLERANCE 0.06
 
 struct task {
     enum job_task task;

@@ -64,7 +64,8 @@ static void keep_error(struct work *w, int index, enum err rc, const struct errb
 {
     struct work_round *r = &w->round;
     enum fault f = reply_fault(rc);
-    const char *message = f == FAULT_INTERNAL           ? "internal error"
+    bool is_ours = f == FAULT_INTERNAL && rc != ERR_NOMEM;
+    const char *message = is_ours                       ? "internal error"
                           : f == FAULT_IMAGE_NOT_CACHED ? reply_unknown_image
                                                         : errbuf_text(text, rc);
     bool may_retry = f == FAULT_OVERLOADED || f == FAULT_DRAINING;

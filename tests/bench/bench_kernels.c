@@ -15,9 +15,9 @@
 enum { ROUNDS = 15, CANDIDATES = 4, COLD_BYTES = 80 << 20, ROUND_US = 300 };
 /* The tables that are compared, best first; MOST for products of bytes. */
 #ifdef __aarch64__
-enum { MOST = ISA_NEONDOT, MORE = ISA_NEON, SOME = ISA_NEON };
+static const enum isa MOST = ISA_NEONDOT, MORE = ISA_NEON, SOME = ISA_NEON;
 #else
-enum { MOST = ISA_AVX512VNNI, MORE = ISA_AVX512, SOME = ISA_AVX2 };
+static const enum isa MOST = ISA_AVX512VNNI, MORE = ISA_AVX512, SOME = ISA_AVX2;
 #endif
 
 static const char *filter;

@@ -286,6 +286,11 @@ class Check(unittest.TestCase):
                 key = flag[2:flag.index("=")]
                 self.assertTrue(key in done.stderr or key == "server.tls_key" or key == "auth.keys_file", (key, done.stderr))
             self.assertIn(f"{keys}:1: expected NAME", done.stderr)
+            for flag in (f"--server.socket={folder}", f"--server.socket={keys}", f"--collections.path={folder}",
+                         f"--collections.path={keys}", f"--server.sandbox_read=/:{keys}", "--server.sandbox_read=/nonexistent"):
+                done = subprocess.run([BUILD / "minivlm-server", "--check-config", f"--model.dir={TINY}", flag], cwd=ROOT,
+                                      capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stderr.split(":")[0]), (1, flag[2:flag.index("=")]), done.stderr)
             good = subprocess.run([BUILD / "minivlm-server", "--check-config", f"--model.dir={TINY}"], cwd=ROOT,
                                   capture_output=True, text=True)
             self.assertEqual((good.returncode, good.stdout), (0, "the configuration is valid\n"))

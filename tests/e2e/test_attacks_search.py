@@ -19,6 +19,7 @@ class Collections(unittest.TestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.path = pathlib.Path(self.folder.name) / "c.db"
         self.flag = f"--collections.path={self.path}"
+        self.patient = f"--limits.timeout_ms={round(30000 * max(1, PATIENCE))}"  # where the server runs slowly
 
     def tearDown(self):
         self.folder.cleanup()
@@ -53,7 +54,7 @@ class Leaving(Collections):
 
     def survives(self, make, clients=300, rounds=3, *flags):
         clients, rounds = (10, 2) if WRAPPER else (int(clients / max(1, PATIENCE / 2)), rounds)  # valgrind sees the first one
-        with Server(self.flag, "--server.max_header_bytes=16384", "--log.level=info", *flags) as s:
+        with Server(self.flag, self.patient, "--server.max_header_bytes=16384", "--log.level=info", *flags) as s:
             self.fill(s, 12 if WRAPPER else 100)
             right = wire.ask(s.port, self.search()).body
             for n in range(rounds):
@@ -95,7 +96,7 @@ class Leaving(Collections):
     def test_answers_while_others_leave(self):
         """A2: those who stay get what they would get alone."""
         n_texts, n_rounds, n_leaving = (4, 1, 4) if WRAPPER else (20, 5, 20)
-        with Server(self.flag) as s:
+        with Server(self.flag, self.patient) as s:
             self.fill(s, 12 if WRAPPER else 60)
             texts = [f"word{n} a dog" for n in range(n_texts)]
             right = {t: wire.ask(s.port, self.search(t)).body for t in texts}

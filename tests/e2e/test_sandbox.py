@@ -1,15 +1,44 @@
 """The process is bound once it listens, thread by thread, and all that it advertises goes on."""
+import contextlib
+import ctypes
 import hashlib
+import json
 import os
 import pathlib
 import re
 import signal
+import socket
+import ssl
+import struct
+import subprocess
 import tempfile
+import time
 
-from support import LITE, ROOT, TINY, Models, Server, picture, run, unittest
+from support import BUILD, LITE, ROOT, TINY, Models, Server, picture, run, unittest
 
 ALONE = {"OPENBLAS_NUM_THREADS": "1"}  # else the library has threads before main
 HEIC = [ROOT / "tests" / "data" / "images" / "codec" / name for name in ("mirrored-0.heic", "turned-3.heic", "grid-cut.heic")]
+
+
+LANDLOCK_CREATE_RULESET, SECCOMP = 444, 317
+
+
+def without(number):
+    """For preexec_fn: a kernel, or a container, that does not know a system call (ENOSYS)."""
+    steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7FFF0000)]
+    program = b"".join(struct.pack("HBBI", *step) for step in steps)
+
+    def bind():
+        libc = ctypes.CDLL(None, use_errno=True)
+        block = ctypes.create_string_buffer(program)
+        head = struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(block))
+        assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, head, 0, 0) == 0  # no_new_privs, PR_SET_SECCOMP
+    return bind
+
+
+def certificate(folder, name):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+                    folder / "k.pem", "-out", folder / "c.pem", "-days", "2", "-subj", f"/CN={name}"], check=True, capture_output=True)
 
 
 def threads(server):
@@ -67,6 +96,96 @@ class Sandbox(unittest.TestCase):
                 self.assertEqual(s.post("/caption", picture(), mine).status, 200)
                 self.assertLess(s.leaves_within(10), 10)
                 self.assertFalse([line for line in s.lines if isinstance(line, dict) and line["level"] == "error"])
+
+    def test_kernels_without(self):
+        """What the kernel lacks is named; `require` does not start without it, `auto` goes on with the rest."""
+        self.bound().__exit__(None, None, None)
+        for number, part, words in ((LANDLOCK_CREATE_RULESET, "files", "no Landlock"), (SECCOMP, "system_calls", "seccomp")):
+            with Server("--server.sandbox=auto", env=ALONE, preexec_fn=without(number)) as s:
+                told = s.log("sandbox")[0]
+                self.assertEqual({name for name in ("system_calls", "files", "privileges") if not told[name]}, {part})
+                self.assertIn(words, told["missing"])
+                self.assertEqual(s.post("/caption", HEIC[0].read_bytes()).status, 200)
+            done = subprocess.run([BUILD / "minivlm-server", f"--model.dir={TINY}", "--server.port=0", "--server.sandbox=require"],
+                                  cwd=ROOT, env={**os.environ, **ALONE}, preexec_fn=without(number), capture_output=True, text=True,
+                                  timeout=60)
+            self.assertEqual(done.returncode, 1)
+            for word in (words, "server.sandbox=require", "5.13 or later", "say auto"):
+                self.assertIn(word, done.stderr)
+
+    def test_everything_in_places_of_its_own(self):
+        """Nothing may be read but what the configuration names, each in a folder of its own: certificate, keys and file of the
+        configuration are replaced as Kubernetes does it, a socket and a log on disk besides."""
+        with contextlib.ExitStack() as stack:
+            folders = {name: pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                       for name in ("mount", "keys", "socket", "rows", "log", "models")}
+            mount = folders["mount"]
+
+            def publish(version, name):
+                fresh = mount / version
+                fresh.mkdir()
+                certificate(fresh, name)
+                (fresh / "config.json").write_text(json.dumps(config))
+                (mount / "next").symlink_to(version)
+                (mount / "next").rename(mount / "..data")
+
+            keys = folders["keys"] / "keys"
+            keys.write_text("me " + hashlib.sha256(b"secret").hexdigest() + "\n")
+            model = Models(folders["models"]).copy("first")
+            config = {"model": {"dir": str(model)}, "collections": {"path": str(folders["rows"] / "c.db")},
+                      "auth": {"keys_file": str(keys)}, "log": {"level": "info", "format": "json"},
+                      "server": {"port": 0, "socket": str(folders["socket"] / "s"), "sandbox": "require", "sandbox_read": "",
+                                 "tls_certificate": str(mount / "c.pem"), "tls_key": str(mount / "k.pem")}}
+            for name in ("c.pem", "k.pem", "config.json"):
+                (mount / name).symlink_to("..data/" + name)
+            publish("..1", "one")
+            self.bound().__exit__(None, None, None)
+            log = folders["log"] / "log"
+            file = stack.enter_context(open(log, "wb"))
+            process = subprocess.Popen([BUILD / "minivlm-server", f"--config={mount}/config.json"], stderr=file, cwd=ROOT,
+                                       env={**os.environ, **ALONE})
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+
+            def lines(event, count=1):
+                end = time.monotonic() + 60
+                while len(found := [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == event]) < count:
+                    self.assertTrue(time.monotonic() < end and process.poll() is None, log.read_text())
+                    time.sleep(0.02)
+                return found
+
+            lines("ready")
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+            def ask(method, path, body=b"", key="secret"):
+                """By the socket, through TLS: the answer, and the certificate's name."""
+                with socket.socket(socket.AF_UNIX) as plain:
+                    plain.settimeout(60)
+                    plain.connect(config["server"]["socket"])
+                    with context.wrap_socket(plain) as c:
+                        c.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
+                                  f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                        out = b""
+                        with contextlib.suppress(ssl.SSLEOFError):
+                            while more := c.recv(65536):
+                                out += more
+                        return int(out[9:12]), b"two" if b"two" in c.getpeercert(True) else b"one"
+
+            self.assertEqual(ask("PUT", "/collections/a/images/b", picture()), (201, b"one"))
+            self.assertEqual(ask("POST", "/caption", HEIC[0].read_bytes()), (200, b"one"))
+            config["log"]["level"] = "debug"
+            publish("..2", "two")
+            fresh = keys.with_name("fresh")
+            fresh.write_text("you " + hashlib.sha256(b"other").hexdigest() + "\n")
+            fresh.rename(keys)
+            process.send_signal(signal.SIGHUP)
+            lines("configuration reloaded")
+            self.assertEqual(ask("GET", "/collections/a", key="other"), (200, b"two"))
+            self.assertEqual(ask("GET", "/collections/a")[0], 401)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(30), 0)
+            self.assertFalse(os.path.exists(config["server"]["socket"]))
 
     def test_reading_less(self):
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as elsewhere:

@@ -6,6 +6,7 @@
  *     then         the query */
 #include "engine/base/log.h"
 #include "server/collections/collection.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/slurp.h"
 
 #include <stdio.h>
@@ -18,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { BLOCK = 3000, IMAGES = 6, HEAD = 16384 };
 static const struct collection_model model = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
                                               BLOCK};
-static char folder[] = "/tmp/fuzz_collection_XXXXXX", path[64], *whole;
+static char folder[SCRATCH_FOLDER_MAX], path[64], *whole;
 static size_t n_whole;
 static volatile unsigned touched;
 
@@ -45,7 +46,7 @@ static void make_file(void)
     struct collections *cs;
     bool replaced;
     log_setup(LOG_OFF, LOG_TEXT, STDERR_FILENO);
-    BUG_ON(!mkdtemp(folder));
+    scratch_folder(folder, "fuzz_collection");
     snprintf(path, sizeof(path), "%s/c.db", folder);
     BUG_ON(collections_open(&cs, path, NULL, NULL));
     for (int i = 0; i < IMAGES; i++) {

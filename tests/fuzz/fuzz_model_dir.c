@@ -1,8 +1,10 @@
-/* A model directory with a damaged file: the model opens, with a session, or is refused in words.
+/* A model directory with a damaged file, or two: the model opens, with a session, or is refused in words.
  *
- *     byte 0   which file (low 2 bits); bit 2: the file is cut after the last edit
+ *     byte 0   which file (low 2 bits); bit 2: the file is cut after the last edit; bit 3: the later half of the edits
+ *              is for another file (bits 4 and 5); bit 6: the file is not there
  *     then     edits of 5 bytes: where (4, little-endian, from the end when bit 7 of byte 0 is set), what */
 #include "engine/model/model.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/slurp.h"
 
 #include <limits.h>
@@ -16,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { FILES = 4 };
 static const char *const names[FILES] = {"config.json", "model.safetensors", "vocab.txt", "labels.json"};
-static char folder[] = "/tmp/fuzz_model_XXXXXX";
+static char folder[SCRATCH_FOLDER_MAX];
 static struct file {
     char *bytes, path[64];
     size_t n;
@@ -41,9 +43,7 @@ static void clean_up(void)
 
 static void copy_model(void)
 {
-    if (!mkdtemp(folder)) {
-        abort();
-    }
+    scratch_folder(folder, "fuzz_model");
     for (int i = 0; i < FILES; i++) {
         char path[PATH_MAX];
         snprintf(path, sizeof(path), "tests/data/tiny/%s", names[i]);
@@ -55,16 +55,27 @@ static void copy_model(void)
 }
 
 /* The length that is left. */
-static size_t edit(char *bytes, size_t n, const uint8_t *data, size_t size)
+static size_t edit(char *bytes, size_t n, uint8_t how, const uint8_t *edits, size_t size)
 {
     size_t last = n - 1;
-    for (size_t i = 1; i + 5 <= size; i += 5) {
+    for (size_t i = 0; i + 5 <= size; i += 5) {
         uint32_t where;
-        memcpy(&where, data + i, 4);
-        last = data[0] & 128 ? n - 1 - where % n : where % n;
-        bytes[last] = (char)data[i + 4];
+        memcpy(&where, edits + i, 4);
+        last = how & 128 ? n - 1 - where % n : where % n;
+        bytes[last] = (char)edits[i + 4];
     }
-    return data[0] & 4 ? last + 1 : n;
+    return how & 4 ? last + 1 : n;
+}
+
+static void damage(const struct file *f, uint8_t how, const uint8_t *edits, size_t size)
+{
+    char *bytes = malloc(f->n);
+    if (!bytes) {
+        abort();
+    }
+    memcpy(bytes, f->bytes, f->n);
+    write_file(f, bytes, edit(bytes, f->n, how, edits, size));
+    free(bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -80,14 +91,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1) {
         return 0;
     }
-    const struct file *f = &files[data[0] & 3];
-    char *bytes = malloc(f->n);
-    if (!bytes) {
-        abort();
+    const struct file *f = &files[data[0] & 3], *other = &files[data[0] >> 4 & 3];
+    size_t n = data[0] & 8 ? (size - 1) / 10 * 5 : size - 1;
+    damage(f, data[0], data + 1, n);
+    if (data[0] & 8) {
+        damage(other, data[0] & ~4U, data + 1 + n, size - 1 - n);
     }
-    memcpy(bytes, f->bytes, f->n);
-    write_file(f, bytes, edit(bytes, f->n, data, size));
-    free(bytes);
+    if (data[0] & 64) {
+        unlink(f->path);
+    }
     errbuf_clear(&e);
     if (model_open(&m, folder, &options, &e)) {
         BUG_ON(m || !e.text[0]);
@@ -98,5 +110,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         model_close(m);
     }
     write_file(f, f->bytes, f->n);
+    write_file(other, other->bytes, other->n);
     return 0;
 }

@@ -370,7 +370,7 @@ static void test_server_texts(void)
     static const char *const bad[] = {"/",       "v",    "/v/",  "//v",       "/a//b", "/a/..",
                                       "/a/../b", "/./a", "/a b", "/\xc3\xa9", "/%41"};
     static const char *const modes[] = {"", "7", "66", "0999", "1660", "00660", "rw-", "0x1b", "-660"};
-    char flag[64];
+    char flag[96];
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         snprintf(flag, sizeof(flag), "--server.prefix=%s", good[i]);
         CHECK_INT(load(ARGS(flag), NO_ENV), OK);
@@ -384,6 +384,31 @@ static void test_server_texts(void)
         CHECK_INT(load(ARGS(flag), NO_ENV), ERR_BAD_CONFIG);
     }
     CHECK_INT(load(ARGS("--server.socket_mode=666"), NO_ENV), OK);
+    static const char *const origins[] = {"*",
+                                          "null",
+                                          "https://a.example http://localhost:3000",
+                                          " http://[::1]:8080 ",
+                                          "chrome-extension://abc",
+                                          "capacitor://localhost"};
+    static const char *const none[] = {"a.example",
+                                       "https://a.example/",
+                                       "https://A.example",
+                                       "https://*.example",
+                                       "https://a, https://b",
+                                       "https://a https://b/c",
+                                       "://a",
+                                       "https://",
+                                       "* https://a",
+                                       "HTTPS://a"};
+    for (size_t i = 0; i < sizeof(origins) / sizeof(origins[0]); i++) {
+        snprintf(flag, sizeof(flag), "--server.cors_origins=%s", origins[i]);
+        CHECK_INT(load(ARGS(flag), NO_ENV), OK);
+    }
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        snprintf(flag, sizeof(flag), "--server.cors_origins=%s", none[i]);
+        CHECK_INT(load(ARGS(flag), NO_ENV), ERR_BAD_CONFIG);
+        CHECK(strstr(faults.bytes, "server.cors_origins: expected"));
+    }
 }
 
 /* Faults that do not fit their buf are faults all the same. */

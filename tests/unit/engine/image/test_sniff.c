@@ -32,6 +32,17 @@ static const struct {
     {"XXXX....WEBP", 12, "send JPEG, PNG"},
     {"RIFF....WEB", 11, "send JPEG, PNG"},
     {"    ", 4, "send JPEG, PNG"},
+    {"undefined", 9, "text (\"undefined\")"},
+    {"https://example.org/a.jpg", 25, "address"},
+    {"[object File]", 13, "JavaScript"},
+    {"version https://git-lfs.github.com/spec/v1", 42, "Git LFS"},
+    {"0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF", 64, "image id"},
+    {"II+\0\10\0\0\0", 8, "BigTIFF"},
+    {"\0\0\0\x18"
+     "ftypcrx ",
+     12, "Canon raw"},
+    {"BPG\xfb\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 40, "BPG"},
+    {"\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4", 36, "not those of a picture"},
 };
 
 /* Bytes in a block of exactly their length, so that a sanitizer sees any read behind them. */

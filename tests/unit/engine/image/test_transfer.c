@@ -70,8 +70,13 @@ static void test_changed(void)
                 {LATIN, 2000, "decoded as text"},       {REPLACED, 2000, "decoded as text"}};
     enum { MAX = 3000000 };
     uint8_t *in = malloc(MAX), *out = malloc(3 * (size_t)MAX);
+    for (size_t i = 0; in && i < 20000; i++) {
+        in[i] = 0;
+    }
+    check_told(in, 20000, "zero bytes only");
     for (size_t i = 0; in && out && i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t n = fill(in, rows[i].n);
+        memcpy(in, "\xff\xd8\xff\xe0", 4);
         check_told(in, n, NULL); /* not by chance */
         n = change(rows[i].how, in, n, out);
         check_told(out, n, rows[i].told);

@@ -3,7 +3,7 @@
 #include "engine/kernels/list.h"
 #include "tests/support/kernel_check.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__clang__) /* which has no such pragma */
 /* The kernel of 256 bits in the encoding of AVX-512 VL, for machines that have no AVX-VNNI. */
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -396,7 +396,7 @@ static void test_quantized_product(const struct kernels *k)
 
 static void check_vnni256(void)
 {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__clang__) /* which has no such pragma */
     if (kernels_detect_isa() != ISA_AVX512VNNI) {
         return;
     }

@@ -299,8 +299,7 @@ static void test_no_syntax(void)
                                       "dog \" OR \"",
                                       "\\\"dog\\\"",
                                       "dog\n",
-                                      "\xe2\x80\x9c"
-                                      "dog\xe2\x80\x9d",
+                                      "\xe2\x80\x9c\x64og\xe2\x80\x9d",
                                       "\xf0\x9f\x90\xb6 dog",
                                       "\xff dog",
                                       "dog \xc3",

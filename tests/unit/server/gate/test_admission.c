@@ -204,11 +204,22 @@ static int status_for_host(const char *host, const char *path)
 
 static void test_admin_hosts(void)
 {
-    static const char *const good[] = {"127.0.0.1",      "127.0.0.1:8081", "[::1]:8081",     "10.4.3.2",  "localhost",
-                                       "LocalHost:8081", "minivlm.svc",    "MINIVLM.svc:80", "box.local", ""};
-    static const char *const bad[] = {
-        "evil.example", "evil.example:8081", "localhost.evil.example", "127.0.0.1.evil.example", "svc", "minivlm.svc.",
-        "[evil]",       "minivlm.svc,box"};
+    static const char *const good[] = {
+        "127.0.0.1",      "127.0.0.1:8081", "[::1]:8081",         "10.4.3.2",   "localhost",
+        "LocalHost:8081", "minivlm.svc",    "MINIVLM.svc:80",     "box.local",  "",
+        "minivlm.svc.",   "localhost.:80",  "[::ffff:127.0.0.1]", "[FD00::1]:1"};
+    static const char *const bad[] = {"evil.example",
+                                      "evil.example:8081",
+                                      "localhost.evil.example",
+                                      "127.0.0.1.evil.example",
+                                      "svc",
+                                      "minivlm.svc..",
+                                      "[evil]",
+                                      "minivlm.svc,box",
+                                      "minivlm.svc.evil.",
+                                      ".",
+                                      "::1",
+                                      "2130706433.evil"};
     snprintf(config.server.admin_names, sizeof(config.server.admin_names), "minivlm.svc other");
     snprintf(config.server.admin_host, sizeof(config.server.admin_host), "box.local");
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -319,16 +330,32 @@ static void test_browsers(void)
     CHECK_INT(x.status, 204);
     CHECK_STR(out("Access-Control-Allow-Origin"), "https://b.example");
     CHECK(strstr(out("Access-Control-Allow-Headers"), "traceparent"));
+    CHECK(!out("Access-Control-Allow-Private-Network"));
+    static char asked[300] = "authorization,content-type,x-stainless-arch,sentry-trace";
+    for (int is_long = 0; is_long < 2; is_long++) { /* what SDKs and tracers send along */
+        request("OPTIONS", "/v1/chat/completions");
+        x.headers[HEADER_ORIGIN] = "https://b.example";
+        x.headers[HEADER_ASKED_HEADERS] = asked;
+        x.headers[HEADER_ASKED_PRIVATE] = "true";
+        CHECK(!admission_headers(&a, &x));
+        CHECK_STR(out("Access-Control-Allow-Headers"), is_long ? "*, Authorization" : asked);
+        CHECK_STR(out("Access-Control-Allow-Private-Network"), "true");
+        CHECK_STR(out("Vary"), "Origin, Access-Control-Request-Headers");
+        memset(asked, 'x', sizeof(asked) - 1);
+    }
     request("OPTIONS", "/vqa");
     x.headers[HEADER_ORIGIN] = "https://b.exampl"; /* a part of one is none */
     CHECK(!admission_headers(&a, &x));
     CHECK_INT(x.status, 405);
     /* A page must not reach the admin port through a browser, wherever it comes from. */
-    request("POST", "/admin/reload");
-    x.is_admin = true;
-    x.headers[HEADER_ORIGIN] = "https://b.example";
-    CHECK(!admission_headers(&a, &x));
-    CHECK_INT(x.status, 403);
+    static const char *const origins[] = {"https://b.example", "null", "", "http://127.0.0.1:8081", "file://"};
+    for (size_t i = 0; i < sizeof(origins) / sizeof(origins[0]); i++) {
+        request("POST", "/admin/reload");
+        x.is_admin = true;
+        x.headers[HEADER_ORIGIN] = origins[i];
+        CHECK(!admission_headers(&a, &x));
+        CHECK_INT(x.status, 403);
+    }
     request("POST", "/admin/reload");
     x.is_admin = true;
     CHECK(admission_headers(&a, &x));

@@ -114,8 +114,15 @@ static void test_version_2(void)
     CHECK_STR(block_of(0x21, 0x00, zeros, 7, &n), "unknown");
     CHECK_STR(block_of(0x20, 0x11, four, 12, &n), "unknown"); /* LOCAL: the proxy itself */
     CHECK_STR(block_of(0x20, 0xff, zeros, 5, &n), "unknown");
-    CHECK_STR(block_of(0x21, 0x12, four, 12, &n), "refused"); /* datagrams */
-    CHECK_STR(block_of(0x21, 0x41, four, 12, &n), "refused");
+    CHECK_STR(block_of(0x21, 0x12, four, 12, &n), "192.0.2.1"); /* a client of HTTP/3 */
+    CHECK_STR(block_of(0x21, 0x22, six, 36, &n), "2001:db8::9");
+    CHECK_STR(block_of(0x21, 0x32, zeros, 216, &n), "unknown");
+    static const char mapped[36] = "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\x00\x02\x07";
+    CHECK_STR(block_of(0x21, 0x21, mapped, 36, &n), "192.0.2.7"); /* not another client than by IPv4 */
+    static const unsigned char others[] = {0x41, 0x13, 0x10, 0x01, 0x02, 0x20, 0xff};
+    for (size_t i = 0; i < sizeof(others); i++) {
+        CHECK_STR(block_of(0x21, others[i], zeros, 216, &n), "refused");
+    }
     CHECK_STR(block_of(0x22, 0x11, four, 12, &n), "refused");
     CHECK_STR(block_of(0x11, 0x11, four, 12, &n), "refused");
     CHECK_STR(block_of(0x20, 0x00, zeros, PROXY_HEADER_MAX - 16, &n), "unknown");

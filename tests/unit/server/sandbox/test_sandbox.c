@@ -1,5 +1,5 @@
-/* Each row is a child process that binds itself and then does, in a thread of some kind, what a thread that was taken
- * over would try: it must be killed, or refused. Rows that must go well show that the work itself is not in the way. */
+/* Each case is a child process that binds itself and then does, in a thread of some kind, what a thread that was taken
+ * over would try: it must be killed, or refused. What must go well shows that the work itself is not in the way. */
 #include "engine/base/thread.h"
 #include "server/sandbox/sandbox.h"
 #include "tests/support/check.h"
@@ -12,10 +12,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,12 @@ static int run_program(void)
     return execv("/bin/true", arguments);
 }
 
+static int run_program_by_descriptor(void)
+{
+    char *arguments[] = {(char *)(uintptr_t) "true", NULL};
+    return (int)syscall(SYS_execveat, AT_FDCWD, "/bin/true", arguments, NULL, 0);
+}
+
 static int start_process(void)
 {
     return fork() < 0;
@@ -38,6 +46,84 @@ static int start_process(void)
 static int look_into_others(void)
 {
     return (int)syscall(SYS_ptrace, 16 /* PTRACE_ATTACH */, 1, NULL, NULL);
+}
+
+static int read_others(void)
+{
+    char here[8];
+    struct iovec to = {here, sizeof(here)}, from = {here, sizeof(here)};
+    return process_vm_readv(getppid(), &to, 1, &from, 1, 0) < 0;
+}
+
+static int start_process_anew(void)
+{
+    uint64_t arguments[8] = {[4] = SIGCHLD};
+    return syscall(SYS_clone3, arguments, sizeof(arguments)) < 0;
+}
+
+static int mount_something(void)
+{
+    return mount("none", "/mnt", "tmpfs", 0, NULL);
+}
+
+static int yield_for_others(void)
+{
+    return setpriority(PRIO_USER, 0, 1);
+}
+
+static int raise_a_limit(void)
+{
+    struct rlimit r = {64, 64};
+    return setrlimit(RLIMIT_NOFILE, &r);
+}
+
+/* Where the kernel has been broken through before. */
+static int make_ring(void)
+{
+    char parameters[120] = "";
+    return syscall(SYS_io_uring_setup, 2, parameters) < 0;
+}
+
+static int make_file_in_memory(void)
+{
+    return memfd_create("x", MFD_CLOEXEC) < 0;
+}
+
+static int handle_faults(void)
+{
+    return syscall(SYS_userfaultfd, 0) < 0;
+}
+
+static int read_keys(void)
+{
+    return syscall(SYS_keyctl, 0, -3, 0) < 0;
+}
+
+static int take_dumps(void)
+{
+    return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+static int make_pair(int type)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair)) {
+        return -1;
+    }
+    close(pair[0]);
+    close(pair[1]);
+    return 0;
+}
+
+static int make_pair_of_streams(void)
+{
+    return make_pair(SOCK_STREAM);
+}
+
+/* Which could send to any UNIX socket of the system. */
+static int make_pair_of_datagrams(void)
+{
+    return make_pair(SOCK_DGRAM);
 }
 
 static int make_socket(void)
@@ -71,9 +157,9 @@ static int read_file(void)
     return try_open("/etc/passwd", O_RDONLY);
 }
 
-static int read_inside(void)
+static int write_users(void)
 {
-    return try_open(inside, O_RDONLY);
+    return try_open("/etc/passwd", O_WRONLY);
 }
 
 static int write_inside(void)
@@ -100,6 +186,12 @@ static int turn_into_code(void)
 {
     void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED || mprotect(p, 4096, PROT_READ | PROT_EXEC) != 0;
+}
+
+static int turn_into_code_by_key(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED || syscall(SYS_pkey_mprotect, p, 4096, PROT_READ | PROT_EXEC, -1) != 0;
 }
 
 static void *nothing(void *p)
@@ -144,63 +236,59 @@ static int leave_a_core(void)
     return getrlimit(RLIMIT_CORE, &r) != 0 || r.rlim_cur == 0;
 }
 
-enum outcome { WELL, REFUSED, KILLED };
+enum { KINDS = 8 };
+static const char *const threads[KINDS] = {"decode-0",      "engine-12",    "side",   "log",
+                                           "archive-write", "archive-read", "loader", NULL /* the main thread */};
 
-static const struct row {
-    const char *thread; /* NULL: the main thread */
+/* Of each act in each thread: Killed, Refused, or Well; '-' is not tried. */
+static const struct act {
     const char *name;
     int (*act)(void);
-    enum outcome outcome;
-} rows[] = {
-    {"decode-0", "a program", run_program, KILLED},
-    {"decode-0", "a program in its thread", run_program_in_child_thread, KILLED},
-    {"decode-0", "a process", start_process, KILLED},
-    {"decode-0", "ptrace", look_into_others, KILLED},
-    {"decode-0", "a socket", make_socket, REFUSED},
-    {"decode-0", "a connection", accept_connection, REFUSED},
-    {"decode-0", "connecting", connect_out, REFUSED},
-    {"decode-0", "a file", read_file, REFUSED},
-    {"decode-0", "a file that others write", write_inside, REFUSED},
-    {"decode-0", "a signal", kill_others, REFUSED},
-    {"decode-0", "new code", make_code, REFUSED},
-    {"decode-0", "code from data", turn_into_code, REFUSED},
-    {"decode-0", "its work", compute, WELL},
-    {"decode-0", "a thread", start_thread, WELL},
-    {"engine-12", "a program", run_program, KILLED},
-    {"engine-12", "a file", read_file, REFUSED},
-    {"engine-12", "its work", compute, WELL},
-    {"side", "a program", run_program, KILLED},
-    {"side", "a socket", make_socket, REFUSED},
-    {"side", "its work", compute, WELL},
-    {"log", "a file", read_inside, REFUSED},
-    {"log", "its work", compute, WELL},
-    {"archive-write", "a program", run_program, KILLED},
-    {"archive-write", "a socket", make_socket, REFUSED},
-    {"archive-write", "a file elsewhere", write_outside, REFUSED},
-    {"archive-write", "its file", write_inside, WELL},
-    {"loader", "a program", run_program, KILLED},
-    {"loader", "a connection", accept_connection, REFUSED},
-    {"loader", "writing", write_inside, REFUSED},
-    {"loader", "a model", read_file, WELL},
-    {"loader", "a thread", start_thread, WELL},
-    {NULL, "a program", run_program, KILLED},
-    {NULL, "a process", start_process, KILLED},
-    {NULL, "a socket", make_socket, REFUSED},
-    {NULL, "writing elsewhere", write_outside, REFUSED},
-    {NULL, "new code", make_code, REFUSED},
-    {NULL, "a signal", kill_others, REFUSED},
-    {NULL, "a core", leave_a_core, REFUSED},
-    {NULL, "a connection", accept_connection, WELL},
-    {NULL, "its file", write_inside, WELL},
-    {NULL, "the configuration", read_file, WELL},
-    {NULL, "a thread", start_thread, WELL},
+    char outcomes[KINDS + 1];
+} acts[] = {
+    {"a program", run_program, "KKKKKKKK"},
+    {"a program by descriptor", run_program_by_descriptor, "KKKKKKKK"},
+    {"a program in its thread", run_program_in_child_thread, "K-----KK"},
+    {"a process", start_process, "KKKKKKKK"},
+    {"a process by clone3", start_process_anew, "RRRRRRRR"},
+    {"ptrace", look_into_others, "KKKKKKKK"},
+    {"memory of others", read_others, "KKKKKKKK"},
+    {"a mount", mount_something, "KKKKKKKK"},
+    {"a signal", kill_others, "RRRRRRRR"},
+    {"the priority of others", yield_for_others, "RRRRRRRR"},
+    {"a limit", raise_a_limit, "RRRRRRRR"},
+    {"dumps", take_dumps, "RRRRRRRR"},
+    {"a ring", make_ring, "RRRRRRRR"},
+    {"a file in memory", make_file_in_memory, "RRRRRRRR"},
+    {"faults", handle_faults, "RRRRRRRR"},
+    {"keys", read_keys, "RRRRRRRR"},
+    {"new code", make_code, "RRRRRRRR"},
+    {"code from data", turn_into_code, "RRRRRRRR"},
+    {"code from data by a key", turn_into_code_by_key, "RRRRRRRR"},
+    {"a socket", make_socket, "RRRRRRRR"},
+    {"connecting", connect_out, "RRRRRRRR"},
+    {"a pair of datagrams", make_pair_of_datagrams, "RRRRRRRR"},
+    {"a pair of streams", make_pair_of_streams, "RRRRRRRW"},
+    {"a connection", accept_connection, "RRRRRRRW"},
+    {"a file", read_file, "RRRRWWWW"},
+    {"the system's users", write_users, "RRRRRRRR"},
+    {"a file elsewhere", write_outside, "RRRRRRRR"},
+    {"its file", write_inside, "RRRRWWRW"},
+    {"a thread", start_thread, "WRRRRRWW"},
+    {"its work", compute, "WWWWWWWW"},
+    {"a core", leave_a_core, "------RR"},
+};
+
+struct row {
+    const struct act *act;
+    const char *thread;
 };
 
 /* ---- children ---- */
 
 static void *act_there(void *row)
 {
-    return ((const struct row *)row)->act() ? row : NULL;
+    return ((const struct row *)row)->act->act() ? row : NULL;
 }
 
 /* Exit codes: 0 went well, 1 was refused, 3 could not be bound. */
@@ -217,7 +305,7 @@ static int child(const struct row *row)
         return 3;
     }
     if (!row->thread) {
-        return row->act() != 0;
+        return row->act->act() != 0;
     }
     if (thread_start(&t, row->thread, act_there, (void *)(uintptr_t)row) != OK) {
         return 3;
@@ -237,18 +325,26 @@ static int status_of(int (*act)(const struct row *), const struct row *row)
     return status;
 }
 
-static void test_rows(void)
+static char letter_of(int status)
 {
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct row *row = &rows[i];
-        int status = status_of(child, row);
-        bool is_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
-        bool is_right =
-            row->outcome == KILLED ? is_killed : WIFEXITED(status) && WEXITSTATUS(status) == (int)row->outcome;
-        if (!is_right) {
-            fprintf(stderr, "%s, %s: status %x\n", row->thread ? row->thread : "main", row->name, status);
+    if (WIFSIGNALED(status)) {
+        return WTERMSIG(status) == SIGSYS ? 'K' : '?';
+    }
+    return WEXITSTATUS(status) == 0 ? 'W' : WEXITSTATUS(status) == 1 ? 'R' : '?';
+}
+
+static void test_acts(void)
+{
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        char outcomes[KINDS + 1] = "";
+        for (int k = 0; k < KINDS; k++) {
+            const struct row row = {&acts[i], threads[k]};
+            outcomes[k] = acts[i].outcomes[k] == '-' ? '-' : letter_of(status_of(child, &row));
         }
-        CHECK(is_right);
+        if (strcmp(outcomes, acts[i].outcomes) != 0) {
+            fprintf(stderr, "%s: ", acts[i].name);
+        }
+        CHECK_STR(outcomes, acts[i].outcomes);
     }
 }
 
@@ -291,7 +387,8 @@ static int child_without(const struct row *is_required)
 /* Sanitizers, valgrind and old kernels have no sandbox to test. */
 static bool can_be_bound(void)
 {
-    const struct row nothing_to_do = {NULL, "", compute, WELL};
+    static const struct act work = {"its work", compute, ""};
+    const struct row nothing_to_do = {&work, NULL};
     return status_of(child, &nothing_to_do) == 0;
 }
 
@@ -307,10 +404,11 @@ int main(void)
     listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     CHECK(listener >= 0 && listen(listener, 1) == 0);
     if (can_be_bound()) {
-        test_rows();
+        test_acts();
         CHECK_INT(status_of(child_that_reads, NULL), 0);
         CHECK_INT(status_of(child_without, NULL), 0);
-        CHECK_INT(status_of(child_without, &rows[0]), 0);
+        const struct row is_required = {acts, NULL};
+        CHECK_INT(status_of(child_without, &is_required), 0);
     } else {
         fprintf(stderr, "no sandbox here: nothing tested\n");
     }

@@ -308,6 +308,19 @@ static void test_too_many_routes(void)
     CHECK_INT(value_of("minivlm_request_duration_seconds_count{route=\"r1\"}"), 2);
 }
 
+/* Counters are there before their first event, one for each name of the table. */
+static void test_from_zero(void)
+{
+    static const struct route rows[] = {{.name = "caption"}, {.name = "vqa"}, {.name = "caption"}};
+    begin();
+    metrics_begin(&metrics, &(struct route_table){rows, 3});
+    read_all(print());
+    CHECK_INT(value_of("minivlm_requests_total{route=\"caption\",code=\"200\"}"), 0);
+    CHECK_INT(value_of("minivlm_requests_total{route=\"none\",code=\"200\"}"), 0);
+    CHECK_INT(value_of("minivlm_request_duration_seconds_count{route=\"vqa\"}"), 0);
+    CHECK(!metrics.routes[3].name);
+}
+
 static void test_labels_are_escaped(void)
 {
     begin();
@@ -334,6 +347,7 @@ int main(void)
     test_bounds_belong_to_their_bucket();
     test_stages_and_faults();
     test_too_many_routes();
+    test_from_zero();
     test_labels_are_escaped();
     buf_release(&out);
     return check_result();

@@ -276,7 +276,8 @@ static void test_end_during_a_load_that_does_not_end(void)
     struct errbuf e;
     struct engine_options o = {.model_dir = "b", .max_jobs = 2};
     CHECK_INT(load_model(s, "a"), OK);
-    waits_for_stop = is_deaf = true;
+    waits_for_stop = true;
+    is_deaf = true;
     CHECK_INT(services_load(s, &o, &e), OK);
     CHECK(!services_drain(s));
     is_deaf = false;
