@@ -257,6 +257,9 @@ static const char *find_conflict(const struct cli_args *a)
     if (!a->jsonl && a->n_files == 0) {
         return "an image is missing";
     }
+    if (a->with_sidecar && n_stdin > 0 && !a->jsonl) {
+        return "a picture from standard input has no place for a sidecar";
+    }
     if (n_stdin > 1) {
         return "standard input can be read once only";
     }

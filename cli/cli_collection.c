@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 enum { ANSWER_MAX_BYTES = 16 << 20, MAX_PARALLEL = 16, MAX_TRIES = 30, LONGEST_WAIT_S = 60, STATUS_LINE_MS = 200 };
@@ -47,18 +48,25 @@ static void wait_for_room(const struct cli_http_answer *answer)
     }
 }
 
-/* Sends until the server takes or refuses it for good. */
-static enum err send_patiently(struct cli_http *h, const char *method, const char *path, const char *type,
-                               const void *bytes, size_t n, struct cli_http_answer *answer, struct errbuf *e)
+/* Sends until the server takes or refuses it for good. A server that was there (has_answered) and is gone is waited
+ * for: it may be starting again, and storing or searching twice does no harm. */
+static enum err send_patiently(struct cli_http *h, atomic_bool *has_answered, const char *method, const char *path,
+                               const char *type, const void *bytes, size_t n, struct cli_http_answer *answer,
+                               struct errbuf *e)
 {
     for (int i = 0; i < MAX_TRIES; i++) {
         enum err rc = cli_http_send(h, method, path, type, bytes, n, answer, e);
-        if (rc) {
+        bool is_gone = rc && (answer->is_unreachable || answer->is_cut) && atomic_load(has_answered);
+        if (rc && (!is_gone || i == MAX_TRIES - 1)) {
             return rc;
         }
-        if (!should_wait(answer)) {
+        if (!rc) {
+            atomic_store(has_answered, true);
+        }
+        if (!rc && !should_wait(answer)) {
             break;
         }
+        answer->retry_after_s = rc ? 0 : answer->retry_after_s;
         wait_for_room(answer);
     }
     return answer->status / 100 == 2 ? OK : told(answer, e);
@@ -71,7 +79,8 @@ struct import {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int next, n_done, n_failed, n_running;
-    bool is_lost; /* the server cannot be reached or wants another key: there is no use in going on */
+    atomic_bool has_answered; /* the server, once */
+    bool is_lost;             /* the server cannot be reached or wants another key: there is no use in going on */
     struct cli_progress progress;
 };
 
@@ -98,7 +107,8 @@ static enum err put(struct import *m, struct cli_http *h, int i, struct cli_http
     buf_text(&path, "/images/");
     cli_http_escape(&path, file + m->args->key_at[i], true);
     rc = path.err ? err_set(e, ERR_IO, "its key is too long") : OK;
-    rc = rc ? rc : send_patiently(h, "PUT", path.bytes, "application/octet-stream", bytes, n, answer, e);
+    rc = rc ? rc
+            : send_patiently(h, &m->has_answered, "PUT", path.bytes, "application/octet-stream", bytes, n, answer, e);
     buf_release(&path);
     mem_free(bytes);
     return rc;
@@ -191,12 +201,15 @@ int cli_collection_search(const struct cli_args *a)
     struct cli_http *h = NULL;
     struct cli_http_answer answer = {0};
     struct errbuf e = {{0}};
+    atomic_bool has_answered = false;
     json_t *question =
         json_pack("{s:s, s:s, s:i}", "collection", a->collection, "text", a->texts[0], "top_k", a->top_k);
     char *body = question ? json_dumps(question, JSON_COMPACT) : NULL;
     buf_init(&answer.body, ANSWER_MAX_BYTES);
     enum err rc = body ? cli_http_open(&h, server_of(a), &e) : err_set(&e, ERR_BAD_REQUEST, "the text is not UTF-8");
-    rc = rc ? rc : send_patiently(h, "POST", "/retrieve", "application/json", body, strlen(body), &answer, &e);
+    rc =
+        rc ? rc
+           : send_patiently(h, &has_answered, "POST", "/retrieve", "application/json", body, strlen(body), &answer, &e);
     if (rc) {
         fprintf(stderr, "minivlm: %s\n", errbuf_text(&e, rc));
     } else if (a->use_json) {

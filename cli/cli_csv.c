@@ -16,25 +16,43 @@ const char *cli_csv_header(enum cli_command c)
 
 /* ---- writing ---- */
 
-static void field(struct buf *to, const char *text)
+/* prefix: has nothing that needs quotation marks. */
+static void field(struct buf *to, const char *prefix, const char *text)
 {
-    if (!text[strcspn(text, ",\"\r\n")]) {
-        buf_text(to, text);
-        return;
-    }
-    buf_text(to, "\"");
+    bool is_quoted = text[strcspn(text, ",\"\r\n")];
+    buf_text(to, is_quoted ? "\"" : "");
+    buf_text(to, prefix);
     for (const char *c = text; *c; c++) {
         buf_append(to, c, 1);
         if (*c == '"') {
             buf_text(to, "\"");
         }
     }
-    buf_text(to, "\"");
+    buf_text(to, is_quoted ? "\"" : "");
+}
+
+static bool may_be_formula(const char *text)
+{
+    return text[0] && strchr("=+-@\t\r", text[0]);
+}
+
+/* Spreadsheets run what looks like a formula: an apostrophe before it makes it a text. -5 is a number, and may stay. */
+static void text_field(struct buf *to, const char *text)
+{
+    char *end;
+    (void)strtod(text, &end);
+    field(to, may_be_formula(text) && (end == text || *end) ? "'" : "", text);
+}
+
+const char *cli_csv_name_prefix(const char *file)
+{
+    return may_be_formula(file) ? "./" : "";
 }
 
 static void begin(struct buf *to, const struct cli_input *in)
 {
-    field(to, in->path ? in->path : "");
+    const char *file = in->path ? in->path : "";
+    field(to, cli_csv_name_prefix(file), file);
     buf_text(to, ",");
 }
 
@@ -42,7 +60,7 @@ static void begin(struct buf *to, const struct cli_input *in)
 static void row(struct buf *to, const struct cli_input *in, const char *text, float score)
 {
     begin(to, in);
-    field(to, text);
+    text_field(to, text);
     buf_printf(to, ",%.6g,\n", (double)score);
 }
 
@@ -52,7 +70,7 @@ static void regions(struct buf *to, const struct cli_args *a, const struct cli_i
     for (; n < r->n_regions && r->regions[n].score >= a->min_score; n++) {
         const struct job_region *g = &r->regions[n];
         begin(to, in);
-        field(to, g->label);
+        text_field(to, g->label);
         buf_printf(to, ",%.6g,%.1f,%.1f,%.1f,%.1f,\n", (double)g->score, (double)g->box[0], (double)g->box[1],
                    (double)g->box[2], (double)g->box[3]);
     }
@@ -70,9 +88,9 @@ void cli_csv_result(struct buf *to, const struct cli_args *a, const struct cli_i
         for (int i = 0; i < in->n_texts; i++) {
             const struct job_answer *best = &r->answers[(size_t)i * (size_t)job->request.top_k];
             begin(to, in);
-            field(to, in->texts[i]);
+            text_field(to, in->texts[i]);
             buf_text(to, ",");
-            field(to, best->answer);
+            text_field(to, best->answer);
             buf_printf(to, ",%.6g,\n", (double)best->score);
         }
         break;
@@ -98,7 +116,7 @@ void cli_csv_error(struct buf *to, enum cli_command c, const struct cli_input *i
     for (const char *h = strchr(cli_csv_header(c), ',') + 1; (h = strchr(h, ',')); h++) {
         buf_text(to, ",");
     }
-    field(to, errbuf_text(error, rc));
+    field(to, "", errbuf_text(error, rc));
     buf_text(to, "\n");
 }
 

@@ -6,7 +6,8 @@
  *     retrieve  file,text,score,error               a row a sentence
  *     regions   file,label,score,x0,y0,x1,y1,error  a row a region; an empty one when there is none
  *
- * A picture that failed has one row, empty but for file and error. Threads: pure. */
+ * A picture that failed has one row, empty but for file and error. What a spreadsheet would run as a formula (it begins
+ * with = + - or @) gets an apostrophe before it, a file name "./", which names the same file. Threads: pure. */
 #ifndef CLI_CSV_H
 #define CLI_CSV_H
 
@@ -17,6 +18,8 @@ const char *cli_csv_header(enum cli_command c); /* without an end of line */
 void cli_csv_result(struct buf *to, const struct cli_args *a, const struct cli_input *in, const struct job *job);
 void cli_csv_error(struct buf *to, enum cli_command c, const struct cli_input *in, enum err rc,
                    const struct errbuf *error);
+
+const char *cli_csv_name_prefix(const char *file); /* what is written before a file's name: "./" or nothing */
 
 /* One row of a file: text up to `end`, a row at a time. False for the last one if its end of line is missing.
  * first, last: the first and the last field, unquoted; reset and refilled. */

@@ -87,20 +87,31 @@ static size_t name_at(const char *path)
     return slash ? (size_t)(slash + 1 - path) : 0;
 }
 
+/* A link that leads nowhere counts: its error is worth a row. A folder, a pipe or a device behind one does not. */
+static bool is_link_to_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
 /* root_bytes: of the folder's own name in every path below it */
 static enum err visit(struct names *s, FTS *walk, FTSENT *at, size_t root_bytes, struct errbuf *e)
 {
+    size_t key_at = root_bytes + strspn(at->fts_path + root_bytes, "/");
     if (at->fts_level > FTS_ROOTLEVEL && at->fts_name[0] == '.') {
         fts_set(walk, at, FTS_SKIP);
         return OK;
     }
     switch (at->fts_info) {
-    case FTS_F:
     case FTS_SL:
-        return is_picture(at->fts_name) ? add_copy(s, at->fts_path, root_bytes + strspn(at->fts_path + root_bytes, "/"))
-                                        : OK;
+        return is_picture(at->fts_name) && is_link_to_file(at->fts_accpath) ? add_copy(s, at->fts_path, key_at) : OK;
+    case FTS_F:
+        return is_picture(at->fts_name) ? add_copy(s, at->fts_path, key_at) : OK;
     case FTS_DNR:
     case FTS_ERR:
+        if (at->fts_level > FTS_ROOTLEVEL) { /* stands for its pictures: reading it will fail with the same reason */
+            return add_copy(s, at->fts_path, key_at);
+        }
         return err_set(e, ERR_IO, "%s: %s", at->fts_path, strerror(at->fts_errno));
     default:
         return OK;

@@ -97,6 +97,8 @@ enum err cli_http_send(struct cli_http *h, const char *method, const char *path,
     curl_slist_free_all(headers);
     answer->is_unreachable = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
                              code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
+    answer->is_cut =
+        code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_PARTIAL_FILE;
     if (code != CURLE_OK) {
         return err_set(e, ERR_IO, "%s: %s", h->base, curl_easy_strerror(code));
     }

@@ -18,6 +18,7 @@ struct cli_http_answer {
     long status;
     int retry_after_s;   /* 0: not said */
     bool is_unreachable; /* with ERR_IO: nobody listens at that address */
+    bool is_cut;         /* with ERR_IO: somebody did, and left in the middle */
     struct buf body;     /* init and release are the caller's; reset by each request */
 };
 /* path: escaped, begins with a slash. */

@@ -4,6 +4,7 @@
 #include "cli/cli_lines.h"
 #include "engine/base/buf.h"
 #include "engine/base/mem.h"
+#include "engine/base/utf8.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -116,6 +117,12 @@ static enum err fill_from_file(struct cli_input *in, const struct cli_args *a, c
     return rc ? rc : measure_texts(in);
 }
 
+/* A picture where lines were expected: one sentence says more than a fault for each of its "lines". */
+static bool is_text(const char *line, size_t n)
+{
+    return utf8_valid(line, n) == n && !memchr(line, '\0', n);
+}
+
 static enum err fill_from_line(struct cli_input *in, const struct cli_args *a, const char *line, size_t n)
 {
     struct cli_json_line parsed;
@@ -150,6 +157,10 @@ static bool next_line(struct cli_source *s, struct cli_input *in)
     if (s->is_at_end) {
         in->err = s->lines.err;
         in->error = s->lines.error;
+    } else if (s->next == 1 && !is_text(line, n)) {
+        s->is_at_end = true;
+        in->err = err_set(&in->error, ERR_BAD_REQUEST,
+                          "no text; --jsonl names a file with a JSON object in each line, --json prints JSON");
     } else {
         in->err = fill_from_line(in, s->args, line, n);
     }

@@ -2,7 +2,9 @@
 
 #include "engine/answer/answer.h"
 #include "engine/answer/answer_dump.h"
+#include "engine/base/base64.h"
 #include "engine/base/mem.h"
+#include "engine/base/utf8.h"
 
 enum { LINE_MAX_BYTES = 1 << 30 };
 
@@ -148,11 +150,25 @@ static json_t *whole_line(json_t *line, json_t *answer, const struct engine_info
     return line;
 }
 
+/* A name that is no UTF-8 cannot stand in JSON as it is: "file" then has marks for its odd bytes, "file_base64" has
+ * them. */
+static void add_file(json_t *line, const char *path)
+{
+    char *encoded = NULL;
+    size_t n = strlen(path);
+    json_object_set_new(line, "file", text_of(path));
+    if (utf8_valid(path, n) < n && !mem_alloc(&encoded, base64_encoded_size(n) + 1)) {
+        base64_encode(path, n, encoded);
+        json_object_set_new(line, "file_base64", json_string(encoded));
+        mem_free(encoded);
+    }
+}
+
 static json_t *begin_line(const struct cli_input *in)
 {
     json_t *line = json_object();
     if (in->path) {
-        json_object_set_new(line, "file", text_of(in->path));
+        add_file(line, in->path);
     }
     return line;
 }
@@ -271,16 +287,30 @@ static bool answers_command(const json_t *line, enum cli_command c)
     }
 }
 
+static bool decode_name(const char *encoded, struct buf *to)
+{
+    struct errbuf ignored;
+    uint8_t *bytes = NULL;
+    size_t n = strlen(encoded), n_bytes = 0;
+    bool is_good = !mem_alloc(&bytes, n + 1) && !base64_decode(encoded, n, bytes, &n_bytes, &ignored);
+    if (is_good) {
+        buf_append(to, bytes, n_bytes);
+    }
+    mem_free(bytes);
+    return is_good;
+}
+
 enum cli_json_seen cli_json_read_result(const char *line, size_t n, enum cli_command c, struct buf *file)
 {
     json_t *root = json_loadb(line, n, 0, NULL);
     const char *name = json_string_value(json_object_get(root, "file"));
+    const char *encoded = json_string_value(json_object_get(root, "file_base64"));
     enum cli_json_seen seen = CLI_JSON_FOREIGN;
     buf_reset(file);
     if (name && json_object_get(root, "error")) {
         seen = CLI_JSON_FAILED;
-    } else if (name && answers_command(root, c)) {
-        buf_text(file, name);
+    } else if (name && answers_command(root, c) && (!encoded || decode_name(encoded, file))) {
+        buf_text(file, encoded ? "" : name);
         seen = CLI_JSON_DONE;
     }
     json_decref(root);

@@ -77,9 +77,12 @@ static enum err remember(struct cli_output *o, const struct buf *file)
     return rc;
 }
 
-bool cli_output_has(const struct cli_output *o, const char *file)
+bool cli_output_has(struct cli_output *o, const char *file)
 {
-    return o->room && o->done[place_of(o, file)];
+    buf_reset(&o->row);
+    buf_text(&o->row, o->is_csv ? cli_csv_name_prefix(file) : "");
+    buf_text(&o->row, file);
+    return o->room && !o->row.err && o->row.bytes && o->done[place_of(o, o->row.bytes)];
 }
 
 /* ---- writing ---- */
@@ -208,15 +211,9 @@ static enum err resume(struct cli_output *o, struct errbuf *e)
 
 /* ---- opening and closing ---- */
 
-static enum err create(struct cli_output *o, const char *path, int flags, struct errbuf *e)
+static enum err write_header(struct cli_output *o, struct errbuf *e)
 {
-    o->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | flags, 0666);
-    if (o->fd < 0 && errno == EEXIST) {
-        return err_set(e, ERR_IO, "%s is there already; --resume goes on with it, or name another file", path);
-    }
-    if (o->fd < 0) {
-        return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-    }
+    buf_reset(&o->row);
     if (o->is_csv) {
         buf_printf(&o->row, "%s\n", cli_csv_header(o->args->command));
         write_row(o);
@@ -225,24 +222,50 @@ static enum err create(struct cli_output *o, const char *path, int flags, struct
     return o->err;
 }
 
-/* The kept rows go to a file beside the old one, which takes its place when it is whole. */
-static enum err open_file(struct cli_output *o, struct errbuf *e)
+static enum err create(struct cli_output *o, const char *path, struct errbuf *e)
 {
-    const char *path = o->args->output;
-    char part[PATH_MAX];
-    if (!o->args->resume || access(path, F_OK) != 0) {
-        return create(o, path, O_EXCL, e);
+    o->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | O_EXCL, 0666);
+    if (o->fd < 0 && errno == EEXIST) {
+        return err_set(e, ERR_IO, "%s is there already; --resume goes on with it, or name another file", path);
     }
-    int n = snprintf(part, sizeof(part), "%s.part", path);
-    if (n < 0 || (size_t)n >= sizeof(part)) {
+    return o->fd < 0 ? err_set(e, ERR_IO, "%s: %s", path, strerror(errno)) : write_header(o, e);
+}
+
+/* Makes the file that takes the place of the one at `path`, beside it and with its permissions. */
+static enum err create_part(struct cli_output *o, const char *path, const struct stat *old, char *part, size_t size,
+                            struct errbuf *e)
+{
+    int n = snprintf(part, size, "%s.XXXXXX", path);
+    if (n < 0 || (size_t)n >= size) {
         return err_set(e, ERR_IO, "%s: the name is too long", path);
     }
-    enum err rc = create(o, part, O_TRUNC, e);
+    o->fd = mkostemp(part, O_CLOEXEC | O_APPEND);
+    if (o->fd < 0 || fchmod(o->fd, old->st_mode & 07777) != 0) {
+        return err_set(e, ERR_IO, "%s: %s", part, strerror(errno));
+    }
+    return write_header(o, e);
+}
+
+/* The kept rows go to a file beside the old one (what a link leads to), which takes its place when it is whole. */
+static enum err open_file(struct cli_output *o, struct errbuf *e)
+{
+    char path[PATH_MAX], part[PATH_MAX];
+    struct stat old;
+    if (!o->args->resume || access(o->args->output, F_OK) != 0) {
+        return create(o, o->args->output, e);
+    }
+    if (!realpath(o->args->output, path) || stat(path, &old) != 0) {
+        return err_set(e, ERR_IO, "%s: %s", o->args->output, strerror(errno));
+    }
+    if (!S_ISREG(old.st_mode)) {
+        return err_set(e, ERR_IO, "%s is no regular file: --resume cannot go on with it", o->args->output);
+    }
+    enum err rc = create_part(o, path, &old, part, sizeof(part), e);
     rc = rc ? rc : resume(o, e);
     if (!rc && (fsync(o->fd) != 0 || rename(part, path) != 0)) {
         rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     }
-    if (rc) {
+    if (rc && o->fd >= 0) {
         unlink(part);
     }
     return rc;

@@ -13,9 +13,24 @@ export class Fault extends Error {
   }
 }
 
+// Kept for the tab; where nothing may be stored (cookies are blocked) for as long as the page is open.
+let opened = "";
 export const key = {
-  get: () => sessionStorage.getItem(KEY) || "",
-  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+  get: () => {
+    try {
+      return sessionStorage.getItem(KEY) || "";
+    } catch {
+      return opened;
+    }
+  },
+  set: (value) => {
+    opened = value;
+    try {
+      sessionStorage.setItem(KEY, value);
+    } catch {
+      // then it is in `opened`
+    }
+  },
 };
 
 // Asks for a key where one is needed; set by the page: async (wasRefused) -> whether there is a new one to try.
@@ -33,7 +48,7 @@ async function faultOf(response) {
   if (!error || typeof error.message !== "string") {
     return new Fault("strange", `status ${response.status}`, { status: response.status, retryAfter: seconds });
   }
-  return new Fault(error.code || "strange", error.message, { status: response.status, retryAfter: seconds });
+  return new Fault(error.code || "strange", error.message, { status: response.status, retryAfter: seconds, request: error.request_id });
 }
 
 async function send(path, options, signal) {

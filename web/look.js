@@ -12,14 +12,19 @@ let stage;
 // A button that shows where the model looked, asked for only when somebody wants to know.
 function whereButtons(picture, path, parameters, title) {
   const place = h("span.where");
-  const make = (method, label) => h("button.link", { type: "button", onclick: () => attempt(place, async (signal) => {
-    const { data } = await predict(path, picture, { ...parameters, explain: method }, { signal });
-    const weights = data.explain?.region_weights ?? [];
-    if (tray.chosen === picture && weights.length) {
-      stage.showHeat({ regions: data.regions, weights, title: `${label}: ${title}` });
-      say(`${label}, shown on the picture`);
-    }
-  }, { busy: "Looking again", keeps: true }) }, icon("eye"), h("span", {}, label));
+  const make = (method, label) => {
+    const button = h("button.link", { type: "button", "aria-pressed": "false", onclick: () => (stage.heat?.button === button ? stage.showHeat(null) : look()) },
+      icon("eye"), h("span", {}, label));
+    const look = () => attempt(place, async (signal) => {
+      const { data } = await predict(path, picture, { ...parameters, explain: method }, { signal });
+      const weights = data.explain?.region_weights ?? [];
+      if (tray.chosen === picture && weights.length) {
+        stage.showHeat({ regions: data.regions, weights, title: `${label}: ${title}`, button });
+        say(`${label}, shown on the picture`);
+      }
+    }, { busy: "Looking again", keeps: true });
+    return button;
+  };
   return h("div.row.wheres", {}, make("attention", "Where it looked"), make("occlusion", "What mattered"), place);
 }
 

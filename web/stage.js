@@ -49,7 +49,7 @@ export class Stage {
     this.boxes = h("div.boxes", { "aria-hidden": "true" });
     this.canvas = h("canvas.heat", { role: "img", hidden: true });
     this.image = h("img", { alt: "" });
-    this.blank = h("p.blank", { hidden: true }, "This browser cannot show this format. The service can read it.");
+    this.blank = h("p.blank", { hidden: true });
     this.frame = h("div.frame", {}, this.image, this.blank, this.canvas, this.boxes);
     this.note = h("figcaption.hint");
     place.replaceChildren(h("figure.stage", {}, this.frame, this.note));
@@ -74,17 +74,25 @@ export class Stage {
 
   show(picture) {
     this.picture = picture;
-    this.heat = null;
+    this.keepHeat(null);
     this.image.hidden = !picture.shown;
     this.blank.hidden = picture.shown;
+    this.blank.textContent = picture.caption ? "This browser cannot show this format. The service has read it." : "This browser cannot show this picture.";
     if (picture.shown) this.image.src = picture.url;
     else this.image.removeAttribute("src");
     this.image.alt = picture.caption?.text ? `Your picture: ${picture.caption.text}` : `Your picture, ${picture.name}`;
     this.draw();
   }
 
+  // heat: {regions, weights, title, button} or null; the button, which asked for it, is pressed as long as it is shown.
+  keepHeat(heat) {
+    this.heat?.button.setAttribute("aria-pressed", "false");
+    this.heat = heat;
+    heat?.button.setAttribute("aria-pressed", "true");
+  }
+
   showHeat(heat) {
-    this.heat = heat; // {regions, weights, title} or null
+    this.keepHeat(heat);
     this.draw();
     if (heat) this.frame.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   }

@@ -250,6 +250,7 @@ function search() {
     drawAll();
     return;
   }
+  if (!isAdding && !$("#wall-progress .fault")) $("#wall-progress").replaceChildren(); // what was added before is no news now
   attempt($("#wall-faults"), async (signal) => {
     const query = { collection: name, text, top_k: 48 };
     const answer = await ask("retrieve", { ...json(query), signal });

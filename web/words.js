@@ -21,6 +21,8 @@ const WORDS = {
   text_too_long: () => ["That text is too long", "One short sentence is best."],
   unsupported_image: () => ["That is no picture that can be read", "JPEG, PNG, WebP, GIF, HEIC, AVIF and TIFF can."],
   corrupt_image: () => ["The picture is damaged", "Its file ends early or has broken parts. Try to save it again, or choose another."],
+  rate_limited: () => ["Your API key has had its share", "It may ask only so often. This goes on by itself when it may again."],
+  forbidden: () => ["This API key may not do that", "Whoever runs the service can give you one that may."],
   overloaded: () => ["The service is busy", "Others are being served first."],
   deadline_unreachable: () => ["The service is busy", "An answer would not have come in time."],
   collection_busy: () => ["The collection is locked", "Another program is using its file."],
@@ -29,11 +31,11 @@ const WORDS = {
   draining: () => ["The service is going down", "Another one may take its place in a moment."],
   not_ready: () => ["The model is being loaded", "That takes a few seconds after the start."],
   deadline_exceeded: () => ["It took too long", "The service gave this up to serve others."],
-  internal: () => ["The service made a mistake", "Your picture is not to blame. Trying again may help."],
+  internal: (f) => ["The service made a mistake", `Your picture is not to blame. Trying again may help.${f.request ? ` Its log has this as ${f.request}.` : ""}`],
 };
-const AGAIN = new Set(["network", "timeout", "strange", "upload_timeout", "overloaded", "deadline_unreachable", "collection_busy",
+const AGAIN = new Set(["network", "timeout", "strange", "upload_timeout", "rate_limited", "overloaded", "deadline_unreachable", "collection_busy",
   "collection_unavailable", "too_many_connections", "draining", "not_ready", "deadline_exceeded", "internal", "unauthorized"]);
-const WAITS = new Set(["overloaded", "deadline_unreachable", "collection_busy", "too_many_connections", "draining", "strange"]);
+const WAITS = new Set(["rate_limited", "overloaded", "deadline_unreachable", "collection_busy", "too_many_connections", "draining", "strange"]);
 
 export function sentence(text) {
   const t = String(text).trim();

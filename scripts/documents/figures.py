@@ -34,7 +34,7 @@ def rows_of(table: str) -> list[list[str]]:
 
 def speed_of(log: str) -> dict:
     """{"what", "milliseconds": {row: {panel: [median, lower, upper quartile]}}, "captions_a_second": [[who, clients, rate]]}"""
-    tables = list(re.finditer(r"^\| milliseconds \|.*\n(?:\|.*\n)+", log, re.M))
+    tables = list(re.finditer(r"^\| milliseconds \|.*\n(?:\|.*\n)*\| best peer over ours \|.*\n", log, re.M))
     about = re.findall(r"^\d+\. \*\*(.*?)\*\*", log[:tables[-1].start()], re.M)[-1]
     head, _, *rows = rows_of(tables[-1][0])
     times: dict[str, dict[str, list[float]]] = {}

@@ -153,6 +153,18 @@ static bool strip_prefix(const struct admission *a, struct exchange *x)
     return true;
 }
 
+/* What somebody was probably looking for. */
+static const char *no_route_hint(const char *path)
+{
+    if (strncmp(path, "/v1/", 4) == 0) {
+        return "of OpenAI's this service has /v1/chat/completions and /v1/models, all are in /openapi.json";
+    }
+    if (strcmp(path, "/chat/completions") == 0 || strcmp(path, "/models") == 0) {
+        return "the base URL for OpenAI's clients ends in /v1";
+    }
+    return "the routes are listed in /openapi.json";
+}
+
 /* Paths are taken as they are: other letters and a slash too many are another path. Then the one that may be meant is
  * told. */
 static void fail_no_path(const struct admission *a, struct exchange *x, int hidden)
@@ -170,7 +182,7 @@ static void fail_no_path(const struct admission *a, struct exchange *x, int hidd
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; did you mean %s%s?",
                     x->is_admin ? "" : a->config->server.prefix, path);
     } else {
-        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; the routes are listed in /openapi.json");
+        reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; %s", no_route_hint(x->path));
     }
 }
 

@@ -45,18 +45,24 @@ static bool read_inputs(struct input_parser *p, int inputs)
 }
 
 /* max_new_tokens is a caption's, top_k a question's; how to draw words by chance is nobody's here. */
-static bool read_parameters(struct input_parser *p, int parameters)
+static bool read_parameters(struct input_parser *p, int parameters, const char *where)
 {
     const struct json_tree_value *v = p->tree.values;
     if (json_tree_kind(&p->tree, parameters) != JSON_TREE_OBJECT) {
         return json_tree_kind(&p->tree, parameters) == JSON_TREE_NULL ||
-               input_fail(p->fault, FAULT_BAD_REQUEST, "parameters", "parameters must be an object");
+               input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s must be an object", where);
     }
     for (int k = 0, key = parameters + 1; k < v[parameters].count; k++, key = v[key + 1].next) {
         char name[INPUT_KEY_MAX];
         bool is_known = false;
         input_json_key(p, key, name);
         if (input_json_is_off(p, key + 1) || input_has_word("temperature do_sample top_p seed", name)) {
+            continue;
+        }
+        if (input_has_word("generation_parameters generate_kwargs", name) && strcmp(where, "parameters") == 0) {
+            if (!read_parameters(p, key + 1, name)) {
+                return false;
+            }
             continue;
         }
         if (strcmp(name, "max_new_tokens") == 0 && p->in->route == INPUT_CAPTION) {
@@ -70,7 +76,7 @@ static bool read_parameters(struct input_parser *p, int parameters)
             return false;
         }
         if (!is_known) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, "parameters", "unknown parameter \"%.64s\"%s", name,
+            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "unknown parameter \"%.64s\"%s", name,
                               p->in->route == INPUT_VQA ? " of a question" : " of a caption");
         }
     }
@@ -96,5 +102,6 @@ bool input_huggingface(struct input_parser *p)
         }
     }
     int parameters = json_tree_find(&p->tree, 0, "parameters");
-    return read_inputs(p, json_tree_find(&p->tree, 0, "inputs")) && (parameters < 0 || read_parameters(p, parameters));
+    return read_inputs(p, json_tree_find(&p->tree, 0, "inputs")) &&
+           (parameters < 0 || read_parameters(p, parameters, "parameters"));
 }

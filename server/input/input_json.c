@@ -102,7 +102,7 @@ static bool decode(struct input_parser *p, int value, const char *where, struct 
     }
     if (is_address(text, n)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
-                          "%s: addresses are not fetched; send the image's bytes as base64", where);
+                          "%s: addresses are not fetched; send the image's bytes as data:image/jpeg;base64,...", where);
     }
     const char *other = other_text(text, n);
     if (other) {

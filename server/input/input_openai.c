@@ -16,8 +16,9 @@ enum { WHERE_MAX = 64 };
 
 static const char ignored[] = "model user temperature top_p presence_penalty frequency_penalty seed store metadata "
                               "service_tier parallel_tool_calls safety_identifier prompt_cache_key "
-                              "prompt_cache_retention reasoning_effort verbosity logit_bias tool_choice function_call";
-static const char refused[] = "tools functions logprobs top_logprobs stop audio prediction web_search_options";
+                              "prompt_cache_retention reasoning_effort verbosity";
+static const char refused[] =
+    "tools functions logprobs top_logprobs logit_bias stop audio prediction web_search_options";
 static const char our_own[] = "timeout_ms num_beams length_penalty tolerate_truncated";
 static const char of_messages[] = "name refusal annotations reasoning reasoning_content";
 
@@ -228,6 +229,11 @@ static bool read_key(struct input_parser *p, const char *key, int value)
                           strcmp(key, "n") == 0                 ? "1"
                           : strcmp(key, "response_format") == 0 ? "{\"type\": \"text\"}"
                                                                 : "[\"text\"]");
+    }
+    if (input_has_word("tool_choice function_call", key)) {
+        return input_json_is_off(p, value) || is_text(p, value, "auto") || is_text(p, value, "none") ||
+               input_fail(p->fault, FAULT_BAD_REQUEST, key,
+                          "%s asks for a tool, and tools are not served: leave it out", key);
     }
     if (input_has_word(refused, key)) {
         return input_json_is_off(p, value) ||

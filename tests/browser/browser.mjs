@@ -52,9 +52,12 @@ const complaints = []; // of the page: exceptions, blocked loads, requests to an
 export async function open(url, options = {}) {
   browser ??= await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu",
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"] });
-  const { path = "", ...more } = options;
+  const { path = "", denied = [], ...more } = options;
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, reducedMotion: "reduce", ...more });
   context.setDefaultTimeout(PATIENCE_MS);
+  await context.addInitScript((names) => {
+    for (const name of names) Object.defineProperty(globalThis, name, { get() { throw new DOMException("denied", "SecurityError"); } });
+  }, denied);
   const page = await context.newPage();
   page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
   page.on("console", (message) => {

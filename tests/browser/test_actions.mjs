@@ -140,8 +140,11 @@ test("where it looked lies as a heat over the picture", async () => {
     assert.ok(spread > 20, `${spread}`);
     if (button === "What mattered") await shot(page, "heat");
     if (place === "#caption") await sound(page, "heat");
-    await page.click("text=Back to regions");
+    const pressed = page.locator("[aria-pressed=true]:has-text('W')");
+    assert.equal(await pressed.innerText(), button);
+    await (place === "#caption" ? pressed : page.locator("text=Back to regions")).click(); // both lead back
     assert.ok(await page.locator(".heat").isHidden());
+    assert.equal(await pressed.count(), 0);
   }
 });
 
@@ -200,6 +203,7 @@ test("a collection as a wall with a search box", async () => {
   await page.fill("#search", "a cup of coffee");
   await page.waitForSelector("#wall-under .under");
   assert.equal(await page.locator(".tile").first().getAttribute("data-key"), "coffee.jpg");
+  assert.equal(await page.locator("#wall .under").count(), 1);
   await shot(page, "search");
   await sound(page, "search");
   await page.fill("#search", "");

@@ -1,11 +1,11 @@
 // What goes wrong is told in words, passes by itself where it can, and never costs a picture.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ask, CAT, close, COFFEE, look, open, serve, shot, sound, text } from "./browser.mjs";
+import { ask, CAT, close, COFFEE, look, open, ROOT, serve, shot, sound, text } from "./browser.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "minivlm-page-"));
 let service;
@@ -24,20 +24,37 @@ const refuse = (status, code, message, headers = {}) => ({ status, headers, cont
 async function plain(page) {
   const all = await page.locator("body").innerText();
   assert.doesNotMatch(all, /\bat \w+ \(|Error:|undefined|\[object|NaN|\bnull\b/);
-  assert.equal(await page.locator(".busy").count(), 0);
+  await page.waitForFunction(() => !document.querySelector(".busy"));
 }
 
-for (const [status, code] of [[429, "overloaded"], [503, "draining"]]) {
-  test(`${status}: a countdown, then it goes on by itself`, async () => {
+test("every refusal of the service has words; what passes by itself is waited for", async () => {
+  const { inWords } = await import("../../web/words.js");
+  const rows = [...readFileSync(join(ROOT, "docs/api.md"), "utf8").matchAll(/^\| (\d{3}) \| (`.*?) \|/gm)].flatMap(([, status, codes]) => codes.split(", ").map((c) => [Number(status), c.replaceAll("`", "")]));
+  assert.ok(rows.length > 25);
+  const said = new Set();
+  for (const [status, code] of rows) {
+    const words = inWords({ code, message: "", status });
+    said.add(words.title);
+    const isOurs = ["bad_request", "method_not_allowed", "conflict", "expectation_failed", "reload_failed", "unsupported_encoding", "header_too_large", "not_implemented", "version_not_supported"];
+    assert.equal(words.title === "That was refused", isOurs.includes(code), code); // what this page never brings about
+    if ([429, 503].includes(status)) assert.ok(words.again, code);
+    if (status === 429) assert.ok(words.wait > 0, code);
+  }
+  assert.ok(said.size > 18);
+  assert.match(inWords({ code: "internal", request: "01a2" }).text, /01a2/);
+});
+
+for (const [status, code] of [[429, "overloaded"], [429, "rate_limited"], [503, "draining"]]) {
+  test(`${status} ${code}: a countdown, then it goes on by itself`, async () => {
     const page = await open(service.url);
     await look(page, CAT);
     let asked = 0;
-    await page.route("**/vqa*", (route) => (asked++ ? route.continue() : route.fulfill(refuse(status, code, "busy", { "Retry-After": "2" }))));
+    await page.route("**/vqa*", (route) => (asked++ ? route.continue() : route.fulfill(refuse(status, code, "busy", { "Retry-After": "5" }))));
     await page.click("#suggestions .chip");
     await page.waitForSelector(".fault .count:has-text('by itself in')");
-    await shot(page, `fault-${status}`);
+    await plain(page); // at once: soon it goes on
+    await shot(page, `fault-${code}`);
     await sound(page, "fault");
-    await plain(page);
     await page.waitForSelector("#thread .under");
     assert.equal(asked, 2);
   });
@@ -72,6 +89,7 @@ test("what is no picture, too large or damaged is told in words; the picture bef
   await page.setInputFiles("#file", file("broken.jpg", Buffer.concat([Buffer.from("ffd8ffe000104a46494600010100000100010000", "hex"), Buffer.alloc(500, 7)])));
   await page.waitForSelector("#caption .fault");
   assert.match(await text(page, "#caption .fault"), /damaged|cannot|no picture/i);
+  assert.equal(await text(page, ".blank"), "This browser cannot show this picture.");
   await shot(page, "fault-picture");
   await sound(page, "fault-picture");
   await plain(page);
@@ -120,7 +138,7 @@ test("an answer of somebody else, or half of one, is told in words", async () =>
     await page.click("#suggestions .chip");
     await page.waitForSelector("#thread .fault:has-text('makes no sense')");
     await plain(page);
-    await page.click("#thread .fault button");
+    await page.click("#thread .fault button", { timeout: 1000 }).catch(() => null); // or it goes on by itself first
     await page.waitForFunction(() => !document.querySelector("#thread .fault"));
   }
   await page.route("**/caption*", (route) => route.fulfill({ status: 200, contentType: "text/event-stream", body: "data: {\"text\":\"a\"}\n\n" }), { times: 1 });
@@ -157,6 +175,15 @@ test("a key is asked for, kept for the tab only, and a wrong one is told", async
   } finally {
     await guarded.stop();
   }
+});
+
+test("a browser that stores nothing", async () => {
+  const page = await open(service.url, { denied: ["sessionStorage", "localStorage", "indexedDB"] });
+  await look(page, CAT);
+  await ask(page, "what animal is this?");
+  await page.click("#theme-button");
+  await page.reload();
+  await page.waitForSelector("#welcome:not([hidden])");
 });
 
 test("without collections the wall says how to have them", async () => {

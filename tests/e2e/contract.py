@@ -78,8 +78,8 @@ def served():
 
 
 def routes():
-    """(method, path) -> row of the server's table; without the page, which is no part of the API"""
-    return {(r["method"], r["path"]): r for r in served()["routes"] if "page" not in r}
+    """(method, path) -> row of the server's table; without the files of the page, which are no part of the API"""
+    return {(r["method"], r["path"]): r for r in served()["routes"] if r["path"] != "/page/{}"}
 
 
 def as_route(method, path):

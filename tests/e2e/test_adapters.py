@@ -135,7 +135,7 @@ class OpenAI(Adapters):
     def test_harmless_keys(self):
         self.said(ask("describe", image(), user="me", temperature=0.2, top_p=1, n=1, seed=3, stop=None, logprobs=False, tools=[],
                       presence_penalty=0, max_tokens=300, response_format={"type": "text"}, store=False, metadata={"a": "b"},
-                      logit_bias={}, tool_choice="auto", parallel_tool_calls=True, stream=False, stream_options=None))
+                      logit_bias={}, tool_choice="auto", function_call="none", top_logprobs=0, parallel_tool_calls=True, stream=False, stream_options=None))
         short = self.post(self.CHAT, ask("describe", image(), max_completion_tokens=2)).json
         self.assertEqual((short["choices"][0]["finish_reason"], short["usage"]["completion_tokens"]), ("length", 2))
 
@@ -158,14 +158,16 @@ class OpenAI(Adapters):
         self.refused(self.CHAT, ask("describe", image("data:image/png;base64," + BAD), stream=True), 415)
 
     def test_refusals_name_what_is_wrong(self):
-        for more in ({"n": 2}, {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]}, {"audio": {"voice": "x"}},
+        for more in ({"n": 2}, {"tool_choice": "required"}, {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+                     {"function_call": {"name": "f"}}, {"logit_bias": {"50256": -100}}, {"functions": [{"name": "f"}]}, {"top_logprobs": 3}, {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]}, {"audio": {"voice": "x"}},
                      {"response_format": {"type": "json_object"}}, {"modalities": ["audio"]}, {"max_tokens": 0},
                      {"max_tokens": "x"}, {"stream": "yes"}, {"best_of": 2}, {"stream_options": {"x": 1}}, {"stream_options": 1}):
             error = self.refused(self.CHAT, ask("describe", image(), **more), 400, next(iter(more)))
             self.assertEqual((error["type"], error["code"]), ("invalid_request_error", "bad_request"))
             self.assertEqual(error["param"].split(".")[0], next(iter(more)))
         for url in ("http://169.254.169.254/latest", "https://a.example/cat.jpg", "file:///etc/passwd", "ftp://a/b", "HTTP://a"):
-            self.refused(self.CHAT, ask("describe", image(url)), 400, "addresses are not fetched", "/messages/0/content/1/image_url/url")
+            self.refused(self.CHAT, ask("describe", image(url)), 400, "addresses are not fetched", "data:image/jpeg;base64,",
+                         "/messages/0/content/1/image_url/url")
         for messages, words in (
                 ([], "not empty"), ({}, "not empty"), ("x", "not empty"), ([{"role": "user", "content": "hello"}], "no picture"),
                 ([{"role": "tool", "content": "x"}], "/messages/0/role"), ([{"content": "x"}], "/messages/0/role"), ([5], "/messages/0"),
@@ -191,7 +193,10 @@ class OpenAI(Adapters):
         self.assertEqual(self.server.get("/v1/models/" + name).json["id"], name)
         missing = self.server.get("/v1/models/gpt-4o")
         self.assertEqual((missing.status, missing.code), (404, "not_found"))
-        self.assertEqual(self.server.post("/v1/embeddings", {}).json["error"]["type"], "invalid_request_error")
+        for path, word in (("/v1/embeddings", "/v1/chat/completions"), ("/v1/completions", "/v1/chat/completions"),
+                           ("/v1/responses", "/v1/chat/completions"), ("/chat/completions", "ends in /v1"), ("/captions", "/openapi.json")):
+            error = self.refused(path, {}, 404, word)
+            self.assertEqual((error["type"], error["code"]), ("invalid_request_error", "not_found"))
 
 
 def tensor(name, data, binary=False):
@@ -299,7 +304,11 @@ class HuggingFace(Adapters):
             self.assertEqual(self.post(path, {"inputs": B64}).json, wanted)
             self.assertEqual(self.post(path, {"inputs": {"image": URI}, "parameters": {"max_new_tokens": 250, "temperature": 1.0},
                                               "options": {"wait_for_model": True}}).json, wanted)
-        self.post("/", {"inputs": B64, "parameters": {"max_new_tokens": 2, "num_beams": 1}})
+        short = self.post("/", {"inputs": B64, "parameters": {"max_new_tokens": 2, "num_beams": 1}}).json
+        self.assertNotEqual(short, wanted)
+        for name in ("generation_parameters", "generate_kwargs"):
+            inside = {"inputs": B64, "parameters": {name: {"max_new_tokens": 2, "num_beams": 1, "do_sample": False}}}
+            self.assertEqual(self.post("/", inside).json, short)
 
     def test_questions(self):
         wanted = self.answers("what is it")
@@ -313,7 +322,8 @@ class HuggingFace(Adapters):
         for body, status, word in (({}, 400, "inputs"), ({"inputs": 5}, 400, "inputs"), ({"inputs": [B64]}, 400, "inputs"),
                                    ({"inputs": B64, "x": 1}, 400, '"x"'), ({"inputs": {"image": B64, "text": "a"}}, 400, "text"),
                                    ({"inputs": "https://a.example/x.jpg"}, 400, "not fetched"), ({"inputs": BAD}, 415, ""),
-                                   ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'), (b"", 400, "no image"), (b"GIF", 415, ""),
+                                   ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'), ({"inputs": B64, "parameters": {"generate_kwargs": {"x": 1}}}, 400, '"x"'),
+                                   ({"inputs": B64, "parameters": {"generate_kwargs": 5}}, 400, "generate_kwargs must be an object"), (b"", 400, "no image"), (b"GIF", 415, ""),
                                    ({"inputs": B64, "parameters": {"top_k": 1}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
             self.assertIsInstance(self.refused("/", body, status, word), str)
         self.refused("/pipeline/visual-question-answering", {"inputs": B64}, 400, "no question")

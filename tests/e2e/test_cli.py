@@ -421,6 +421,9 @@ class Lines(Case):
         self.assertEqual(row["file"], WAVES)
         self.assertEqual(self.text("caption", "--jsonl", "/dev/null"), "")
         self.refused(FAILED, "caption", "--jsonl", "nothere.jsonl", saying="nothere.jsonl: No such file")
+        code, out, _ = run("caption", "--jsonl", WAVES)  # a picture where lines were expected: one sentence
+        self.assertEqual((code, len(out.splitlines())), (FAILED, 1))
+        self.assertIn("--json prints JSON", out)
         code, out, _ = run("caption", "--jsonl", IMAGES)
         self.assertEqual((code, rows(out)[0]["error"]["code"]), (FAILED, "io_error"))
 

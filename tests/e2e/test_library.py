@@ -2,6 +2,7 @@
 """A library of photographs through `minivlm`: folders, files of results, resuming, sidecars, collections of a server.
 
 MINIVLM_BUILD_DIR names the build folder (default build/release)."""
+import base64
 import csv
 import hashlib
 import json
@@ -62,6 +63,42 @@ class Folders(Case):
         self.assertEqual((code, out, err), (FAILED, "", "minivlm: empty: there is no picture in this folder\n"))
 
 
+    def test_what_only_looks_like_a_picture(self):
+        self.put("a.png")
+        os.mkfifo(self.root / "pipe")
+        (self.root / "to-pipe.png").symlink_to("pipe")  # reading it would wait for ever
+        (self.root / "to-folder.png").symlink_to(self.root)
+        (self.root / "to-nowhere.png").symlink_to("nowhere")
+        code, out, err = self.run_it("caption", ".")
+        self.assertEqual((code, err), (FAILED, "minivlm: ./to-nowhere.png: No such file or directory (io_error)\n"))
+        self.assertRegex(out, r"^./a.png: .*\n$")
+
+    @unittest.skipIf(os.geteuid() == 0 and not shutil.which("setpriv"), "root may read everything")
+    def test_a_folder_that_cannot_be_read_fails_alone(self):
+        self.put("a.png", "shut/b.png", "z.png")
+        self.root.chmod(0o777)
+        (self.root / "shut").chmod(0)
+        as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        for resume in ([], ["--resume"]):
+            done = subprocess.run([*as_nobody, PROGRAM, "caption", ".", "--output", "o.csv", *resume], cwd=self.root, env=ENVIRONMENT,
+                                  capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, FAILED, done.stderr)
+            with open(self.root / "o.csv", newline="", encoding="utf-8") as file:
+                rows = sorted((row["file"], row["error"]) for row in csv.DictReader(file))
+            self.assertEqual(rows, [("./a.png", ""), ("./shut", "Permission denied"), ("./z.png", "")])
+        (self.root / "shut").chmod(0o755)
+
+    def test_ten_thousand(self):
+        self.put("0000.png")
+        for n in range(1, 10000):
+            (self.root / f"{n:04}.png").hardlink_to(self.root / "0000.png")
+        with subprocess.Popen([PROGRAM, "caption", "--num-beams", "1", ".", "--output", "o.csv"], cwd=self.root, env=ENVIRONMENT) as process:
+            while not (self.root / "o.csv").exists() or (self.root / "o.csv").stat().st_size < 3000:
+                time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+        self.assertEqual(len(set(self.files("o.csv"))), len(self.files("o.csv")))  # the names fit, and none is there twice
+
+
 class Output(Case):
     NAMES = ("a.png", 'sub/q",\n.png', "z.png")
 
@@ -97,6 +134,43 @@ class Output(Case):
         self.assertIn('its first line is not "file,caption,score,error"', err)
         self.assertEqual((self.root / "out.csv").read_text(), "mine\n")
         self.assertEqual(sorted(p.name for p in self.root.iterdir()), ["a.png", "out.csv"])
+
+    def test_links_and_permissions_stay(self):
+        self.put("a.png", "b.png")
+        (self.root / "kept").mkdir()
+        self.run_it("caption", "a.png", "--output", "kept/real.csv")
+        (self.root / "kept/real.csv").chmod(0o600)
+        (self.root / "kept/real.csv.part").write_text("somebody's")
+        (self.root / "out.csv").symlink_to("kept/real.csv")
+        self.assertEqual(self.run_it("caption", "a.png", "b.png", "--output", "out.csv", "--resume")[0], OK)
+        self.assertTrue((self.root / "out.csv").is_symlink())
+        self.assertEqual((self.root / "kept/real.csv").stat().st_mode & 0o777, 0o600)
+        self.assertEqual(self.files("kept/real.csv"), ["a.png", "b.png"])
+        self.assertEqual((self.root / "kept/real.csv.part").read_text(), "somebody's")
+        self.assertEqual(len(list((self.root / "kept").iterdir())), 2)
+
+    def test_formulas(self):
+        """What a spreadsheet would run is text there, and names still name their files."""
+        self.put("=1+1.png", "@a.png", "-5.png")
+        said = self.run_it("vqa", "--question", "=HYPERLINK(1)", "--question", "-5", "--output", "o.csv", "--", "=1+1.png", "@a.png", "-5.png")
+        self.assertEqual(said[0], OK, said[2])
+        with open(self.root / "o.csv", newline="", encoding="utf-8") as file:
+            rows = [(row["file"], row["question"]) for row in csv.DictReader(file)]
+        self.assertEqual(rows, [(f"./{name}", q) for name in ("=1+1.png", "@a.png", "-5.png") for q in ("'=HYPERLINK(1)", "-5")])
+        again = self.run_it("vqa", "--question", "=HYPERLINK(1)", "--question", "-5", "--output", "o.csv", "--resume", "--", "=1+1.png", "@a.png")
+        self.assertEqual((again[0], again[2]), (OK, "minivlm: o.csv: 0 pictures written\n"))
+
+    def test_names_that_are_no_utf8(self):
+        name = os.path.join(os.fsencode(self.root), b"caf\xe9.png")
+        other = os.path.join(os.fsencode(self.root), b"caf\xe8.png")
+        for path in (name, other):
+            shutil.copy(PICTURE, path)
+        for output in ("o.jsonl", "o.csv"):
+            self.assertEqual(self.run_it("caption", ".", "--output", output)[0], OK)
+            self.assertEqual(self.run_it("caption", ".", "--output", output, "--resume")[2], f"minivlm: {output}: 0 pictures written\n")
+        rows = [json.loads(line) for line in (self.root / "o.jsonl").read_text().splitlines()]
+        self.assertEqual([base64.b64decode(row["file_base64"]) for row in rows], [b"./caf\xe8.png", b"./caf\xe9.png"])
+        self.assertIn(b"./caf\xe9.png,", (self.root / "o.csv").read_bytes())
 
     def test_of_another_command(self):
         self.put("a.png")
@@ -148,6 +222,24 @@ class Resume(Case):
 
 
 class Sidecars(Case):
+    def test_changed_by_hand(self):
+        self.put("a.png")
+        self.assertEqual(self.run_it("caption", "a.png", "--sidecar", "xmp")[0], OK)
+        written = (self.root / "a.png.xmp").read_text()
+        for change in (written.replace('x-default">', 'x-default">my '), written.replace(" </rdf:RDF>", " <rdf:Description/></rdf:RDF>"), written[:-1], ""):
+            (self.root / "a.png.xmp").write_text(change)
+            code, _, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
+            self.assertEqual((code, (self.root / "a.png.xmp").read_text()), (FAILED, change), err)
+        (self.root / "a.png.xmp").unlink()
+        (self.root / "a.png.xmp").symlink_to("elsewhere.xmp")  # not there now: a disk that is not mounted
+        self.assertEqual(self.run_it("caption", "a.png", "--sidecar", "xmp")[0], FAILED)
+        self.assertTrue((self.root / "a.png.xmp").is_symlink())
+
+    def test_none_for_standard_input(self):
+        code, out, err = self.run_it("caption", "-", "--sidecar", "xmp")
+        self.assertEqual((code, out), (USAGE, ""))
+        self.assertIn("no place for a sidecar", err)
+
     def test_description(self):
         self.put("a.png")
         before = (self.root / "a.png").read_bytes()
@@ -165,7 +257,7 @@ class Sidecars(Case):
         (self.root / "a.png.xmp").write_text("<x:xmpmeta x:xmptk='darktable'/>")
         code, out, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
         self.assertEqual((code, out), (FAILED, ""))
-        self.assertIn("a.png.xmp is there already and minivlm did not write it", err)
+        self.assertIn("a.png.xmp is there already and not as minivlm wrote it", err)
         self.assertEqual((self.root / "a.png.xmp").read_text(), "<x:xmpmeta x:xmptk='darktable'/>")
 
 
@@ -203,6 +295,21 @@ class Collections(Case):
         code, _, err = self.run_it("import", "--collection", "album", "--parallel", "1", "a.png", "b.png",
                                    MINIVLM_SERVER="http://127.0.0.1:1")
         self.assertEqual((code, err.count("127.0.0.1:1")), (FAILED, 1))
+
+    def test_server_that_starts_again(self):
+        """What was begun waits for it; nothing is lost."""
+        self.put(*(f"{n:02}.png" for n in range(60)))
+        port = 0
+        with Server(f"--collections.path={self.root}/c.db", "--drain.delay_ms=0") as s:
+            port = s.port
+            with subprocess.Popen([PROGRAM, "import", "--collection", "album", "--parallel", "2", "."], cwd=self.root, text=True,
+                                  stderr=subprocess.PIPE, env={**ENVIRONMENT, "MINIVLM_SERVER": f"http://127.0.0.1:{port}"}) as process:
+                s.wait_for_requests("collection_put", 5)
+                s.stop(signal.SIGKILL)
+                with Server(f"--collections.path={self.root}/c.db", f"--server.port={port}") as again:
+                    said = process.communicate(timeout=120)[1]
+                    self.assertEqual((process.returncode, said), (OK, "minivlm: album: 60 of 60 pictures stored\n"))
+                    self.assertEqual(again.get("/collections/album").json["size"], 60)
 
     def test_server_that_is_full(self):
         self.put(*(f"{n}.png" for n in range(24)))

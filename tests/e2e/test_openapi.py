@@ -246,6 +246,8 @@ CALLS = [
     *[("GET", path, "", None) for path in ("/healthz", "/livez", "/health/live", "/ping", "/readyz", "/health/ready",
                                            "/startupz", "/metrics", "/version", "/status", "/openapi.json", "/debug/requests")],
     ("GET", "/readyz", "?max_load=1", None),
+    ("GET", "/", "", None),
+    ("GET", "/docs", "", None),
 ]
 # The parts of an answer that only some questions bring, and the document that a caller gave.
 FREE = re.compile(r"\.(explain|regions|match|document) left out|^/admin/model |\.document( with| replaced|\.)"
@@ -292,8 +294,6 @@ class Answers(Service):
                 is_admin = item[methods[0]].get("x-port") in ("admin", "admin-or-main")
                 if path == "/images/check":
                     methods.append("head")  # "check" may stand where an image id stands
-                if path == "/":
-                    methods.append("get")  # the page, which is no part of the API
                 answer = self.server.request("PATCH", fill(path), admin=is_admin)
                 response = DOCUMENT["components"]["responses"]["MethodNotAllowed"]
                 self.assertEqual(answer.status, 405)
@@ -338,6 +338,9 @@ class Answers(Service):
                       {"image": {**good["image"], "warnings": ["mended"]}}, {"caption": "a dog"},
                       {"regions": [{**good["regions"][0], "box": [1, 2, 3]}]}):
             self.assertTrue(list(faults(schema, {**good, **fault})), fault)
+
+    def test_page_for_programs(self):
+        self.check("GET", "/", self.server.get("/", headers={"Accept": "application/json"}))
 
     def test_load_report(self):
         answer = self.send("GET", "/healthz", headers={"endpoint-load-metrics-format": "TEXT"})

@@ -228,6 +228,47 @@ static void test_newcomers(void)
     close_gate();
 }
 
+/* The last places go one by one to small requests of newcomers; who has part of his fair share may have the rest. */
+static void test_last_places(void)
+{
+    static struct gate_place places[16], more;
+    open_gate(64);
+    CHECK_INT(enter(1, 1, begin, 30 * second, &places[0]), GATE_ACCEPTED);
+    for (uint64_t client = 2; client <= 8; client++) {
+        CHECK_INT(enter(client, 8, begin, 30 * second, &places[client]), GATE_ACCEPTED);
+    }
+    CHECK_INT(enter(1, 1, begin, 30 * second, &places[1]), GATE_ACCEPTED);
+    CHECK_INT(enter(2, 1, begin, 30 * second, &more), GATE_SHARE_USED);
+    for (uint64_t client = 9; client <= 14; client++) {
+        CHECK_INT(enter(client, 1, begin, 30 * second, &places[client]), GATE_ACCEPTED);
+    }
+    CHECK_INT(g->jobs, 64);
+    CHECK_INT(enter(15, 1, begin, 30 * second, &more), GATE_FULL);
+    for (int i = 0; i < 16; i++) {
+        gate_leave(g, begin + 1000, &places[i], GATE_ABANDONED);
+    }
+    close_gate();
+}
+
+/* Who was served is known by his number, not by its bucket. */
+static void test_many_newcomers(void)
+{
+    static struct gate_place places[8], one;
+    open_gate(64);
+    for (uint64_t client = 1; client <= 7; client++) {
+        CHECK_INT(enter(client, client < 7 ? 8 : 4, begin, 30 * second, &places[client]), GATE_ACCEPTED);
+    }
+    for (uint64_t client = 100; client < 5100; client++) {
+        CHECK_INT(enter(client, 8, begin, 30 * second, &one), GATE_ACCEPTED);
+        gate_leave(g, begin, &one, GATE_ABANDONED);
+    }
+    CHECK_INT(enter(5099, 8, begin, 30 * second, &one), GATE_FULL);
+    for (int i = 0; i < 8; i++) {
+        gate_leave(g, begin + 1000, &places[i], GATE_ABANDONED);
+    }
+    close_gate();
+}
+
 static void test_uploads(void)
 {
     struct gate_upload greedy[8] = {{0}}, polite = {0};
@@ -270,6 +311,11 @@ static void test_answers(void)
     CHECK_INT(gate_answer_take(g, 3, mb), GATE_FULL);
     CHECK_INT(gate_answer_take(g, 3, 0), GATE_ACCEPTED);
     struct gate_stats s;
+    gate_stats(g, &s);
+    CHECK_INT(s.clients, 2);
+    struct gate_place place = {._jobs = 0}; /* a client is known while it holds anything at all */
+    CHECK_INT(enter(2, 1, begin, 30 * second, &place), GATE_ACCEPTED);
+    gate_leave(g, begin + 1000, &place, GATE_ABANDONED);
     gate_stats(g, &s);
     CHECK_INT(s.clients, 2);
     gate_answer_end(g, 3, 0);
@@ -361,6 +407,8 @@ int main(void)
     test_glance();
     test_places();
     test_newcomers();
+    test_last_places();
+    test_many_newcomers();
     test_uploads();
     test_answers();
     test_feedback();
