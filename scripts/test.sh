@@ -40,8 +40,8 @@ if [ "$arm64" = 1 ]; then
     cmake --preset arm64 >/dev/null
     cmake --build --preset arm64
     # What takes long here already and knows nothing of the architecture would take hours there: policy that is simulated,
-    # SQLite under thousands of faults, memory that is measured, what binds itself to this kernel.
-    long='test_gate_sim|server/collections|server/sandbox|unit/torture|image/test_memory|test_runner\.c|test_banned'
+    # SQLite and decoders under thousands of faults, memory that is measured, what binds itself to this kernel.
+    long='test_gate_sim|server/collections|server/sandbox|unit/torture|image/test_(image|memory)|load/test_bind|kernels/test_split|test_runner\.c|test_banned'
     exec ctest --preset arm64 -L 'unit|golden' -E "$long" -j "$(nproc)"
 fi
 scripts/install_deps.sh test
