@@ -135,7 +135,8 @@ class OpenAI(Adapters):
     def test_harmless_keys(self):
         self.said(ask("describe", image(), user="me", temperature=0.2, top_p=1, n=1, seed=3, stop=None, logprobs=False, tools=[],
                       presence_penalty=0, max_tokens=300, response_format={"type": "text"}, store=False, metadata={"a": "b"},
-                      logit_bias={}, tool_choice="auto", function_call="none", top_logprobs=0, parallel_tool_calls=True, stream=False, stream_options=None))
+                      logit_bias={}, tool_choice="auto", function_call="none", top_logprobs=0, parallel_tool_calls=True,
+                      stream=False, stream_options=None))
         short = self.post(self.CHAT, ask("describe", image(), max_completion_tokens=2)).json
         self.assertEqual((short["choices"][0]["finish_reason"], short["usage"]["completion_tokens"]), ("length", 2))
 
@@ -159,7 +160,9 @@ class OpenAI(Adapters):
 
     def test_refusals_name_what_is_wrong(self):
         for more in ({"n": 2}, {"tool_choice": "required"}, {"tool_choice": {"type": "function", "function": {"name": "f"}}},
-                     {"function_call": {"name": "f"}}, {"logit_bias": {"50256": -100}}, {"functions": [{"name": "f"}]}, {"top_logprobs": 3}, {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]}, {"audio": {"voice": "x"}},
+                     {"function_call": {"name": "f"}}, {"logit_bias": {"50256": -100}}, {"functions": [{"name": "f"}]}, {"top_logprobs": 3},
+                     {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]},
+                     {"audio": {"voice": "x"}},
                      {"response_format": {"type": "json_object"}}, {"modalities": ["audio"]}, {"max_tokens": 0},
                      {"max_tokens": "x"}, {"stream": "yes"}, {"best_of": 2}, {"stream_options": {"x": 1}}, {"stream_options": 1}):
             error = self.refused(self.CHAT, ask("describe", image(), **more), 400, next(iter(more)))
@@ -322,8 +325,10 @@ class HuggingFace(Adapters):
         for body, status, word in (({}, 400, "inputs"), ({"inputs": 5}, 400, "inputs"), ({"inputs": [B64]}, 400, "inputs"),
                                    ({"inputs": B64, "x": 1}, 400, '"x"'), ({"inputs": {"image": B64, "text": "a"}}, 400, "text"),
                                    ({"inputs": "https://a.example/x.jpg"}, 400, "not fetched"), ({"inputs": BAD}, 415, ""),
-                                   ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'), ({"inputs": B64, "parameters": {"generate_kwargs": {"x": 1}}}, 400, '"x"'),
-                                   ({"inputs": B64, "parameters": {"generate_kwargs": 5}}, 400, "generate_kwargs must be an object"), (b"", 400, "no image"), (b"GIF", 415, ""),
+                                   ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'),
+                                   ({"inputs": B64, "parameters": {"generate_kwargs": {"x": 1}}}, 400, '"x"'),
+                                   ({"inputs": B64, "parameters": {"generate_kwargs": 5}}, 400, "generate_kwargs must be an object"),
+                                   (b"", 400, "no image"), (b"GIF", 415, ""),
                                    ({"inputs": B64, "parameters": {"top_k": 1}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
             self.assertIsInstance(self.refused("/", body, status, word), str)
         self.refused("/pipeline/visual-question-answering", {"inputs": B64}, 400, "no question")

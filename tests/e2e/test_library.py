@@ -226,7 +226,8 @@ class Sidecars(Case):
         self.put("a.png")
         self.assertEqual(self.run_it("caption", "a.png", "--sidecar", "xmp")[0], OK)
         written = (self.root / "a.png.xmp").read_text()
-        for change in (written.replace('x-default">', 'x-default">my '), written.replace(" </rdf:RDF>", " <rdf:Description/></rdf:RDF>"), written[:-1], ""):
+        for change in (written.replace('x-default">', 'x-default">my '),
+                       written.replace(" </rdf:RDF>", " <rdf:Description/></rdf:RDF>"), written[:-1], ""):
             (self.root / "a.png.xmp").write_text(change)
             code, _, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
             self.assertEqual((code, (self.root / "a.png.xmp").read_text()), (FAILED, change), err)
