@@ -49,15 +49,22 @@ def kind_of(kind: str):
 
 
 @torch.no_grad()
-def write_self_test(directory) -> None:
-    """selftest.json: what the exported files say about a made-up picture, which the service makes too (server/work/sample_png.c)."""
-    model = MiniVLM.from_dir(directory)
+def _self_test(model) -> dict[str, float]:
     scene = model.see(Image.frombytes("RGB", (32, 32), bytes(8 * v for y in range(32) for x in range(32) for v in (x, y, x ^ y))))
     vector = predict.pooled(model, scene, [model.text_ids("what is this?")])
     match = model.heads.retrieve(vector)[0]
-    values = {"caption_score": model.caption(scene)[0].score,
-              "answer_score": float(model.heads.vqa(vector).max().sigmoid()),
-              "match_score": float((match[1] - match[0]).sigmoid())}
+    return {"caption_score": model.caption(scene)[0].score,
+            "answer_score": float(model.heads.vqa(vector).max().sigmoid()),
+            "match_score": float((match[1] - match[0]).sigmoid())}
+
+
+def write_self_test(directory) -> None:
+    """selftest.json: what the exported files say about a made-up picture, which the service makes too (server/work/sample_png.c):
+    in floats, and with what the engine multiplies in 8 bits."""
+    in_bytes = MiniVLM.from_dir(directory)
+    quantised.apply(in_bytes, directory)
+    both = [_self_test(model) for model in (MiniVLM.from_dir(directory), in_bytes)]
+    values = {key: [scores[key] for scores in both] for key in both[0]}
     (pathlib.Path(directory) / "selftest.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 

@@ -8,9 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Instruction sets round differently, a beam search may take another way, and 8 bits in the image half move a score of
- * this picture, which is like no photograph, by 0.05: far more than that is a wrong machine. */
-#define TOLERANCE 0.06
+/* Instruction sets round differently, and a beam search may take another way: far more than that is a wrong machine. */
+#define TOLERANCE 0.05
 
 struct task {
     enum job_task task;
@@ -61,6 +60,26 @@ static enum err ask(const struct run *r, enum job_task task, float *out, struct 
     return rc;
 }
 
+/* A number, or a list with one for each way to compute: in floats, in 8 bits. */
+static bool is_numbers(const json_t *v)
+{
+    bool ok = json_is_number(v) || json_array_size(v) > 0;
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        ok = ok && json_is_number(json_array_get(v, i));
+    }
+    return ok;
+}
+
+static double nearest(const json_t *numbers, double to)
+{
+    double found = json_number_value(json_is_array(numbers) ? json_array_get(numbers, 0) : numbers);
+    for (size_t i = 1; i < json_array_size(numbers); i++) {
+        double other = json_number_value(json_array_get(numbers, i));
+        found = fabs(other - to) < fabs(found - to) ? other : found;
+    }
+    return found;
+}
+
 static enum err run_task(const struct run *r, const struct task *t, const json_t *stored, struct errbuf *e)
 {
     float first, second = 0;
@@ -74,11 +93,12 @@ static enum err run_task(const struct run *r, const struct task *t, const json_t
                        (double)first, (double)second);
     }
     const json_t *expected = json_object_get(stored, t->key);
-    if (expected && !(fabs((double)first - json_number_value(expected)) <= TOLERANCE)) {
+    double wanted = nearest(expected, (double)first);
+    if (expected && !(fabs((double)first - wanted) <= TOLERANCE)) {
         return err_set(e, ERR_BAD_MODEL,
                        "self-test failed: %s is %g, and selftest.json of the model says %g: wrong weights or a machine "
                        "that computes wrongly",
-                       t->key, (double)first, json_number_value(expected));
+                       t->key, (double)first, wanted);
     }
     return OK;
 }
@@ -98,8 +118,8 @@ static enum err load(json_t **out, const char *model_dir, struct errbuf *e)
         return err_set(e, ERR_BAD_MODEL, "selftest.json: line %d: %s", why.line, why.text);
     }
     for (size_t i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
-        if (!json_is_number(json_object_get(*out, tasks[i].key))) {
-            return err_set(e, ERR_BAD_MODEL, "selftest.json: %s must be a number", tasks[i].key);
+        if (!is_numbers(json_object_get(*out, tasks[i].key))) {
+            return err_set(e, ERR_BAD_MODEL, "selftest.json: %s must be a number, or a list of numbers", tasks[i].key);
         }
     }
     return OK;

@@ -79,11 +79,14 @@ class Start(unittest.TestCase):
             shutil.copytree(BASE, copy)
             stored = json.loads((copy / "selftest.json").read_text())
             for key, value in stored.items():
-                (copy / "selftest.json").write_text(json.dumps(stored | {key: value + 0.1}))
+                (copy / "selftest.json").write_text(json.dumps(stored | {key: [v + 0.1 for v in value]}))
                 code, stderr = self.refuse(f"--model.dir={copy}")
                 self.assertEqual(code, 1)
                 self.assertIn(f"self-test failed: {key}", stderr)
-            for text in ("{", "{}", json.dumps(stored | {"match_score": "high"})):
+            for wrong in ("high", [], [0.5, "high"], {"a": 1}):
+                (copy / "selftest.json").write_text(json.dumps(stored | {"match_score": wrong}))
+                self.assertIn("selftest.json: match_score must be", self.refuse(f"--model.dir={copy}")[1])
+            for text in ("{", "{}"):
                 (copy / "selftest.json").write_text(text)
                 self.assertIn("selftest.json: ", self.refuse(f"--model.dir={copy}")[1])
 
