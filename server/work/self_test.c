@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Instruction sets round differently, and a beam search may take another way: far more than that is a wrong machine. */
-#define TOLERANCE 0.05
+/* Instruction sets round differently, and a beam search may take another way: far more than that is a wrong machine.
+ * A number alone was written before there were lists: it is that of floats, which 8 bits part from by more. */
+#define TOLERANCE       0.05
+#define TOLERANCE_ALONE 0.1
 
 struct task {
     enum job_task task;
@@ -94,7 +96,7 @@ static enum err run_task(const struct run *r, const struct task *t, const json_t
     }
     const json_t *expected = json_object_get(stored, t->key);
     double wanted = nearest(expected, (double)first);
-    if (expected && !(fabs((double)first - wanted) <= TOLERANCE)) {
+    if (expected && !(fabs((double)first - wanted) <= (json_is_array(expected) ? TOLERANCE : TOLERANCE_ALONE))) {
         return err_set(e, ERR_BAD_MODEL,
                        "self-test failed: %s is %g, and selftest.json of the model says %g: wrong weights or a machine "
                        "that computes wrongly",
