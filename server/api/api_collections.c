@@ -76,13 +76,16 @@ static struct collection_model model_of(const struct service *s)
 
 static void answer_error(struct work *w, enum err rc, const struct errbuf *e)
 {
-    if (rc == ERR_UNAVAILABLE) { /* the reason names files of the service */
+    if (rc == ERR_UNAVAILABLE || rc == ERR_BUSY) { /* the reason names files of the service */
         log_limited(LOG_WARN, LOG_HERE, "collections unavailable", LOG_STR("reason", errbuf_text(e, rc)));
-        reply_retry(w->x, reply_fault(rc), 1000000, "%s", err_text(rc));
-    } else if (rc == ERR_BUSY || rc == ERR_OVERLOADED) {
+        reply_retry(w->x, reply_fault(rc), 1000000, "%s",
+                    rc == ERR_BUSY ? "another process has locked the collections; try again" : err_text(rc));
+    } else if (rc == ERR_OVERLOADED) {
         reply_retry(w->x, reply_fault(rc), 1000000, "%.400s", errbuf_text(e, rc));
-    } else if (rc == ERR_IO) {
-        reply_error(w->x, FAULT_INTERNAL, NULL, "the collection could not be read or written");
+    } else if (rc == ERR_IO || rc == ERR_NOMEM) {
+        log_limited(LOG_WARN, LOG_HERE, "collections unavailable", LOG_STR("reason", errbuf_text(e, rc)));
+        reply_error(w->x, rc == ERR_IO ? FAULT_INTERNAL : reply_fault(rc), NULL,
+                    rc == ERR_IO ? "the collection could not be read or written" : "out of memory");
     } else {
         reply_error(w->x, reply_fault(rc), NULL, "%.400s", errbuf_text(e, rc));
     }

@@ -152,6 +152,7 @@ class Locked(Collections):
                 for r in replies:
                     self.assertTrue(r.json["error"]["retryable"], r)
                     self.assertIn("retry-after", r.headers)
+                    self.assertNotIn("/", r.json["error"]["message"], "files of the service are none of a client's business")
             end = time.monotonic() + 15 * PATIENCE
             while (status := puts[0]().status) == 503 and time.monotonic() < end:
                 time.sleep(0.2)
