@@ -5,6 +5,7 @@
 #   --analysis   instead: builds everything with clang (warnings are errors), runs cppcheck and clang-tidy over all
 #                sources, and fuzzes each target for ten seconds
 #   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu (about ten minutes)
+#   --valgrind   instead: searches whose clients leave, and collections, under valgrind (about twenty minutes)
 #   --training   also the tests of the PyTorch reference and the training pipeline, ruff and mypy (installs
 #                PyTorch and those two into .venv)
 set -euo pipefail
@@ -14,14 +15,16 @@ training=0
 clients=0
 arm64=0
 analysis=0
+valgrind=0
 for argument in "$@"; do
     case "$argument" in
     --clients) clients=1 ;;
     --training) training=1 ;;
     --arm64) arm64=1 ;;
     --analysis) analysis=1 ;;
+    --valgrind) valgrind=1 ;;
     *)
-        echo "usage: $0 [--clients] [--training] | --analysis | --arm64" >&2
+        echo "usage: $0 [--clients] [--training] | --analysis | --arm64 | --valgrind" >&2
         exit 2
         ;;
     esac
@@ -45,6 +48,11 @@ if [ "$arm64" = 1 ]; then
     exec ctest --preset arm64 -L 'unit|golden' -E "$long" -j "$(nproc)"
 fi
 scripts/install_deps.sh test
+if [ "$valgrind" = 1 ]; then
+    cmake --preset release >/dev/null
+    cmake --build --preset release --target minivlm-server minivlm
+    exec ctest --preset release -L long
+fi
 if [ "$training" = 1 ]; then
     [ -x .venv/bin/python ] || python3 -m venv .venv
     .venv/bin/pip install -q --disable-pip-version-check -r scripts/requirements-reference.txt \
