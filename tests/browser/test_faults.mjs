@@ -35,7 +35,7 @@ test("every refusal of the service has words; what passes by itself is waited fo
   for (const [status, code] of rows) {
     const words = inWords({ code, message: "", status });
     said.add(words.title);
-    const isOurs = ["bad_request", "method_not_allowed", "conflict", "expectation_failed", "reload_failed", "unsupported_encoding", "header_too_large", "not_implemented", "version_not_supported"];
+    const isOurs = ["bad_request", "method_not_allowed", "conflict", "expectation_failed", "reload_failed", "unsupported_encoding", "header_too_large", "target_too_long", "not_implemented", "version_not_supported"];
     assert.equal(words.title === "That was refused", isOurs.includes(code), code); // what this page never brings about
     if ([429, 503].includes(status)) assert.ok(words.again, code);
     if (status === 429) assert.ok(words.wait > 0, code);
