@@ -66,7 +66,7 @@ static void reap_all(struct services *s)
     }
 }
 
-/* False: it goes on. Asked again and again, because a join with a time-out is one that the thread sanitizer does not see. */
+/* False: it goes on. Asked again and again: a join with a time-out is one that the thread sanitizer does not see. */
 static bool break_off(struct services *s)
 {
     static const struct timespec pause = {.tv_nsec = 1000000};
