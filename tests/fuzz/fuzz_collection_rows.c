@@ -5,22 +5,12 @@
  *     a statement   byte 0 which of `statements`, byte 1 the row; then its values, each a type (low 2 bits: NULL,
  *                   number, text, blob) and length (the others) and so many bytes
  *     after NUL     the query */
-#include "engine/base/log.h"
-#include "server/collections/collection.h"
-#include "tests/support/scratch_folder.h"
-#include "tests/support/slurp.h"
+#define BLOCK 300
+#include "tests/fuzz/collection_fuzz.h"
 
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-enum { BLOCK = 300, IMAGES = 5, MOST = 40 };
-static const struct collection_model model = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                                              BLOCK};
+enum { MOST = 40 };
 static const char *const statements[] = {
     "UPDATE image SET key = ?2 WHERE id = ?1",
     "UPDATE image SET image_id = ?2 WHERE id = ?1",
@@ -45,53 +35,6 @@ static const char *const statements[] = {
     "DELETE FROM image WHERE id = ?1",
 };
 enum { STATEMENTS = sizeof(statements) / sizeof(statements[0]) };
-
-static char folder[SCRATCH_FOLDER_MAX], path[64], *whole;
-static size_t n_whole;
-static volatile unsigned touched;
-
-static void remove_files(void)
-{
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    char name[80];
-    for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof(name), "%s%s", path, ends[i]);
-        unlink(name);
-    }
-}
-
-static void clean_up(void)
-{
-    remove_files();
-    rmdir(folder);
-    free(whole);
-}
-
-static void make_file(void)
-{
-    static uint8_t block[BLOCK];
-    struct collections *cs;
-    bool replaced;
-    log_setup(LOG_OFF, LOG_TEXT, STDERR_FILENO);
-    scratch_folder(folder, "fuzz_collection");
-    snprintf(path, sizeof(path), "%s/c.db", folder);
-    BUG_ON(collections_open(&cs, path, NULL, NULL));
-    for (int i = 0; i < IMAGES; i++) {
-        static const char *const words[IMAGES] = {"dog", "cat on a table", "dog cat", "a red bus", ""};
-        const char key[] = {(char)('a' + i), 0};
-        memset(block, i + 1, sizeof(block));
-        const struct collection_image image = {.id = {(uint8_t)(i + 1)},
-                                               .width = 3,
-                                               .height = 4,
-                                               .words = collection_text(words[i]),
-                                               .features = block,
-                                               .features_bytes = BLOCK};
-        BUG_ON(collections_put(cs, &model, collection_text("all"), collection_text(key), &image, 100, &replaced, NULL));
-    }
-    collections_close(cs);
-    whole = slurp(path, &n_whole);
-    atexit(clean_up);
-}
 
 static void write_file(void)
 {
@@ -136,33 +79,6 @@ static const uint8_t *change(const uint8_t *at, const uint8_t *end)
     }
     sqlite3_close(db);
     return at;
-}
-
-static void on_entry(const struct collection_entry *entry, void *user)
-{
-    (void)user;
-    for (size_t i = 0; i < entry->key.n; i++) {
-        touched += (unsigned char)entry->key.text[i];
-    }
-    touched += entry->id[COLLECTION_ID_BYTES - 1];
-}
-
-static void search(struct collections *cs, struct collection_text query)
-{
-    struct collection_hits hits;
-    struct errbuf e;
-    errbuf_clear(&e);
-    if (collections_candidates(cs, &model, collection_text("all"), query, 4, &hits, &e)) {
-        BUG_ON(!e.text[0]);
-        return;
-    }
-    for (int i = 0; i < hits.n; i++) {
-        const uint8_t *block = hits.hits[i].features;
-        for (size_t j = 1; j < BLOCK; j++) {
-            BUG_ON(block[j] != block[0]); /* a hit fits its checksum */
-        }
-    }
-    collection_hits_release(&hits);
 }
 
 static void use(struct collections *cs, struct collection_text query)
