@@ -176,10 +176,10 @@ static void test_threads(void)
     s.n_decoding = 0;
     (void)scheduler_end_lead(&s, 0);
     wait_for(0, 3);
-    own_cpu = 2; /* thread 2 would be in the way: it goes to sleep again, and for some steps nobody is woken */
-    for (int n = 0; s.held_off == 0; n++) {
+    own_cpu = 2; /* thread 2 would be in the way: it goes to sleep again, and for a while nobody is woken */
+    while (s.held_off_until_us == 0) {
         scheduler_lead(&s, 0);
-        for (int i = 0; i < 100 && s.held_off == 0; i++) {
+        for (int i = 0; i < 100 && s.held_off_until_us == 0; i++) {
             scheduler_leave(&s);
             sched_yield();
             scheduler_enter(&s);
@@ -188,11 +188,11 @@ static void test_threads(void)
         wait_for(0, 3);
     }
     own_cpu = 0;
-    while (s.held_off > 0) {
-        scheduler_lead(&s, 0);
-        wait_for(0, 3);
-        (void)scheduler_end_lead(&s, 0);
-    }
+    s.held_off_until_us = UINT64_MAX;
+    scheduler_lead(&s, 0);
+    wait_for(0, 3);
+    (void)scheduler_end_lead(&s, 0);
+    s.held_off_until_us = 0;
     for (int i = 0; i < CREW_MOST; i++) {
         CHECK_INT(sums[i], 100 * i);
     }
