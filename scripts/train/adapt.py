@@ -121,7 +121,7 @@ def teach(student: Student, r: dict, out, minutes: float, patience=4):
     return before, best, course
 
 
-def adapt(base, mine, out, minutes=15.0, threads=2, lr=1e-4, compiled=True) -> dict:
+def adapt(base, mine, out, minutes=15.0, threads=2, lr=1e-4) -> dict:
     base, mine, out = pathlib.Path(base), pathlib.Path(mine), pathlib.Path(out)
     config = Config.from_file(base / "config.json")
     r = recipe_of(config, base / "vocab.txt", threads, lr)
@@ -130,7 +130,7 @@ def adapt(base, mine, out, minutes=15.0, threads=2, lr=1e-4, compiled=True) -> d
         work = pathlib.Path(work)
         counts = write_set(mine, work / "data")
         cache.build_images(work / "data", cache.list_files(work / "data", [SET]), work / "cache", config.image.size, threads)
-        stages.make_scenes(r, work / "data", work / "cache", base, work / "scenes", compiled=compiled)
+        stages.make_scenes(r, work / "data", work / "cache", base, work / "scenes", compiled=False)  # for a few hundred pictures
         student = Student(base, r, work / "data", work / "scenes")
         before, after, course = teach(student, r, work / "run", minutes)
     silence(student)

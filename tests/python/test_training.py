@@ -368,7 +368,7 @@ class Smoke(unittest.TestCase):
             self.assertGreater(len(list((folder / "shards").iterdir())), 1)
             self.assertEqual(MiniVLM.from_dir(folder / "sprint").config.name, "smoke")
             smoke.write_mine(folder / "mine")
-            taught = adapt.adapt(folder / "model", folder / "mine", folder / "ours", minutes=1.0, lr=0.003, compiled=False)
+            taught = adapt.adapt(folder / "model", folder / "mine", folder / "ours", minutes=1.0, lr=0.003)
             again = MiniVLM.from_dir(folder / "ours")
             said = again.tokenizer.decode(again.caption(again.see(image.load(folder / "mine/images/0.jpg")))[0].tokens)
             card = (folder / "ours/README.md").read_text()
