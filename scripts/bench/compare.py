@@ -164,7 +164,7 @@ def random_model(python, folder: pathlib.Path) -> pathlib.Path:
 
 
 def large_graphs(python, args) -> pathlib.Path:
-    folder = args.venv.resolve() / "graphs/large"
+    folder = args.venv.resolve() / "graphs" / f"large-{hashlib.sha256(args.image.read_bytes()).hexdigest()[:16]}"
     if not (folder / "question.npz").exists():
         in_peers(python, f"from peers import paper; paper.export_large(pathlib.Path({str(args.image)!r}), pathlib.Path({str(folder)!r}))")
     return folder
