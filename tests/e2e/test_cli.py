@@ -124,7 +124,7 @@ class Usage(Case):
     def test_wrong_usage(self):
         for arguments, saying in {
             ("draw",): 'unknown command "draw"',
-            ("--json", "caption", WAVES): "--json stands before the command",
+            ("--json", "caption", WAVES): "--json must follow the command",
             ("caption",): "an image is missing",
             ("caption", "--frobnicate", WAVES): "option --frobnicate",
             ("caption", "-x", WAVES): "option -x",
