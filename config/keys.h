@@ -121,7 +121,7 @@
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
       "By how much engine and decode threads are nicer, as of nice(1), than the thread that answers HTTP; 0 is best where other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
-      "Number format of the fusion's matrices; auto: as in the model directory, also for the image half.") \
+      "Number format of matrices; auto: as in the model directory; int8: those of the fusion in 8 bits whatever their stored type, the image half in floats.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \
       "Newest instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
