@@ -98,7 +98,7 @@
       "Images times texts of one request.") \
     X(limits, text_bytes, BYTES, 4096, 16, 65536, NULL, START, \
       "One question or sentence.") \
-    X(limits, pixels, INT, 50000000, 1, 1000000000, NULL, START, \
+    X(limits, pixels, INT, 51000000, 1, 1000000000, NULL, START, \
       "Pixels of one image.") \
     X(limits, progressive_pixels, INT, 26000000, 1, 1000000000, NULL, START, \
       "Pixels of one progressive JPEG, which takes up to four times the memory.") \

@@ -11,6 +11,7 @@
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
 #include "engine/image/upright.h"
+#include "engine/image/xmp.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -132,7 +133,8 @@ static enum err read_sizes(struct reader *r, uint64_t max_pixels, struct errbuf 
     }
     uint64_t pixels = (uint64_t)r->piece_width * r->piece_height, picture = (uint64_t)r->width * r->height;
     if (pixels == 0 || pixels > 4 * picture + (1 << 20)) {
-        return err_set(e, ERR_CORRUPT_IMAGE, "TIFF: pieces of %ux%u pixels in a picture of %ux%u", r->piece_width,
+        return err_set(e, ERR_CORRUPT_IMAGE,
+                       "TIFF: pieces of %ux%u pixels in a picture of %ux%u; send an undamaged copy", r->piece_width,
                        r->piece_height, r->width, r->height);
     }
     return OK;
@@ -145,7 +147,7 @@ static enum err read_kind(struct reader *r, struct errbuf *e)
     TIFFGetFieldDefaulted(t, TIFFTAG_COMPRESSION, &r->compression);
     TIFFGetFieldDefaulted(t, TIFFTAG_BITSPERSAMPLE, &r->bits);
     TIFFGetFieldDefaulted(t, TIFFTAG_SAMPLESPERPIXEL, &r->samples);
-    TIFFGetFieldDefaulted(t, TIFFTAG_ORIENTATION, &r->orientation);
+    TIFFGetField(t, TIFFTAG_ORIENTATION, &r->orientation);
     TIFFGetField(t, TIFFTAG_PHOTOMETRIC, &r->photometric);
     if (!is_usual(r->compression)) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: compression %u is not supported; save it as JPEG or PNG",
@@ -248,8 +250,8 @@ static bool has_alpha(const struct reader *r)
 
 static void describe(struct reader *r, struct image_info *info)
 {
-    uint32_t n_profile = 0;
-    void *profile = NULL;
+    uint32_t n_profile = 0, n_packet = 0;
+    void *profile = NULL, *packet = NULL;
     bool is_valid = r->orientation >= 1 && r->orientation <= 8;
     info->progressive = false;
     info->warnings = has_alpha(r) ? IMAGE_WARN_ALPHA : 0;
@@ -257,7 +259,10 @@ static void describe(struct reader *r, struct image_info *info)
     info->warnings |= r->bits > 8 ? IMAGE_WARN_DEPTH : 0;
     info->warnings |= TIFFGetField(r->tiff, TIFFTAG_ICCPROFILE, &n_profile, &profile) ? IMAGE_WARN_ICC : 0;
     info->warnings |= TIFFLastDirectory(r->tiff) ? 0 : IMAGE_WARN_PAGES;
-    upright_describe(info, is_valid ? r->orientation : 0, 0, r->width, r->height);
+    int xmp = !is_valid && TIFFGetField(r->tiff, TIFFTAG_XMLPACKET, &n_packet, &packet)
+                  ? xmp_orientation(packet, n_packet)
+                  : 0;
+    upright_describe(info, is_valid ? r->orientation : 0, xmp, r->width, r->height);
     info->decode_bytes = bytes_to_decode(r);
 }
 
