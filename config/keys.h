@@ -87,7 +87,7 @@
     X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Bodies of all requests together; 0: 256 MiB, or less where memory is short.") \
     X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Pictures being decoded, all together: 3 to 12 bytes a pixel; 0: enough for the largest that limits.pixels allows, or less where memory is short.") \
+      "Pictures being decoded, all together: 3 to 15 bytes a pixel, AVIF 21, both twice with more than 8 bits; 0: enough for the largest that limits.pixels allows in 15, or less where memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Requests accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \
