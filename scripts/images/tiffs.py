@@ -52,6 +52,7 @@ def cases(picture: np.ndarray) -> list[Case]:
         case("grey.tiff", save(rgb.convert("L"), "TIFF")),
         case("palette.tiff", save(rgb.convert("P"), "TIFF")),
         case("alpha.tiff", save(rgba, "TIFF"), is_lossy=True, warnings=[ALPHA]),
+        case("grey-alpha.tiff", save(rgba.convert("LA"), "TIFF"), is_lossy=True, warnings=[ALPHA]),
         case("cmyk.tiff", save(cmyk, "TIFF"), is_lossy=True, warnings=[CMYK]),
         case("deep.tiff", save(Image.fromarray(deep), "TIFF"), np.repeat(part[..., :1], 3, 2), warnings=[DEPTH]),
         case("tiles.tiff", save(rgb, "TIFF", compression="tiff_lzw", tiffinfo={322: 16, 323: 16}), part),
