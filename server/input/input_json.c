@@ -139,7 +139,7 @@ static bool read_id(struct input_parser *p, int value, const char *where, struct
            input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: an image id has 64 hexadecimal digits", where);
 }
 
-/* [255, 216, ...], or what Node.js and JavaScript make of such: {"type": "Buffer", "data": [...]}, {"0": 255, ...}. */
+/* [255, 216, ...], or what JavaScript makes of such: {"type": "Buffer", "data": [...]}, {"0": 255, ...}. */
 static bool is_numbers(const struct json_tree *t, int value)
 {
     int data = json_tree_find(t, value, "data"), list = data < 0 ? value : data;
