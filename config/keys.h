@@ -121,7 +121,7 @@
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
       "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1); 0 where other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
-      "Number format of the fusion's matrices; auto: as the model directory has them, those of the image half too.") \
+      "Number format of matrices; auto: as the model directory has them; int8: those of the fusion in 8 bits whatever it has, the image half in floats.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \
       "Most modern instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
