@@ -87,7 +87,7 @@
     X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Memory for the bodies of all requests; 0: 256 MiB, or less where memory is short.") \
     X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Memory for all pictures being decoded, 3 to 12 bytes per pixel; 0: enough for the largest that limits.pixels allows, or less where memory is short.") \
+      "Memory for all pictures being decoded: 3 to 15 bytes per pixel, AVIF 21, both twice that with more than 8 bits; 0: enough for the largest that limits.pixels allows in 15, or less where memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Maximum number of requests that are accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \
@@ -98,7 +98,7 @@
       "Maximum number of pairs of one request: images times texts.") \
     X(limits, text_bytes, BYTES, 4096, 16, 65536, NULL, START, \
       "Maximum size of one question or sentence.") \
-    X(limits, pixels, INT, 50000000, 1, 1000000000, NULL, START, \
+    X(limits, pixels, INT, 51000000, 1, 1000000000, NULL, START, \
       "Maximum number of pixels of one image.") \
     X(limits, progressive_pixels, INT, 26000000, 1, 1000000000, NULL, START, \
       "Maximum number of pixels of one progressive JPEG, which takes up to four times the memory.") \
