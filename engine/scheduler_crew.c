@@ -96,7 +96,7 @@ void scheduler_trim_helpers(struct scheduler *s)
     for (int i = 0; i < s->n_engine_threads && s->n_helping > 0; i++) {
         n_staying += s->seats[i].is_helping && !s->seats[i].is_recalled;
     }
-    for (int most = allowed(s); n_staying > most; n_staying--) {
+    for (int max = allowed(s); n_staying > max; n_staying--) {
         scheduler_recall(s);
     }
 }
