@@ -119,7 +119,7 @@
     X(engine, split_threads, INT, 4, 1, 16, NULL, START, \
       "Engine threads that may work on one step of a request while nothing else waits; 1: never several.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
-      "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1); 0 where other programs compete for the CPUs.") \
+      "How far engine and decode threads stand behind the thread that answers HTTP, as of nice(1), at most at 19; 0 where other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
       "Number format of the fusion's matrices; auto: as the model directory has them, those of the image half too.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \

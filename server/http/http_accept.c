@@ -4,6 +4,7 @@
  * quarter of them (at least SHARE_MIN) when not. */
 #include "server/http/http_private.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/log.h"
 
 #include <errno.h>
@@ -13,9 +14,10 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 1024,
-    ACCEPTS = 32, /* in one go */
+    ACCEPTS = 32, /* in one go, for at most so long: */
+    ACCEPT_US = 500,
     SHARE_MIN = 64,
+    LEFT_LOOKS = 16,
     UNSENT_BYTES = 128 << 10, /* in the kernel, of answers that nobody reads: else megabytes a connection, uncounted */
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US
@@ -58,8 +60,27 @@ static void evict(struct http_connection *c)
     }
 }
 
+/* Who has hung up and stands in line for it goes at once when the place is needed. */
+static bool end_one_that_left(struct http *h)
+{
+    struct http_connection *c = h->later.first;
+    int before = n_places_taken(h);
+    for (int i = 0; c && i < LEFT_LOOKS; i++) {
+        if (c->is_lost || c->ready & LOOP_HANGUP) {
+            http_unlist_work(c);
+            http_front_serve(c);
+            return n_places_taken(h) < before;
+        }
+        c = c->by_work.next;
+    }
+    return false;
+}
+
 static bool make_room(struct http *h)
 {
+    if (end_one_that_left(h)) {
+        return true;
+    }
     struct http_connection *victim = find_victim(h, true, NULL);
     if (victim) {
         evict(victim);
@@ -195,8 +216,9 @@ static bool accept_one(struct http_listener *l)
 static void on_listener(void *user, int events)
 {
     struct http_listener *l = user;
+    uint64_t until_us = clock_us() + ACCEPT_US;
     (void)events;
-    for (int i = 0; i < ACCEPTS && l->fd >= 0 && accept_one(l); i++) {
+    for (int i = 0; i < ACCEPTS && l->fd >= 0 && accept_one(l) && clock_us() < until_us; i++) {
     }
 }
 

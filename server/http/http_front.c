@@ -113,8 +113,8 @@ void http_front_end(struct http_connection *c)
     c->watch = NULL;
     wire_close(&c->wire);
     wheel_remove(&c->clock);
-    peers_drop(&h->peers, c->peer);
     http_unlist_work(c);
+    peers_drop(&h->peers, c->peer);
     unlist(c);
     buf_release(&c->in);
     buf_release(&c->to_inner);
@@ -249,13 +249,28 @@ static void shake_hands(struct http_connection *c)
     }
 }
 
+/* The client will send no more: is it still there? */
+static void see_hangup(struct http_connection *c)
+{
+    c->ready &= ~LOOP_HANGUP;
+    if (!c->has_hung_up && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
+        c->has_hung_up = true;
+        http_answer_probe(c);
+    }
+}
+
 void http_front_serve(struct http_connection *c)
 {
-    if (c->phase == HTTP_HANDSHAKE) {
+    if (c->is_lost) {
+        http_front_lose(c);
+    } else if (c->phase == HTTP_HANDSHAKE) {
         shake_hands(c);
     } else if (c->ready & LOOP_WRITABLE) {
         c->ready &= ~LOOP_WRITABLE;
         http_answer_flush(c);
+    }
+    if (!c->is_over && c->ready & LOOP_HANGUP) {
+        see_hangup(c);
     }
     if (!c->is_over && c->inner && c->to_inner.n) {
         http_inner_flush(c);
@@ -279,20 +294,11 @@ void http_front_serve(struct http_connection *c)
 static void on_client(void *user, int events)
 {
     struct http_connection *c = user;
-    if (events & LOOP_FAULT) {
-        http_front_lose(c);
-        return;
-    }
-    if (events & LOOP_HANGUP && !c->has_hung_up && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
-        c->has_hung_up = true;
-        http_answer_probe(c);
-    }
-    c->ready |= events & (LOOP_READABLE | LOOP_WRITABLE);
-    if (c->is_over) {
-        return;
-    }
     struct http *h = c->http;
-    bool is_short = (c->phase == HTTP_IDLE && c->in.n == 0) || (c->phase == HTTP_HEAD && !c->is_refusable);
+    c->is_lost |= (events & LOOP_FAULT) != 0;
+    c->ready |= events & (LOOP_READABLE | LOOP_WRITABLE | LOOP_HANGUP);
+    bool is_short = !c->is_lost && !(events & LOOP_HANGUP) &&
+                    ((c->phase == HTTP_IDLE && c->in.n == 0) || (c->phase == HTTP_HEAD && !c->is_refusable));
     if (is_short && h->n_at_once < HTTP_AT_ONCE) { /* first in line and answered at once */
         uint64_t now = clock_us();
         h->at_once_until_us = h->n_at_once++ == 0 ? now + AT_ONCE_US : h->at_once_until_us;
@@ -322,11 +328,11 @@ void http_front_settle(struct http_connection *c)
 {
     int events = c->out.n || (c->phase == HTTP_HANDSHAKE && c->wire.is_writing) ? LOOP_WRITABLE : 0;
     if (wants_bytes(c) || (c->phase == HTTP_HANDSHAKE && !c->wire.is_writing)) {
-        events |= LOOP_READABLE;
+        events |= LOOP_READABLE | LOOP_HANGUP;
     } else if ((c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER) && !c->has_hung_up) {
         events |= LOOP_HANGUP;
     }
-    loop_watch_set(c->watch, events ? events : LOOP_QUIET);
+    loop_watch_set(c->watch, c->is_working ? 0 : events); /* who stands in line need not be told again */
     if (c->inner) {
         loop_watch_set(c->inner->watch, (c->out.n ? 0 : LOOP_READABLE) | (c->to_inner.n ? LOOP_WRITABLE : 0));
     }

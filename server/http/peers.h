@@ -15,7 +15,8 @@ enum { PEERS_BUCKETS = 1024 };
 struct peer {
     struct peer *next;
     unsigned char key[16];
-    int n; /* connections */
+    int n;         /* connections */
+    int n_in_line; /* of these, with bytes to move before others' (http.c) */
 };
 
 struct peers {
