@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { SLICE_US = 1000, LATER_EVERY = 5, CONNECTION_DESCRIPTORS = 3 };
+enum { SLICE_US = 700, LATER_EVERY = 5, CONNECTION_DESCRIPTORS = 3 };
 
 /* ---- the turn ---- */
 

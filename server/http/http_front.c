@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FIRST_US = 300, AT_ONCE_US = 1000 };
+enum { FIRST_US = 300, AT_ONCE_US = 500 };
 
 static void on_client(void *user, int events);
 
@@ -114,6 +114,7 @@ void http_front_end(struct http_connection *c)
     wire_close(&c->wire);
     wheel_remove(&c->clock);
     http_unlist_work(c);
+    c->peer->held -= c->accounted;
     peers_drop(&h->peers, c->peer);
     unlist(c);
     buf_release(&c->in);
@@ -159,6 +160,8 @@ void http_front_linger(struct http_connection *c)
     if (h->phases[HTTP_LINGER].n >= http_max_lingering(h)) {
         http_front_end(h->phases[HTTP_LINGER].first);
     }
+    int unread = HTTP_PIECE; /* in the kernel, which frees it when we close: megabytes take a millisecond */
+    setsockopt(c->wire.fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
     wire_finish(&c->wire);
     buf_release(&c->in);
     http_front_enter(c, HTTP_LINGER);
@@ -320,6 +323,7 @@ static void account(struct http_connection *c)
                   (c->wire.session ? HTTP_TLS_BYTES : 0) + (c->exchange ? sizeof(*c->exchange) + HTTP_OTHER_BYTES : 0) +
                   (c->inner ? HTTP_INNER_BYTES : 0);
     s->held_bytes += held - c->accounted;
+    c->peer->held += held - c->accounted;
     s->held_peak_bytes = s->held_bytes > s->held_peak_bytes ? s->held_bytes : s->held_peak_bytes;
     c->accounted = held;
 }

@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { INNER_RUNS = 16, INNER_SPARES = 32 };
+enum { INNER_RUNS = 16, INNER_SPARES = 32, INNER_RUN_US = 500 };
 
 /* ---- what libmicrohttpd calls ---- */
 
@@ -341,7 +341,8 @@ void http_inner_move(struct http_connection *c)
         if (n > 0) {
             http_answer_send(c, h->scratch, (size_t)n);
         }
-    } while ((n == sizeof(h->scratch) || (n < 0 && errno == EINTR)) && !c->is_over && c->out.n == 0 && h->work.n == 0);
+    } while ((n == sizeof(h->scratch) || (n < 0 && errno == EINTR)) && !c->is_over && c->out.n == 0 && h->work.n == 0 &&
+             h->later.n == 0);
     if (c->is_over) {
         return;
     }
@@ -362,7 +363,8 @@ void http_inner_run(struct http *h)
     MHD_UNSIGNED_LONG_LONG ms = 0;
     h->must_run = false;
     h->n_begun = 0;
-    for (int i = 0; i < INNER_RUNS && ms == 0; i++) {
+    const uint64_t until_us = clock_us() + INNER_RUN_US;
+    for (int i = 0; i < INNER_RUNS && ms == 0 && (i == 0 || clock_us() < until_us); i++) {
         MHD_run(h->daemon);
         if (MHD_get_timeout(h->daemon, &ms) != MHD_YES) {
             return;

@@ -161,9 +161,8 @@ void http_accept_close(struct http *h);
 void http_accept_resume(struct http *h); /* after a pause for want of memory */
 /* One more connection of this peer, which is counted already, is within the share of an address. */
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer);
-/* All connections may hold n bytes more. Ends others than `but` (NULL: none is spared) that are idle or have stalled
- * until it is so. */
-bool http_accept_has_memory(struct http *h, size_t n, const struct http_connection *but);
+/* This connection may hold n bytes more. Ends others that are idle or have stalled until it is so. */
+bool http_accept_has_memory(struct http_connection *c, size_t n);
 
 /* ---- http_listen.c ---- */
 

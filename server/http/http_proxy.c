@@ -30,8 +30,10 @@ static void set_client(struct http_connection *c, const struct address *client)
         http_front_end(c);
         return;
     }
+    c->peer->held -= c->accounted;
     peers_drop(&h->peers, c->peer);
     c->peer = peer;
+    c->peer->held += c->accounted;
     c->address = *client;
     if (address_networks_have(h->options.trusted, client) || http_accept_is_within_share(h, peer)) {
         http_front_begin(c);

@@ -17,6 +17,7 @@ struct peer {
     unsigned char key[16];
     int n;         /* connections */
     int n_in_line; /* of these, with bytes to move before others' (http.c) */
+    size_t held;   /* bytes of memory that they take */
 };
 
 struct peers {
