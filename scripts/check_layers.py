@@ -2,7 +2,7 @@
 """Checks who includes whom: the folder is the layer, and a library belongs to the files named here.
 
     check_layers.py               checks engine/, cli/, config/ and server/; exit code 1 and one line for each fault
-    check_layers.py --graph       prints what the rooms of the server include, and which way
+    check_layers.py --graph       prints what the rooms of the server include, and which way; of another tree: --graph FOLDER
     check_layers.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
 
 Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
@@ -173,12 +173,15 @@ def print_graph(root: pathlib.Path) -> None:
     rooms = [folder.rstrip("/") for folder, _ in LAYERS if folder.startswith("server/")]
     rank = {room: i for i, room in enumerate(rooms)}
     between = {(os.path.dirname(a), os.path.dirname(b)) for a, edges in graph.items() for b in edges} - {(r, r) for r in rooms}
-    for room in reversed(rooms):
+    for room in rooms[::-1]:
         n = sum(os.path.dirname(module) == room for module in graph)
         arrows = sorted(to.removeprefix("server/") for of, to in between if of == room)
+        if not n:
+            rooms.remove(room)
+            continue
         print(f"{room + '/':22} {n:3} modules  -> {', '.join(arrows) or '-'}")
     up = sum(rank[b] > rank[a] for a, b in between)
-    print(f"{len(graph)} modules in {len(rooms)} rooms, {sum(map(len, graph.values()))} arrows between modules, {len(between)} between rooms, "
+    print(f"{len(graph)} modules in {len(rooms)} room{'s' * (len(rooms) > 1)}, {sum(map(len, graph.values()))} arrows between modules, {len(between)} between rooms, "
           f"{up} up, {len(check_circles(root, paths))} circles")
 
 
@@ -283,10 +286,10 @@ def self_test() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--self-test", action="store_true")
-    parser.add_argument("--graph", action="store_true")
+    parser.add_argument("--graph", nargs="?", type=pathlib.Path, const=ROOT)
     arguments = parser.parse_args()
     if arguments.graph:
-        print_graph(ROOT)
+        print_graph(arguments.graph)
         return 0
     faults = self_test() if arguments.self_test else check(ROOT)
     for fault in faults:

@@ -217,10 +217,12 @@ class Crowds(unittest.TestCase):
             while count() < n:
                 self.assertLess(time.monotonic(), end)
                 time.sleep(0.01)
+            probe.send(wire.head("GET", "/metrics", "Content-Length: 1"))  # with a body: stands in line, too
+            time.sleep(0.1)
             s.process.send_signal(signal.SIGSTOP)
             for w in clients:
                 leave(w)
-            probe.send(wire.head("GET", "/metrics"))
+            probe.send(b"x")
             s.process.send_signal(signal.SIGCONT)
             left = float(re.search(rb"^minivlm_connections (\d+)", probe.reply().body, re.M)[1])
             while count() > n // 8:  # those who closed their side only linger for a second
