@@ -22,6 +22,7 @@ step "python (with scripts/test.sh --training, which installs ruff and mypy)"
 if [ -x .venv/bin/ruff ]; then
     .venv/bin/ruff check scripts/minivlm scripts/documents scripts/evaluation scripts/bench tests/e2e
     .venv/bin/mypy
+    (cd clients/python && ../../.venv/bin/mypy --strict --ignore-missing-imports minivlm_client)
 fi
 
 step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions, chaos"

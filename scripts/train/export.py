@@ -5,9 +5,10 @@ import pathlib
 
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from evaluation import predict
-from minivlm import MiniVLM, quantised, weights
+from minivlm import MiniVLM, config as cfg, quantised, weights
 from train import build, common, recipe
 
 
@@ -46,6 +47,13 @@ def kind_of(kind: str):
         small = name.startswith(("tee.backbone.", "tee.bifpn.", "tee.rpn.")) or name.endswith("segment.weight")
         return "fp16" if kind == "int8" and small else kind
     return choose
+
+
+def kind_of_directory(directory) -> str:
+    """mixed or fast, by what the image half of a model directory is in; other kinds count as mixed."""
+    file = load_file(pathlib.Path(directory) / cfg.Config.from_file(pathlib.Path(directory) / "config.json").weights.file)
+    eyes = [t for name, t in file.items() if name.startswith("tee.b") and quantised.IMAGE_HALF.fullmatch(name.removesuffix(".weight"))]
+    return "fast" if eyes and all(t.dtype == torch.int8 for t in eyes) else "mixed"
 
 
 @torch.no_grad()

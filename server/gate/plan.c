@@ -6,7 +6,7 @@
 
 #define MB ((uint64_t)1 << 20)
 
-/* Measured, release build (docs/operations.md, "Memory"). */
+/* Measured, release build (docs/operations.md, "CPU and memory"). */
 enum {
     PROCESS_MB = 16,             /* program, libraries, tables, log */
     THREAD_KB = 384,             /* of stack and arena that a thread touches */

@@ -178,6 +178,14 @@ bool input_json_is(struct input_parser *p, int value, const char *text)
     return n == strlen(text) && memcmp(given, text, n) == 0;
 }
 
+bool input_json_bool(struct input_parser *p, const char *key, int value, bool *out)
+{
+    enum json_tree_kind kind = json_tree_kind(&p->tree, value);
+    *out = kind == JSON_TREE_TRUE;
+    return *out || kind == JSON_TREE_FALSE ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s must be true or false", key);
+}
+
 bool input_json_is_off(struct input_parser *p, int value)
 {
     size_t n = 0;

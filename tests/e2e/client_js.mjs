@@ -74,6 +74,33 @@ for (const [answers, retries, attempts] of [[[429, 503], 3, 3], [[503, 503, 503,
   else await refused(call, "c", last);
   assert.equal(n, attempts);
 }
+
+// a date in Retry-After, which proxies send, is counted from the answer's Date
+const date = "Sun, 06 Nov 1994 08:49:37 GMT", realTimeout = setTimeout;
+for (const [headers, wait] of [[{ "Retry-After": date }, 0], [{ "Retry-After": "soon" }, 500], [{ "Retry-After": "-3" }, 500], [{}, 500],
+  [{ "Retry-After": "Sun, 06 Nov 1994 08:49:49 GMT", Date: date }, 12000], [{ "Retry-After": "7" }, 7000], [{ "Retry-After": "86400" }, 30000]]) {
+  const answers = [new Response("{}", { status: 503, headers }), new Response("{\"version\": \"1\"}")], waits = [];
+  globalThis.setTimeout = (call, ms, ...more) => {
+    const isIt = ms >= wait && ms <= 1.25 * wait; // others are Node's own, and the patience with an answer
+    if (isIt) waits.push(ms);
+    return realTimeout(call, isIt ? 0 : ms, ...more);
+  };
+  assert.deepEqual(await new Client(url, { fetch: async () => answers.shift() }).version(), { version: "1" });
+  globalThis.setTimeout = realTimeout;
+  assert.equal(waits.length, 1, `${JSON.stringify(headers)}: ${waits}`);
+}
+
+// what never comes ends after the time-out, once; the answer of somebody else is said to be one
+n = 0;
+const silent = http.createServer(() => { n++; });
+await new Promise((resolve) => silent.listen(0, "127.0.0.1", resolve));
+await refused(new Client(`http://127.0.0.1:${silent.address().port}`, { timeout: 200 }).caption(bytes), "timeout", 0);
+assert.equal(n, 1);
+silent.closeAllConnections();
+silent.close();
+await refused(new Client(url, { fetch: async () => new Response("<h1>sign in</h1>") }).version(), "not_ours", 200);
+for (const options of [{ timeout: 0 }, { timeout: "x" }, { retries: -1 }]) assert.throws(() => new Client(url, options), RangeError);
+
 moody.closeAllConnections();
 moody.close();
 console.log("good");

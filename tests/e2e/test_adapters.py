@@ -133,6 +133,12 @@ class OpenAI(Adapters):
         self.assertEqual(self.said({"messages": turns}), self.answers("and this one?", OTHER)[0]["answer"])
 
     def test_harmless_keys(self):
+        for edge in ({"temperature": 0, "top_p": 0, "presence_penalty": -2, "seed": -1}, {"temperature": 2, "top_p": 1.0, "frequency_penalty": 2},
+                     {"temperature": None, "top_p": None, "seed": 2**63 - 1, "reasoning_effort": "low", "verbosity": "low"}):
+            self.said(ask("describe", image(), **edge))
+        for detail in ("low", "high", "original", None):
+            part = {"type": "image_url", "image_url": {"url": URI, "detail": detail}, "cache_control": {"type": "ephemeral"}}
+            self.said(ask("describe", part))
         self.said(ask("describe", image(), user="me", temperature=0.2, top_p=1, n=1, seed=3, stop=None, logprobs=False, tools=[],
                       presence_penalty=0, max_tokens=300, response_format={"type": "text"}, store=False, metadata={"a": "b"},
                       logit_bias={}, tool_choice="auto", function_call="none", top_logprobs=0, parallel_tool_calls=True,
@@ -164,7 +170,11 @@ class OpenAI(Adapters):
                      {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]},
                      {"audio": {"voice": "x"}},
                      {"response_format": {"type": "json_object"}}, {"modalities": ["audio"]}, {"max_tokens": 0},
-                     {"max_tokens": "x"}, {"stream": "yes"}, {"best_of": 2}, {"stream_options": {"x": 1}}, {"stream_options": 1}):
+                     {"max_tokens": "x"}, {"stream": "yes"}, {"best_of": 2}, {"stream_options": {"x": 1}}, {"stream_options": 1},
+                     {"stream_options": {"include_usage": 1}}, {"n": 0}, {"n": "1"}, {"temperature": 2.1}, {"temperature": -0.1},
+                     {"temperature": "0.5"}, {"top_p": 1.01}, {"top_p": [1]}, {"presence_penalty": -2.5}, {"frequency_penalty": 3}, {"seed": "x"},
+                     {"user": 5}, {"store": "no"}, {"metadata": "x"}, {"parallel_tool_calls": 1}, {"reasoning_effort": 3},
+                     {"max_completion_tokens": 1.5}, {"response_format": "text"}):
             error = self.refused(self.CHAT, ask("describe", image(), **more), 400, next(iter(more)))
             self.assertEqual((error["type"], error["code"]), ("invalid_request_error", "bad_request"))
             self.assertEqual(error["param"].split(".")[0], next(iter(more)))
@@ -177,6 +187,9 @@ class OpenAI(Adapters):
                 ([{"role": "user", "content": [image(), image()]}], "one picture"), ([{"role": "user"}], "/messages/0/content"),
                 ([{"role": "user", "content": [{"type": "input_audio"}]}], "input_audio"),
                 ([{"role": "user", "content": [{"type": "image_url"}]}], "image_url"),
+                ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "detail": "huge"}}]}], "detail"),
+                ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "format": "jpeg"}}]}], '"format"'),
+                ([{"role": "user", "content": [image(), {"type": "text", "text": "a", "weight": 2}]}], '"weight"'),
                 ([{"role": "assistant", "content": [image()]}], "pictures are the user's"),
                 ([{"role": "user", "content": [image()]}, {"role": "assistant", "content": "x"}], "last message"),
                 ([{"role": "assistant", "tool_calls": [{}]}], "tool_calls"), ([{"role": "user", "content": [5]}], "/messages/0/content/0")):
@@ -278,6 +291,8 @@ class KServe(Adapters):
         for head, word in (({}, "inputs"), ({"inputs": []}, "inputs"), ({"inputs": [5]}, "/inputs/0"), ({"inputs": [good, good]}, "before"),
                            ({"inputs": [good], "x": 1}, "x"), ({"inputs": [good], "outputs": [{"name": "x"}]}, "caption"),
                            ({"inputs": [good], "outputs": [{"name": "score", "parameters": {"classification": 3}}]}, "classification"),
+                           ({"inputs": [good], "outputs": [{"name": "score", "parameters": {"binary_data": 1}}]}, "binary_data"),
+                           ({"inputs": [good], "parameters": {"binary_data_output": "yes"}}, "binary_data_output"),
                            ({"inputs": [good], "parameters": {"sequence_id": 3}}, "sequence_id"), ({"inputs": [good], "id": 5}, "id"),
                            ({"inputs": [{**good, "data": [B64, B64]}]}, "shape"), ({"inputs": [{**good, "data": [5]}]}, "string"),
                            ({"inputs": [{**good, "data": ["http://a/b"]}]}, "not fetched")):
@@ -328,6 +343,8 @@ class HuggingFace(Adapters):
                                    ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": {"x": 1}}}, 400, '"x"'),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": 5}}, 400, "generate_kwargs must be an object"),
+                                   ({"inputs": B64, "parameters": {"temperature": "hot"}}, 400, "temperature must be a number"),
+                                   ({"inputs": B64, "parameters": {"generate_kwargs": {"do_sample": 3}}}, 400, "do_sample"),
                                    (b"", 400, "no image"), (b"GIF", 415, ""),
                                    ({"inputs": B64, "parameters": {"top_k": 1}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
             self.assertIsInstance(self.refused("/", body, status, word), str)

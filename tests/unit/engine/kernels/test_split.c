@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { MOST_HELPERS = 6, PIXELS = 61 };
+enum { MAX_HELPERS = 6, PIXELS = 61 };
 
 static struct crew *crew;
 static const struct kernels *inner, *table;
@@ -19,7 +19,7 @@ static void check(const char *what, void (*call)(const struct kernels *k, float 
 {
     struct guarded expected = guarded_floats(n_out);
     call(inner, expected.p);
-    for (int helpers = 0; helpers <= MOST_HELPERS; helpers++) {
+    for (int helpers = 0; helpers <= MAX_HELPERS; helpers++) {
         struct guarded out = guarded_floats(n_out);
         crew_pretend(crew, 0, helpers);
         call(table, out.p);
@@ -141,7 +141,7 @@ static void filter8(const struct kernels *k, float *out)
     void *packed = aligned(inner->filter8_packed_bytes(shape.kernel, shape.channels));
     uint8_t *bytes = aligned(n_in), *filtered = aligned(n_out);
     for (size_t i = 0; i < taps * channels; i++) {
-        w[i] = (int16_t)(i * 613 % (2 * FILTER8_MOST + 1)) - FILTER8_MOST;
+        w[i] = (int16_t)(i * 613 % (2 * FILTER8_MAX + 1)) - FILTER8_MAX;
     }
     for (size_t i = 0; i < channels; i++) {
         scale.p[i] *= 1e-3F;
@@ -276,7 +276,7 @@ static void mark(void *arg, size_t first, size_t end)
 static void test_each(void)
 {
     int marks[97] = {0}, wrong = 0;
-    for (int helpers = 0; helpers <= MOST_HELPERS; helpers++) {
+    for (int helpers = 0; helpers <= MAX_HELPERS; helpers++) {
         crew_pretend(crew, 0, helpers);
         split_each(97, 1000, mark, marks);
         CHECK_INT(split_cuts(), helpers + 1);
@@ -284,7 +284,7 @@ static void test_each(void)
         CHECK_INT(split_cuts(), 1);
     }
     for (int i = 0; i < 97; i++) {
-        wrong += marks[i] != 2 * (MOST_HELPERS + 1);
+        wrong += marks[i] != 2 * (MAX_HELPERS + 1);
     }
     CHECK_INT(wrong, 0);
 }
