@@ -35,13 +35,13 @@ struct loop_turn;
 MUST_USE enum err loop_turn_create(struct loop_turn **out, struct loop *l, loop_turn_callback *callback, void *user);
 void loop_turn_destroy(struct loop_turn *t); /* NULL is fine */
 
-/* What can be known of a descriptor. LOOP_FAULT (reset) is told whatever was asked for, once; LOOP_HANGUP: the other side
- * will send no more. */
+/* What can be known of a descriptor. LOOP_FAULT (reset) is told whatever was asked for, once; LOOP_HANGUP: the other
+ * side will send no more. */
 enum loop_events { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_HANGUP = 4, LOOP_FAULT = 8 };
 typedef void loop_ready_callback(void *user, int events);
 
-/* The descriptor stays the caller's and must be open until loop_watch_destroy. Level-triggered, each watch at most once a
- * turn; begins with no events, and these take nothing: who cannot serve what he is told asks for none. */
+/* The descriptor stays the caller's and must be open until loop_watch_destroy. Level-triggered, each watch at most once
+ * a turn; begins with no events, and these take nothing: who cannot serve what he is told asks for none. */
 MUST_USE enum err loop_watch_create(struct loop_watch **out, struct loop *l, int fd, loop_ready_callback *callback,
                                     void *user);
 void loop_watch_set(struct loop_watch *w, int events);
