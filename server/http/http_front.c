@@ -219,8 +219,10 @@ static void read_once(struct http_connection *c)
         return;
     }
     if (c->phase == HTTP_LINGER) { /* nobody wants these: not even decrypted */
-        n = recv(c->wire.fd, h->scratch, sizeof(h->scratch), 0);
-        n = n >= 0 ? n : errno == EAGAIN || errno == EINTR ? WIRE_WAIT : WIRE_DEAD;
+        do {
+            n = recv(c->wire.fd, h->scratch, sizeof(h->scratch), 0);
+        } while (n < 0 && errno == EINTR);
+        n = n >= 0 ? n : errno == EAGAIN ? WIRE_WAIT : WIRE_DEAD;
     } else {
         n = wire_read(&c->wire, h->scratch, piece(c));
     }

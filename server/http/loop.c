@@ -2,6 +2,7 @@
 
 #include "engine/base/mem.h"
 
+#include <errno.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
@@ -212,7 +213,10 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct loop *l = poll->data;
     (void)status, (void)events;
-    int n = epoll_wait(l->epoll, l->found, l->max_found, 0);
+    int n;
+    do {
+        n = epoll_wait(l->epoll, l->found, l->max_found, 0);
+    } while (n < 0 && errno == EINTR);
     l->is_telling = true;
     for (int i = 0; i < n; i++) { /* callbacks may make l->found larger */
         struct loop_watch *w = l->found[i].data.ptr;
