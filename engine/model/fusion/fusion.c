@@ -7,7 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPECIAL_TOKENS = 2, SEGMENT_TEXT = 0, SEGMENT_TAGS = 1 };
+enum {
+    SPECIAL_TOKENS = 2,
+    SEGMENT_TEXT = 0,
+    SEGMENT_TAGS = 1,
+    MANY_ROWS = 8 /* to one that decides: queries of those alone are worth a product apart */
+};
 static const float NORM_EPS = 1e-12F;
 
 static size_t max_outputs(const struct model_config *c)
@@ -350,16 +355,59 @@ static void attend_caption(struct fusion *f, const struct fusion_item *item, int
 
 /* ---- layers ---- */
 
-/* Moves the rows of an item that decide up to row `to` of x; returns how many. */
-static size_t keep_deciding(struct fusion *f, const struct fusion_item *item, size_t first, size_t rows, size_t to)
+/* Rows of an item that decide: n, `step` apart. */
+struct deciding {
+    size_t first, step, n;
+};
+
+/* Of the item with rows first .. first + rows - 1. */
+static struct deciding deciding_of(const struct fusion_item *item, size_t first, size_t rows)
 {
-    size_t d = (size_t)f->model->config.fusion.hidden, n = fusion_item_deciding(item);
-    size_t step = item->kind == FUSION_CAPTION ? (size_t)item->caption->word_rows : 0;
-    size_t from = item->kind == FUSION_CAPTION ? first + rows - 1 - (n - 1) * step : first;
-    for (size_t i = 0; i < n; i++) {
-        memmove(f->x + (to + i) * d, f->x + (from + i * step) * d, d * sizeof(float));
+    size_t n = fusion_item_deciding(item);
+    size_t step = item->kind == FUSION_CAPTION ? (size_t)item->caption->word_rows : 1;
+    return (struct deciding){item->kind == FUSION_CAPTION ? first + rows - 1 - (n - 1) * step : first, step, n};
+}
+
+/* Moves them up to row `to` of x; returns how many. */
+static size_t keep_deciding(struct fusion *f, struct deciding rows, size_t to)
+{
+    size_t d = (size_t)f->model->config.fusion.hidden;
+    for (size_t i = 0; i < rows.n; i++) {
+        memmove(f->x + (to + i) * d, f->x + (rows.first + i * rows.step) * d, d * sizeof(float));
+    }
+    return rows.n;
+}
+
+static size_t all_deciding(const struct fusion_item *items, int n_items)
+{
+    size_t n = 0;
+    for (int i = 0; i < n_items; i++) {
+        n += fusion_item_deciding(&items[i]);
     }
     return n;
+}
+
+/* x -> qkv [rows, 3D]. In the last layer, where the weights can be cut there, only rows that decide get queries. */
+static void make_qkv(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows)
+{
+    const struct bind_linear *w = &f->model->bound->fusion.layers[layer].qkv;
+    const struct kernels *k = f->model->kernels;
+    size_t d = (size_t)f->model->config.fusion.hidden, ld = 3 * d, first = 0;
+    struct bind_linear queries, others;
+    bool is_cut = layer == f->model->config.fusion.layers - 1 && rows >= MANY_ROWS * all_deciding(items, n_items) &&
+                  linear_outputs(k, w, 0, d, &queries) && linear_outputs(k, w, d, 2 * d, &others);
+    if (!is_cut) {
+        linear_run(k, w, &f->bytes, f->x, d, rows, f->qkv, ld, ACT_NONE, NULL, 0);
+        return;
+    }
+    linear_run(k, &others, &f->bytes, f->x, d, rows, f->qkv + d, ld, ACT_NONE, NULL, 0);
+    for (int i = 0; i < n_items; i++) {
+        size_t n = (size_t)fusion_item_rows(f->model, &items[i]);
+        struct deciding q = deciding_of(&items[i], first, n);
+        linear_run(k, &queries, &f->bytes, f->x + q.first * d, q.step * d, q.n, f->qkv + q.first * ld, q.step * ld,
+                   ACT_NONE, NULL, 0);
+        first += n;
+    }
 }
 
 /* qkv -> context; returns its rows: all, or in the last layer those that decide, which then are all of x too. */
@@ -375,7 +423,7 @@ static size_t attend_items(struct fusion *f, int layer, const struct fusion_item
         } else {
             attend_pair(f, &items[i], is_last, qkv, n, f->context + done * d);
         }
-        done += is_last ? keep_deciding(f, &items[i], first, n, done) : n;
+        done += is_last ? keep_deciding(f, deciding_of(&items[i], first, n), done) : n;
         first += n;
     }
     return done;
@@ -386,7 +434,7 @@ void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, 
     const struct bind_layer *w = &f->model->bound->fusion.layers[layer];
     const struct kernels *k = f->model->kernels;
     size_t d = (size_t)f->model->config.fusion.hidden, ffn = (size_t)f->model->config.fusion.ffn;
-    linear_run(k, &w->qkv, &f->bytes, f->x, d, rows, f->qkv, 3 * d, ACT_NONE, NULL, 0); /* [rows, 3D] */
+    make_qkv(f, layer, items, n_items, rows);
     rows = attend_items(f, layer, items, n_items);
     linear_run(k, &w->output, &f->bytes, f->context, d, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + attention */
     k->layer_norm(f->hidden, rows, d, w->attention_norm.weight, w->attention_norm.bias, NORM_EPS, f->x);
