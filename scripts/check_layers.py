@@ -7,7 +7,8 @@
 
 Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
 appear only in the files of LIBRARIES; other system headers must be of the C library; a header compiles alone (a header
-without an include guard is a list for macros and is left out)."""
+without an include guard is a list for macros and is left out). Besides, the one idiom for errors (CONTRIBUTING.md): `rc`
+is tested as it is, never compared with OK, and not assigned inside an if."""
 import argparse
 import concurrent.futures
 import fnmatch
@@ -86,6 +87,7 @@ DOORS = {"engine/base/err.c", "engine/engine.c", "engine/image/image.c", "engine
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
+IDIOM = re.compile(r"\brc\b (?:==|!=) OK\b|\bif \(.*\brc = ")
 GUARD = re.compile(r"^[ \t]*#[ \t]*(ifndef \w+_H\b|pragma once)", re.M)
 
 
@@ -129,7 +131,8 @@ def check_includes(root: pathlib.Path, path: str) -> list[str]:
         if fault:
             line = text.count("\n", 0, found.start(1)) + 1
             faults.append(f"{path}:{line}: {target} {fault}")
-    return faults
+    lines = enumerate(text.split("\n"), 1)
+    return faults + [f"{path}:{n}: another idiom for errors than that of CONTRIBUTING.md" for n, line in lines if IDIOM.search(line)]
 
 
 def check_header(root: pathlib.Path, path: str) -> list[str]:
@@ -259,6 +262,8 @@ PLANTED = [
     ("engine/d.c", "#include <pthread.h>\n", "engine/d.c:1: pthread.h belongs to"),
     ("engine/base/d.c", "#include <jansson.h>\n", "engine/base/d.c:1: jansson.h belongs to"),
     ("engine/base/e.c", "/* x\n*/ #include <ldap.h>\n", "engine/base/e.c:2: ldap.h is neither"),
+    ("engine/base/g.c", "\nif (rc == OK) {\n", "engine/base/g.c:2: another idiom"),
+    ("engine/base/h.c", "if (is_new && (rc = f())) {\n", "engine/base/h.c:1: another idiom"),
     ("engine/base/f.h", "#ifndef F_H\n#define F_H\nuint8_t f(void);\n#endif\n", "engine/base/f.h: does not compile alone"),
 ]
 
