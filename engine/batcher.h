@@ -1,7 +1,7 @@
 /* batcher - what an engine thread does next, and with whom: policy only.
  *
  * Pure functions: no clock, no threads, no memory of their own, no failure. The rules:
- *   - A step runs as soon as a thread is free; a lone request waits for nobody. Only an image may wait for mates, at
+ *   - A step runs as soon as a thread is free; a lone request never waits. Only an image may wait for others, at
  *     most image_wait_us and only while others are being decoded.
  *   - Where images and fusion items both wait, a thread does them in turn: fusion steps, then one take of images. With
  *     a long queue it is one step: this fills the steps, which cost nearly the same for one caption as for ten, so
@@ -33,14 +33,14 @@
 
 enum { BATCHER_LEVEL_US = 1000000 }; /* a level of priority is worth this much of the line */
 
-/* Clients are served in turn (start-time fair queueing). The line is measured in microseconds of work: a job stands at
- * the least place that anybody still has (`reached_us`) or, if its client has others here, where the last of them ends
- * (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another
- * client's first, whatever the first one did before and however wrong costs are. */
+/* Clients are served in turn (start-time fair queueing). The line is measured in microseconds of work: a job's position
+ * is the smallest that any waiting job has (`reached_us`) or, if its client has other jobs here, where the last of them
+ * ends (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another client's first,
+ * whatever the first one did before and however wrong costs are. */
 enum { BATCHER_ORIGIN_SHIFT = 62 };
 #define BATCHER_ORIGIN_US ((uint64_t)1 << BATCHER_ORIGIN_SHIFT) /* where the line begins */
 uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us);
-/* The due time of a job: the least is served first, everywhere. */
+/* The due time of a job: the smallest is served first, everywhere. */
 uint64_t batcher_due_us(uint64_t line_us, int priority);
 /* When a job stops waiting its turn: from then on its deadline is its due time, which comes before every place in the
  * line. deadline_us 0: never. */
@@ -63,7 +63,7 @@ struct batcher_view {
     int images_upstream; /* before that */
     uint64_t oldest_image_us;
     int image_priority;                   /* of the most urgent */
-    uint64_t image_due_us, fusion_due_us; /* the least, */
+    uint64_t image_due_us, fusion_due_us; /* the minimum, */
     uint64_t image_client, fusion_client; /* and whose it is */
     int items, rows;                      /* fusion: captions under way and new items that could join, and their rows */
     int fusion_priority;

@@ -337,7 +337,6 @@ bool input_kserve(struct input_parser *p, const char *json_bytes)
                               b->n);
         }
     }
-    p->in->has_text_list = true; /* a row for each picture, whatever its length */
     struct rest rest = {(const uint8_t *)b->bytes + n, b->n - n};
     return input_json_parse(p, n) && check_keys(p, 0, "the request", "id inputs outputs parameters") && read_id(p) &&
            read_parameters(p) && read_inputs(p, &rest) && read_outputs(p);

@@ -90,6 +90,26 @@ for (const [headers, wait] of [[{ "Retry-After": date }, 0], [{ "Retry-After": "
   assert.equal(waits.length, 1, `${JSON.stringify(headers)}: ${waits}`);
 }
 
+// what is sent; a caller's signal ends an attempt, and the wait for the next one
+const sent = [];
+const stub = async (target, { method, headers }) => { sent.push([method, target, headers.Authorization, headers["X-Of-Mine"]]); return new Response("{}"); };
+await new Client("http://a.example/vision/", { key: "secret", headers: { "X-Of-Mine": "1" }, fetch: stub }).ask(bytes, "a&b", { topK: 2, regions: true });
+await new Client("http://a.example", { fetch: stub }).store("a b", "x/ü?#.jpg", bytes);
+assert.deepEqual(sent, [["POST", "http://a.example/vision/vqa?question=a%26b&top_k=2&regions=true", "Bearer secret", "1"],
+  ["PUT", "http://a.example/collections/a%20b/images/x/%C3%BC%3F%23.jpg", undefined, undefined]]);
+const whole = new Uint8Array([0, ...bytes, 0]);
+assert.equal((await client.caption(whole.subarray(1, -1), { numBeams: 3 })).caption, caption.caption);
+const hanging = async (_, { signal }) => new Promise((_, reject) => { signal.addEventListener("abort", () => reject(signal.reason)); });
+const busy = async () => new Response("{}", { status: 503, headers: { "Retry-After": "30" } });
+for (const answer of [hanging, busy]) {
+  const stop = new AbortController();
+  let attempts = 0;
+  setTimeout(() => stop.abort(), 100);
+  const fetch = (...request) => { attempts++; return answer(...request); };
+  await assert.rejects(new Client(url, { fetch }).version({ signal: stop.signal }), { name: "AbortError" });
+  assert.equal(attempts, 1);
+}
+
 // what never comes ends after the time-out, once; the answer of somebody else is said to be one
 n = 0;
 const silent = http.createServer(() => { n++; });

@@ -5,6 +5,7 @@ import hashlib
 import json
 import struct
 import tempfile
+import time
 
 from support import LITE, Server, form, picture, run, unittest
 
@@ -106,6 +107,7 @@ class OpenAI(Adapters):
     def said(self, body):
         answer = self.post(self.CHAT, body).json
         self.assertEqual((answer["object"], len(answer["choices"])), ("chat.completion", 1))
+        self.assertLess(abs(answer["created"] - time.time()), 600)
         self.assertEqual(sum(answer["usage"].values()), 2 * answer["usage"]["total_tokens"])
         self.assertGreater(answer["usage"]["completion_tokens"], 0)
         choice = answer["choices"][0]
@@ -149,7 +151,7 @@ class OpenAI(Adapters):
     def test_stream(self):
         whole = self.said(ask("describe", image()))
         answer = self.post(self.CHAT, ask("describe", image(), stream=True, stream_options={"include_usage": True}))
-        self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
+        self.assertEqual((answer.headers["Content-Type"], answer.headers["Cache-Control"]), ("text/event-stream", "no-cache"))
         events = answer.body.decode().split("\n\n")
         self.assertEqual(events[-2:], ["data: [DONE]", ""])
         chunks = [json.loads(e.removeprefix("data: ")) for e in events[:-2]]
@@ -206,9 +208,12 @@ class OpenAI(Adapters):
         models = self.server.get("/v1/models").json
         self.assertEqual([m["object"] for m in models["data"]], ["model"])
         name = models["data"][0]["id"]
-        self.assertEqual(self.server.get("/v1/models/" + name).json["id"], name)
+        for known in (name, name.rsplit("-", 1)[0]):  # with its version and without
+            one = self.server.get("/v1/models/" + known).json
+            self.assertEqual((one["id"], one["object"], one["owned_by"]), (name, "model", "minivlm"))
+            self.assertLess(abs(one["created"] - time.time()), 600)
         missing = self.server.get("/v1/models/gpt-4o")
-        self.assertEqual((missing.status, missing.code), (404, "not_found"))
+        self.assertEqual((missing.status, missing.code, missing.json["error"]["param"]), (404, "not_found", "model"))
         for path, word in (("/v1/embeddings", "/v1/chat/completions"), ("/v1/completions", "/v1/chat/completions"),
                            ("/v1/responses", "/v1/chat/completions"), ("/chat/completions", "ends in /v1"), ("/captions", "/openapi.json")):
             error = self.refused(path, {}, 404, word)
@@ -363,6 +368,10 @@ class Rerank(Adapters):
         tei = self.post("/rerank", {"query": URI, "texts": ["a dog", "a boat"], "raw_scores": False, "return_text": True,
                                     "truncate": True}).json
         self.assertEqual([(r["index"], r["score"]) for r in tei], [(r["index"], r["relevance_score"]) for r in native])
+        for best in (self.post("/rerank", {"query": URI, "documents": ["a dog", "a boat"], "top_n": 1}).json["results"],
+                     self.post("/rerank", {"query": URI, "documents": [{"text": "a dog"}, "a boat"], "top_n": 1}).json["results"]):
+            self.assertEqual(best, native[:1])
+        self.assertEqual(sorted(native, key=lambda r: -r["relevance_score"]), native)
         self.assertEqual(tei[0]["text"], ["a dog", "a boat"][tei[0]["index"]])
         pictures = self.post("/rerank", {"query": "a dog", "documents": [URI, {"image": B64}], "return_documents": True}).json
         self.assertEqual([set(r["document"]["image"]) for r in pictures["results"]], [{"id"}, {"id"}])

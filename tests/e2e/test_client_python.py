@@ -203,6 +203,41 @@ class Retries(unittest.TestCase):
         self.addCleanup(setattr, Moody, "retry_after", "0")
         self.assertEqual(self.attempts(503), (None, 2))
 
+    def test_so_many_at_once(self):
+        lock, under_way, most = threading.Lock(), 0, 0
+
+        def call(image):
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            time.sleep(0.05)
+            with lock:
+                under_way -= 1
+            return image
+        with Client("http://a.example") as c:
+            images = [b"a", b"b", b"c", b"d", b"e", b"f"]
+            self.assertEqual([o.result for o in c.batch(images, call, concurrency=2)], images)
+        self.assertEqual(most, 2)
+
+    def test_what_is_sent(self):
+        seen = []
+
+        def answer(request):
+            seen.append((request.method, str(request.url), request.headers.get("Authorization"), request.headers.get("X-Of-Mine"), request.content))
+            return httpx.Response(200, json={})
+
+        async def later(**more):
+            async with AsyncClient("http://a.example/vision/", transport=httpx.MockTransport(answer), **more) as c:
+                await c.caption(b"x", regions=True, num_beams=2)
+        for more, key in (({}, None), ({"key": "secret", "headers": {"X-Of-Mine": "1"}}, "Bearer secret")):
+            Client("http://a.example/vision/", transport=httpx.MockTransport(answer), **more).caption(b"x", regions=True, num_beams=2)
+            asyncio.run(later(**more))
+            wanted = ("POST", "http://a.example/vision/caption?num_beams=2&regions=true", key, "1" if key else None, b"x")
+            self.assertEqual(seen, [wanted] * 2)
+            seen.clear()
+        self.assertEqual(_request.key_path("a b", "x/\u00fc?#.jpg"), "/collections/a%20b/images/x/%C3%BC%3F%23.jpg")
+
     def test_what_never_comes(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             url = f"http://127.0.0.1:{silent.getsockname()[1]}"
