@@ -10,8 +10,9 @@
  *     of all; so up to twenty small steps, more than a caption has, are shared out among the images that wait
  *     (SPEED.md).
  *   - One side goes first four times in five: the one whose work is due first when more waits for fusion than one step
- *     can hold; else the one with the more urgent priority. Where the work of two clients meets, the one that is due
- *     first goes first twelve times in thirteen: about a caption's steps, which together take as long as an image.
+ *     can hold; else, of one client's, the one with the more urgent priority. Where the work of two clients meets, the
+ *     one that is due first goes first twelve times in thirteen: about a caption's steps, which together take as long
+ *     as an image.
  *   - In a step, captions under way come first, but leave room for new work. They wait for the whole step, token by
  *     token, so questions and sentences fill about a third of it. New work joins item by item, one of every
  *     job in turn, so a job with many texts only fills what others leave.
@@ -21,8 +22,8 @@
  *   - A thread that finds nothing to do helps one that is in a step, as long as that leaves a CPU for each picture
  *     being decoded; it leaves as soon as there is something. So a lone request has several threads, a full queue one
  *     each.
- *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
- *     a job was given is over. */
+ *   - Order among jobs is by their due time: clients in turn. A client's own stand by priority, and by deadline once
+ *     half of the time that a job was given is over; neither moves a job before those of others. */
 #ifndef ENGINE_BATCHER_H
 #define ENGINE_BATCHER_H
 
@@ -31,19 +32,24 @@
 
 /* ---- order ---- */
 
-enum { BATCHER_LEVEL_US = 1000000 }; /* a level of priority is worth this much of the line */
+/* A level of priority is worth this much of the line; who says nothing is of the usual one. */
+enum { BATCHER_LEVEL_US = 1000000, BATCHER_USUAL = 3 };
 
 /* Clients are served in turn (start-time fair queueing). The line is measured in microseconds of work: a job stands at
- * the least place that anybody still has (`reached_us`) or, if its client has others here, where the last of them ends
- * (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another
- * client's first, whatever the first one did before and however wrong costs are. */
+ * the least place that anybody still has (`reached_us`) or, if its client has others beyond that, where the last of
+ * them ends (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another client's
+ * first, whatever the first one did before and however wrong costs are. Who has nothing beyond the least place stands a
+ * hair before those that have reached it. */
 enum { BATCHER_ORIGIN_SHIFT = 62 };
 #define BATCHER_ORIGIN_US ((uint64_t)1 << BATCHER_ORIGIN_SHIFT) /* where the line begins */
 uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us);
-/* The due time of a job: the least is served first, everywhere. */
+/* The due time of a job at this place: the least is served first, everywhere. Nothing that a client says about a job
+ * puts it before those of others; one that is less urgent than usual lets them pass. */
 uint64_t batcher_due_us(uint64_t line_us, int priority);
-/* When a job stops waiting its turn: from then on its deadline is its due time, which comes before every place in the
- * line. deadline_us 0: never. */
+/* Who of a client's own jobs has the first of its places: by priority, but for a time only. */
+uint64_t batcher_rank_us(uint64_t line_us, int priority);
+/* When a job stops waiting its turn among its client's: from then on its deadline is its rank, which comes before every
+ * other. deadline_us 0: never. */
 uint64_t batcher_hurry_us(uint64_t now_us, uint64_t deadline_us);
 
 /* ---- next step ---- */
@@ -62,12 +68,11 @@ struct batcher_view {
     int images;          /* ready for the TEE */
     int images_upstream; /* before that */
     uint64_t oldest_image_us;
-    int image_priority;                   /* of the most urgent */
     uint64_t image_due_us, fusion_due_us; /* the least, */
-    uint64_t image_client, fusion_client; /* and whose it is */
+    uint64_t image_client, fusion_client; /* whose it is, */
+    int image_priority, fusion_priority;  /* and how urgent that one */
     int items, rows;                      /* fusion: captions under way and new items that could join, and their rows */
-    int fusion_priority;
-    bool batch_is_open; /* is_continuous false: this thread's batch has unfinished captions */
+    bool batch_is_open;                   /* is_continuous false: this thread's batch has unfinished captions */
 };
 
 /* Of one thread; begins as zeros. */
