@@ -1,6 +1,7 @@
 #include "engine/batcher.h"
 
 #include <limits.h>
+#include <stddef.h>
 
 enum {
     FAVOUR = 4,        /* turns in a row of the side that goes first */

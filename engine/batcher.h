@@ -36,10 +36,11 @@
 enum { BATCHER_LEVEL_US = 1000000, BATCHER_USUAL = 3 };
 
 /* Clients are served in turn (start-time fair queueing). The line is measured in microseconds of work: a job stands at
- * the least place that anybody still has (`reached_us`) or, if its client has others beyond that, where the last of
- * them ends (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another client's
- * first, whatever the first one did before and however wrong costs are. Who has nothing beyond the least place stands a
- * hair before those that have reached it. */
+ * the least place that anybody still has (`reached_us`; once all are served, where the last one ended) or, if its
+ * client had others beyond that, where the last of them ends (`client_end_us`, 0 when there is none). So a client's
+ * hundredth job stands far behind another client's first, whatever the first one did before and however wrong costs
+ * are; and a crowd whose members ask for one thing after the other does not keep a second job of somebody's from ever
+ * being reached. */
 enum { BATCHER_ORIGIN_SHIFT = 62 };
 #define BATCHER_ORIGIN_US ((uint64_t)1 << BATCHER_ORIGIN_SHIFT) /* where the line begins */
 uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us);

@@ -56,14 +56,6 @@ void scheduler_release(struct scheduler *s)
     *s = (struct scheduler){0};
 }
 
-enum { MIN_ITEM_US = 100 };
-
-static uint64_t item_cost_us(const struct scheduler *s)
-{
-    double us = s->forecast.fusion.a * s->forecast.pair_rows.value / s->n_engine_threads;
-    return us < MIN_ITEM_US ? MIN_ITEM_US : (uint64_t)us;
-}
-
 /* ---- coming and going ---- */
 
 enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why)
@@ -102,7 +94,7 @@ void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_u
     uint64_t busy_us = r->decode_us + r->regions_us + r->fusion_us;
     r->queue_us = busy_us < r->total_us ? r->total_us - busy_us : 0;
     j->state = JOB_LEAVING;
-    TAILQ_REMOVE(&s->live, j, live);
+    scheduler_leave_line(s, j);
     s->n_live--;
     s->n_leaving++;
     TAILQ_INSERT_TAIL(leaving, j, queue);
@@ -371,13 +363,14 @@ void scheduler_pop_items(struct scheduler *s, struct job_private *j, int n)
 {
     monitor_check(&s->monitor);
     TAILQ_REMOVE(&s->fusion, j, queue);
-    j->n_taken += n;
-    if (j->n_taken < j->n_items) {
-        uint64_t done_us = (uint64_t)n * item_cost_us(s);
-        j->line_us += done_us;
-        j->due_us += done_us;
+    if (j->n_taken + n < j->n_items) { /* its place moves on by the part that is taken */
+        uint64_t left_us = j->end_us > j->line_us ? j->end_us - j->line_us : 0;
+        uint64_t taken_us = left_us * (uint64_t)n / (uint64_t)(j->n_items - j->n_taken);
+        j->line_us += taken_us;
+        j->due_us += taken_us;
         scheduler_insert(&s->fusion, j);
     }
+    j->n_taken += n;
 }
 
 void scheduler_items_begin(struct scheduler *s, struct job_private *j, int n, uint64_t now_us)

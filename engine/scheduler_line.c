@@ -110,26 +110,50 @@ static uint64_t least_place_us(const struct scheduler *s)
     return has_usual ? place_us : yielding_us;
 }
 
+static struct scheduler_client *client_of(struct scheduler *s, uint64_t id)
+{
+    return &s->clients[(id * 0x9e3779b97f4a7c15u) >> (64 - SCHEDULER_CLIENT_BITS)];
+}
+
+/* Where a new job of this client stands at best: where its last one ends. One that was served already counts for no
+ * more than what the new one costs: who asks for one thing after the other is never further behind. */
+static uint64_t own_end_us(struct scheduler *s, uint64_t id, uint64_t cost_us)
+{
+    const struct scheduler_client *client = client_of(s, id);
+    const struct job_private *j;
+    uint64_t end_us = client->id == id ? client->end_us : 0, most_us = s->reached_us + cost_us;
+    end_us = end_us < most_us ? end_us : most_us;
+    TAILQ_FOREACH(j, &s->live, live)
+    {
+        end_us = j->job->request.client == id && j->end_us > end_us ? j->end_us : end_us;
+    }
+    return end_us;
+}
+
 void scheduler_stand_in_line(struct scheduler *s, struct job_private *j, uint64_t now_us)
 {
     const struct job_request *r = &j->job->request;
-    uint64_t client_end_us = 0, least_us = least_place_us(s);
-    const struct job_private *other;
-    TAILQ_FOREACH(other, &s->live, live)
-    {
-        if (other->job->request.client == r->client && other->end_us > client_end_us) {
-            client_end_us = other->end_us;
-        }
-    }
-    if (least_us != UINT64_MAX && least_us > s->reached_us) {
-        s->reached_us = least_us;
-    }
-    uint64_t line_us = batcher_line_us(s->reached_us, client_end_us);
-    stand_at(j, line_us, line_us + job_cost_us(s, r));
+    uint64_t place_us = TAILQ_EMPTY(&s->live) ? s->served_us : least_place_us(s), cost_us = job_cost_us(s, r);
+    s->reached_us = place_us > s->reached_us ? place_us : s->reached_us;
+    uint64_t line_us = batcher_line_us(s->reached_us, own_end_us(s, r->client, cost_us));
+    stand_at(j, line_us, line_us + cost_us);
     j->rank_us = batcher_rank_us(line_us, r->priority);
     j->hurry_us = batcher_hurry_us(now_us, r->deadline_us);
     TAILQ_INSERT_TAIL(&s->live, j, live);
     (void)pass_own(s, j);
+}
+
+void scheduler_leave_line(struct scheduler *s, struct job_private *j)
+{
+    struct scheduler_client *client = client_of(s, j->job->request.client);
+    TAILQ_REMOVE(&s->live, j, live);
+    if (j->failure) { /* it got nothing, or not all */
+        return;
+    }
+    if (client->id != j->job->request.client || client->end_us < j->end_us) {
+        *client = (struct scheduler_client){j->job->request.client, j->end_us};
+    }
+    s->served_us = j->end_us > s->served_us ? j->end_us : s->served_us;
 }
 
 void scheduler_hurry(struct scheduler *s, struct job_private *j, uint64_t now_us)
