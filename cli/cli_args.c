@@ -220,10 +220,10 @@ static enum cli_args_result parse_options(struct cli_args *a, int argc, char **a
 static const char *find_output_conflict(const struct cli_args *a)
 {
     if (a->output && !ends_with(a->output, ".csv") && !ends_with(a->output, ".jsonl")) {
-        return "--output is a file that ends in .jsonl or .csv";
+        return "--output must be a file that ends in .jsonl or .csv";
     }
     if (a->resume && (!a->output || a->jsonl)) {
-        return a->output ? "--resume goes with files and folders, not with --jsonl" : "--resume needs --output";
+        return a->output ? "--resume works with files and folders, not with --jsonl" : "--resume needs --output";
     }
     if (a->output && a->draw) {
         return "--output and --draw exclude each other";
@@ -246,22 +246,22 @@ static const char *find_conflict(const struct cli_args *a)
         return "--collection is missing";
     }
     if (a->command == CLI_SEARCH) {
-        return a->n_texts == 1 ? NULL : "one text is expected; put several words into quotation marks";
+        return a->n_texts == 1 ? NULL : "one text is expected; put several words in quotes";
     }
     if (a->command == CLI_INSPECT) {
         return a->n_files > 0 ? "no image is expected" : NULL;
     }
     if (a->jsonl && (a->n_files > 0 || a->n_texts > 0)) {
-        return "with --jsonl, images and texts stand in its lines";
+        return "with --jsonl, images and texts belong in its lines";
     }
     if (!a->jsonl && a->n_files == 0) {
         return "an image is missing";
     }
     if (a->with_sidecar && n_stdin > 0 && !a->jsonl) {
-        return "a picture from standard input has no place for a sidecar";
+        return "--sidecar needs files; a picture from standard input has no path";
     }
     if (n_stdin > 1) {
-        return "standard input can be read once only";
+        return "standard input can be read only once";
     }
     if (is_for_images && !a->jsonl && a->n_texts == 0 && (a->command == CLI_VQA || a->command == CLI_RETRIEVE)) {
         return a->command == CLI_VQA ? "--question is missing" : "--text is missing";
@@ -317,7 +317,7 @@ enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv)
     const char *name = argv[is_help ? 2 : 1];
     if (!find_command(name, &a->command)) {
         fprintf(stderr,
-                name[0] == '-' ? "minivlm: %s stands before the command; see minivlm --help\n"
+                name[0] == '-' ? "minivlm: %s must follow the command; see minivlm --help\n"
                                : "minivlm: unknown command \"%s\"; minivlm --help lists them\n",
                 name);
         return CLI_ARGS_WRONG;

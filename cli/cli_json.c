@@ -393,7 +393,7 @@ void cli_json_print_inspect(FILE *to, const struct engine_info *i, const char *d
     json_object_set_new(line, "regions_seen", json_integer(i->regions_seen));
     if (i->cells > 0) {
         json_object_set_new(line, "cells",
-                            json_pack("{s:i, s:i, s:i, s:i}", "at_most", i->cells, "channels", i->cell_channels,
+                            json_pack("{s:i, s:i, s:i, s:i}", "max", i->cells, "channels", i->cell_channels,
                                       "own_blocks", i->own_blocks, "pool", i->pool));
     }
     print(to, line);

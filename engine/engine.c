@@ -15,7 +15,7 @@
 /* New items of a step beside the captions under way: bounds the room for their answers. */
 enum { MAX_NEW_ITEMS = 64 };
 
-_Static_assert((int)ENGINE_MAX_SPLIT <= (int)CREW_MOST, "a crew is smaller");
+_Static_assert((int)ENGINE_MAX_SPLIT <= (int)CREW_MAX, "a crew is smaller");
 
 /* ---- options ---- */
 

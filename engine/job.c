@@ -221,15 +221,15 @@ enum err job_tokenize(struct job_private *j)
 {
     const struct job_request *r = &j->job->request;
     const struct wordpiece *w = model_wordpiece(j->engine->model);
-    int room = j->engine->config->text.text_length, most = max_text_tokens(j);
+    int room = j->engine->config->text.text_length, max = max_text_tokens(j);
     for (int i = 0; i < r->n_texts; i++) {
         int n = wordpiece_encode(w, r->texts[i], r->text_bytes[i], j->tokens + (size_t)i * (size_t)room, room);
         j->n_tokens[i] = n < room ? n : room;
-        if (n > most && r->whole_texts) {
+        if (n > max && r->whole_texts) {
             return err_set(&j->job->result.error, ERR_TEXT_TOO_LONG,
                            "%s %d has more than the %d word pieces that this model reads; shorten it, or let it be cut "
                            "with truncate=true",
-                           r->task == JOB_VQA ? "question" : "text", i, most);
+                           r->task == JOB_VQA ? "question" : "text", i, max);
         }
     }
     return OK;

@@ -78,7 +78,7 @@ struct scheduler {
     struct scheduler_seat *seats; /* [n_engine_threads] */
     struct crew *crew;            /* NULL: a step is one thread's */
     int split_threads;
-    int held_off; /* steps that wake no helper */
+    uint64_t held_off_until_us; /* until then no helper is woken */
     int n_large_decoding;
     size_t decode_budget, decode_bytes; /* of pictures being decoded */
     int running_items;

@@ -1,9 +1,10 @@
 /* Who helps whom. A thread that runs a step leads; one that finds nothing to do helps the leader that has the fewest
  * helpers. Helpers count as idle: whoever has work for a thread wakes one that sleeps or, where none does, recalls
  * one. */
+#include "engine/base/clock.h"
 #include "engine/scheduler.h"
 
-enum { HOLD_OFF = 16 }; /* steps, after a helper was in the leader's way: about two captions' words */
+enum { HOLD_OFF_US = 5000 }; /* after a helper was in the leader's way: a picture, or two captions' words */
 
 static int allowed(const struct scheduler *s)
 {
@@ -20,9 +21,8 @@ void scheduler_lead(struct scheduler *s, int thread)
     s->n_leading++;
     crew_open(s->crew, thread);
     scheduler_trim_helpers(s);
-    if (s->held_off > 0) {
-        s->held_off--;
-    } else if (s->n_sleeping > 0 && s->n_helping < allowed(s)) {
+    bool has_helper = s->n_sleeping > 0 && s->n_helping < allowed(s);
+    if (has_helper && clock_us() >= s->held_off_until_us) {
         monitor_wake(&s->monitor, SCHEDULER_ENGINE_WORK);
     }
 }
@@ -73,7 +73,7 @@ bool scheduler_help(struct scheduler *s, int thread)
     s->n_helping--;
     s->seats[leader].n_helpers--;
     own->is_helping = false;
-    s->held_off = is_of_use ? s->held_off : HOLD_OFF;
+    s->held_off_until_us = is_of_use ? s->held_off_until_us : clock_us() + HOLD_OFF_US;
     return is_of_use || own->is_recalled;
 }
 
@@ -96,7 +96,7 @@ void scheduler_trim_helpers(struct scheduler *s)
     for (int i = 0; i < s->n_engine_threads && s->n_helping > 0; i++) {
         n_staying += s->seats[i].is_helping && !s->seats[i].is_recalled;
     }
-    for (int most = allowed(s); n_staying > most; n_staying--) {
+    for (int max = allowed(s); n_staying > max; n_staying--) {
         scheduler_recall(s);
     }
 }

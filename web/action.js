@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { inWords } from "./words.js";
 
 const AUTOMATIC = 5; // tries that need no click
+const LONG_MS = 3000; // then there is a way to stop it
 const running = new WeakMap();
 
 // Whoever watches the service (status.js) is told of a doubt that it is there, and says when it is "back".
@@ -13,6 +14,7 @@ export const service = new EventTarget();
 export function giveUp(place) {
   running.get(place)?.abort();
   running.delete(place);
+  place.removeAttribute("aria-busy");
 }
 
 // work(signal): draws its result into `place` itself. A new attempt at the same place takes the place of the old one.
@@ -21,9 +23,9 @@ export function attempt(place, work, { busy = "Looking", keeps = false } = {}) {
   const controller = new AbortController();
   const { signal } = controller;
   running.set(place, controller);
-  let automatic = 0, signpost = null;
+  let automatic = 0, signpost = null, timer;
 
-  const clear = () => { signpost?.remove(); signpost = null; };
+  const clear = () => { clearTimeout(timer); signpost?.remove(); signpost = null; };
   const put = (element) => {
     clear();
     signpost = element;
@@ -33,7 +35,9 @@ export function attempt(place, work, { busy = "Looking", keeps = false } = {}) {
 
   async function go() {
     place.setAttribute("aria-busy", "true");
-    put(h("p.busy", {}, h("span", {}, busy), h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i"))));
+    const sign = h("p.busy", {}, h("span", {}, busy), h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i")));
+    put(sign);
+    timer = setTimeout(() => sign.append(h("button.link", { type: "button", onclick: stop }, "Stop")), LONG_MS);
     try {
       await work(signal, clear);
       if (!signal.aborted) clear();
@@ -59,6 +63,14 @@ export function attempt(place, work, { busy = "Looking", keeps = false } = {}) {
       automatic++;
       countDown(words.wait, count);
     }
+  }
+
+  function stop() {
+    giveUp(place);
+    const again = h("button", { type: "button", onclick: () => { clear(); attempt(place, work, { busy, keeps }); } }, "Try again");
+    put(h("div.fault.quiet", { "data-code": "stopped" }, h("div", { role: "status" }, h("p.fault-title", {}, "Stopped"), h("p", {}, "You stopped this before there was an answer.")),
+      h("div.row", {}, again)));
+    again.focus();
   }
 
   function countDown(seconds, count) {

@@ -45,21 +45,27 @@ function ways() {
     if (files.length) {
       event.preventDefault();
       take(files.map((f, i) => new File([f], f.name && f.name !== "image.png" ? f.name : `pasted-${Date.now() % 1e6}${i || ""}.png`, { type: f.type })));
+    } else if (!isField(event.target)) {
+      tray.toast("The clipboard holds no picture. Copy a picture itself rather than its address, or choose a file.");
     }
   });
   let depth = 0;
   const isFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragenter", (event) => { if (isFiles(event)) { depth++; $("#drop").hidden = false; } });
   document.addEventListener("dragleave", (event) => { if (isFiles(event) && --depth <= 0) { depth = 0; $("#drop").hidden = true; } });
-  document.addEventListener("dragover", (event) => { if (isFiles(event)) event.preventDefault(); });
+  const isOurs = (event) => isFiles(event) || !isField(event.target); // text may be dragged into fields
+  document.addEventListener("dragover", (event) => { if (isOurs(event)) event.preventDefault(); });
   document.addEventListener("drop", (event) => {
     depth = 0;
     $("#drop").hidden = true;
-    if (!isFiles(event)) return;
-    event.preventDefault();
-    take([...event.dataTransfer.files]);
+    if (!isOurs(event)) return;
+    event.preventDefault(); // a browser follows a link that is dropped, and the page would be gone
+    if (isFiles(event)) take([...event.dataTransfer.files]);
+    else tray.toast("That was no file. Save the picture first, then drop its file here.");
   });
 }
+
+const isField = (element) => Boolean(element?.closest?.("input, textarea"));
 
 // A phone opens its camera for the file input; elsewhere a small window shows what the camera sees.
 async function photograph() {

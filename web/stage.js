@@ -67,7 +67,7 @@ export class Stage {
       h("button.bare", { type: "button", onclick: () => this.showHeat(null) }, icon("close"), h("span", {}, "Back to regions")));
     this.regionBar = h("div.row.region-bar", {},
       h("label.switch", {}, this.toggle, h("span", {}, "Regions")),
-      h("label.slider", { for: "threshold" }, h("span", {}, "surer than"), this.slider, this.output));
+      h("label.slider", { for: "threshold" }, h("span", {}, "score above"), this.slider, this.output));
     this.count = h("p.hint");
     tools.replaceChildren(this.heatBar, this.regionBar, this.list, this.count);
   }

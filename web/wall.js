@@ -1,6 +1,6 @@
 // A collection of the service as a wall of pictures with a search box. The service keeps no pictures: thumbnails are made
 // here and kept in this browser.
-import { attempt } from "./action.js";
+import { attempt, giveUp } from "./action.js";
 import { ask, Fault, json } from "./api.js";
 import { $, fill, h, icon, percent, plural, say } from "./dom.js";
 import { take, thumbnail } from "./picture.js";
@@ -10,12 +10,16 @@ import { forPut, forSearch, under } from "./under.js";
 import { inWords } from "./words.js";
 
 const PAGE = 200, AT_ONCE = 2, TRIES = 8;
+const OF_ALL = new Set(["network", "too_many_inputs", "unauthorized", "forbidden", "collection_unavailable"]); // faults that the next picture would have too
 let name = "photographs", images = [], next = null, opened = false;
 let searching = 0;
 const urls = new Map(); // key -> object URL of its thumbnail
 
 const at = (key, of = name) => `collections/${encodeURIComponent(of)}${key === undefined ? "" : `/images/${key.split("/").map(encodeURIComponent).join("/")}`}`;
-const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+const wait = (ms, signal) => new Promise((resolve) => {
+  setTimeout(resolve, ms);
+  signal.addEventListener("abort", resolve, { once: true });
+});
 
 // ---- tiles ----
 
@@ -60,10 +64,12 @@ function sure(title, text) {
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
 }
 
+const unless = (code) => (fault) => { if (fault.code !== code) throw fault; };
+
 async function removeOne(key, element) {
   if (!(await sure("Remove this picture?", `${key} is taken out of the collection “${name}”. The file it came from stays.`))) return;
   attempt($("#wall-faults"), async (signal) => {
-    await ask(at(key), { method: "DELETE", signal });
+    await ask(at(key), { method: "DELETE", signal }).catch(unless("not_found")); // gone already is as good
     store.thumbs.remove(name, key);
     images = images.filter((i) => i.key !== key);
     element.remove();
@@ -93,11 +99,25 @@ async function page(signal, after) {
 
 function more() {
   attempt($("#wall-faults"), async (signal) => {
-    const data = await page(signal, next);
-    images.push(...data.images);
-    next = data.next;
-    drawAll();
+    const data = await page(signal, next).catch(unless("not_found"));
+    if (data) {
+      images.push(...data.images);
+      next = data.next;
+      drawAll();
+    } else {
+      gone();
+    }
   }, { busy: "Opening" });
+}
+
+// Somebody else has removed the collection: it is empty now, and the page says why.
+function gone() {
+  images = [];
+  next = null;
+  $("#search").value = "";
+  if (!isAdding) $("#wall-progress").replaceChildren();
+  drawAll();
+  $("#wall-note").textContent = `The collection “${name}” has been removed by somebody else. It begins anew with the next picture.`;
 }
 
 async function names(signal) {
@@ -173,7 +193,7 @@ async function storeOne({ file, of }, signal) {
         if (known < 0) images = images.filter((i) => i !== image);
         throw fault;
       }
-      await wait((words.wait || 2) * 1000);
+      await wait((words.wait || 2) * 1000, signal);
     }
   }
   const small = await thumbnail(p.blob);
@@ -187,8 +207,10 @@ async function storeOne({ file, of }, signal) {
   return { name: p.name, answer };
 }
 
-export function add(files) {
-  waiting.push(...[...files].map((file) => ({ file, of: name })));
+export const add = (files) => queueUp([...files].map((file) => ({ file, of: name })));
+
+function queueUp(entries) {
+  waiting.push(...entries);
   if (!isAdding) addAll();
 }
 
@@ -197,18 +219,21 @@ let isAdding = false;
 
 function addAll() {
   const queue = waiting, faults = [];
-  let done = 0, running = 0, last = null;
+  let done = 0, running = 0, added = 0, last = null;
+  const rest = []; // those that were not begun or were stopped
+  const end = () => { rest.push(...queue.splice(0)); };
   isAdding = true;
   attempt($("#wall-progress"), async (signal, clear) => {
     const progress = h("progress", { "aria-label": "Pictures added" });
     const text = h("span.hint");
+    const stop = h("button.link", { type: "button", onclick: () => { end(); giveUp($("#wall-progress")); } }, "Stop");
     const tell = () => {
       progress.max = done + queue.length + running;
       progress.value = done;
       text.textContent = `${done} of ${done + queue.length + running}`;
     };
     clear();
-    $("#wall-progress").replaceChildren(h("div.row.progress", {}, progress, text));
+    $("#wall-progress").replaceChildren(h("div.row.progress", {}, progress, text, stop));
     const worker = async () => {
       while (queue.length && !signal.aborted) {
         const entry = queue.shift();
@@ -216,8 +241,11 @@ function addAll() {
         tell();
         try {
           last = await storeOne(entry, signal);
+          added++;
         } catch (fault) {
-          faults.push([entry.file, fault]);
+          if (signal.aborted) rest.push(entry);
+          else faults.push([entry, fault]);
+          if (OF_ALL.has(fault.code)) end();
         }
         running--;
         done++;
@@ -229,15 +257,20 @@ function addAll() {
     images.sort((a, b) => (a.key < b.key ? -1 : 1));
     if ($("#search").value.trim()) search();
     else drawAll();
-    fill($("#wall-progress"), faults.length > 0 && failed(faults), last && under(last.answer, forPut(name, last.name), `${plural(done - faults.length, "picture")} added`));
-    say(`${plural(done - faults.length, "picture")} added${faults.length ? `, ${faults.length} failed` : ""}`);
+    fill($("#wall-progress"), rest.length > 0 && stopped(rest), faults.length > 0 && failed(faults), last && under(last.answer, forPut(name, last.name), `${plural(added, "picture")} added`));
+    say(`${plural(added, "picture")} added${faults.length ? `, ${faults.length} failed` : ""}`);
   }, { busy: "Adding" });
+}
+
+function stopped(rest) {
+  return h("div.row.progress", {}, h("p.hint", {}, `Stopped: ${plural(rest.length, "picture")} not added.`),
+    h("button", { type: "button", onclick: () => queueUp(rest) }, "Go on"));
 }
 
 function failed(faults) {
   return h("div.fault", {}, h("div", { role: "alert" }, h("p.fault-title", {}, `${plural(faults.length, "picture")} could not be added`)),
-    h("ul", {}, faults.map(([file, fault]) => { const w = inWords(fault instanceof Fault ? fault : new Fault("corrupt_image", "")); return h("li", {}, h("b", {}, file.name), ` ${w.title}. ${w.text}`); })),
-    h("div.row", {}, h("button", { type: "button", onclick: () => add(faults.map(([file]) => file)) }, "Try again")));
+    h("ul", {}, faults.map(([{ file }, fault]) => { const w = inWords(fault instanceof Fault ? fault : new Fault("corrupt_image", "")); return h("li", {}, h("b", {}, file.name), ` ${w.title}. ${w.text}`); })),
+    h("div.row", {}, h("button", { type: "button", onclick: () => queueUp(faults.map(([entry]) => entry)) }, "Try again")));
 }
 
 // ---- searching ----
@@ -253,8 +286,12 @@ function search() {
   if (!isAdding && !$("#wall-progress .fault")) $("#wall-progress").replaceChildren(); // what was added before is no news now
   attempt($("#wall-faults"), async (signal) => {
     const query = { collection: name, text, top_k: 48 };
-    const answer = await ask("retrieve", { ...json(query), signal });
+    const answer = await ask("retrieve", { ...json(query), signal }).catch(unless("not_found"));
     if (mine !== searching) return;
+    if (!answer) {
+      gone();
+      return;
+    }
     const { results, scanned, reranked } = answer.data;
     $("#wall-grid").replaceChildren(...results.map((r, i) => tile(r, i + 1)));
     $("#wall-note").textContent = results.length ? `${plural(results.length, "picture")}, best first; ${reranked} of ${scanned} were looked at closely` : "Nothing found.";

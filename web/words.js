@@ -17,7 +17,8 @@ const WORDS = {
   upload_timeout: () => ["The picture arrived too slowly", "The connection may be weak. A smaller picture gets there sooner."],
   body_too_large: () => ["That file is too large", `The service takes up to ${size(limits.body_bytes)}. A picture with a side of 1,000 pixels is plenty.`],
   image_too_large: () => ["That picture has too many pixels", `The service takes up to ${Math.round(limits.pixels / 1e6)} megapixels. Make it smaller and try again.`],
-  too_many_inputs: (f) => ["Too much at once", sentence(f.message)],
+  too_many_inputs: (f) => (/^collection/.test(f.message) ? ["The collection is full", `${sentence(f.message)} Remove some pictures first.`]
+    : ["Too much at once", sentence(f.message)]),
   text_too_long: () => ["That text is too long", "One short sentence is best."],
   unsupported_image: () => ["That is no picture that can be read", "JPEG, PNG, WebP, GIF, HEIC, AVIF and TIFF can."],
   corrupt_image: () => ["The picture is damaged", "Its file ends early or has broken parts. Try to save it again, or choose another."],

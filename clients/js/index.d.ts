@@ -24,6 +24,8 @@ export interface Options {
   key?: string;
   /** Attempts after the first, of what may pass: 429, 503, a lost connection. Default 3. */
   retries?: number;
+  /** Milliseconds that one attempt may take; then a MiniVLMError with code "timeout", and no further attempt. Default 60,000. */
+  timeout?: number;
   headers?: Record<string, string>;
   fetch?: typeof globalThis.fetch;
 }

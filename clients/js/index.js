@@ -30,8 +30,16 @@ async function base64(image) {
 
 const inJson = async (image) => (isId(image) ? { id: image.id } : base64(image));
 
-async function errorOf(response) {
-  const text = await response.text();
+// An answer with a good status that is no JSON is somebody else's: a page to sign in on, for example.
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new MiniVLMError(`no answer of this service: ${text.slice(0, 200)}`, { status: 200, code: "not_ours" });
+  }
+}
+
+function errorOf(response, text) {
   try {
     const e = JSON.parse(text).error;
     return new MiniVLMError(e.message, { status: response.status, code: e.code, param: e.param, requestId: e.request_id, retryable: e.retryable });
@@ -41,10 +49,20 @@ async function errorOf(response) {
   }
 }
 
-// What the service says (Retry-After), else half a second, one, two, ...; a little more, so that not all come at once.
+// Retry-After in milliseconds, or NaN. It may be a date, which proxies send: counted from the answer's own Date, as clocks
+// differ.
+function retryAfterMs(headers) {
+  const value = headers.get("Retry-After")?.trim() ?? "";
+  if (/^\d{1,9}(\.\d+)?$/.test(value)) return Number(value) * 1000;
+  if (!/^[A-Z][a-z]{2}/.test(value)) return NaN;
+  const now = Date.parse(headers.get("Date") ?? "");
+  return Math.max(0, Date.parse(value) - (Number.isNaN(now) ? Date.now() : now));
+}
+
+// What the service says, else half a second, one, two, ...; a little more, so that not all come at once.
 function waitMs(response, attempt) {
-  const told = Number.parseFloat(response?.headers.get("Retry-After") ?? "");
-  const wait = Number.isFinite(told) ? told * 1000 : 500 * 2 ** attempt;
+  const told = response ? retryAfterMs(response.headers) : NaN;
+  const wait = Number.isNaN(told) ? 500 * 2 ** attempt : told;
   return Math.min(wait, LONGEST_WAIT_MS) * (1 + Math.random() / 4);
 }
 
@@ -57,10 +75,23 @@ function pause(ms, signal) {
   });
 }
 
+// One attempt may take so long: its own signal, which is also the caller's. AbortSignal.any is too new for Node 18.
+function patience(ms, signal) {
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal.reason);
+  const timer = setTimeout(() => controller.abort(new MiniVLMError(`no answer within ${ms} ms`, { code: "timeout" })), ms);
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop, { once: true });
+  return { signal: controller.signal, end: () => { clearTimeout(timer); signal?.removeEventListener("abort", stop); } };
+}
+
 export class Client {
-  constructor(url = "http://localhost:8080", { key, retries = 3, headers = {}, fetch: send = globalThis.fetch } = {}) {
+  constructor(url = "http://localhost:8080", { key, retries = 3, timeout = 60000, headers = {}, fetch: send = globalThis.fetch } = {}) {
+    if (!(retries >= 0)) throw new RangeError("retries must be 0 or more");
+    if (!(timeout > 0 && timeout < 2 ** 31)) throw new RangeError("timeout must be a number of milliseconds above 0");
     this.url = url.replace(/\/+$/, "");
     this.retries = retries;
+    this.timeout = timeout;
     this.headers = { ...headers, ...(key === undefined ? {} : { Authorization: `Bearer ${key}` }) };
     this.fetch = (...request) => send(...request);
   }
@@ -71,14 +102,20 @@ export class Client {
     if (body !== undefined) headers["Content-Type"] = "application/octet-stream";
     for (let attempt = 0; ; attempt++) {
       let response, error;
+      const attempted = patience(this.timeout, signal);
       try {
         response = await this.fetch(this.url + path + (search && `?${search}`),
-          { method, headers, body: json === undefined ? body : JSON.stringify(json), signal });
-        if (response.ok) return await response.json();
-        error = await errorOf(response);
+          { method, headers, body: json === undefined ? body : JSON.stringify(json), signal: attempted.signal });
+        const text = await response.text();
+        if (response.ok) return parsed(text);
+        error = errorOf(response, text);
       } catch (e) {
-        if (signal?.aborted) throw e;
+        if (signal?.aborted) throw signal.reason;
+        if (attempted.signal.aborted) throw attempted.signal.reason;
+        if (e instanceof MiniVLMError) throw e;
         error = new MiniVLMError(`${e.message}${e.cause ? `: ${e.cause.message || e.cause.code}` : ""}`, { retryable: true });
+      } finally {
+        attempted.end();
       }
       if (attempt >= this.retries || !error.retryable || error.status === 504) throw error;
       await pause(waitMs(response, attempt), signal);

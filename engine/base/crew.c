@@ -105,7 +105,7 @@ struct crew_work crew_close(struct crew *c, int self)
                               atomic_load_explicit(&b->helped_ns, memory_order_relaxed)};
 }
 
-int crew_cuts(struct crew *c, int self, uint64_t ns, int most)
+int crew_cuts(struct crew *c, int self, uint64_t ns, int max)
 {
     struct board *b = &c->boards[self];
     int n = 1 + atomic_load_explicit(&b->n_awake, memory_order_relaxed);
@@ -117,16 +117,16 @@ int crew_cuts(struct crew *c, int self, uint64_t ns, int most)
         }
     }
     uint64_t worth = ns / CREW_CUT_NS;
-    n = n > most ? most : n;
+    n = n > max ? max : n;
     n = (uint64_t)n > worth ? (int)worth : n;
-    return n < 1 ? 1 : n > CREW_MOST ? CREW_MOST : n;
+    return n < 1 ? 1 : n > CREW_MAX ? CREW_MAX : n;
 }
 
 void crew_run(struct crew *c, int self, int n_cuts, void (*cut)(void *arg, int i), void *arg)
 {
     struct board *b = &c->boards[self];
     uint64_t loop = atomic_load_explicit(&b->cuts, memory_order_relaxed) >> 32;
-    BUG_ON(n_cuts < 1 || n_cuts > CREW_MOST);
+    BUG_ON(n_cuts < 1 || n_cuts > CREW_MAX);
     b->cut = cut;
     b->arg = arg;
     atomic_store_explicit(&b->n_left, n_cuts, memory_order_relaxed);
@@ -197,7 +197,7 @@ bool crew_help(struct crew *c, int self, int leader)
     int seat = 1 + atomic_fetch_add(&b->n_awake, 1), looks = 0;
     uint64_t since_ns = 0;
     bool is_of_use = true;
-    seat = seat < CREW_MOST ? seat : CREW_MOST - 1;
+    seat = seat < CREW_MAX ? seat : CREW_MAX - 1;
     while (!atomic_load_explicit(&own->is_recalled, memory_order_relaxed)) {
         if (do_cut(b, seat)) {
             looks = 0;

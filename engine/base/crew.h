@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 enum {
-    CREW_MOST = 16,        /* cuts of one loop, and threads at one board */
+    CREW_MAX = 16,         /* cuts of one loop, and threads at one board */
     CREW_CUT_NS = 1000,    /* a cut should take at least so long */
     CREW_WAKE_NS = 150000, /* so long a loop is worth waking those who sleep */
     CREW_SPIN_NS = 60000   /* how long a helper looks without finding anything */
@@ -37,8 +37,8 @@ struct crew_work {
     uint64_t cuts, ns;
 };
 struct crew_work crew_close(struct crew *c, int self);
-/* Cuts that a loop of so many nanoseconds should be posted in, 1..most. 1: it is not worth it, or nobody is there. */
-int crew_cuts(struct crew *c, int self, uint64_t ns, int most);
+/* Cuts that a loop of so many nanoseconds should be posted in, 1..max. 1: it is not worth it, or nobody is there. */
+int crew_cuts(struct crew *c, int self, uint64_t ns, int max);
 /* cut(arg, 0) .. cut(arg, n_cuts - 1), each once, in any order and at the same time; returns when all are done. */
 void crew_run(struct crew *c, int self, int n_cuts, void (*cut)(void *arg, int i), void *arg);
 /* Loops are cut as if so many helped; for plans and tests. */

@@ -39,7 +39,7 @@ static uint32_t entry_value(const struct tiff *t, size_t at)
 
 int exif_orientation(const uint8_t *block, size_t n)
 {
-    if (n >= 6 && memcmp(block, "Exif\0\0", 6) == 0) {
+    while (n >= 6 && memcmp(block, "Exif\0\0", 6) == 0) { /* some write it twice */
         block += 6;
         n -= 6;
     }

@@ -98,7 +98,8 @@ static enum err open_reader(struct reader *r, const struct image_limits *limits,
     r->width = right > (uint32_t)r->gif->SWidth ? right : (uint32_t)r->gif->SWidth;
     r->height = low > (uint32_t)r->gif->SHeight ? low : (uint32_t)r->gif->SHeight;
     if (d->Width == 0 || d->Height == 0) {
-        return err_set(e, ERR_CORRUPT_IMAGE, "GIF: its first picture has %dx%d pixels", d->Width, d->Height);
+        return err_set(e, ERR_CORRUPT_IMAGE, "GIF: its first picture has %dx%d pixels; send an undamaged copy",
+                       d->Width, d->Height);
     }
     return limits_check(r->width, r->height, limits->max_pixels, "", e);
 }

@@ -94,7 +94,7 @@ static enum err open_reader(struct reader *r, const uint8_t *bytes, size_t n, co
     }
     int width = heif_image_handle_get_width(r->handle), height = heif_image_handle_get_height(r->handle);
     if (width <= 0 || height <= 0) {
-        return err_set(e, ERR_CORRUPT_IMAGE, "HEIF: a picture without pixels");
+        return err_set(e, ERR_CORRUPT_IMAGE, "HEIF: a picture without pixels; send an undamaged copy");
     }
     return limits_check((uint32_t)width, (uint32_t)height, limits->max_pixels, "", e);
 }
@@ -170,16 +170,28 @@ static enum err decode_image(struct reader *r, struct errbuf *e)
     return error.code == heif_error_Ok ? OK : fail(error, e);
 }
 
+/* The library takes the values of grey pictures for full range, whatever the file says. */
+static void stretch(uint8_t *row, size_t width, size_t channels)
+{
+    enum { BLACK = 16, RANGE = 235 - BLACK };
+    for (size_t i = 0; i < width; i++, row += channels) {
+        int value = ((row[0] - BLACK) * 255 + RANGE / 2) / RANGE;
+        memset(row, value < 0 ? 0 : value > 255 ? 255 : value, 3);
+    }
+}
+
 /* Rows without their gaps; premultiplied color is on black, so white shines through what alpha leaves. */
 static void copy_rows(const struct reader *r, const struct image_info *info, const uint8_t *from, size_t stride,
                       struct scratch *pixels, struct scratch *work)
 {
     size_t width = (size_t)info->width, channels = r->boxes.has_alpha ? 4 : 3;
     bool is_premultiplied = r->boxes.has_alpha && heif_image_is_premultiplied_alpha(r->image);
+    bool is_limited = r->boxes.is_grey && r->boxes.is_limited && !is_premultiplied;
     for (size_t y = 0; y < (size_t)info->height; y++, from += stride) {
         uint8_t *to = pixels->bytes + 3 * width * y;
         if (channels == 3) {
             memcpy(to, from, 3 * width);
+            stretch(to, is_limited ? width : 0, 3);
             continue;
         }
         if (is_premultiplied) {
@@ -190,6 +202,7 @@ static void copy_rows(const struct reader *r, const struct image_info *info, con
             continue;
         }
         memcpy(work->bytes, from, 4 * width);
+        stretch(work->bytes, is_limited ? width : 0, 4);
         alpha_on_white(work->bytes, width);
         memcpy(to, work->bytes, 3 * width);
     }
@@ -239,7 +252,8 @@ enum err heif_decode(const uint8_t *bytes, size_t n, const struct image_limits *
         const uint8_t *from = heif_image_get_plane_readonly(r.image, heif_channel_interleaved, &stride);
         if (!from || heif_image_get_width(r.image, heif_channel_interleaved) != info->width ||
             heif_image_get_height(r.image, heif_channel_interleaved) != info->height || stride < 3 * info->width) {
-            rc = err_set(e, ERR_CORRUPT_IMAGE, "HEIF: a picture of another size than the file says");
+            rc = err_set(e, ERR_CORRUPT_IMAGE,
+                         "HEIF: a picture of another size than the file says; send an undamaged copy");
         } else {
             copy_rows(&r, info, from, (size_t)stride, pixels, work);
         }

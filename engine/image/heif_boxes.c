@@ -157,7 +157,7 @@ struct item {
     struct isobox_span config; /* body of hvcC or av1C */
     int turns;                 /* by 90 degrees, to the left */
     int mirror;                /* -1: none, 0 or 1: the axis */
-    bool is_alpha, has_icc, is_deep;
+    bool is_alpha, has_icc, is_deep, is_limited;
 };
 
 static void read_property(struct item *item, struct isobox *p)
@@ -175,6 +175,7 @@ static void read_property(struct item *item, struct isobox *p)
         item->mirror = (int)(isobox_take(&body, 1) & 1);
     } else if (isobox_is_named(p, "colr")) {
         item->has_icc |= body.n >= 4 && (memcmp(body.at, "prof", 4) == 0 || memcmp(body.at, "rICC", 4) == 0);
+        item->is_limited |= body.n >= 11 && memcmp(body.at, "nclx", 4) == 0 && !(body.at[10] & 0x80);
     } else if (isobox_is_named(p, "pixi")) {
         isobox_version(&body, NULL);
         item->is_deep |= isobox_take(&body, 1) > 0 && isobox_take(&body, 1) > 8;
@@ -235,6 +236,14 @@ static bool is_type(const struct item *item, const char *type)
     return memcmp(item->type, type, 4) == 0;
 }
 
+/* By the configuration of its codec. */
+static bool is_grey(const struct item *item, bool is_av1)
+{
+    enum { AV1_AT = 2, AV1_GREY = 0x10, HEVC_AT = 16, HEVC_CHROMA = 3 };
+    const struct isobox_span *c = &item->config;
+    return is_av1 ? c->n > AV1_AT && c->at[AV1_AT] & AV1_GREY : c->n > HEVC_AT && !(c->at[HEVC_AT] & HEVC_CHROMA);
+}
+
 static uint64_t rounded(uint32_t side)
 {
     return ((uint64_t)side + 63) / 64 * 64;
@@ -269,6 +278,8 @@ static enum err check_coded(const struct file *f, const struct item *item, struc
     }
     out->is_deep |= size.is_deep;
     out->is_av1 |= is_av1;
+    out->is_grey |= is_grey(item, is_av1);
+    out->is_limited |= item->is_limited;
     return OK;
 }
 
@@ -407,6 +418,11 @@ enum err heif_boxes_read(const uint8_t *bytes, size_t n, uint64_t max_pixels, st
     out->is_sequence = f.is_sequence;
     out->has_icc = primary.has_icc;
     out->is_deep = primary.is_deep;
+    out->is_limited = primary.is_limited;
     rc = check_item(&f, &primary, out);
-    return rc ? rc : check_alpha(&f, out);
+    bool is_grey_picture = out->is_grey, is_limited = out->is_limited; /* alpha always is grey */
+    rc = rc ? rc : check_alpha(&f, out);
+    out->is_grey = is_grey_picture;
+    out->is_limited = is_limited;
+    return rc;
 }

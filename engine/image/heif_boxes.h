@@ -20,6 +20,7 @@ struct heif_boxes {
     uint32_t coded_width, coded_height; /* of the largest coded picture, in whole blocks */
     int orientation;                    /* as of EXIF, from the boxes irot and imir */
     bool is_grid, is_av1, has_alpha, has_icc, is_deep /* more than 8 bits */, is_sequence /* has a film, too */;
+    bool is_grey, is_limited; /* no colour planes; the box colr says that black is 16 and white 235 */
 };
 
 /* max_pixels is checked on the primary picture. */

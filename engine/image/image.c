@@ -11,7 +11,7 @@
 #include "engine/image/transfer.h"
 #include "engine/image/webp.h"
 
-const struct image_limits image_default_limits = {.max_pixels = 50000000, .max_progressive_pixels = 26000000};
+const struct image_limits image_default_limits = {.max_pixels = 51000000, .max_progressive_pixels = 26000000};
 
 struct image_decoder {
     struct scratch pixels; /* of the last decoded image */

@@ -39,7 +39,7 @@ enum image_warning {
 enum { IMAGE_MAX_SIDE = 65535 }; /* pixels; longer pictures are too large whatever the limits say */
 
 struct image_limits {
-    uint64_t max_pixels;             /* 50 MP by default */
+    uint64_t max_pixels;             /* 51 MP by default: telephones of "50 megapixels" save 8192x6144 */
     uint64_t max_progressive_pixels; /* 26 MP: a JPEG of several scans keeps all coefficients in memory */
     bool tolerate_truncated;         /* a JPEG of which a part is missing decodes with a warning */
     /* 0, or what the caller has use for: a JPEG then comes 2, 4 or 8 times smaller on each side, as long as neither

@@ -183,7 +183,7 @@ static void on_progress(j_common_ptr cinfo)
 {
     j_decompress_ptr decompress = (j_decompress_ptr)cinfo;
     if (decompress->input_scan_number > MAX_SCANS) {
-        fail(reader_of(cinfo), ERR_CORRUPT_IMAGE, "more scans than any encoder writes");
+        fail(reader_of(cinfo), ERR_CORRUPT_IMAGE, "more scans than any encoder writes; save it again");
     }
 }
 
@@ -240,7 +240,7 @@ static void read_header(struct reader *r)
         fail(r, rc, "");
     }
     if (c->num_components != 1 && c->num_components != 3 && c->num_components != 4) {
-        fail(r, ERR_UNSUPPORTED_IMAGE, "a JPEG of neither 1, 3 nor 4 components");
+        fail(r, ERR_UNSUPPORTED_IMAGE, "neither 1, 3 nor 4 components; save it in RGB or grey");
     }
     c->mem->max_memory_to_use = (long)larger(8 * (uint64_t)c->image_width * c->image_height, SPARE_BYTES) * 2;
 }
@@ -258,13 +258,16 @@ static void explain(struct reader *r, const uint8_t *bytes, size_t n)
         r->err = ERR_UNSUPPORTED_IMAGE;
         text = "its height comes after the picture (DNL), which is not supported; save it again with another program";
     } else if (r->code == JERR_EMPTY_IMAGE) {
-        text = "the header says that the picture is empty";
+        text = "the header says that the picture is empty; send an undamaged copy";
     } else if (r->ran_out && r->err == ERR_CORRUPT_IMAGE && r->cinfo.input_scan_number == 0) {
         text = "the file ends before the picture begins; send the whole file";
-    } else if (r->err == ERR_UNSUPPORTED_IMAGE && r->code) {
+    } else if (r->code && r->err != ERR_NOMEM) {
         char what[JMSG_LENGTH_MAX];
         r->errors.format_message((j_common_ptr)&r->cinfo, what);
-        snprintf(r->message, sizeof(r->message), "%.180s; save it as an ordinary 8-bit JPEG", what);
+        snprintf(r->message, sizeof(r->message), "%.180s; %s", what,
+                 r->err == ERR_CORRUPT_IMAGE       ? "send an undamaged copy"
+                 : r->err == ERR_UNSUPPORTED_IMAGE ? "save it as an ordinary 8-bit JPEG"
+                                                   : "send a smaller copy");
     }
     if (text) {
         snprintf(r->message, sizeof(r->message), "%s", text);

@@ -4,10 +4,11 @@ enum err limits_check(uint32_t width, uint32_t height, uint64_t max_pixels, cons
 {
     uint64_t pixels = (uint64_t)width * height;
     if (pixels == 0) {
-        return err_set(e, ERR_CORRUPT_IMAGE, "the header says %ux%u pixels", width, height);
+        return err_set(e, ERR_CORRUPT_IMAGE, "the header says %ux%u pixels; send an undamaged copy", width, height);
     }
     if (width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE) {
-        return err_set(e, ERR_IMAGE_TOO_LARGE, "the image is %ux%u; no side may be above %d pixels", width, height,
+        return err_set(e, ERR_IMAGE_TOO_LARGE,
+                       "the image is %ux%u; no side may be above %d pixels; send a smaller copy", width, height,
                        IMAGE_MAX_SIDE);
     }
     if (pixels > max_pixels) {

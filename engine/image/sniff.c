@@ -61,6 +61,11 @@ static const struct signature others[] = {
     SIGNATURE(0, "PK\3\4", "a ZIP archive"),
     SIGNATURE(0, "\x1f\x8b", "a gzip file"),
     SIGNATURE(0, "\x28\xb5\x2f\xfd", "a zstd file"),
+    SIGNATURE(0,
+              "\xfd"
+              "7zXZ",
+              "an xz file"),
+    SIGNATURE(0, "BZh", "a bzip2 file"),
     SIGNATURE(0, "Rar!", "a RAR archive"),
     SIGNATURE(0, "7z\xbc\xaf", "a 7z archive"),
     SIGNATURE(257, "ustar", "a tar archive"),
@@ -78,6 +83,12 @@ static const struct signature others[] = {
     SIGNATURE(0, "/9j/", "base64 text; decode it first"),
     SIGNATURE(0, "iVBORw0KGgo", "base64 text; decode it first"),
     SIGNATURE(0, "UklGR", "base64 text; decode it first"),
+    SIGNATURE(0, "ffd8ff", "hexadecimal text; decode it first"),
+    SIGNATURE(0, "FFD8FF", "hexadecimal text; decode it first"),
+    SIGNATURE(0, "89504e47", "hexadecimal text; decode it first"),
+    SIGNATURE(0, "89504E47", "hexadecimal text; decode it first"),
+    SIGNATURE(0, "b'", "bytes as Python prints them, not the bytes"),
+    SIGNATURE(0, "b\"", "bytes as Python prints them, not the bytes"),
     SIGNATURE(0, "--", "a multipart body; send it as multipart/form-data"),
 };
 

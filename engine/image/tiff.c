@@ -3,7 +3,7 @@
  * and the library's own limit for one allocation. The library reads from memory and never opens another file.
  *
  * Pixels come strip by strip (or tile by tile) as RGBA from the library's TIFFRGBAImage, which knows all color spaces.
- * Its colors are multiplied by alpha already, so white shines through what alpha leaves.
+ * Its colors are multiplied by alpha already (but for grey ones), so white shines through what alpha leaves.
  *
  * Camera raw files are TIFF files whose first picture is a thumbnail; they are refused by that. */
 #include "engine/image/tiff.h"
@@ -11,6 +11,7 @@
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
 #include "engine/image/upright.h"
+#include "engine/image/xmp.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct reader {
     char message[200];    /* the first that the library told */
     uint64_t field_bytes; /* of the values of all fields */
     uint32_t width, height, piece_width, piece_height;
-    bool is_tiled;
+    bool is_tiled, has_alpha, is_straight /* grey, and not multiplied by alpha */;
     uint16_t compression, photometric, bits, samples, orientation;
 };
 
@@ -132,10 +133,21 @@ static enum err read_sizes(struct reader *r, uint64_t max_pixels, struct errbuf 
     }
     uint64_t pixels = (uint64_t)r->piece_width * r->piece_height, picture = (uint64_t)r->width * r->height;
     if (pixels == 0 || pixels > 4 * picture + (1 << 20)) {
-        return err_set(e, ERR_CORRUPT_IMAGE, "TIFF: pieces of %ux%u pixels in a picture of %ux%u", r->piece_width,
+        return err_set(e, ERR_CORRUPT_IMAGE,
+                       "TIFF: pieces of %ux%u pixels in a picture of %ux%u; send an undamaged copy", r->piece_width,
                        r->piece_height, r->width, r->height);
     }
     return OK;
+}
+
+static void read_alpha(struct reader *r)
+{
+    uint16_t n_extra = 0, *extra = NULL;
+    TIFFGetFieldDefaulted(r->tiff, TIFFTAG_EXTRASAMPLES, &n_extra, &extra);
+    for (int i = 0; i < n_extra && !r->has_alpha; i++) {
+        r->has_alpha = extra[i] == EXTRASAMPLE_ASSOCALPHA || extra[i] == EXTRASAMPLE_UNASSALPHA;
+        r->is_straight = extra[i] == EXTRASAMPLE_UNASSALPHA && r->photometric <= PHOTOMETRIC_MINISBLACK;
+    }
 }
 
 static enum err read_kind(struct reader *r, struct errbuf *e)
@@ -145,8 +157,9 @@ static enum err read_kind(struct reader *r, struct errbuf *e)
     TIFFGetFieldDefaulted(t, TIFFTAG_COMPRESSION, &r->compression);
     TIFFGetFieldDefaulted(t, TIFFTAG_BITSPERSAMPLE, &r->bits);
     TIFFGetFieldDefaulted(t, TIFFTAG_SAMPLESPERPIXEL, &r->samples);
-    TIFFGetFieldDefaulted(t, TIFFTAG_ORIENTATION, &r->orientation);
+    TIFFGetField(t, TIFFTAG_ORIENTATION, &r->orientation);
     TIFFGetField(t, TIFFTAG_PHOTOMETRIC, &r->photometric);
+    read_alpha(r);
     if (!is_usual(r->compression)) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: compression %u is not supported; save it as JPEG or PNG",
                        r->compression);
@@ -234,30 +247,21 @@ static uint64_t bytes_to_decode(const struct reader *r)
            ((uint64_t)r->bits * r->samples + 7) / 8 * piece + stored + 4 * r->field_bytes;
 }
 
-static bool has_alpha(const struct reader *r)
-{
-    uint16_t n_extra = 0, *extra = NULL;
-    TIFFGetFieldDefaulted(r->tiff, TIFFTAG_EXTRASAMPLES, &n_extra, &extra);
-    for (int i = 0; i < n_extra; i++) {
-        if (extra[i] == EXTRASAMPLE_ASSOCALPHA || extra[i] == EXTRASAMPLE_UNASSALPHA) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void describe(struct reader *r, struct image_info *info)
 {
-    uint32_t n_profile = 0;
-    void *profile = NULL;
+    uint32_t n_profile = 0, n_packet = 0;
+    void *profile = NULL, *packet = NULL;
     bool is_valid = r->orientation >= 1 && r->orientation <= 8;
     info->progressive = false;
-    info->warnings = has_alpha(r) ? IMAGE_WARN_ALPHA : 0;
+    info->warnings = r->has_alpha ? IMAGE_WARN_ALPHA : 0;
     info->warnings |= r->photometric == PHOTOMETRIC_SEPARATED ? IMAGE_WARN_CMYK : 0;
     info->warnings |= r->bits > 8 ? IMAGE_WARN_DEPTH : 0;
     info->warnings |= TIFFGetField(r->tiff, TIFFTAG_ICCPROFILE, &n_profile, &profile) ? IMAGE_WARN_ICC : 0;
     info->warnings |= TIFFLastDirectory(r->tiff) ? 0 : IMAGE_WARN_PAGES;
-    upright_describe(info, is_valid ? r->orientation : 0, 0, r->width, r->height);
+    int xmp = !is_valid && TIFFGetField(r->tiff, TIFFTAG_XMLPACKET, &n_packet, &packet)
+                  ? xmp_orientation(packet, n_packet)
+                  : 0;
+    upright_describe(info, is_valid ? r->orientation : 0, xmp, r->width, r->height);
     info->decode_bytes = bytes_to_decode(r);
 }
 
@@ -282,11 +286,15 @@ static uint8_t on_white(uint32_t color, uint32_t alpha)
 }
 
 /* A row of the library's pixels to RGB, in the same memory, from its beginning. */
-static void pack_row(uint32_t *row, size_t n)
+static void pack_row(uint32_t *row, size_t n, bool is_straight)
 {
     uint8_t *to = (uint8_t *)row;
     for (size_t i = 0; i < n; i++, to += 3) {
         uint32_t p = row[i], alpha = TIFFGetA(p);
+        if (is_straight) {
+            memset(to, on_white((TIFFGetR(p) * alpha + 127) / 255, alpha), 3);
+            continue;
+        }
         to[0] = on_white(TIFFGetR(p), alpha);
         to[1] = on_white(TIFFGetG(p), alpha);
         to[2] = on_white(TIFFGetB(p), alpha);
@@ -303,7 +311,7 @@ static bool read_piece(struct reader *r, uint32_t x, uint32_t y, uint32_t *raste
         r->is_tiled ? TIFFReadRGBATileExt(r->tiff, x, y, raster, 1) : TIFFReadRGBAStripExt(r->tiff, y, raster, 1);
     for (uint32_t i = 0; is_read && i < rows; i++) {
         uint32_t *row = raster + (size_t)(raster_rows - 1 - i) * r->piece_width;
-        pack_row(row, columns);
+        pack_row(row, columns, r->is_straight);
         orient_put(to, &(struct orient_grid){(int)x, (int)(y + i), 1, 1, (int)columns, 1}, (uint8_t *)row);
     }
     return is_read;

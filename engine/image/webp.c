@@ -52,12 +52,12 @@ static enum err fail(struct errbuf *e, VP8StatusCode status)
     case VP8_STATUS_OUT_OF_MEMORY:
         return err_set(e, ERR_NOMEM, "WebP: no memory to decode");
     case VP8_STATUS_UNSUPPORTED_FEATURE:
-        return err_set(e, ERR_UNSUPPORTED_IMAGE, "WebP: a feature that is not supported");
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "WebP: a feature that is not supported; save it as JPEG or PNG");
     case VP8_STATUS_NOT_ENOUGH_DATA:
     case VP8_STATUS_SUSPENDED:
-        return err_set(e, ERR_CORRUPT_IMAGE, "WebP: the end is missing");
+        return err_set(e, ERR_CORRUPT_IMAGE, "WebP: the end is missing; send the whole file");
     default:
-        return err_set(e, ERR_CORRUPT_IMAGE, "WebP: not valid");
+        return err_set(e, ERR_CORRUPT_IMAGE, "WebP: not valid; send an undamaged copy");
     }
 }
 

@@ -82,7 +82,7 @@ struct gemm8_out {
  * both maps are in the filter's own. Sums are whole and exact:
  *     s = sum over the taps of q * w
  *     q = whole number next to fma((float)s, scale, bias) (half to even), within 0..255; 0 for NaN */
-enum { FILTER8_MOST = 2047 }; /* |w|: twelve bits, for in eight a narrow filter loses too much */
+enum { FILTER8_MAX = 2047 }; /* |w|: twelve bits, for in eight a narrow filter loses too much */
 
 struct filter8 {
     const void *packed; /* filter8_packed_bytes, 64-byte aligned, by filter8_pack of the same table */
@@ -126,7 +126,7 @@ struct kernels {
     size_t (*gemm8_packed_bytes)(size_t n, size_t k);
     void (*gemm8_pack)(const int8_t *w /* [n, k] */, size_t n, size_t k, int8_t *packed);
     void (*gemm8)(const struct gemm8_weights *w, const struct gemm8_in *a, size_t m, const struct gemm8_out *out);
-    /* Rows of n floats, ldx apart, to bytes, ldq apart: scale (most - least) / 255 and zero so that 0 is one of the 256
+    /* Rows of n floats, ldx apart, to bytes, ldq apart: scale (max - min) / 255 and zero so that 0 is one of the 256
      * numbers. A row of nothing but zeros (below 1e-30) has scale 0. The bytes up to GEMM8_ALIGN are written too. The
      * same bits for every instruction set. */
     void (*quantize_rows)(const float *x, size_t ldx, size_t rows, size_t n, uint8_t *q, size_t ldq,

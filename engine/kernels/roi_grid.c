@@ -30,7 +30,7 @@ static void set_points(struct roi_point *points, float first, float last, int le
 
 void roi_grid(struct roi_grid *g, int h, int w, float scale, const struct roi_box *box, int pool, int sampling)
 {
-    BUG_ON(pool * sampling > ROI_GRID_MOST);
+    BUG_ON(pool * sampling > ROI_GRID_MAX);
     set_points(g->y, box->y0 * scale, box->y1 * scale, h, pool, sampling);
     set_points(g->x, box->x0 * scale, box->x1 * scale, w, pool, sampling);
     g->share = 1.0f / (float)(sampling * sampling);

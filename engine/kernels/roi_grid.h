@@ -7,7 +7,7 @@
 
 #include "engine/kernels/kernels.h"
 
-enum { ROI_GRID_MOST = 256 }; /* pool * sampling */
+enum { ROI_GRID_MAX = 256 }; /* pool * sampling */
 
 /* A sample point in one direction: two cells of the map and the share of the upper one. */
 struct roi_point {
@@ -17,8 +17,8 @@ struct roi_point {
 };
 
 struct roi_grid {
-    struct roi_point y[ROI_GRID_MOST], x[ROI_GRID_MOST]; /* sampling points of one bin after the other */
-    float share;                                         /* of a sample in its bin */
+    struct roi_point y[ROI_GRID_MAX], x[ROI_GRID_MAX]; /* sampling points of one bin after the other */
+    float share;                                       /* of a sample in its bin */
     int w;
 };
 

@@ -36,7 +36,7 @@ int split_cuts(void)
 /* Cuts for a call of so many nanoseconds that has so many units which stay whole. */
 static int cuts_for(uint64_t ns, size_t units)
 {
-    int cuts = my.crew ? crew_cuts(my.crew, my.self, ns, units < CREW_MOST ? (int)units : CREW_MOST) : 1;
+    int cuts = my.crew ? crew_cuts(my.crew, my.self, ns, units < CREW_MAX ? (int)units : CREW_MAX) : 1;
     my.cuts = cuts > my.cuts ? cuts : my.cuts;
     return cuts;
 }
@@ -327,7 +327,7 @@ static size_t positions_of(const struct kv_span *spans, int n_spans)
     return n;
 }
 
-enum { HEADS = 2, MOST_SPANS = 96 }; /* heads that stay together: a vector of AVX2 or more is then full */
+enum { HEADS = 2, MAX_SPANS = 96 }; /* heads that stay together: a vector of AVX2 or more is then full */
 
 SPLIT(attend,
       (const float *q; const struct kv_span *spans; int n_spans; int n_heads; int dim; float scale; float *scratch;
@@ -335,9 +335,9 @@ SPLIT(attend,
       (const float *q, const struct kv_span *spans, int n_spans, int n_heads, int dim, float scale, float *scratch,
        float *out),
       (q, spans, n_spans, n_heads, dim, scale, scratch, out),
-      x->n_spans > MOST_SPANS ? 0 : attention_ns(1, positions_of(x->spans, x->n_spans), x->n_heads, x->dim),
+      x->n_spans > MAX_SPANS ? 0 : attention_ns(1, positions_of(x->spans, x->n_spans), x->n_heads, x->dim),
       (size_t)x->n_heads, HEADS,
-      (struct kv_span spans[MOST_SPANS]; size_t at = r.first * (size_t)x->dim; for (int j = 0; j < x->n_spans; j++) {
+      (struct kv_span spans[MAX_SPANS]; size_t at = r.first * (size_t)x->dim; for (int j = 0; j < x->n_spans; j++) {
           spans[j] = x->spans[j];
           spans[j].k += at;
           spans[j].v += at;

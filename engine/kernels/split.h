@@ -23,7 +23,7 @@
 const struct kernels *split_kernels(struct kernels *out, const struct kernels *inner);
 /* For the calling thread from now on; crew NULL: nothing is cut. */
 void split_enter(const struct kernels *inner, struct crew *crew, int self);
-/* The most cuts of any call of the thread since it last asked, at least 1. */
+/* Maximum number of cuts in a call of this thread since it last asked, at least 1. */
 int split_cuts(void);
 
 /* work(arg, first, end) over parts of 0..n, each element taking about ns_each; the table's own way for loops of

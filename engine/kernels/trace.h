@@ -29,7 +29,7 @@ struct trace_row {
     enum act act;
     uint64_t m, n, k; /* rows or pixels, channels or columns, what an output is the sum of; m of all calls together */
     uint64_t calls, operations, bytes, ns;
-    int cuts; /* the most that a call was split into (split.h) */
+    int cuts; /* maximum number of parts that a call was split into (split.h) */
 };
 
 struct trace;

@@ -34,4 +34,9 @@ static inline size_t linear_k(const struct bind_linear *w)
 void linear_run(const struct kernels *k, const struct bind_linear *w, const struct linear_scratch *s, const float *a,
                 size_t lda, size_t m, float *c, size_t ldc, enum act act, const float *residual, size_t ldr);
 
+/* Outputs first .. first + n - 1 as a layer of their own, which borrows; false where the packed weights cannot be cut
+ * there. */
+bool linear_outputs(const struct kernels *k, const struct bind_linear *w, size_t first, size_t n,
+                    struct bind_linear *out);
+
 #endif

@@ -18,7 +18,8 @@ static enum err open_config(struct model *m, const char *dir, struct errbuf *e)
     char path[PATH_MAX];
     struct fmap *map = NULL;
     enum err rc = path_of(path, dir, "config.json", e);
-    if (rc != OK || (rc = fmap_open(&map, path, e)) != OK) {
+    rc = rc ? rc : fmap_open(&map, path, e);
+    if (rc) {
         return rc;
     }
     sha256_begin(&m->_identity);
@@ -33,7 +34,8 @@ static enum err open_text(struct model *m, const char *dir, struct errbuf *e)
     char path[PATH_MAX];
     const struct model_config *c = &m->config;
     enum err rc = path_of(path, dir, "vocab.txt", e);
-    if (rc != OK || (rc = wordpiece_open(&m->wordpiece, path, e)) != OK) {
+    rc = rc ? rc : wordpiece_open(&m->wordpiece, path, e);
+    if (rc) {
         return rc;
     }
     if (wordpiece_size(m->wordpiece) != c->fusion.vocab) {
@@ -41,7 +43,8 @@ static enum err open_text(struct model *m, const char *dir, struct errbuf *e)
                        wordpiece_size(m->wordpiece), c->fusion.vocab);
     }
     rc = path_of(path, dir, "labels.json", e);
-    if (rc != OK || (rc = labels_open(&m->labels, path, e)) != OK) {
+    rc = rc ? rc : labels_open(&m->labels, path, e);
+    if (rc) {
         return rc;
     }
     if (m->labels->n_objects != c->roi.classes || m->labels->n_answers != c->vqa.answers) {
@@ -56,7 +59,8 @@ static enum err open_weights(struct model *m, const char *dir, bool verify_hash,
 {
     char path[PATH_MAX];
     enum err rc = path_of(path, dir, m->config.weights.file, e);
-    if (rc != OK || (rc = weights_open(&m->weights, path, e)) != OK) {
+    rc = rc ? rc : weights_open(&m->weights, path, e);
+    if (rc) {
         return rc;
     }
     memcpy(m->sha256, m->config.weights.sha256, sizeof(m->sha256));
@@ -77,7 +81,7 @@ static enum err make_rules(struct model *m)
 {
     size_t vocab = (size_t)m->config.fusion.vocab;
     enum err rc = mem_array(&m->_is_forbidden, vocab, 1);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     m->special = wordpiece_special(m->wordpiece);
@@ -94,7 +98,7 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
 {
     struct model *m = NULL;
     enum err rc = mem_alloc(&m, sizeof(*m));
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     m->kernels = kernels_select(options->isa_cap, options->gemm_backend);
@@ -107,10 +111,10 @@ enum err model_open(struct model **out, const char *dir, const struct model_opti
         m->kernels = trace_kernels(options->trace, m->kernels);
     }
     rc = open_config(m, dir, e);
-    rc = rc != OK ? rc : open_text(m, dir, e);
-    rc = rc != OK ? rc : open_weights(m, dir, options->verify_hash, e);
-    rc = rc != OK ? rc : make_rules(m);
-    if (rc == OK) {
+    rc = rc ? rc : open_text(m, dir, e);
+    rc = rc ? rc : open_weights(m, dir, options->verify_hash, e);
+    rc = rc ? rc : make_rules(m);
+    if (!rc) {
         uint8_t digest[SHA256_BYTES];
         sha256_add(&m->_identity, m->sha256, sizeof(m->sha256));
         sha256_end(&m->_identity, digest);

@@ -14,20 +14,20 @@ enum err session_create(struct session **out, const struct model *m, const struc
     struct arena a;
     BUG_ON(limits->max_rows < 1);
     enum err rc = mem_alloc(&s, sizeof(*s));
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     s->model = m;
     s->limits = *limits;
     rc = tee_init(&s->tee, m);
-    if (rc == OK) {
+    if (!rc) {
         size_t tee = tee_plan(&s->tee, limits->max_input_height, limits->max_input_width) * sizeof(float);
         arena_init(&a, NULL, 0);
         fusion_place(&measured, &a, m, limits->max_rows);
         s->arena_bytes = max_of(tee, arena_needed(&a));
         rc = mem_alloc(&s->arena, s->arena_bytes);
     }
-    if (rc == OK) {
+    if (!rc) {
         arena_init(&a, s->arena, s->arena_bytes);
         fusion_place(&s->fusion, &a, m, limits->max_rows);
         *out = s;

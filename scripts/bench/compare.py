@@ -3,6 +3,8 @@
 
     scripts/bench/compare.py MODEL_DIR IMAGE                    everything: below ten minutes on two quiet cores
     scripts/bench/compare.py MODEL_DIR IMAGE --quick            once through, to see that it works
+    scripts/bench/compare.py paper IMAGE --large                the same with random weights in the sizes of the paper, and the large
+                                                                network that the paper compares itself with
 
 Exports the PyTorch reference to ONNX (once for a model) and runs it in ONNX Runtime (fp32, int8), OpenVINO (fp32, bf16), a
 mix of both and PyTorch (eager, compiled), each in a process of its own that stays; and ours with `minivlm bench`, on every
@@ -37,6 +39,7 @@ NAMES = {"vqa": "question", "caption greedy": "greedy caption", "greedy in all":
 PEERS = ("OpenVINO fp32", "OpenVINO bf16", "ONNX Runtime fp32", "ONNX Runtime int8", "mix", "PyTorch eager", "PyTorch compiled")
 OURS = {"ours": [], "ours fp32": ["--precision", "fp32"], "ours int8": ["--precision", "int8"], "ours AVX2": ["--isa", "avx2"],
         "ours OpenBLAS": ["--openblas"]}
+LARGE_IN = ("OpenVINO bf16", "ONNX Runtime fp32", "ONNX Runtime int8")
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
@@ -81,9 +84,7 @@ def export(python: pathlib.Path, model: pathlib.Path, image: pathlib.Path, folde
     name = hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in sources)).hexdigest()[:16]
     graphs = folder / name
     if not (graphs / "about.json").exists():
-        code = f"import sys; sys.path[:0] = {[str(HERE), str(HERE.parent)]!r}; from peers import graphs; import pathlib; " \
-               f"graphs.export({str(model)!r}, {str(image)!r}, pathlib.Path({str(graphs)!r}))"
-        subprocess.run([python, "-c", code], check=True, env=QUIET, stderr=subprocess.DEVNULL)
+        in_peers(python, f"from peers import graphs; graphs.export({str(model)!r}, {str(image)!r}, pathlib.Path({str(graphs)!r}))")
     return graphs
 
 
@@ -96,7 +97,7 @@ class Peer:
         self.process = subprocess.Popen([python, HERE / "peers/worker.py", name, graphs, args.image, "--threads", str(threads)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         env=environment)
-        self.caption = self.answer().get("ready")
+        self.answer()
 
     def answer(self) -> dict:
         line = self.process.stdout.readline()
@@ -149,6 +150,26 @@ def has_option(program: pathlib.Path, option: str) -> bool:
     return option in subprocess.run([program, "bench", "--help"], capture_output=True, text=True, check=True).stdout
 
 
+def in_peers(python, code: str) -> None:
+    """Runs a line of Python that may import the reference and the peers."""
+    paths = f"import pathlib, sys; sys.path[:0] = {[str(HERE), str(HERE.parent)]!r}; "
+    subprocess.run([python, "-c", paths + code], check=True, env=QUIET, stderr=subprocess.DEVNULL)
+
+
+def random_model(python, folder: pathlib.Path) -> pathlib.Path:
+    """-> a model directory in the sizes of the paper, made where it is missing"""
+    if not (folder / "config.json").exists():
+        in_peers(python, f"from peers import paper; paper.export_small(pathlib.Path({str(folder)!r}), 'fast')")
+    return folder
+
+
+def large_graphs(python, args) -> pathlib.Path:
+    folder = args.venv.resolve() / "graphs" / f"large-{hashlib.sha256(args.image.read_bytes()).hexdigest()[:16]}"
+    if not (folder / "question.npz").exists():
+        in_peers(python, f"from peers import paper; paper.export_large(pathlib.Path({str(args.image)!r}), pathlib.Path({str(folder)!r}))")
+    return folder
+
+
 def runners(python, graphs, args, threads) -> dict:
     ours = OURS if threads == 1 else {"ours": []}
     ours = ours | {f"ours, {folder.name}": ["--model", str(folder.resolve())] for folder in args.also}
@@ -159,6 +180,9 @@ def runners(python, graphs, args, threads) -> dict:
     for name in args.peers:
         every[name] = Peer(python, name, graphs, args, threads)
         note(f"{name}, {threads} threads: {every[name].fault or 'ready'}")
+    for name in [p for p in LARGE_IN if p in args.peers and args.large]:
+        every[f"large, {name}"] = Peer(python, name, large_graphs(python, args), args, threads)
+        note(f"large, {name}, {threads} threads: {every[f'large, {name}'].fault or 'ready'}")
     return every
 
 
@@ -213,8 +237,8 @@ def wait_for(port: int, path: str, body: bytes, process) -> None:
 
 def services(python, graphs, args) -> list[str]:
     """Lines of a table; the two are measured by turns, each with the machine for itself."""
-    body = args.image.read_bytes()
-    rows = {}
+    body, rows = args.image.read_bytes(), {}
+    bodies = [body + n.to_bytes(4, "big") for n in range(1000)]  # we look only once at equal pictures that come together
     for clients in args.clients:
         for name in ("ours", "FastAPI over the mix"):
             port = free_port()
@@ -223,8 +247,8 @@ def services(python, graphs, args) -> list[str]:
             path = "/caption?num_beams=1" if name == "ours" else "/caption"
             with Served(command, port) as served:
                 wait_for(port, path, body, served.process)
-                asyncio.run(hammer(port, path, [body], clients, args.seconds / 4))
-                took = sorted(asyncio.run(hammer(port, path, [body], clients, args.seconds))[1])
+                asyncio.run(hammer(port, path, bodies, clients, args.seconds / 4))
+                took = sorted(asyncio.run(hammer(port, path, bodies, clients, args.seconds))[1])
                 rows[name, clients] = (len(took) / args.seconds, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3,
                                        served.megabytes())
             note(f"{name}, {clients} clients")
@@ -245,21 +269,32 @@ def cell(values: list[float] | None) -> str:
 
 
 def best_peer(times: dict, stage: str) -> tuple[str, float] | None:
-    found = [(name, statistics.median(t[stage])) for name, t in times.items() if not name.startswith("ours") and t.get(stage)]
+    found = [(name, statistics.median(t[stage])) for name, t in times.items() if not name.startswith(("ours", "large")) and t.get(stage)]
     return min(found, key=lambda pair: pair[1]) if found else None
 
 
-def table(times: dict) -> list[str]:
-    """Markdown: a row for each column of `times`, so that many fit; the last row compares."""
+def table(times: dict, threads: int) -> list[str]:
+    """Markdown: a row for each column of `times`, so that many fit; the last rows compare."""
     stages = [*STAGES, *sorted({s for t in times.values() for s in t if s.startswith("batch")}, key=lambda s: int(s.split()[1]))]
     named = [NAMES.get(s, s.replace("batch", "pictures at once:")) for s in stages]
-    lines = ["| milliseconds | " + " | ".join(named) + " |", "|---" * (len(stages) + 1) + "|"]
+    what = "milliseconds" if threads == 1 else f"milliseconds, {threads} threads"
+    lines = [f"| {what} | " + " | ".join(named) + " |", "|---" * (len(stages) + 1) + "|"]
     lines += [f"| {name} | " + " | ".join(cell(t.get(s)) for s in stages) + " |" for name, t in times.items()]
     ratios = []
     for stage in stages:
         best, mine = best_peer(times, stage), times.get("ours", {}).get(stage)
         ratios.append(f"{best[1] / statistics.median(mine):.2f} x {best[0]}" if best and mine else "-")
-    return [*lines, "| best peer over ours | " + " | ".join(ratios) + " |"]
+    return [*lines, "| best peer over ours | " + " | ".join(ratios) + " |", *large_row(times, stages)]
+
+
+def large_row(times: dict, stages: list[str]) -> list[str]:
+    """How much of the large network's time ours takes, in the runtime that is best at it."""
+    large = {name: sum(statistics.median(t[s]) for s in ("regions", "vqa")) for name, t in times.items() if name.startswith("large") and t}
+    if not large or not times.get("ours"):
+        return []
+    best, ours = min(large, key=lambda name: large[name]), sum(statistics.median(times["ours"][s]) for s in ("regions", "vqa"))
+    text = f"regions and question of ours take {100 * ours / large[best]:.1f} % of {best}"
+    return [f"| {text} |" + " |" * len(stages)]
 
 
 def note(text: str) -> None:
@@ -268,7 +303,7 @@ def note(text: str) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("model", type=pathlib.Path, help="a model directory, or the word paper")
     parser.add_argument("image", type=pathlib.Path)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/peers")
@@ -281,13 +316,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--also", type=pathlib.Path, nargs="*", default=[], metavar="DIR",
                         help="other exports of the same weights, a row each")
+    parser.add_argument("--large", action="store_true", help="also ResNet-101 and BERT-base: regions and a question")
     parser.add_argument("--quick", action="store_true", help="one pass, one thread, no compiler, a second for each service")
     parser.add_argument("--json", type=pathlib.Path, help="also write all milliseconds there")
     args = parser.parse_args()
     if args.quick:
         args.passes, args.rounds, args.threads, args.batch, args.seconds = 1, 1, [1], [8], 1.0
         args.peers = [p for p in args.peers if p != "PyTorch compiled"]
-    args.model, args.image, args.build = args.model.resolve(), args.image.resolve(), args.build.resolve()
+    args.image, args.build = args.image.resolve(), args.build.resolve()
     if not (args.build / "minivlm").exists():
         raise SystemExit(f"{args.build}/minivlm is not there: cmake --preset release && cmake --build --preset release")
     return args
@@ -297,13 +333,14 @@ def main() -> None:
     args = parse()
     python = make_venv(args.venv.resolve())
     note("exporting")
+    args.model = random_model(python, args.venv.resolve() / "paper") if str(args.model) == "paper" else args.model.resolve()
     graphs = export(python, args.model, args.image, args.venv.resolve() / "graphs")
     print(f"{machine()}; {args.model.name}; {args.image.name}; {time.strftime('%Y-%m-%d')}\n")
     kept = {}
     for threads in args.threads:
         kept[threads] = collect(runners(python, graphs, args, threads), args.passes, args.rounds)
         print(f"{threads} thread{'s' if threads > 1 else ''} for one request; median (quartiles) of {args.passes} passes by turns\n")
-        print("\n".join(table(kept[threads])) + "\n", flush=True)
+        print("\n".join(table(kept[threads], threads)) + "\n", flush=True)
     if args.clients:
         print("\n".join(services(python, graphs, args)))
     if args.json:

@@ -5,7 +5,7 @@
     versus.py OTHER_BUILD --model DIR    weights that both can read (default: those of the other one's checkout)
 
 Both servers run all the time and are asked by turns, so that both see the same machine; each round begins with the other one.
-A figure is the median of the rounds, in brackets the least and the most. `cpu`: the server's processor time a request."""
+A figure is the median of the rounds, in brackets minimum and maximum. `cpu`: the server's processor time a request."""
 import argparse
 import asyncio
 import copy

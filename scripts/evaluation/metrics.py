@@ -102,15 +102,23 @@ class Cider:
 
     def one(self, index: int, words: list[str]) -> float:
         """Score of a caption for picture number `index`, times 10 as usual."""
-        grams, norms, length = self._vector(words)
-        total = 0.0
-        for theirs, their_norms, their_length in self.vectors[index]:
-            damp = math.exp(-((length - their_length) ** 2) / (2 * self.sigma ** 2))
-            for n in range(4):
-                if norms[n] and their_norms[n]:
-                    dot = sum(min(v, theirs[n].get(g, 0.0)) * theirs[n].get(g, 0.0) for g, v in grams[n].items())
-                    total += damp * dot / (norms[n] * their_norms[n])
-        return 10.0 * total / 4 / len(self.vectors[index])
+        said = self._vector(words)
+        return sum(self._alike(said, theirs) for theirs in self.vectors[index]) / len(self.vectors[index])
+
+    def _alike(self, said, theirs) -> float:
+        (grams, norms, length), (their_grams, their_norms, their_length) = said, theirs
+        damp, total = math.exp(-((length - their_length) ** 2) / (2 * self.sigma ** 2)), 0.0
+        for n in range(4):
+            if norms[n] and their_norms[n]:
+                dot = sum(min(v, their_grams[n].get(g, 0.0)) * their_grams[n].get(g, 0.0) for g, v in grams[n].items())
+                total += damp * dot / (norms[n] * their_norms[n])
+        return 10.0 * total / 4
+
+    def among(self, index: int) -> list[float]:
+        """Each reference of picture number `index` against the others; 0 where it is alone."""
+        vectors = self.vectors[index]
+        return [sum(map(self._alike, [a] * len(vectors), vectors[:i] + vectors[i + 1:])) / max(1, len(vectors) - 1)
+                for i, a in enumerate(vectors)]
 
     def __call__(self, candidates) -> float:
         return sum(self.one(i, words) for i, words in enumerate(candidates)) / len(candidates)

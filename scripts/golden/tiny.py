@@ -58,7 +58,7 @@ CAUSAL = {"tiny-cells"}
 def config(name: str) -> cfg.Config:
     """Small and uneven: few sizes are multiples of anything."""
     lite = name in LITE
-    base = {
+    base: dict = {
         "format": "minivlm-1", "name": name, "version": "1",
         "image": {"resize": "square" if lite else "short_side", "size": SIDE.get(name, 64), "max_size": 144 if name in SIDE else 96, "divisor": 32,
                   "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},

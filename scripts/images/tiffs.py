@@ -52,6 +52,7 @@ def cases(picture: np.ndarray) -> list[Case]:
         case("grey.tiff", save(rgb.convert("L"), "TIFF")),
         case("palette.tiff", save(rgb.convert("P"), "TIFF")),
         case("alpha.tiff", save(rgba, "TIFF"), is_lossy=True, warnings=[ALPHA]),
+        case("grey-alpha.tiff", save(rgba.convert("LA"), "TIFF"), is_lossy=True, warnings=[ALPHA]),
         case("cmyk.tiff", save(cmyk, "TIFF"), is_lossy=True, warnings=[CMYK]),
         case("deep.tiff", save(Image.fromarray(deep), "TIFF"), np.repeat(part[..., :1], 3, 2), warnings=[DEPTH]),
         case("tiles.tiff", save(rgb, "TIFF", compression="tiff_lzw", tiffinfo={322: 16, 323: 16}), part),
@@ -61,6 +62,11 @@ def cases(picture: np.ndarray) -> list[Case]:
         case("big-endian.tiff", plain(width, height, part.tobytes(), big=True), part),
     ]
     small = picture[:9, :13]
+    packet = b'<x:xmpmeta><rdf tiff:Orientation="6"/></x:xmpmeta>'
+    told = {"t278": (4, 1, 9), "t279": (4, 1, small.size), "t700": (1, len(packet), 8 + small.size)}
+    body = small.tobytes() + packet
+    found.append(case("xmp-6.tiff", plain(13, 9, body, **told), turned(small, 6), orientation=6, warnings=["IMAGE_WARN_ROTATED_XMP"]))
+    found.append(case("xmp-and-upright.tiff", plain(13, 9, body, t274=(3, 1, 1), **told), small))
     for n in (2, 3, 4, 5, 6, 7, 8):
         data = plain(13, 9, small.tobytes(), t274=(3, 1, n), t278=(4, 1, 9))
         found.append(case(f"orientation-{n}.tiff", data, turned(small, n), orientation=n, warnings=[ROTATED]))

@@ -59,7 +59,7 @@ def blocks(model, file) -> dict[str, nn.Module]:
     for name, block in model.named_modules():
         if isinstance(block, Block) and isinstance(block.act, nn.ReLU6) and block.se_reduce is None:
             products = [f"{name}.project.weight"] + ([f"{name}.expand.weight"] if block.expand is not None else [])
-            if all(file[p].dtype == torch.int8 for p in products) and block.depthwise.weight.shape[0] % 4 == 0:
+            if all(p in file and file[p].dtype == torch.int8 for p in products) and block.depthwise.weight.shape[0] % 4 == 0:
                 found[name] = block
     return found
 
@@ -76,6 +76,26 @@ def _in_bytes(w, stored):
     return w if stored.dtype == torch.int8 else weights.dequantise(*weights.quantise(w))
 
 
+def _round_images(model, file, layers) -> None:
+    """What enters `layers` becomes bytes where the file has them as I8; filters become whole numbers."""
+    between = blocks(model, file)
+    inner = {f"{name}.project" for name in between}
+    for name, layer in layers.items():
+        if file[f"{name}.weight"].dtype == torch.int8 and name not in inner:
+            layer.register_forward_pre_hook(lambda _, args: (_pixels(args[0]),))
+    for block in between.values():
+        block.depthwise.weight.copy_(_whole_filter(block.depthwise.weight))
+        for layer in (block.depthwise, block.project):
+            layer.register_forward_pre_hook(lambda _, args: (_relu6_bytes(args[0]),))
+
+
+@torch.no_grad()
+def apply_eyes(model, directory) -> None:
+    """Makes the TEE that came from `directory` round as the engine's does. Cells and fusion stay in floats: they learn."""
+    file = load_file(pathlib.Path(directory) / model.config.weights.file)
+    _round_images(model, file, {name: layer for name, layer in image_half(model).items() if name.startswith("tee.")})
+
+
 @torch.no_grad()
 def apply(model, directory, everything=False) -> None:
     """Makes the model that came from `directory` run as the engine does: by default (`engine.precision` auto) the
@@ -87,14 +107,8 @@ def apply(model, directory, everything=False) -> None:
         if everything or stored.dtype == torch.int8:
             layer.weight.copy_(_in_bytes(layer.weight, stored))
             layer.register_forward_pre_hook(lambda _, args: (rows(args[0]),))
-    between = set() if everything else {f"{name}.project" for name in blocks(model, file)}
-    for name, layer in ({} if everything else image_half(model)).items():
-        if file[f"{name}.weight"].dtype == torch.int8 and name not in between:
-            layer.register_forward_pre_hook(lambda _, args: (_pixels(args[0]),))
-    for name, block in ({} if everything else blocks(model, file)).items():
-        block.depthwise.weight.copy_(_whole_filter(block.depthwise.weight))
-        for layer in (block.depthwise, block.project):
-            layer.register_forward_pre_hook(lambda _, args: (_relu6_bytes(args[0]),))
+    if not everything:
+        _round_images(model, file, image_half(model))
     stored = file[weights.WORDS]
     if everything or (stored.dtype == file["heads.caption.transform.weight"].dtype == torch.int8):
         words = _in_bytes(model.fusion.embeddings.word.weight, stored)

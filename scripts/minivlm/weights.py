@@ -40,8 +40,9 @@ def folded_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: t.detach().contiguous() for name, t in model.state_dict().items()}
 
 
-def pack(state: dict, kind="fp32") -> dict:
-    """fp32 state -> tensors of the file. `kind` is one of KINDS, or a function name -> kind.
+def pack(state: dict, kind="fp32", rounded=None) -> dict:
+    """fp32 state -> tensors of the file. `kind` is one of KINDS, or a function name -> kind; `rounded` has what quantise() would
+    give, {name: (int8, scale)}, for those that somebody has rounded with more care.
 
     Vectors (biases, norms, scales, fusion weights) stay fp32 in any case. Beside int8 word embeddings the rows of the words
     that can be said are kept in fp16 too: a caption is chosen among them by their products with the state."""
@@ -61,7 +62,7 @@ def pack(state: dict, kind="fp32") -> dict:
                 raise WeightsError(f"{name}: too large for fp16")
             tensors[name] = t.to(torch.float16)
         else:
-            tensors[name], tensors[name + SCALE] = quantise(t)
+            tensors[name], tensors[name + SCALE] = (rounded or {}).get(name) or quantise(t)
             if name == WORDS:
                 tensors[SAID] = t[state[WORD_BIAS] > SILENT].to(torch.float16)
     return tensors
@@ -92,12 +93,12 @@ def unpack(tensors: dict) -> dict:
     return state
 
 
-def export(model, config: Config, directory, kind="fp32", vocab=(), labels=None, card="") -> Config:
+def export(model, config: Config, directory, kind="fp32", vocab=(), labels=None, card="", rounded=None) -> Config:
     """Writes a model directory and returns its config, which carries the hash of the weights."""
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / config.weights.file
-    save_file(pack(folded_state(model), kind), file)
+    save_file(pack(folded_state(model), kind, rounded), file)
     file.chmod(0o644)
     values = config.to_dict()
     values["weights"]["sha256"] = sha256(file)

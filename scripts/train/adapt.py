@@ -58,7 +58,7 @@ def recipe_of(config: Config, vocab, threads: int, lr: float) -> dict:
     if config.context is None or config.caption.decoder != "causal":
         raise SystemExit("only models with cells and the causal decoder can be taught here (docs/model-format.md)")
     return {"seed": 17, "threads": threads, "pretrained": False, "vocab": str(vocab), "classes": "coco", "dropout": 0.1,
-            "model": config.to_dict(), "least_uses": 2, "fuse": {"adapt": {**SETTINGS, "lr": lr, "lr_new": 2 * lr}}}
+            "model": config.to_dict(), "scenes": {"bytes": True}, "least_uses": 2, "fuse": {"adapt": {**SETTINGS, "lr": lr, "lr_new": 2 * lr}}}
 
 
 class Student:
@@ -121,7 +121,7 @@ def teach(student: Student, r: dict, out, minutes: float, patience=4):
     return before, best, course
 
 
-def adapt(base, mine, out, minutes=15.0, threads=2, lr=1e-4, compiled=True) -> dict:
+def adapt(base, mine, out, minutes=15.0, threads=2, lr=1e-4) -> dict:
     base, mine, out = pathlib.Path(base), pathlib.Path(mine), pathlib.Path(out)
     config = Config.from_file(base / "config.json")
     r = recipe_of(config, base / "vocab.txt", threads, lr)
@@ -130,7 +130,7 @@ def adapt(base, mine, out, minutes=15.0, threads=2, lr=1e-4, compiled=True) -> d
         work = pathlib.Path(work)
         counts = write_set(mine, work / "data")
         cache.build_images(work / "data", cache.list_files(work / "data", [SET]), work / "cache", config.image.size, threads)
-        stages.make_scenes(r, work / "data", work / "cache", base, work / "scenes", compiled=compiled)
+        stages.make_scenes(r, work / "data", work / "cache", base, work / "scenes", compiled=False)  # for a few hundred pictures
         student = Student(base, r, work / "data", work / "scenes")
         before, after, course = teach(student, r, work / "run", minutes)
     silence(student)
@@ -139,7 +139,8 @@ def adapt(base, mine, out, minutes=15.0, threads=2, lr=1e-4, compiled=True) -> d
                        minutes=course.elapsed / 60, steps=course.step, rows=rows)
     values = {**config.to_dict(), "name": out.name, "vqa": {"answers": len(student.corpus.answers)}}
     labels = {"objects": student.model.labels.objects, "attributes": [], "answers": student.corpus.answers}
-    weights.export(student.model, Config.from_dict(values), out, export.kind_of("mixed"), student.model.tokenizer.tokens, labels, card)
+    kind = export.kind_of(export.kind_of_directory(base))
+    weights.export(student.model, Config.from_dict(values), out, kind, student.model.tokenizer.tokens, labels, card)
     export.write_self_test(out)
     return {"before": before, "after": after, **counts}
 

@@ -5,10 +5,12 @@ import pathlib
 
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from evaluation import predict
-from minivlm import MiniVLM, quantised, weights
-from train import build, common, recipe
+from minivlm import MiniVLM, config as cfg, image, quantised, weights
+from minivlm.conv import fold
+from train import build, common, recipe, rounding
 
 
 def load(r: dict, checkpoint) -> tuple:
@@ -48,6 +50,13 @@ def kind_of(kind: str):
     return choose
 
 
+def kind_of_directory(directory) -> str:
+    """mixed or fast, by what the image half of a model directory is in; other kinds count as mixed."""
+    file = load_file(pathlib.Path(directory) / cfg.Config.from_file(pathlib.Path(directory) / "config.json").weights.file)
+    eyes = [t for name, t in file.items() if name.startswith("tee.b") and quantised.IMAGE_HALF.fullmatch(name.removesuffix(".weight"))]
+    return "fast" if eyes and all(t.dtype == torch.int8 for t in eyes) else "mixed"
+
+
 @torch.no_grad()
 def _self_test(model) -> dict[str, float]:
     scene = model.see(Image.frombytes("RGB", (32, 32), bytes(8 * v for y in range(32) for x in range(32) for v in (x, y, x ^ y))))
@@ -68,6 +77,15 @@ def write_self_test(directory) -> None:
     (pathlib.Path(directory) / "selftest.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
+def round_by(pictures, model, directory) -> dict:
+    """Looks at the pictures with `model` and with what was exported to `directory`; -> how the weights are to be rounded (rounding.py).
+    The biases of `model` change with them."""
+    in_bytes = MiniVLM.from_dir(directory)
+    quantised.apply(in_bytes, directory)
+    seen = image.batch([model.prepare(image.load(p)) for p in pictures])
+    return rounding.settle(model, in_bytes, seen, rounding.in_bytes_of(directory))
+
+
 def load_directory(directory) -> tuple:
     model = MiniVLM.from_dir(directory)
     return model, model.config
@@ -81,6 +99,8 @@ def main():
     p.add_argument("--out", required=True)
     p.add_argument("--kind", default="mixed", choices=KINDS)
     p.add_argument("--card", help="README.md of the model; default: a line that says there is none")
+    p.add_argument("--round-by", nargs="+", default=[], metavar="PICTURE",
+                   help="some fifty pictures of the training set: the weights of the image half in 8 bits are rounded by what it sees there")
     p.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="changes to config.json")
     args = p.parse_args()
     if args.source:
@@ -96,7 +116,11 @@ def main():
         p.error("either --from, or --recipe and --checkpoint")
     card = pathlib.Path(args.card).read_text(encoding="utf-8") if args.card else "Trained, not yet measured.\n"
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
-    weights.export(model, config, args.out, kind_of(args.kind), model.tokenizer.tokens, labels, card)
+    everything = model.tokenizer.tokens, labels, card
+    weights.export(model, config, args.out, kind_of(args.kind), *everything)
+    if args.round_by:
+        model = fold(model)
+        weights.export(model, config, args.out, kind_of(args.kind), *everything, round_by(args.round_by, model, args.out))
     write_self_test(args.out)
     size = (pathlib.Path(args.out) / config.weights.file).stat().st_size
     print(f"{args.out}: {size / 1e6:.1f} MB, {sum(t.numel() for t in model.state_dict().values()) / 1e6:.1f} M numbers")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from evaluation import metrics
 from minivlm import MiniVLM
-from train import ask, batches, build, common, data, recipe, risk
+from train import agreement, ask, batches, build, common, data, recipe, risk
 from train.corpus import Corpus
 from train.scenes import Scenes
 
@@ -26,11 +26,13 @@ class Fuser:
         self.model, self.corpus, self.scenes, self.s = model, corpus, scenes, settings
         self.names = model.labels.objects
         self.causal = model.config.caption.decoder == "causal"
+        share = settings.get("agreement", 0.0)
+        self.agreed = agreement.weights(corpus, share) if share else None
 
-    def look(self, files, flips):
+    def look(self, files, views):
         """-> rows of regions and cells [B, n, D], which are there [B, n], tags"""
-        cells = self.scenes.cells(files, flips, self.model.cells.finish)
-        regions, valid = self.scenes.regions(files, flips)
+        cells = self.scenes.cells(files, views, self.model.cells.finish)
+        regions, valid = self.scenes.regions(files, views)
         rows = self.model.fusion.embed_boxes(regions, cells)
         there = torch.ones(cells.shape[:2], dtype=torch.bool)
         valid = there if valid is None else torch.cat((valid, there), 1)
@@ -38,9 +40,9 @@ class Fuser:
             valid = valid & (torch.rand(valid.shape) >= self.s["drop_rows"])
         return rows, valid, [self.scenes.tags_of(f, self.names) for f in files]
 
-    def context(self, files, flips):
+    def context(self, files, views):
         """Tags, regions and cells of a caption -> [B, c, D], valid [B, c]"""
-        rows, valid, tags = self.look(files, flips)
+        rows, valid, tags = self.look(files, views)
         ids, positions, segments, tag_valid = batches.pad_tags(tags, self.model.config.text.caption_length)
         if not ids.shape[1]:
             return rows, valid
@@ -62,16 +64,22 @@ class Fuser:
         x = self.model.fusion.encode(torch.cat((context, text), 1), pack.mask, context.shape[1])
         return self.word_logits(x.flatten(0, 1)[pack.where]), self.corpus.output_row[pack.targets]
 
-    def caption_loss(self, context, context_valid, chosen, smoothing):
+    def caption_loss(self, context, context_valid, chosen, smoothing, weights=None):
+        """`weights`: one a caption, for all its words."""
         logits, targets = self.packed(context, context_valid, chosen)
-        return F.cross_entropy(logits, targets, label_smoothing=smoothing, ignore_index=-1)
+        if weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing, ignore_index=-1)
+        lengths = torch.tensor([len(ids) + 1 for many in chosen for ids in many])
+        w = torch.tensor(weights).repeat_interleave(lengths) * (targets >= 0)
+        return (F.cross_entropy(logits, targets, label_smoothing=smoothing, ignore_index=-1, reduction="none") * w).sum() / w.sum()
 
     def caption(self, items, train=True):
         files, most = [i[0] for i in items], self.s.get("captions", 5)
-        flips = self.scenes.flips(files) if train else [0] * len(items)
-        chosen = [[pair[f] for pair in (self.corpus.rng.sample(i[1], min(most, len(i[1]))) if train else i[1][:5])]
-                  for i, f in zip(items, flips)]
-        return self.caption_loss(*self.context(files, flips), chosen, self.s.get("smoothing", 0.1) if train else 0.0)
+        views = self.scenes.any_views(files) if train else [0] * len(items)
+        which = [self.corpus.rng.sample(range(n), min(most, n)) if train else range(min(n, 5)) for n in (len(i[1]) for i in items)]
+        chosen = [[i[1][n][v % 2] for n in ns] for i, v, ns in zip(items, views, which)]
+        weights = [self.agreed[f][n] for f, ns in zip(files, which) for n in ns] if train and self.agreed else None
+        return self.caption_loss(*self.context(files, views), chosen, self.s.get("smoothing", 0.1) if train else 0.0, weights)
 
     def sentence(self, items):
         """Captions without a picture: the language alone."""
@@ -110,34 +118,34 @@ class Fuser:
         x, mask = torch.cat((rows, words), 1), batches.pair_mask(pack, valid)
         return self.model.fusion.encode(x, mask, rows.shape[1])[:, 0]
 
-    def beside(self, files, flips, texts):
+    def beside(self, files, views, texts):
         """texts[i] beside picture files[i]; each picture is embedded once."""
-        each = list(dict.fromkeys(zip(files, flips)))
+        each = list(dict.fromkeys(zip(files, views)))
         rows, valid, tags = self.look(*zip(*each))
         place = {key: n for n, key in enumerate(each)}
-        which = [place[key] for key in zip(files, flips)]
+        which = [place[key] for key in zip(files, views)]
         return self.pair(texts, rows[which], valid[which], [tags[n] for n in which])
 
-    def answer_targets(self, items, flips):
+    def answer_targets(self, items, views):
         targets = torch.zeros(len(items), len(self.corpus.answers))
-        for row, (item, flip) in enumerate(zip(items, flips)):
-            for answer, score in item[4] if flip else item[3]:
+        for row, (item, view) in enumerate(zip(items, views)):
+            for answer, score in item[3 + view % 2]:
                 targets[row, answer] = score
         return targets
 
-    def answer_loss(self, vectors, items, flips):
-        targets = self.answer_targets(items, flips)
+    def answer_loss(self, vectors, items, views):
+        targets = self.answer_targets(items, views)
         return F.binary_cross_entropy_with_logits(self.model.heads.vqa(vectors), targets, reduction="sum") / targets.sum()
 
-    def vqa_logits(self, items, flips):
-        texts = [i[2] if f else i[1] for i, f in zip(items, flips)]
-        return self.model.heads.vqa(self.beside([i[0] for i in items], flips, texts))
+    def vqa_logits(self, items, views):
+        texts = [i[1 + v % 2] for i, v in zip(items, views)]
+        return self.model.heads.vqa(self.beside([i[0] for i in items], views, texts))
 
     def vqa(self, items, text_items=()):
         files = [i[0] for i in items]
-        flips = self.scenes.flips(files)
-        vectors = self.beside(files, flips, [i[2] if f else i[1] for i, f in zip(items, flips)])
-        loss = self.answer_loss(vectors, items, flips)
+        views = self.scenes.any_views(files)
+        vectors = self.beside(files, views, [i[1 + v % 2] for i, v in zip(items, views)])
+        loss = self.answer_loss(vectors, items, views)
         if text_items:
             n = len(text_items)
             nothing = torch.zeros(n, 0, self.model.config.fusion.hidden)
@@ -147,10 +155,10 @@ class Fuser:
 
     # Retrieval
 
-    def match_scores(self, files, flips, texts):
+    def match_scores(self, files, views, texts):
         """Every text beside every picture -> [pictures, texts], logit of "match" less that of "no match"."""
         p, t = len(files), len(texts)
-        vectors = self.beside([f for f in files for _ in range(t)], [f for f in flips for _ in range(t)], list(texts) * p)
+        vectors = self.beside([f for f in files for _ in range(t)], [f for f in views for _ in range(t)], list(texts) * p)
         logits = self.model.heads.retrieve(vectors)
         return (logits[:, 1] - logits[:, 0]).reshape(p, t)
 
@@ -169,9 +177,9 @@ class Fuser:
         loss = 0.0
         for items in groups:
             files, n = [i[0] for i in items], len(items)
-            flips = self.scenes.flips(files)
-            texts = [self.corpus.rng.choice(i[1])[f] for i, f in zip(items, flips)] + [self.junk()]
-            scores = self.match_scores(files, flips, [self.corpus.text_ids(t) for t in texts])
+            views = self.scenes.any_views(files)
+            texts = [self.corpus.rng.choice(i[1])[v % 2] for i, v in zip(items, views)] + [self.junk()]
+            scores = self.match_scores(files, views, [self.corpus.text_ids(t) for t in texts])
             right = torch.arange(n)
             truth = torch.eye(n, n + 1)
             weight = torch.where(truth > 0, 0.5 / n, 0.5 / (n * n))

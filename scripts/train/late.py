@@ -11,9 +11,9 @@ from train.cache import Images, normalise
 CROP, STRETCH, LIGHT = 0.7, 1.25, 0.2  # smallest share of a side, largest change of aspect, largest change of brightness
 
 
-def windows(count: int):  # -> [count, 4]
+def windows(count: int, crop=CROP):  # -> [count, 4]
     """Parts of pictures, (x0, y0, x1, y1) relative to their sides: each cropped and stretched a little differently."""
-    side = CROP + (1 - CROP) * torch.rand(count)
+    side = crop + (1 - crop) * torch.rand(count)
     aspect = STRETCH ** (torch.rand(count) - 0.5)
     spans = torch.stack(((side * aspect).clamp(max=1.0), (side / aspect).clamp(max=1.0)), 1)
     corners = (1 - spans) * torch.rand(count, 2)

@@ -26,14 +26,14 @@ def advantages(rewards):  # [pictures, captions] -> how much better each is than
 
 def loss(fuser, critic: Critic, items, count: int, most: int):
     files = [i[0] for i in items]
-    flips = [0] * len(items)
+    views = [0] * len(items)
     fuser.model.eval()
     with torch.no_grad():
         said = fuser.speak(files, most, count)  # of each picture [[ids]]
     fuser.model.train()
     decode = fuser.corpus.tokenizer.decode
     better = advantages(torch.stack([critic.rewards(f, [decode(ids) for ids in many]) for f, many in zip(files, said)]))
-    logits, targets = fuser.packed(*fuser.context(files, flips), said)
+    logits, targets = fuser.packed(*fuser.context(files, views), said)
     words = -F.cross_entropy(logits.float(), targets, reduction="none")  # log-probability of every word and [SEP]
     lengths = torch.tensor([len(ids) + 1 for many in said for ids in many])
     gain = better.to(words.device).flatten().repeat_interleave(lengths)

@@ -4,6 +4,8 @@ A stage whose result exists is skipped; a stage that was stopped goes on from it
 import argparse
 import pathlib
 
+import torch
+
 from minivlm import weights
 from train import build, cache, convert, export, fuse, label, recipe, scenes, smoke, tee
 
@@ -15,7 +17,8 @@ def sets_of(root) -> list[str]:
 def make_scenes(r, root, cached, eyes, out, compiled=True):
     images = cache.Images(cached)
     files, mirrored = scenes.wanted_files(root, images)
-    scenes.build(build.with_eyes(r, eyes), images, files, out, mirrored, compiled=compiled)
+    torch.manual_seed(r["seed"])
+    scenes.build(build.with_eyes(r, eyes), images, files, out, mirrored, compiled=compiled, **scenes.settings(r, eyes))
 
 
 def budget(settings: dict) -> dict:

@@ -33,8 +33,8 @@ RECIPE = {
         "context": {"channels": 24, "own_blocks": 2, "pool": 1, "regions": 2},
         "caption": {"num_beams": 2, "max_tokens": 12, "length_penalty": 1.0, "decoder": "causal"}},
     "tee": {"lr": 0.003, "regions": 12, "words": 12, "mix": [4, 0, 4], "validate": 4, "validate_every": 1000},
-    "visit": {"coco": 0.9}, "ask": True,
-    "fuse": {"all": {"batch": 8, "captions": 2, "lr": 0.003, "lr_new": 0.003, "average": 0.9, "texts": 2, "made": 0.2, "group": 3,
+    "scenes": {"views": 1, "bytes": True}, "visit": {"coco": 0.9}, "ask": True,
+    "fuse": {"all": {"batch": 8, "captions": 2, "agreement": 0.5, "lr": 0.003, "lr_new": 0.003, "average": 0.9, "texts": 2, "made": 0.2, "group": 3,
                      "tasks": {"caption": 0.5, "vqa": 0.2, "retrieve": 0.2, "sentence": 0.1}, "validate": 8, "validate_every": 1000},
              "risk": {"batch": 8, "draws": 4, "lr": 0.001, "lr_new": 0.001, "average": 0.9,
                       "tasks": {"risk": 0.7, "caption": 0.1, "vqa": 0.1, "retrieve": 0.1}, "validate": 8, "validate_every": 1000}}}
@@ -109,7 +109,7 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
         r["fuse"][stage]["steps"] = steps
     model, config = export.load(r, stages.speak(r, root, folder, eyes))
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
-    weights.export(model, config, folder / "model", export.kind_of("mixed"), model.tokenizer.tokens, labels, "smoke\n")
+    weights.export(model, config, folder / "model", export.kind_of("fast"), model.tokenizer.tokens, labels, "smoke\n")
     for settings in r["fuse"].values():
         settings.update(minutes=0.1, steps=4)
     sprint.pack(root, folder / "model", folder / "shards", most=200_000)

@@ -37,5 +37,5 @@ bool api_collection_put_check(struct api *a, struct exchange *x)
     if (rc) {
         reply_error(x, reply_fault(rc), NULL, "%.400s", errbuf_text(&e, rc));
     }
-    return rc == OK;
+    return !rc;
 }

@@ -97,7 +97,7 @@ static enum purging purge(struct archive *a, struct worker *w)
         log_limited(LOG_WARN, LOG_HERE, "collections_purge_failed", LOG_STR("reason", errbuf_text(&e, rc)));
     }
     pthread_mutex_lock(&a->lock);
-    return rc != OK ? PURGING_FAILED : more ? PURGING_MORE : PURGING_NOTHING;
+    return rc ? PURGING_FAILED : more ? PURGING_MORE : PURGING_NOTHING;
 }
 
 /* Tells the loop thread; with the lock held, which it gives away meanwhile. */
@@ -165,7 +165,7 @@ enum err archive_open(struct archive **out, const struct archive_options *option
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->wake[0], NULL);
     pthread_cond_init(&a->wake[1], NULL);
-    for (int i = 0; i < THREADS && rc == OK; i++) {
+    for (int i = 0; i < THREADS && !rc; i++) {
         a->workers[i].archive = a;
         rc = i == WRITER ? collections_open(&a->workers[i].collections, options->path, a->options.now_us, e)
                          : collections_open_reader(&a->workers[i].collections, a->workers[WRITER].collections, e);
@@ -252,13 +252,13 @@ enum err archive_submit(struct archive *a, const struct archive_request *request
     struct archive_errand *r;
     *out = NULL;
     enum err rc = archive_errand_create(&r, request, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     r->submitted_us = a->options.now_us();
     *out = &r->task;
     rc = add(a, r, e);
-    if (rc != OK) {
+    if (rc) {
         *out = NULL;
         archive_errand_destroy(r);
     }

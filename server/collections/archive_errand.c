@@ -29,10 +29,10 @@ static enum err check(const struct archive_request *r, struct errbuf *e)
 {
     bool has_key = r->kind == ARCHIVE_PUT || r->kind == ARCHIVE_REMOVE || (r->kind == ARCHIVE_LIST && r->key.n);
     enum err rc = r->kind == ARCHIVE_NAMES ? OK : collection_name_check(r->name, e);
-    if (rc == OK && has_key) {
+    if (!rc && has_key) {
         rc = collection_name_check_key(r->key, e);
     }
-    if (rc == OK && r->kind == ARCHIVE_PUT) {
+    if (!rc && r->kind == ARCHIVE_PUT) {
         const struct collection_put p = {&r->model, r->name, r->key, r->image, r->max_images};
         rc = collection_fill_check(&p, e);
     }
@@ -69,17 +69,17 @@ static enum err copy(struct archive_errand *to, const struct archive_request *r)
     to->max_images = r->max_images;
     to->limit = r->limit;
     enum err rc = mem_alloc(&to->texts, text.n + 1);
-    if (rc == OK && text.n) {
+    if (!rc && text.n) {
         memcpy(to->texts, text.text, text.n);
     }
-    if (rc == OK && r->kind == ARCHIVE_SEARCH) {
+    if (!rc && r->kind == ARCHIVE_SEARCH) {
         to->query = (struct collection_text){to->texts, text.n};
-    } else if (rc == OK && r->kind == ARCHIVE_PUT) {
+    } else if (!rc && r->kind == ARCHIVE_PUT) {
         t->image = *r->image;
         t->image.words = (struct collection_text){to->texts, text.n};
         rc = mem_alloc(&to->features, r->image->features_bytes);
         t->image.features = to->features;
-        if (rc == OK) {
+        if (!rc) {
             memcpy(to->features, r->image->features, r->image->features_bytes);
         }
     }
@@ -91,14 +91,14 @@ enum err archive_errand_create(struct archive_errand **out, const struct archive
     struct archive_errand *made;
     *out = NULL;
     enum err rc = check(r, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = mem_alloc(&made, sizeof(*made));
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     rc = copy(made, r);
-    if (rc != OK) {
+    if (rc) {
         archive_errand_destroy(made);
         return rc;
     }
@@ -150,14 +150,14 @@ static void add_entry(const struct collection_entry *from, void *user)
 static enum err read_names(struct archive_task *t, struct collections *cs)
 {
     enum err rc = mem_array(&t->names, COLLECTION_LIMIT, sizeof(*t->names));
-    return rc == OK ? collections_names(cs, &t->model, add_name, t, &t->error) : rc;
+    return rc ? rc : collections_names(cs, &t->model, add_name, t, &t->error);
 }
 
 static enum err read_entries(struct archive_errand *r, struct collections *cs)
 {
     struct archive_task *t = &r->task;
     enum err rc = mem_array(&t->entries, (size_t)r->limit, sizeof(*t->entries));
-    if (rc == OK) {
+    if (!rc) {
         rc = collections_list(cs, &t->model, collection_text(t->name), collection_text(t->key), r->limit, add_entry, t,
                               &t->count, &t->error);
     }

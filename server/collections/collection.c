@@ -30,14 +30,14 @@ enum err collections_open(struct collections **out, const char *path, uint64_t (
         return err_set(e, ERR_BAD_CONFIG, "collections.path is empty; name a file");
     }
     enum err rc = mem_alloc(&cs, sizeof(*cs));
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     cs->is_writer = true;
     cs->call = SQL_COUNT;
     cs->now_us = now_us ? now_us : clock_us;
     rc = collection_file_open(cs, path, e);
-    if (rc != OK) {
+    if (rc) {
         collections_close(cs);
         return rc;
     }
@@ -50,13 +50,13 @@ enum err collections_open_reader(struct collections **out, struct collections *w
     struct collections *cs;
     enum err rc = mem_alloc(&cs, sizeof(*cs));
     *out = NULL;
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     cs->call = SQL_COUNT;
     cs->now_us = writer->now_us;
     rc = collection_file_join(cs, writer, e);
-    if (rc != OK) {
+    if (rc) {
         collections_close(cs);
         return rc;
     }
@@ -87,14 +87,14 @@ enum err collections_put(struct collections *cs, const struct collection_model *
     BUG_ON(!cs->is_writer);
     *replaced = false;
     enum err rc = collection_fill_check(&p, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     rc = collection_db_end(cs, collection_fill_put(cs, &p, replaced, e), e);
-    *replaced = *replaced && rc == OK;
+    *replaced = *replaced && !rc;
     return rc;
 }
 
@@ -104,17 +104,17 @@ enum err collections_remove(struct collections *cs, struct collection_text name,
     BUG_ON(!cs->is_writer);
     *was_there = false;
     enum err rc = collection_name_check(name, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_name_check_key(key, e);
     }
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     rc = collection_db_end(cs, collection_fill_remove(cs, name, key, was_there, e), e);
-    *was_there = *was_there && rc == OK;
+    *was_there = *was_there && !rc;
     return rc;
 }
 
@@ -124,19 +124,19 @@ enum err collections_drop(struct collections *cs, struct collection_text name, b
     BUG_ON(!cs->is_writer);
     *found = false;
     enum err rc = collection_name_check(name, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     rc = collection_db_find(cs, name, found, &n, e);
-    if (rc == OK && *found) {
+    if (!rc && *found) {
         sqlite3_bind_int64(cs->sql[SQL_FORGET], 1, n);
         rc = collection_db_done(cs, cs->sql[SQL_FORGET], e);
     }
     rc = collection_db_end(cs, rc, e);
-    *found = *found && rc == OK;
+    *found = *found && !rc;
     return rc;
 }
 
@@ -152,18 +152,18 @@ enum err collections_purge(struct collections *cs, bool *more, struct errbuf *e)
     BUG_ON(!cs->is_writer);
     *more = false;
     enum err rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_end(cs, leftover(cs, more, &n, e), e);
     }
-    if (rc != OK || !*more) {
+    if (rc || !*more) {
         return rc;
     }
     rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     rc = leftover(cs, more, &n, e);
-    if (rc == OK && *more) {
+    if (!rc && *more) {
         rc = collection_fill_purge(cs, n, e);
     }
     return collection_db_end(cs, rc, e);
@@ -183,20 +183,20 @@ static enum err look_begin(struct collections *cs, const struct collection_model
     *l = (struct look){.found = false};
     *count = (struct collection_count){.found = false};
     enum err rc = collection_name_check(name, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     rc = collection_db_find(cs, name, &l->found, &l->n, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_model(cs, model, false, &l->model, e);
     }
-    if (rc == OK && l->found) {
+    if (!rc && l->found) {
         rc = collection_db_tally(cs, l->n, l->model, count, e);
     }
-    return rc == OK ? OK : collection_db_end(cs, rc, e);
+    return rc ? collection_db_end(cs, rc, e) : OK;
 }
 
 enum err collections_count(struct collections *cs, const struct collection_model *model, struct collection_text name,
@@ -204,7 +204,7 @@ enum err collections_count(struct collections *cs, const struct collection_model
 {
     struct look l;
     enum err rc = look_begin(cs, model, name, &l, out, e);
-    return rc == OK ? collection_db_end(cs, OK, e) : rc;
+    return rc ? rc : collection_db_end(cs, OK, e);
 }
 
 /* False for a row that we never wrote. */
@@ -226,7 +226,7 @@ static enum err list(struct collections *cs, struct sqlite3_stmt *s, collection_
 {
     enum err rc = OK;
     int code;
-    while (rc == OK && (code = sqlite3_step(s)) != SQLITE_DONE) {
+    while (!rc && (code = sqlite3_step(s)) != SQLITE_DONE) {
         struct collection_entry entry;
         if (code != SQLITE_ROW) {
             rc = collection_db_fail(cs, code, "list the images", e);
@@ -247,10 +247,10 @@ enum err collections_list(struct collections *cs, const struct collection_model 
     struct look l;
     *count = (struct collection_count){.found = false};
     enum err rc = after_key.n ? collection_name_check_key(after_key, e) : OK;
-    if (rc == OK) {
+    if (!rc) {
         rc = look_begin(cs, model, name, &l, count, e);
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     if (l.found) {
@@ -270,7 +270,7 @@ static enum err names(struct collections *cs, int64_t model, collection_on_name 
     enum err rc = OK;
     int code;
     sqlite3_bind_int64(s, 1, model);
-    while (rc == OK && (code = sqlite3_step(s)) != SQLITE_DONE) {
+    while (!rc && (code = sqlite3_step(s)) != SQLITE_DONE) {
         const char *name = code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
         if (!name) {
             rc = collection_db_fail(cs, code == SQLITE_ROW ? SQLITE_CORRUPT : code, "list the collections", e);
@@ -289,11 +289,11 @@ enum err collections_names(struct collections *cs, const struct collection_model
 {
     int64_t n;
     enum err rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     rc = collection_db_model(cs, model, false, &n, e);
-    return collection_db_end(cs, rc == OK ? names(cs, n, on_name, user, e) : rc, e);
+    return collection_db_end(cs, rc ? rc : names(cs, n, on_name, user, e), e);
 }
 
 /* ---- search ---- */
@@ -306,7 +306,7 @@ static enum err candidates(struct collections *cs, const struct look *l, struct 
         limit = (int)n;
     }
     enum err rc = mem_array(&out->hits, (size_t)limit, sizeof(*out->hits));
-    return rc == OK ? collection_search(cs, l->n, l->model, query, limit, out, e) : rc;
+    return rc ? rc : collection_search(cs, l->n, l->model, query, limit, out, e);
 }
 
 enum err collections_candidates(struct collections *cs, const struct collection_model *model,
@@ -318,14 +318,14 @@ enum err collections_candidates(struct collections *cs, const struct collection_
     *out = (struct collection_hits){.model = *model};
     BUG_ON(limit < 0);
     enum err rc = look_begin(cs, model, name, &l, &count, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     out->found = l.found;
     out->n_images = count.n_images;
     out->n_stale = count.n_stale;
     rc = collection_db_end(cs, l.found ? candidates(cs, &l, query, limit, out, e) : OK, e);
-    if (rc != OK) {
+    if (rc) {
         collection_hits_release(out);
     }
     return rc;

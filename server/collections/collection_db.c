@@ -63,7 +63,7 @@ enum err collection_db_fail(const struct collections *cs, int code, const char *
                        doing);
     case SQLITE_INTERRUPT: {
         enum err rc = collection_db_limits(cs, e);
-        return rc != OK ? rc : err_set(e, ERR_CANCELLED, "%s: cannot %s: broken off", path, doing);
+        return rc ? rc : err_set(e, ERR_CANCELLED, "%s: cannot %s: broken off", path, doing);
     }
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -132,7 +132,7 @@ enum err collection_db_exec(struct collections *cs, const char *sql, int64_t n, 
 {
     struct sqlite3_stmt *s;
     enum err rc = collection_db_prepare(cs, &s, sql, n, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_done(cs, s, e);
     }
     sqlite3_finalize(s);
@@ -158,15 +158,15 @@ enum err collection_db_numbers(struct collections *cs, struct sqlite3_stmt *s, b
 enum err collection_db_begin(struct collections *cs, enum collection_sql kind, struct errbuf *e)
 {
     enum err rc = collection_db_limits(cs, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_file_begin(cs, e);
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     cs->call = kind;
     rc = collection_db_done(cs, cs->sql[kind], e);
-    if (rc != OK) {
+    if (rc) {
         cs->call = SQL_COUNT;
         collection_file_end(cs);
     } else if (kind == SQL_BEGIN_WRITE) {
@@ -179,16 +179,16 @@ enum err collection_db_end(struct collections *cs, enum err rc, struct errbuf *e
 {
     bool is_write = cs->call == SQL_BEGIN_WRITE;
     cs->call = SQL_COUNT;
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_done(cs, cs->sql[SQL_COMMIT], e);
     }
-    if (rc != OK && !sqlite3_get_autocommit(cs->db)) {
+    if (rc && !sqlite3_get_autocommit(cs->db)) {
         struct errbuf why;
         if (collection_db_done(cs, cs->sql[SQL_ROLLBACK], &why) != OK) {
             log_limited(LOG_ERROR, LOG_HERE, "collections_rollback_failed", LOG_STR("reason", why.text));
         }
     }
-    if (rc == OK && is_write) {
+    if (!rc && is_write) {
         rc = collection_file_check(cs, e);
     }
     collection_file_end(cs);
@@ -217,9 +217,9 @@ enum err collection_db_model(struct collections *cs, const struct collection_mod
     sqlite3_bind_int64(s, 2, (int64_t)model->features_bytes);
     int64_t id;
     enum err rc = collection_db_numbers(cs, s, &found, &id, NULL, e);
-    if (rc == OK && found) {
+    if (!rc && found) {
         *n = id;
-    } else if (rc == OK && add) {
+    } else if (!rc && add) {
         s = cs->sql[SQL_ADD_MODEL];
         sqlite3_bind_blob(s, 1, sha256, SHA256_BYTES, SQLITE_STATIC);
         sqlite3_bind_int64(s, 2, (int64_t)model->features_bytes);
@@ -311,7 +311,7 @@ enum err collection_db_open(struct collections *cs, const char *real_path, bool 
     sqlite3_db_config(cs->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(cs->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     enum err rc = collection_schema_open(cs, can_be_new, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     snprintf(settings, sizeof(settings),
@@ -322,7 +322,7 @@ enum err collection_db_open(struct collections *cs, const char *real_path, bool 
         return collection_db_failed(cs, "open the file", e);
     }
     rc = collection_words_register(cs, e);
-    for (int i = 0; i < SQL_COUNT && rc == OK; i++) {
+    for (int i = 0; i < SQL_COUNT && !rc; i++) {
         if (sqlite3_prepare_v3(cs->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &cs->sql[i], NULL) != SQLITE_OK) {
             rc = collection_db_failed(cs, "read the tables", e);
         }

@@ -219,7 +219,7 @@ static void close_descriptor(struct collection_file *f)
 static enum err connect(struct collection_file *f, struct collections *cs, bool can_be_new, struct errbuf *e)
 {
     enum err rc = collection_db_open(cs, f->real, can_be_new, e);
-    if (rc == OK && cs->is_writer) {
+    if (!rc && cs->is_writer) {
         off_t bytes;
         f->index = place_beside(f, "-shm", &bytes);
         f->log = place_beside(f, "-wal", &bytes);
@@ -235,20 +235,20 @@ static enum err open_all(struct collection_file *f, bool can_be_new, struct errb
     enum err rc = OK;
     if (f->fd < 0) {
         rc = open_descriptor(f, can_be_new, e);
-        f->real = rc == OK ? realpath(f->path, NULL) : NULL;
-        if (rc == OK && !f->real) {
+        f->real = rc ? NULL : realpath(f->path, NULL);
+        if (!rc && !f->real) {
             rc = cannot_open(f, errno, e);
         }
         int64_t wanted;
-        if (rc == OK && !can_be_new && !read_header(f->fd, &wanted)) {
+        if (!rc && !can_be_new && !read_header(f->fd, &wanted)) {
             rc = err_set(e, ERR_UNAVAILABLE, "%s: what was put there is no SQLite database; put one there by renaming",
                          f->path);
         }
     }
-    for (int i = 0; i < f->n && rc == OK; i++) {
+    for (int i = 0; i < f->n && !rc; i++) {
         rc = connect(f, f->connections[i], can_be_new, e);
     }
-    if (rc != OK) {
+    if (rc) {
         close_all(f, false);
         close_descriptor(f);
     }
@@ -300,7 +300,7 @@ static enum err open_again(struct collection_file *f, struct errbuf *e)
         close_descriptor(f);
     }
     enum err rc = open_all(f, false, e);
-    if (rc == OK) {
+    if (!rc) {
         log_warn("collections_opened_again", LOG_STR("path", f->path));
     } else if (rc == ERR_BAD_CONFIG || rc == ERR_IO) {
         rc = ERR_UNAVAILABLE; /* the text says why; the next call tries anew */
@@ -314,7 +314,7 @@ enum err collection_file_open(struct collections *writer, const char *path, stru
 {
     struct collection_file *f;
     enum err rc = mem_alloc(&f, sizeof(*f));
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     writer->file = f;
@@ -324,7 +324,7 @@ enum err collection_file_open(struct collections *writer, const char *path, stru
     /* "./" so that no name is special to SQLite (":memory:", "file:...") */
     size_t n = strlen(path) + 3;
     rc = mem_alloc(&f->path, n);
-    if (rc == OK) {
+    if (!rc) {
         snprintf(f->path, n, "%s%s", path[0] == '/' ? "" : "./", path);
         rc = open_all(f, true, e);
     }
@@ -389,7 +389,7 @@ enum err collection_file_begin(struct collections *cs, struct errbuf *e)
         pthread_rwlock_wrlock(&f->lock);
         enum err rc = open_again(f, e);
         pthread_rwlock_unlock(&f->lock);
-        if (rc != OK) {
+        if (rc) {
             return rc;
         }
     }

@@ -11,7 +11,7 @@ static enum err make_collection(struct collections *cs, struct collection_text n
     bool found;
     int64_t how_many;
     enum err rc = collection_db_numbers(cs, cs->sql[SQL_HOW_MANY], &found, &how_many, NULL, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     if (how_many >= COLLECTION_LIMIT) {
@@ -20,7 +20,7 @@ static enum err make_collection(struct collections *cs, struct collection_text n
     struct sqlite3_stmt *s = cs->sql[SQL_CREATE];
     sqlite3_bind_text(s, 1, name.text, (int)name.n, SQLITE_STATIC);
     rc = collection_db_done(cs, s, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     *n = sqlite3_last_insert_rowid(cs->db);
@@ -43,12 +43,12 @@ static enum err delete_image(struct collections *cs, int64_t n, int64_t id, stru
 {
     struct sqlite3_stmt *words, *s = cs->sql[SQL_DELETE_IMAGE];
     enum err rc = collection_db_prepare(cs, &words, "DELETE FROM words_%lld WHERE rowid = ?1", n, e);
-    if (rc == OK) {
+    if (!rc) {
         sqlite3_bind_int64(words, 1, id);
         rc = collection_db_done(cs, words, e);
     }
     sqlite3_finalize(words);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     sqlite3_bind_int64(s, 1, id);
@@ -59,7 +59,7 @@ static enum err add_words(struct collections *cs, int64_t n, int64_t id, struct 
 {
     struct sqlite3_stmt *s;
     enum err rc = collection_db_prepare(cs, &s, "INSERT INTO words_%lld(rowid, words) VALUES(?1, ?2)", n, e);
-    if (rc == OK) {
+    if (!rc) {
         sqlite3_bind_int64(s, 1, id);
         sqlite3_bind_text(s, 2, words.n ? words.text : "", (int)words.n, SQLITE_STATIC);
         rc = collection_db_done(cs, s, e);
@@ -80,7 +80,7 @@ static enum err add_image(struct collections *cs, int64_t n, int64_t model, stru
     sqlite3_bind_int(s, 5, image->height);
     sqlite3_bind_int64(s, 6, model);
     enum err rc = collection_db_done(cs, s, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     int64_t id = sqlite3_last_insert_rowid(cs->db);
@@ -90,7 +90,7 @@ static enum err add_image(struct collections *cs, int64_t n, int64_t model, stru
     sqlite3_bind_blob(s, 2, digest, SHA256_BYTES, SQLITE_STATIC);
     sqlite3_bind_blob(s, 3, image->features, (int)image->features_bytes, SQLITE_STATIC);
     rc = collection_db_done(cs, s, e);
-    return rc == OK ? add_words(cs, n, id, image->words, e) : rc;
+    return rc ? rc : add_words(cs, n, id, image->words, e);
 }
 
 static enum err check_room(struct collections *cs, struct collection_text name, int64_t n, int64_t model,
@@ -98,7 +98,7 @@ static enum err check_room(struct collections *cs, struct collection_text name, 
 {
     struct collection_count count;
     enum err rc = collection_db_tally(cs, n, model, &count, e);
-    if (rc == OK && count.n_images >= max_images) {
+    if (!rc && count.n_images >= max_images) {
         rc = err_set(e, ERR_TOO_MANY_INPUTS, "collection %.*s holds %llu images; allowed are %llu", (int)name.n,
                      name.text, (unsigned long long)count.n_images, (unsigned long long)max_images);
     }
@@ -110,33 +110,33 @@ enum err collection_fill_put(struct collections *cs, const struct collection_put
     bool found;
     int64_t n, model, id = 0;
     enum err rc = collection_db_find(cs, p->name, &found, &n, e);
-    if (rc == OK && !found) {
+    if (!rc && !found) {
         rc = make_collection(cs, p->name, &n, e);
     }
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_model(cs, p->model, true, &model, e);
     }
-    if (rc == OK) {
+    if (!rc) {
         rc = find_image(cs, n, p->key, replaced, &id, e);
     }
-    if (rc == OK) {
+    if (!rc) {
         rc = *replaced ? delete_image(cs, n, id, e) : check_room(cs, p->name, n, model, p->max_images, e);
     }
-    return rc == OK ? add_image(cs, n, model, p->key, p->image, e) : rc;
+    return rc ? rc : add_image(cs, n, model, p->key, p->image, e);
 }
 
 enum err collection_fill_check(const struct collection_put *p, struct errbuf *e)
 {
     enum err rc = collection_name_check(p->name, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_name_check_key(p->key, e);
     }
-    if (rc == OK && p->image->words.n > COLLECTION_WORDS_MAX) {
+    if (!rc && p->image->words.n > COLLECTION_WORDS_MAX) {
         rc = err_set(e, ERR_TEXT_TOO_LONG, "the image's words have %zu bytes; allowed are %d", p->image->words.n,
                      COLLECTION_WORDS_MAX);
     }
     size_t bytes = p->image->features_bytes;
-    if (rc == OK && (bytes != p->model->features_bytes || bytes == 0 || bytes > INT32_MAX / 2)) {
+    if (!rc && (bytes != p->model->features_bytes || bytes == 0 || bytes > INT32_MAX / 2)) {
         rc = err_set(e, ERR_INTERNAL, "a block of %zu bytes is none of its model's, which have %zu", bytes,
                      p->model->features_bytes);
     }
@@ -150,16 +150,16 @@ enum err collection_fill_purge(struct collections *cs, int64_t n, struct errbuf 
     sqlite3_bind_int64(s, 1, n);
     sqlite3_bind_int(s, 2, PURGE_SLICE);
     enum err rc = collection_db_done(cs, s, e);
-    if (rc != OK || sqlite3_changes(cs->db) > 0) {
+    if (rc || sqlite3_changes(cs->db) > 0) {
         return rc;
     }
     s = cs->sql[SQL_ERASE];
     sqlite3_bind_int64(s, 1, n);
     rc = collection_db_done(cs, s, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_exec(cs, "DELETE FROM tally WHERE collection = %lld", n, e);
     }
-    return rc == OK ? collection_db_exec(cs, "DROP TABLE words_%lld", n, e) : rc;
+    return rc ? rc : collection_db_exec(cs, "DROP TABLE words_%lld", n, e);
 }
 
 enum err collection_fill_remove(struct collections *cs, struct collection_text name, struct collection_text key,
@@ -168,8 +168,8 @@ enum err collection_fill_remove(struct collections *cs, struct collection_text n
     bool found;
     int64_t n = 0, id = 0;
     enum err rc = collection_db_find(cs, name, &found, &n, e);
-    if (rc == OK && found) {
+    if (!rc && found) {
         rc = find_image(cs, n, key, was_there, &id, e);
     }
-    return rc == OK && *was_there ? delete_image(cs, n, id, e) : rc;
+    return !rc && *was_there ? delete_image(cs, n, id, e) : rc;
 }

@@ -37,7 +37,7 @@ static enum err number_of(struct collections *cs, const char *sql, int64_t *out,
     struct sqlite3_stmt *s;
     bool found;
     enum err rc = collection_db_prepare(cs, &s, sql, 0, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_numbers(cs, s, &found, out, NULL, e);
     }
     sqlite3_finalize(s);
@@ -49,13 +49,13 @@ static enum err look(struct collections *cs, bool *is_new, struct errbuf *e)
 {
     int64_t application = 0, version = 0, tables = 0;
     enum err rc = number_of(cs, "SELECT count(*) FROM sqlite_schema", &tables, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = number_of(cs, "PRAGMA application_id", &application, e);
     }
-    if (rc == OK) {
+    if (!rc) {
         rc = number_of(cs, "PRAGMA user_version", &version, e);
     }
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     *is_new = tables == 0 && application == 0 && version == 0;
@@ -78,7 +78,7 @@ static enum err make_schema(struct collections *cs, struct errbuf *e)
         return collection_db_failed(cs, "make the tables", e);
     }
     enum err rc = collection_db_exec(cs, "PRAGMA application_id = %lld", COLLECTION_DB_APPLICATION, e);
-    return rc == OK ? collection_db_exec(cs, "PRAGMA user_version = %lld", COLLECTION_DB_VERSION, e) : rc;
+    return rc ? rc : collection_db_exec(cs, "PRAGMA user_version = %lld", COLLECTION_DB_VERSION, e);
 }
 
 /* Write-ahead log and full sync, or no start: without them an acknowledged image could be lost. */
@@ -86,16 +86,16 @@ static enum err set_durable(struct collections *cs, struct errbuf *e)
 {
     struct sqlite3_stmt *s;
     enum err rc = collection_db_prepare(cs, &s, "PRAGMA journal_mode = WAL", 0, e);
-    if (rc == OK && sqlite3_step(s) != SQLITE_ROW) {
+    if (!rc && sqlite3_step(s) != SQLITE_ROW) {
         rc = collection_db_failed(cs, "turn the write-ahead log on", e);
     }
-    if (rc == OK && strcmp((const char *)sqlite3_column_text(s, 0), "wal") != 0) {
+    if (!rc && strcmp((const char *)sqlite3_column_text(s, 0), "wal") != 0) {
         rc = err_set(e, ERR_BAD_CONFIG,
                      "%s: this file system cannot hold a write-ahead log; name a file on a local disk",
                      collection_file_path(cs));
     }
     sqlite3_finalize(s);
-    return rc == OK ? collection_db_exec(cs, "PRAGMA synchronous = FULL", 0, e) : rc;
+    return rc ? rc : collection_db_exec(cs, "PRAGMA synchronous = FULL", 0, e);
 }
 
 /* Under a lock: another process may have made them meanwhile. */
@@ -103,14 +103,14 @@ static enum err complete(struct collections *cs, bool can_be_new, struct errbuf 
 {
     bool is_new = false;
     enum err rc = look(cs, &is_new, e);
-    if (rc == OK && is_new && !can_be_new) {
+    if (!rc && is_new && !can_be_new) {
         return err_set(e, ERR_UNAVAILABLE, "%s: the file was emptied underneath the service; put the full one there",
                        collection_file_path(cs));
     }
-    if (rc == OK && is_new) {
+    if (!rc && is_new) {
         rc = make_schema(cs, e);
     }
-    if (rc == OK && sqlite3_exec(cs->db, spread, NULL, NULL, NULL) != SQLITE_OK) {
+    if (!rc && sqlite3_exec(cs->db, spread, NULL, NULL, NULL) != SQLITE_OK) {
         rc = collection_db_failed(cs, "bring the tables up to date", e);
     }
     return rc;
@@ -120,17 +120,17 @@ enum err collection_schema_open(struct collections *cs, bool can_be_new, struct 
 {
     bool is_new = false;
     enum err rc = look(cs, &is_new, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = set_durable(cs, e);
     }
-    if (rc != OK || !cs->is_writer) {
+    if (rc || !cs->is_writer) {
         return rc;
     }
     if (sqlite3_exec(cs->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK) {
         return collection_db_failed(cs, "begin", e);
     }
     rc = complete(cs, can_be_new, e);
-    if (rc == OK && sqlite3_exec(cs->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
+    if (!rc && sqlite3_exec(cs->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
         rc = collection_db_failed(cs, "make the tables", e);
     }
     return rc;

@@ -87,7 +87,7 @@ static enum err add_row(struct search *q, struct sqlite3_stmt *s)
     }
     struct collection_hit *hit = &out->hits[out->n];
     enum err rc = mem_alloc(&hit->features, out->model.features_bytes);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     out->n++;
@@ -105,7 +105,7 @@ static enum err add_image(struct search *q, int64_t id, struct errbuf *e)
 {
     struct sqlite3_stmt *s = q->cs->sql[SQL_READ];
     enum err rc = collection_db_limits(q->cs, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     sqlite3_bind_int64(s, 1, id);
@@ -138,7 +138,7 @@ static enum err add_seen(struct search *q)
         size_t room = 2 * q->seen_room + (size_t)q->n_picks;
         int64_t *more;
         enum err rc = mem_array(&more, room, sizeof(*more));
-        if (rc != OK) {
+        if (rc) {
             return rc;
         }
         if (q->n_seen) {
@@ -236,7 +236,7 @@ static enum err on_match(struct search *q, int64_t id, double score, uint64_t *n
     if (!is_worse || q->out->n_stale) {
         rc = look_up(q, id, &model, &pick.order, e);
     }
-    if (rc != OK || model != q->model) {
+    if (rc || model != q->model) {
         return rc;
     }
     ++*n_matching;
@@ -254,13 +254,13 @@ static enum err scan(struct search *q, struct sqlite3_stmt *s, struct errbuf *e)
     int code = SQLITE_DONE;
     q->n_picks = 0;
     q->cs->words.at = 0;
-    for (int row = 1; rc == OK && (code = sqlite3_step(s)) == SQLITE_ROW; row++) {
+    for (int row = 1; !rc && (code = sqlite3_step(s)) == SQLITE_ROW; row++) {
         rc = row % LOOK_EACH ? OK : collection_db_limits(q->cs, e);
-        if (rc == OK) {
+        if (!rc) {
             rc = on_match(q, sqlite3_column_int64(s, 0), sqlite3_column_double(s, 1), &n_matching, e);
         }
     }
-    if (rc == OK && code != SQLITE_DONE) {
+    if (!rc && code != SQLITE_DONE) {
         rc = collection_db_fail(q->cs, code, "search", e);
     }
     sqlite3_reset(s);
@@ -275,10 +275,10 @@ static enum err add_picks(struct search *q, struct errbuf *e)
     if (q->n_picks) {
         qsort(q->picks, (size_t)q->n_picks, sizeof(*q->picks), best_first);
     }
-    for (int i = 0; i < q->n_picks && rc == OK && q->out->n < q->limit; i++) {
+    for (int i = 0; i < q->n_picks && !rc && q->out->n < q->limit; i++) {
         rc = add_image(q, q->picks[i].id, e);
     }
-    return rc == OK ? add_seen(q) : rc;
+    return rc ? rc : add_seen(q);
 }
 
 /* Damaged images make it scan again for what comes after them, within reason. */
@@ -289,14 +289,14 @@ static enum err add_matching(struct search *q, const struct buf *match, struct e
         q->cs, &s,
         "SELECT rowid, words_score(words_%lld) FROM words_%lld WHERE words MATCH ?1 AND words_sampled(rowid)",
         q->collection, e);
-    if (rc == OK) {
+    if (!rc) {
         sqlite3_bind_text(s, 1, match->bytes, (int)match->n, SQLITE_STATIC);
     }
     bool more = true;
-    for (int round = 0; round < MAX_ROUNDS && more && rc == OK && q->out->n < q->limit; round++) {
+    for (int round = 0; round < MAX_ROUNDS && more && !rc && q->out->n < q->limit; round++) {
         rc = scan(q, s, e);
         more = q->n_picks == q->limit;
-        if (rc == OK) {
+        if (!rc) {
             rc = add_picks(q, e);
         }
     }
@@ -321,14 +321,14 @@ static enum err walk_half(struct search *q, enum collection_sql half, on_image *
     sqlite3_bind_int64(s, 1, q->collection);
     sqlite3_bind_int64(s, 2, q->model);
     sqlite3_bind_blob(s, 3, hash, HASH_BYTES, SQLITE_STATIC);
-    while (rc == OK && *more && (code = sqlite3_step(s)) == SQLITE_ROW) {
+    while (!rc && *more && (code = sqlite3_step(s)) == SQLITE_ROW) {
         int64_t id = sqlite3_column_int64(s, 0);
         rc = collection_db_limits(q->cs, e);
-        if (rc == OK && !is_seen(q, id)) {
+        if (!rc && !is_seen(q, id)) {
             rc = callback(q, id, more, e);
         }
     }
-    if (rc == OK && code != SQLITE_DONE && code != SQLITE_ROW) {
+    if (!rc && code != SQLITE_DONE && code != SQLITE_ROW) {
         rc = collection_db_fail(q->cs, code, "search", e);
     }
     sqlite3_reset(s);
@@ -340,7 +340,7 @@ static enum err walk(struct search *q, on_image *callback, struct errbuf *e)
 {
     bool more = q->out->n < q->limit;
     enum err rc = walk_half(q, SQL_SAMPLE_FROM, callback, &more, e);
-    return rc == OK && more ? walk_half(q, SQL_SAMPLE_UNTIL, callback, &more, e) : rc;
+    return !rc && more ? walk_half(q, SQL_SAMPLE_UNTIL, callback, &more, e) : rc;
 }
 
 static enum err add_any(struct search *q, int64_t id, bool *more, struct errbuf *e)
@@ -365,10 +365,10 @@ static enum err add_common(struct search *q, const struct buf *match, struct err
     q->sample_room = (size_t)SAMPLE_TIMES * COMMON * (size_t)q->limit;
     q->sample_room = q->sample_room > SAMPLE_MAX ? SAMPLE_MAX : q->sample_room;
     enum err rc = mem_array(&q->sample, q->sample_room, sizeof(*q->sample));
-    if (rc == OK) {
+    if (!rc) {
         rc = walk(q, add_to_sample, e);
     }
-    if (rc == OK && q->n_sample) {
+    if (!rc && q->n_sample) {
         qsort(q->sample, q->n_sample, sizeof(*q->sample), by_id);
         words->sample = q->sample;
         words->n_sample = q->n_sample;
@@ -392,17 +392,17 @@ enum err collection_search(struct collections *cs, int64_t collection, int64_t m
     }
     buf_init(&match, MATCH_MAX);
     enum err rc = mem_array(&q.picks, (size_t)limit, sizeof(*q.picks));
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_words_read(cs, collection, out->n_images, query, limit, &match, &q.seed, &rarest, e);
     }
-    if (rc == OK && rarest > COLLECTION_MAX_POSTINGS && (uint64_t)rarest >= out->n_images / COMMON) {
+    if (!rc && rarest > COLLECTION_MAX_POSTINGS && (uint64_t)rarest >= out->n_images / COMMON) {
         rc = add_common(&q, &match, e);
     }
-    if (rc == OK && match.n && out->n < limit) {
+    if (!rc && match.n && out->n < limit) {
         rc = add_matching(&q, &match, e);
     }
     out->n_by_words = out->n;
-    if (rc == OK) {
+    if (!rc) {
         rc = walk(&q, add_any, e);
     }
     out->n_by_sample = out->n - out->n_by_words;

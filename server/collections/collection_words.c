@@ -116,12 +116,12 @@ static enum err get_api(struct collections *cs, fts5_api **api, struct errbuf *e
     struct sqlite3_stmt *s;
     *api = NULL;
     enum err rc = collection_db_prepare(cs, &s, "SELECT fts5(?1)", 0, e);
-    if (rc == OK) {
+    if (!rc) {
         sqlite3_bind_pointer(s, 1, api, "fts5_api_ptr", NULL);
         sqlite3_step(s);
     }
     sqlite3_finalize(s);
-    if (rc == OK && !*api) {
+    if (!rc && !*api) {
         rc = collection_db_fail(cs, SQLITE_ERROR, "search the words", e);
     }
     return rc;
@@ -139,7 +139,7 @@ static enum err cut(struct collections *cs, bool is_stemmed, const char *text, i
     Fts5Tokenizer *own = NULL;
     void *context;
     enum err rc = get_api(cs, &api, e);
-    if (rc != OK || n == 0) {
+    if (rc || n == 0) {
         return rc;
     }
     int skip = is_stemmed ? 0 : 1;
@@ -161,7 +161,7 @@ static enum err read_words(struct collections *cs, struct collection_text query,
 {
     int n = query.n > COLLECTION_QUERY_MAX ? COLLECTION_QUERY_MAX : (int)query.n;
     enum err rc = OK;
-    for (int pass = 0; pass < 2 && rc == OK && w->n == 0; pass++) {
+    for (int pass = 0; pass < 2 && !rc && w->n == 0; pass++) {
         w->want_function_words = pass == 1;
         rc = cut(cs, true, query.text, n, on_word, w, e);
     }
@@ -250,11 +250,11 @@ static enum err find_like(struct collections *cs, const struct term *stem, struc
     *n_best = 0;
     enum err rc =
         collection_db_prepare(cs, &s, "SELECT term, doc FROM temp.vocabulary WHERE term >= ?1 AND term < ?2", 0, e);
-    if (rc == OK) {
+    if (!rc) {
         sqlite3_bind_text(s, 1, stem->text, 2, SQLITE_STATIC);
         sqlite3_bind_text(s, 2, until, 2, SQLITE_STATIC);
     }
-    while (rc == OK && (code = sqlite3_step(s)) == SQLITE_ROW) {
+    while (!rc && (code = sqlite3_step(s)) == SQLITE_ROW) {
         struct term t = {.images = sqlite3_column_int64(s, 1)};
         const void *text = sqlite3_column_text(s, 0);
         t.n = sqlite3_column_bytes(s, 0);
@@ -266,7 +266,7 @@ static enum err find_like(struct collections *cs, const struct term *stem, struc
             keep_like(best, n_best, &t);
         }
     }
-    if (rc == OK && code != SQLITE_DONE) {
+    if (!rc && code != SQLITE_DONE) {
         rc = collection_db_fail(cs, code, "search the words", e);
     }
     sqlite3_finalize(s);
@@ -278,11 +278,11 @@ static enum err add_like(struct collections *cs, int64_t collection, struct word
                          int n_unknown, struct errbuf *e)
 {
     enum err rc = collection_db_exec(cs, "DROP TABLE IF EXISTS temp.vocabulary", 0, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = collection_db_exec(cs, "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'words_%lld', 'row')",
                                 collection, e);
     }
-    for (int i = 0; i < n_unknown && rc == OK; i++) {
+    for (int i = 0; i < n_unknown && !rc; i++) {
         int n = 0;
         rc = find_like(cs, &unknown[i], &w->terms[w->n], &n, e);
         w->n += n;
@@ -308,13 +308,13 @@ static enum err add_synonyms(struct collections *cs, struct sqlite3_stmt *s, uin
     int n = collection_synonyms(word->text, word->n, names, *n_left);
     enum err rc = OK;
     *any = false;
-    for (int i = 0; i < n && rc == OK; i++) {
+    for (int i = 0; i < n && !rc; i++) {
         struct term t = {.n = 0};
         t.n = snprintf(t.text, sizeof(t.text), "%s", names[i]);
         rc = count_images(cs, s, &t, e);
         t.weight = like_weight * rarity(t.images, n_images);
         *any |= t.images > 0;
-        if (rc == OK && t.images > 0 && !has_term(w, &t)) {
+        if (!rc && t.images > 0 && !has_term(w, &t)) {
             w->terms[w->n++] = t;
             --*n_left;
         }
@@ -332,18 +332,18 @@ static enum err weigh_said(struct collections *cs, struct sqlite3_stmt *s, uint6
     enum err rc = OK;
     memcpy(stems, w->terms, (size_t)n * sizeof(*stems));
     w->n = 0;
-    for (int i = 0; i < n && rc == OK; i++) {
+    for (int i = 0; i < n && !rc; i++) {
         said[i] = (struct term){.n = 0};
         rc = cut(cs, false, query.text + w->start[i], w->end[i] - w->start[i], on_surface, &said[i], e);
-        if (rc == OK && said[i].n) {
+        if (!rc && said[i].n) {
             rc = count_images(cs, s, &said[i], e);
         }
         said[i].weight = rarity(said[i].images, n_images);
-        if (rc == OK && said[i].images > 0) {
+        if (!rc && said[i].images > 0) {
             w->terms[w->n++] = said[i];
         }
     }
-    for (int i = 0; i < n && rc == OK; i++) {
+    for (int i = 0; i < n && !rc; i++) {
         bool any;
         rc = add_synonyms(cs, s, n_images, &said[i], w, &n_synonyms, &any, e);
         if (!any && said[i].images == 0 && *n_unknown < UNKNOWN_WORDS && stems[i].n >= LIKE_MIN) {
@@ -361,12 +361,12 @@ static enum err weigh(struct collections *cs, int64_t collection, uint64_t n_ima
     struct sqlite3_stmt *s;
     int n_unknown = 0;
     enum err rc = collection_db_prepare(cs, &s, "SELECT count(*) FROM words_%lld WHERE words MATCH ?1", collection, e);
-    if (rc == OK) {
+    if (!rc) {
         rc = weigh_said(cs, s, n_images, query, w, unknown, &n_unknown, e);
     }
     sqlite3_finalize(s);
     int known = w->n;
-    if (rc == OK && n_unknown && !w->want_function_words) {
+    if (!rc && n_unknown && !w->want_function_words) {
         rc = add_like(cs, collection, w, unknown, n_unknown, e);
     }
     for (int i = known; i < w->n; i++) {
@@ -421,21 +421,21 @@ enum err collection_words_read(struct collections *cs, int64_t collection, uint6
 {
     struct words w = {.query = query.text};
     enum err rc = mem_array(&w.terms, MAX_TERMS + 1, sizeof(*w.terms));
-    if (rc == OK) {
+    if (!rc) {
         rc = read_words(cs, query, &w, e);
     }
     *seed = seed_of(&w);
     *rarest = 0;
-    if (rc == OK && w.n) {
+    if (!rc && w.n) {
         rc = weigh(cs, collection, n_images, query, &w, e);
     }
-    if (rc == OK && w.n) {
+    if (!rc && w.n) {
         qsort(w.terms, (size_t)w.n, sizeof(*w.terms), by_images);
         *rarest = w.terms[0].images;
         write_match(cs, &w, deciding(&w, limit), match);
     }
     mem_free(w.terms);
-    return rc == OK ? match->err : rc;
+    return rc ? rc : match->err;
 }
 
 /* ---- scoring ---- */
@@ -482,7 +482,7 @@ enum err collection_words_register(struct collections *cs, struct errbuf *e)
 {
     fts5_api *api;
     enum err rc = get_api(cs, &api, e);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     int code = api->xCreateFunction(api, "words_score", cs, score, NULL);

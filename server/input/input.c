@@ -98,7 +98,8 @@ static bool check_text(const struct input *in, const char *param, const char *te
     }
     size_t valid = utf8_valid(text, n);
     if (valid < n) {
-        return input_fail(f, FAULT_BAD_REQUEST, param, "%s is not valid UTF-8 at byte %zu", param, valid);
+        return input_fail(f, FAULT_BAD_REQUEST, param, "%s is not valid UTF-8 at byte %zu: send it as UTF-8", param,
+                          valid);
     }
     const char *nul = n ? memchr(text, '\0', n) : NULL;
     if (nul) {
@@ -291,7 +292,7 @@ bool input_check_headers(const struct input_source *s, struct input_fault *f)
         return true;
     }
     return input_fail(f, FAULT_UNSUPPORTED_ENCODING, "Content-Encoding",
-                      "Content-Encoding: %.40s is not read here; send the body as it is, without this header",
+                      "Content-Encoding: %.40s is not read here; send the body uncompressed and without this header",
                       encoding);
 }
 

@@ -266,6 +266,11 @@ static bool add_image(struct input_parser *ip, struct part *p, bool is_list, boo
     if (!decode_transfer(ip, p)) {
         return input_add_bad_image(ip, p->name, index);
     }
+    if (strncasecmp(p->type, "multipart/", 10) == 0) {
+        input_fail(ip->fault, FAULT_UNSUPPORTED_IMAGE, p->name,
+                   "part %s is a form of its own (%s); give each picture a part of this form", p->name, p->type);
+        return input_add_bad_image(ip, p->name, index);
+    }
     if (p->n == 0) {
         input_fail(ip->fault, FAULT_UNSUPPORTED_IMAGE, p->name, "%s is empty: 0 bytes are no image", p->name);
         return input_add_bad_image(ip, p->name, index);

@@ -44,6 +44,16 @@ static bool read_inputs(struct input_parser *p, int inputs)
     return input_json_image(p, image, "/inputs/image") && read_question(p, question);
 }
 
+static bool check_unread(struct input_parser *p, const char *name, int value)
+{
+    bool is_true;
+    if (strcmp(name, "do_sample") == 0) {
+        return input_json_bool(p, name, value, &is_true);
+    }
+    return json_tree_kind(&p->tree, value) == JSON_TREE_NUMBER ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, name, "%s must be a number", name);
+}
+
 /* max_new_tokens is a caption's, top_k a question's; how to draw words by chance is nobody's here. */
 static bool read_parameters(struct input_parser *p, int parameters, const char *where)
 {
@@ -56,7 +66,13 @@ static bool read_parameters(struct input_parser *p, int parameters, const char *
         char name[INPUT_KEY_MAX];
         bool is_known = false;
         input_json_key(p, key, name);
-        if (input_json_is_off(p, key + 1) || input_has_word("temperature do_sample top_p seed", name)) {
+        if (input_json_is_off(p, key + 1)) {
+            continue;
+        }
+        if (input_has_word("temperature do_sample top_p seed", name)) {
+            if (!check_unread(p, name, key + 1)) {
+                return false;
+            }
             continue;
         }
         if (input_has_word("generation_parameters generate_kwargs", name) && strcmp(where, "parameters") == 0) {

@@ -74,6 +74,13 @@ static bool is_hex(const char *text, size_t n)
     return i == n;
 }
 
+/* cat.jpg, /home/me/cat.jpeg: base64 has no dots. */
+static bool is_file_name(const char *text, size_t n)
+{
+    enum { LONGEST = 1024, ENDING = 6 };
+    return n <= LONGEST && memrchr(text + (n > ENDING ? n - ENDING : 0), '.', n > ENDING ? ENDING : n);
+}
+
 /* What is often sent in place of base64; NULL: nothing that is known. */
 static const char *other_text(const char *text, size_t n)
 {
@@ -85,6 +92,9 @@ static const char *other_text(const char *text, size_t n)
     }
     if (n >= 8 && (strncasecmp(text, "ffd8ff", 6) == 0 || strncasecmp(text, "89504e47", 8) == 0) && is_hex(text, n)) {
         return "the image is written in hexadecimal digits; send base64";
+    }
+    if (n > 0 && is_file_name(text, n)) {
+        return "this seems to be the name of a file, which is not read here; send its bytes as base64";
     }
     return n >= 7 && strncmp(text, "[object", 7) == 0
                ? "JavaScript's name of an object, not its bytes; send them as base64"
@@ -129,6 +139,14 @@ static bool read_id(struct input_parser *p, int value, const char *where, struct
            input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: an image id has 64 hexadecimal digits", where);
 }
 
+/* [255, 216, ...], or what JavaScript makes of such: {"type": "Buffer", "data": [...]}, {"0": 255, ...}. */
+static bool is_numbers(const struct json_tree *t, int value)
+{
+    int data = json_tree_find(t, value, "data"), list = data < 0 ? value : data;
+    bool is_list = json_tree_kind(t, list) == JSON_TREE_ARRAY && t->values[list].count > 0;
+    return json_tree_kind(t, is_list ? list + 1 : json_tree_find(t, value, "0")) == JSON_TREE_NUMBER;
+}
+
 bool input_json_image(struct input_parser *p, int value, const char *where)
 {
     struct input_image image = {.bytes = NULL};
@@ -139,7 +157,9 @@ bool input_json_image(struct input_parser *p, int value, const char *where)
     if (!is_text && !is_id) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
                           "%s must be base64 text, a data: URI or {\"id\": \"64 hexadecimal digits\"}%s", where,
-                          json_tree_kind(t, value) == JSON_TREE_ARRAY ? "; a list goes into images" : "");
+                          is_numbers(t, value)                          ? ", not a list of numbers"
+                          : json_tree_kind(t, value) == JSON_TREE_ARRAY ? "; a list goes into images"
+                                                                        : "");
     }
     bool is_good = is_text ? decode(p, value, where, &image) : read_id(p, id, where, &image);
     return is_good ? input_add_image(p, where, &image, INPUT_NO_INDEX) : input_add_bad_image(p, where, INPUT_NO_INDEX);
@@ -176,6 +196,14 @@ bool input_json_is(struct input_parser *p, int value, const char *text)
     size_t n;
     const char *given = json_tree_text(&p->tree, value, &n);
     return n == strlen(text) && memcmp(given, text, n) == 0;
+}
+
+bool input_json_bool(struct input_parser *p, const char *key, int value, bool *out)
+{
+    enum json_tree_kind kind = json_tree_kind(&p->tree, value);
+    *out = kind == JSON_TREE_TRUE;
+    return *out || kind == JSON_TREE_FALSE ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s must be true or false", key);
 }
 
 bool input_json_is_off(struct input_parser *p, int value)
@@ -224,11 +252,10 @@ static bool is_rerank_key(const char *key)
 static bool read_key(struct input_parser *p, const char *key, int value)
 {
     bool is_known = true, is_null = json_tree_kind(&p->tree, value) == JSON_TREE_NULL;
-    bool is_store = p->in->route == INPUT_STORE || p->in->route == INPUT_CHECK;
     if (strcmp(key, "image") == 0) {
         return is_null || input_json_image(p, value, "/image");
     }
-    if (strcmp(key, "images") == 0 && !is_store) {
+    if (strcmp(key, "images") == 0) {
         return is_null || add_images(p, value);
     }
     if (p->in->is_rerank && is_rerank_key(key)) {
@@ -257,8 +284,10 @@ bool input_json_parse(struct input_parser *p, size_t n)
     case ERR_NOMEM:
         return input_out_of_memory(p->fault);
     case ERR_TOO_MANY_INPUTS:
-        return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, NULL, "%.200s; a request has %d images and %d texts at most",
-                          e.text, p->in->limits.images, p->in->limits.texts);
+        return input_fail(
+            p->fault, FAULT_TOO_MANY_INPUTS, NULL,
+            "%.200s; a request has %d images and %d texts at most, images as base64 text, not as lists of numbers",
+            e.text, p->in->limits.images, p->in->limits.texts);
     default:
         return !input_explain(p, true) &&
                input_fail(p->fault, FAULT_BAD_REQUEST, NULL, "the body is not JSON: %.200s", e.text);

@@ -206,11 +206,6 @@ static bool read_inputs(struct input_parser *p, struct rest *rest)
 
 /* ---- outputs and parameters ---- */
 
-static bool is_true(struct input_parser *p, int value)
-{
-    return value >= 0 && json_tree_kind(&p->tree, value) == JSON_TREE_TRUE;
-}
-
 static bool read_output(struct input_parser *p, int i, int output)
 {
     char where[WHERE_MAX];
@@ -234,8 +229,12 @@ static bool read_output(struct input_parser *p, int i, int output)
         return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s/parameters/classification is not served", where);
     }
     wish->outputs |= bit;
+    bool is_binary = wish->binary & bit;
     int binary = find(p, parameters, "binary_data");
-    wish->binary = binary < 0 ? wish->binary : is_true(p, binary) ? wish->binary | bit : wish->binary & ~bit;
+    if (binary >= 0 && !input_json_bool(p, "binary_data", binary, &is_binary)) {
+        return false;
+    }
+    wish->binary = is_binary ? wish->binary | bit : wish->binary & ~bit;
     return parameters < 0 || check_keys(p, parameters, where, "binary_data classification");
 }
 
@@ -261,11 +260,12 @@ static bool read_outputs(struct input_parser *p)
 /* Triton's own (binary_data_output, priority, timeout in microseconds) and ours. */
 static bool read_parameter(struct input_parser *p, const char *key, int value)
 {
-    bool is_known = false;
+    bool is_known = false, is_binary;
     long long us;
     if (strcmp(key, "binary_data_output") == 0) {
-        p->in->wish.binary = is_true(p, value) ? INPUT_OUTPUT_TEXT | INPUT_OUTPUT_SCORE : 0;
-        return true;
+        bool is_good = input_json_bool(p, key, value, &is_binary);
+        p->in->wish.binary = is_binary ? INPUT_OUTPUT_TEXT | INPUT_OUTPUT_SCORE : 0;
+        return is_good;
     }
     if (strcmp(key, "timeout") == 0) {
         if (!read_count(p, value, &us) || us == 0 || us > MAX_US) {
@@ -337,7 +337,6 @@ bool input_kserve(struct input_parser *p, const char *json_bytes)
                               b->n);
         }
     }
-    p->in->has_text_list = true; /* a row for each picture, whatever its length */
     struct rest rest = {(const uint8_t *)b->bytes + n, b->n - n};
     return input_json_parse(p, n) && check_keys(p, 0, "the request", "id inputs outputs parameters") && read_id(p) &&
            read_parameters(p) && read_inputs(p, &rest) && read_outputs(p);

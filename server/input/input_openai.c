@@ -5,22 +5,37 @@
  *
  * Taken: messages, stream, stream_options.include_usage, max_tokens and max_completion_tokens, and our own timeout_ms,
  * num_beams, length_penalty and tolerate_truncated. Ignored: what clients send and a model that answers in few words
- * has no use for (see `ignored`). Refused by name: what would change the shape or the meaning of the answer. */
+ * has no use for (see `ignored`), once its kind and range are right. Refused by name: what would change the shape or
+ * the meaning of the answer. */
 #include "server/input/input_private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { WHERE_MAX = 64 };
+enum { WHERE_MAX = 64, NUMBER_MAX = 32 };
 
-static const char ignored[] = "model user temperature top_p presence_penalty frequency_penalty seed store metadata "
-                              "service_tier parallel_tool_calls safety_identifier prompt_cache_key "
-                              "prompt_cache_retention reasoning_effort verbosity";
+struct ignored {
+    const char *names, *must_be;
+    unsigned kinds; /* 1 << enum json_tree_kind */
+    double min, max;
+};
+
+static const struct ignored ignored[] = {
+    {"model user service_tier safety_identifier prompt_cache_key prompt_cache_retention reasoning_effort verbosity",
+     "a string", 1U << JSON_TREE_STRING, 0, 0},
+    {"store parallel_tool_calls", "true or false", 1U << JSON_TREE_TRUE | 1U << JSON_TREE_FALSE, 0, 0},
+    {"metadata", "an object", 1U << JSON_TREE_OBJECT, 0, 0},
+    {"seed", "a number", 1U << JSON_TREE_NUMBER, -1e19, 1e19},
+    {"temperature", "a number from 0 to 2", 1U << JSON_TREE_NUMBER, 0, 2},
+    {"top_p", "a number from 0 to 1", 1U << JSON_TREE_NUMBER, 0, 1},
+    {"presence_penalty frequency_penalty", "a number from -2 to 2", 1U << JSON_TREE_NUMBER, -2, 2},
+};
 static const char refused[] =
     "tools functions logprobs top_logprobs logit_bias stop audio prediction web_search_options";
 static const char our_own[] = "timeout_ms num_beams length_penalty tolerate_truncated";
-static const char of_messages[] = "name refusal annotations reasoning reasoning_content";
+static const char of_messages[] = "role content name refusal annotations reasoning reasoning_content";
 
 /* What was found on the way through the messages. */
 struct talk {
@@ -38,6 +53,20 @@ static bool is_text(struct input_parser *p, int value, const char *text)
 
 /* ---- messages ---- */
 
+static bool check_keys(struct input_parser *p, const char *where, int object, const char *known)
+{
+    const struct json_tree_value *v = p->tree.values;
+    int n = json_tree_kind(&p->tree, object) == JSON_TREE_OBJECT ? v[object].count : 0;
+    for (int k = 0, key = object + 1; k < n; k++, key = v[key + 1].next) {
+        char name[INPUT_KEY_MAX];
+        input_json_key(p, key, name);
+        if (!input_has_word(known, name) && !input_json_is_off(p, key + 1)) {
+            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: \"%.64s\" is not served", where, name);
+        }
+    }
+    return true;
+}
+
 static bool add_text(struct input_parser *p, struct talk *talk, const char *where, int value)
 {
     size_t n;
@@ -51,6 +80,20 @@ static bool add_text(struct input_parser *p, struct talk *talk, const char *wher
     return !talk->text.err || input_out_of_memory(p->fault);
 }
 
+/* How closely to look is nobody's choice here: all words that OpenAI has for it are taken. */
+static bool check_detail(struct input_parser *p, const char *where, int image_url)
+{
+    static const char *const details[] = {"auto", "low", "high", "original"};
+    int detail = json_tree_find(&p->tree, image_url, "detail");
+    for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
+        if (json_tree_kind(&p->tree, detail) == JSON_TREE_NULL || is_text(p, detail, details[i])) {
+            return true;
+        }
+    }
+    return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s/image_url/detail must be \"auto\", \"low\" or \"high\"",
+                      where);
+}
+
 static bool add_image(struct input_parser *p, struct talk *talk, const char *where, int part)
 {
     const struct json_tree *t = &p->tree;
@@ -61,6 +104,9 @@ static bool add_image(struct input_parser *p, struct talk *talk, const char *whe
         return input_fail(
             p->fault, FAULT_BAD_REQUEST, where,
             "%s must be {\"type\": \"image_url\", \"image_url\": {\"url\": \"data:image/jpeg;base64,...\"}}", where);
+    }
+    if (is_object && (!check_keys(p, where, value, "url detail") || !check_detail(p, where, value))) {
+        return false;
     }
     if (++talk->n_images > 1) {
         return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, where,
@@ -74,6 +120,9 @@ static bool add_image(struct input_parser *p, struct talk *talk, const char *whe
 static bool read_part(struct input_parser *p, struct talk *talk, const char *where, int part, bool is_user)
 {
     char kind[INPUT_KEY_MAX] = "";
+    if (is_user && !check_keys(p, where, part, "type text image_url cache_control")) {
+        return false;
+    }
     int type = json_tree_find(&p->tree, part, "type"), text = json_tree_find(&p->tree, part, "text");
     if (type >= 0 && json_tree_kind(&p->tree, type) == JSON_TREE_STRING) {
         input_json_key(p, type, kind);
@@ -113,20 +162,6 @@ static bool read_content(struct input_parser *p, struct talk *talk, const char *
     return true;
 }
 
-static bool check_message_keys(struct input_parser *p, const char *where, int message)
-{
-    const struct json_tree_value *v = p->tree.values;
-    for (int k = 0, key = message + 1; k < v[message].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!input_has_word("role content", name) && !input_has_word(of_messages, name) &&
-            !input_json_is_off(p, key + 1)) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: \"%.64s\" is not served", where, name);
-        }
-    }
-    return true;
-}
-
 static bool read_message(struct input_parser *p, struct talk *talk, int i, int message)
 {
     char where[WHERE_MAX];
@@ -140,7 +175,7 @@ static bool read_message(struct input_parser *p, struct talk *talk, int i, int m
     talk->ends_with_user = is_user;
     talk->n_images = 0;
     buf_reset(&talk->text);
-    return check_message_keys(p, where, message) && read_content(p, talk, where, content, is_user);
+    return check_keys(p, where, message, of_messages) && read_content(p, talk, where, content, is_user);
 }
 
 static bool read_messages(struct input_parser *p, struct talk *talk)
@@ -167,14 +202,6 @@ static bool read_messages(struct input_parser *p, struct talk *talk)
 
 /* ---- the other keys ---- */
 
-static bool read_bool(struct input_parser *p, const char *key, int value, bool *out)
-{
-    enum json_tree_kind kind = json_tree_kind(&p->tree, value);
-    *out = kind == JSON_TREE_TRUE;
-    return *out || kind == JSON_TREE_FALSE ||
-           input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s must be true or false", key);
-}
-
 static bool read_stream_options(struct input_parser *p, int value)
 {
     const struct json_tree_value *v = p->tree.values;
@@ -185,7 +212,7 @@ static bool read_stream_options(struct input_parser *p, int value)
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
         if (strcmp(name, "include_usage") == 0) {
-            if (!read_bool(p, "stream_options.include_usage", key + 1, &p->in->wish.usage)) {
+            if (!input_json_bool(p, "stream_options.include_usage", key + 1, &p->in->wish.usage)) {
                 return false;
             }
         } else if (strcmp(name, "include_obfuscation") != 0) {
@@ -207,15 +234,43 @@ static bool is_only_choice(struct input_parser *p, const char *key, int value)
                                                : v[value].count == 1 && is_text(p, value + 1, "text");
 }
 
+static const struct ignored *find_ignored(const char *key)
+{
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        if (input_has_word(ignored[i].names, key)) {
+            return &ignored[i];
+        }
+    }
+    return NULL;
+}
+
+static bool check_ignored(struct input_parser *p, const struct ignored *g, const char *key, int value)
+{
+    char number[NUMBER_MAX];
+    size_t n = 0;
+    enum json_tree_kind kind = json_tree_kind(&p->tree, value);
+    bool is_good = g->kinds & 1U << kind;
+    if (is_good && kind == JSON_TREE_NUMBER) {
+        const char *text = json_tree_text(&p->tree, value, &n);
+        snprintf(number, sizeof(number), "%.*s", (int)n, text);
+        double x = strtod(number, NULL);
+        is_good = n < sizeof(number) && x >= g->min && x <= g->max;
+    }
+    return is_good || input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s must be %s", key, g->must_be);
+}
+
 static bool read_key(struct input_parser *p, const char *key, int value)
 {
     bool is_known = true;
-    if (strcmp(key, "messages") == 0 || input_has_word(ignored, key) ||
-        json_tree_kind(&p->tree, value) == JSON_TREE_NULL) {
+    const struct ignored *unread = find_ignored(key);
+    if (strcmp(key, "messages") == 0 || json_tree_kind(&p->tree, value) == JSON_TREE_NULL) {
         return true;
     }
+    if (unread) {
+        return check_ignored(p, unread, key, value);
+    }
     if (strcmp(key, "stream") == 0) {
-        return read_bool(p, key, value, &p->in->stream);
+        return input_json_bool(p, key, value, &p->in->stream);
     }
     if (strcmp(key, "max_tokens") == 0 || strcmp(key, "max_completion_tokens") == 0) {
         return input_param_max_tokens(p, key, value);

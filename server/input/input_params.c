@@ -216,7 +216,8 @@ static bool is_written_list(const char *text, size_t n)
         n--;
     }
     size_t first = n ? 1 + strspn(text + 1, " \t\r\n") : 0;
-    return n > first + 1 && text[0] == '[' && text[n - 1] == ']' && (text[first] == '"' || text[first] == '\'');
+    return n > 1 && text[0] == '[' && text[n - 1] == ']' &&
+           (first + 1 == n || text[first] == '"' || text[first] == '\'');
 }
 
 static bool add_text(struct input_parser *ip, const struct param *p, const char *where, const char *text, size_t n,

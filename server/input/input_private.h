@@ -66,6 +66,7 @@ bool input_json_parse(struct input_parser *p, size_t n);
 /* The name of a key, cut to what fits. */
 void input_json_key(struct input_parser *p, int key, char name[INPUT_KEY_MAX]);
 bool input_json_is(struct input_parser *p, int value, const char *text); /* of a string or number */
+bool input_json_bool(struct input_parser *p, const char *key, int value, bool *out);
 /* null, false, 0, "", [] or {}: a thing that was not asked for. */
 bool input_json_is_off(struct input_parser *p, int value);
 /* False, always: the fault that names what nobody knows, and the names that there are. */

@@ -400,7 +400,7 @@ enum err json_tree_parse(struct json_tree *t, char *text, size_t n, int max_valu
         return err_set(e, ERR_BAD_REQUEST, "the text is UTF-16 or UTF-32; JSON is sent in UTF-8");
     }
     if (valid < n) {
-        return fail_at(&r, valid, "bytes that are not UTF-8");
+        return fail_at(&r, valid, "JSON is sent in UTF-8, and these bytes are not UTF-8");
     }
     if (mem_alloc(&t->values, json_tree_bytes(n, max_values))) {
         return err_set(e, ERR_NOMEM, "out of memory");

@@ -255,7 +255,7 @@ static void print_ledger(const struct ledger_figures *f, struct buf *b)
         const char *name, *type, *help;
     } rows[] = {
         {"minivlm_memory_held_bytes", "gauge", "Memory that clients hold, by account."},
-        {"minivlm_memory_peak_bytes", "gauge", "The most that was held, by account."},
+        {"minivlm_memory_peak_bytes", "gauge", "Maximum held so far, by account."},
         {"minivlm_memory_limit_bytes", "gauge", "What an account may hold."},
         {"minivlm_memory_refused_total", "counter", "Requests for memory that were refused, by account."},
     };
@@ -339,7 +339,7 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
           s->load_1m);
     print_keys(s->auth, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
-    gauge(b, "minivlm_turn_requests_most", "Requests begun in one turn of the loop, at most so far: bounded.",
+    gauge(b, "minivlm_turn_requests_max", "Requests begun in one turn of the loop, at most so far: bounded.",
           s->max_a_turn);
     counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
     counter(b, "minivlm_connections_evicted_total", "Idle or stalled connections closed for newcomers.",

@@ -52,7 +52,7 @@ const complaints = []; // of the page: exceptions, blocked loads, requests to an
 export async function open(url, options = {}) {
   browser ??= await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu",
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"] });
-  const { path = "", denied = [], ...more } = options;
+  const { path = "", denied = [], before = async () => {}, also = [], ...more } = options; // before(page), which is empty; also: origins that it may ask
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, reducedMotion: "reduce", ...more });
   context.setDefaultTimeout(PATIENCE_MS);
   await context.addInitScript((names) => {
@@ -65,8 +65,9 @@ export async function open(url, options = {}) {
   });
   page.on("request", (request) => {
     const target = new URL(request.url());
-    if (!["blob:", "data:"].includes(target.protocol) && target.origin !== new URL(url).origin) complaints.push(`asked ${request.url()}`);
+    if (!["blob:", "data:"].includes(target.protocol) && ![new URL(url).origin, ...also].includes(target.origin)) complaints.push(`asked ${request.url()}`);
   });
+  await before(page);
   await page.goto(url + path);
   return page;
 }

@@ -70,6 +70,8 @@ test("a picture as a file, in a form and in JSON; a fault in the service's words
 test("on a phone", async () => {
   const page = await open(service.url, { path: "docs#storeImage", viewport: { width: 390, height: 844 } });
   await page.waitForSelector("#storeImage[open] form");
+  const cells = await page.locator("#storeImage td:not(:empty)").evaluateAll((all) => all.map((cell) => cell.getBoundingClientRect().width));
+  assert.ok(cells.length > 5 && Math.min(...cells) > 100, `${cells}`); // not a letter wide
   await shot(page, "docs-phone");
   await sound(page, "docs on a phone");
 });

@@ -74,6 +74,50 @@ for (const [answers, retries, attempts] of [[[429, 503], 3, 3], [[503, 503, 503,
   else await refused(call, "c", last);
   assert.equal(n, attempts);
 }
+
+// a date in Retry-After, which proxies send, is counted from the answer's Date
+const date = "Sun, 06 Nov 1994 08:49:37 GMT", realTimeout = setTimeout;
+for (const [headers, wait] of [[{ "Retry-After": date }, 0], [{ "Retry-After": "soon" }, 500], [{ "Retry-After": "-3" }, 500], [{}, 500],
+  [{ "Retry-After": "Sun, 06 Nov 1994 08:49:49 GMT", Date: date }, 12000], [{ "Retry-After": "7" }, 7000], [{ "Retry-After": "86400" }, 30000]]) {
+  const answers = [new Response("{}", { status: 503, headers }), new Response("{\"version\": \"1\"}")], waits = [];
+  globalThis.setTimeout = (call, ms, ...more) => {
+    const isIt = ms >= wait && ms <= 1.25 * wait; // others are Node's own, and the patience with an answer
+    if (isIt) waits.push(ms);
+    return realTimeout(call, isIt ? 0 : ms, ...more);
+  };
+  assert.deepEqual(await new Client(url, { fetch: async () => answers.shift() }).version(), { version: "1" });
+  globalThis.setTimeout = realTimeout;
+  assert.equal(waits.length, 1, `${JSON.stringify(headers)}: ${waits}`);
+}
+
+// what is sent; a caller's signal ends an attempt, and the wait for the next one
+const sent = [];
+const stub = async (target, { method, headers }) => { sent.push([method, target, headers.Authorization, headers["X-Of-Mine"]]); return new Response("{}"); };
+await new Client("http://a.example/vision/", { key: "secret", headers: { "X-Of-Mine": "1" }, fetch: stub }).ask(bytes, "a&b", { topK: 2, regions: true });
+await new Client("http://a.example", { fetch: stub }).store("a b", "x/ü?#.jpg", bytes);
+assert.deepEqual(sent, [["POST", "http://a.example/vision/vqa?question=a%26b&top_k=2&regions=true", "Bearer secret", "1"],
+  ["PUT", "http://a.example/collections/a%20b/images/x/%C3%BC%3F%23.jpg", undefined, undefined]]);
+const whole = new Uint8Array([0, ...bytes, 0]);
+assert.equal((await client.caption(whole.subarray(1, -1), { numBeams: 3 })).caption, caption.caption);
+const hanging = async (_, { signal }) => new Promise((_, reject) => { signal.addEventListener("abort", () => reject(signal.reason)); });
+const busy = async () => new Response("{}", { status: 503, headers: { "Retry-After": "30" } });
+for (const fetch of [hanging, busy]) {
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 100);
+  await assert.rejects(new Client(url, { fetch }).version({ signal: stop.signal }), { name: "AbortError" });
+}
+
+// what never comes ends after the time-out, once; the answer of somebody else is said to be one
+n = 0;
+const silent = http.createServer(() => { n++; });
+await new Promise((resolve) => silent.listen(0, "127.0.0.1", resolve));
+await refused(new Client(`http://127.0.0.1:${silent.address().port}`, { timeout: 200 }).caption(bytes), "timeout", 0);
+assert.equal(n, 1);
+silent.closeAllConnections();
+silent.close();
+await refused(new Client(url, { fetch: async () => new Response("<h1>sign in</h1>") }).version(), "not_ours", 200);
+for (const options of [{ timeout: 0 }, { timeout: "x" }, { retries: -1 }]) assert.throws(() => new Client(url, options), RangeError);
+
 moody.closeAllConnections();
 moody.close();
 console.log("good");

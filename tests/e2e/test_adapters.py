@@ -5,6 +5,7 @@ import hashlib
 import json
 import struct
 import tempfile
+import time
 
 from support import LITE, Server, form, picture, run, unittest
 
@@ -106,6 +107,7 @@ class OpenAI(Adapters):
     def said(self, body):
         answer = self.post(self.CHAT, body).json
         self.assertEqual((answer["object"], len(answer["choices"])), ("chat.completion", 1))
+        self.assertLess(abs(answer["created"] - time.time()), 600)
         self.assertEqual(sum(answer["usage"].values()), 2 * answer["usage"]["total_tokens"])
         self.assertGreater(answer["usage"]["completion_tokens"], 0)
         choice = answer["choices"][0]
@@ -133,6 +135,12 @@ class OpenAI(Adapters):
         self.assertEqual(self.said({"messages": turns}), self.answers("and this one?", OTHER)[0]["answer"])
 
     def test_harmless_keys(self):
+        for edge in ({"temperature": 0, "top_p": 0, "presence_penalty": -2, "seed": -1}, {"temperature": 2, "top_p": 1.0, "frequency_penalty": 2},
+                     {"temperature": None, "top_p": None, "seed": 2**63 - 1, "reasoning_effort": "low", "verbosity": "low"}):
+            self.said(ask("describe", image(), **edge))
+        for detail in ("low", "high", "original", None):
+            part = {"type": "image_url", "image_url": {"url": URI, "detail": detail}, "cache_control": {"type": "ephemeral"}}
+            self.said(ask("describe", part))
         self.said(ask("describe", image(), user="me", temperature=0.2, top_p=1, n=1, seed=3, stop=None, logprobs=False, tools=[],
                       presence_penalty=0, max_tokens=300, response_format={"type": "text"}, store=False, metadata={"a": "b"},
                       logit_bias={}, tool_choice="auto", function_call="none", top_logprobs=0, parallel_tool_calls=True,
@@ -143,7 +151,7 @@ class OpenAI(Adapters):
     def test_stream(self):
         whole = self.said(ask("describe", image()))
         answer = self.post(self.CHAT, ask("describe", image(), stream=True, stream_options={"include_usage": True}))
-        self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
+        self.assertEqual((answer.headers["Content-Type"], answer.headers["Cache-Control"]), ("text/event-stream", "no-cache"))
         events = answer.body.decode().split("\n\n")
         self.assertEqual(events[-2:], ["data: [DONE]", ""])
         chunks = [json.loads(e.removeprefix("data: ")) for e in events[:-2]]
@@ -164,7 +172,11 @@ class OpenAI(Adapters):
                      {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]},
                      {"audio": {"voice": "x"}},
                      {"response_format": {"type": "json_object"}}, {"modalities": ["audio"]}, {"max_tokens": 0},
-                     {"max_tokens": "x"}, {"stream": "yes"}, {"best_of": 2}, {"stream_options": {"x": 1}}, {"stream_options": 1}):
+                     {"max_tokens": "x"}, {"stream": "yes"}, {"best_of": 2}, {"stream_options": {"x": 1}}, {"stream_options": 1},
+                     {"stream_options": {"include_usage": 1}}, {"n": 0}, {"n": "1"}, {"temperature": 2.1}, {"temperature": -0.1},
+                     {"temperature": "0.5"}, {"top_p": 1.01}, {"top_p": [1]}, {"presence_penalty": -2.5}, {"frequency_penalty": 3}, {"seed": "x"},
+                     {"user": 5}, {"store": "no"}, {"metadata": "x"}, {"parallel_tool_calls": 1}, {"reasoning_effort": 3},
+                     {"max_completion_tokens": 1.5}, {"response_format": "text"}):
             error = self.refused(self.CHAT, ask("describe", image(), **more), 400, next(iter(more)))
             self.assertEqual((error["type"], error["code"]), ("invalid_request_error", "bad_request"))
             self.assertEqual(error["param"].split(".")[0], next(iter(more)))
@@ -177,6 +189,9 @@ class OpenAI(Adapters):
                 ([{"role": "user", "content": [image(), image()]}], "one picture"), ([{"role": "user"}], "/messages/0/content"),
                 ([{"role": "user", "content": [{"type": "input_audio"}]}], "input_audio"),
                 ([{"role": "user", "content": [{"type": "image_url"}]}], "image_url"),
+                ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "detail": "huge"}}]}], "detail"),
+                ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "format": "jpeg"}}]}], '"format"'),
+                ([{"role": "user", "content": [image(), {"type": "text", "text": "a", "weight": 2}]}], '"weight"'),
                 ([{"role": "assistant", "content": [image()]}], "pictures are the user's"),
                 ([{"role": "user", "content": [image()]}, {"role": "assistant", "content": "x"}], "last message"),
                 ([{"role": "assistant", "tool_calls": [{}]}], "tool_calls"), ([{"role": "user", "content": [5]}], "/messages/0/content/0")):
@@ -193,9 +208,12 @@ class OpenAI(Adapters):
         models = self.server.get("/v1/models").json
         self.assertEqual([m["object"] for m in models["data"]], ["model"])
         name = models["data"][0]["id"]
-        self.assertEqual(self.server.get("/v1/models/" + name).json["id"], name)
+        for known in (name, name.rsplit("-", 1)[0]):  # with its version and without
+            one = self.server.get("/v1/models/" + known).json
+            self.assertEqual((one["id"], one["object"], one["owned_by"]), (name, "model", "minivlm"))
+            self.assertLess(abs(one["created"] - time.time()), 600)
         missing = self.server.get("/v1/models/gpt-4o")
-        self.assertEqual((missing.status, missing.code), (404, "not_found"))
+        self.assertEqual((missing.status, missing.code, missing.json["error"]["param"]), (404, "not_found", "model"))
         for path, word in (("/v1/embeddings", "/v1/chat/completions"), ("/v1/completions", "/v1/chat/completions"),
                            ("/v1/responses", "/v1/chat/completions"), ("/chat/completions", "ends in /v1"), ("/captions", "/openapi.json")):
             error = self.refused(path, {}, 404, word)
@@ -278,6 +296,8 @@ class KServe(Adapters):
         for head, word in (({}, "inputs"), ({"inputs": []}, "inputs"), ({"inputs": [5]}, "/inputs/0"), ({"inputs": [good, good]}, "before"),
                            ({"inputs": [good], "x": 1}, "x"), ({"inputs": [good], "outputs": [{"name": "x"}]}, "caption"),
                            ({"inputs": [good], "outputs": [{"name": "score", "parameters": {"classification": 3}}]}, "classification"),
+                           ({"inputs": [good], "outputs": [{"name": "score", "parameters": {"binary_data": 1}}]}, "binary_data"),
+                           ({"inputs": [good], "parameters": {"binary_data_output": "yes"}}, "binary_data_output"),
                            ({"inputs": [good], "parameters": {"sequence_id": 3}}, "sequence_id"), ({"inputs": [good], "id": 5}, "id"),
                            ({"inputs": [{**good, "data": [B64, B64]}]}, "shape"), ({"inputs": [{**good, "data": [5]}]}, "string"),
                            ({"inputs": [{**good, "data": ["http://a/b"]}]}, "not fetched")):
@@ -328,6 +348,8 @@ class HuggingFace(Adapters):
                                    ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": {"x": 1}}}, 400, '"x"'),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": 5}}, 400, "generate_kwargs must be an object"),
+                                   ({"inputs": B64, "parameters": {"temperature": "hot"}}, 400, "temperature must be a number"),
+                                   ({"inputs": B64, "parameters": {"generate_kwargs": {"do_sample": 3}}}, 400, "do_sample"),
                                    (b"", 400, "no image"), (b"GIF", 415, ""),
                                    ({"inputs": B64, "parameters": {"top_k": 1}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
             self.assertIsInstance(self.refused("/", body, status, word), str)
@@ -346,6 +368,10 @@ class Rerank(Adapters):
         tei = self.post("/rerank", {"query": URI, "texts": ["a dog", "a boat"], "raw_scores": False, "return_text": True,
                                     "truncate": True}).json
         self.assertEqual([(r["index"], r["score"]) for r in tei], [(r["index"], r["relevance_score"]) for r in native])
+        for best in (self.post("/rerank", {"query": URI, "documents": ["a dog", "a boat"], "top_n": 1}).json["results"],
+                     self.post("/rerank", {"query": URI, "documents": [{"text": "a dog"}, "a boat"], "top_n": 1}).json["results"]):
+            self.assertEqual(best, native[:1])
+        self.assertEqual(sorted(native, key=lambda r: -r["relevance_score"]), native)
         self.assertEqual(tei[0]["text"], ["a dog", "a boat"][tei[0]["index"]])
         pictures = self.post("/rerank", {"query": "a dog", "documents": [URI, {"image": B64}], "return_documents": True}).json
         self.assertEqual([set(r["document"]["image"]) for r in pictures["results"]], [{"id"}, {"id"}])

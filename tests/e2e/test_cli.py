@@ -124,7 +124,7 @@ class Usage(Case):
     def test_wrong_usage(self):
         for arguments, saying in {
             ("draw",): 'unknown command "draw"',
-            ("--json", "caption", WAVES): "--json stands before the command",
+            ("--json", "caption", WAVES): "--json must follow the command",
             ("caption",): "an image is missing",
             ("caption", "--frobnicate", WAVES): "option --frobnicate",
             ("caption", "-x", WAVES): "option -x",
@@ -139,8 +139,8 @@ class Usage(Case):
             ("caption", "--isa", "sse9", WAVES): '"sse9"',
             ("caption", "--threads", "0", WAVES): "--threads",
             ("caption", "--regions", WAVES): "need --json",
-            ("caption", "--jsonl", "-", WAVES): "stand in its lines",
-            ("caption", "-", "-"): "once only",
+            ("caption", "--jsonl", "-", WAVES): "belong in its lines",
+            ("caption", "-", "-"): "only once",
             ("vqa", WAVES): "--question is missing",
             ("vqa", "--top-k", "21", "--question", "who?", WAVES): "a number from 1 to 20",
             ("retrieve", WAVES): "--text is missing",

@@ -5,16 +5,22 @@ import importlib.util
 import io
 import json
 import os
+import pathlib
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
+import zipfile
 
 if importlib.util.find_spec("httpx") is None and sys.executable != "/usr/bin/python3":
     os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])  # Debian's, which has python3-httpx
 
+import httpx
 from support import BASE, IMAGES, ROOT, Server, picture, run, unittest
 
 CLIENT = ROOT / "clients" / "python"
@@ -24,6 +30,7 @@ from minivlm_client import (  # noqa: E402
     Client,
     MiniVLMError,
     _batch,
+    _request,
 )
 
 PATHS = [p for p in IMAGES if p.suffix == ".jpg"][:3] or IMAGES[:3]
@@ -31,7 +38,7 @@ PATHS = [p for p in IMAGES if p.suffix == ".jpg"][:3] or IMAGES[:3]
 
 class Moody(http.server.BaseHTTPRequestHandler):
     """Refuses as often as it is told, then answers."""
-    refusals, seen = [], 0
+    refusals, seen, retry_after = [], 0, "0"
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -44,7 +51,7 @@ class Moody(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         if status in (429, 503):
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", self.retry_after)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body.encode())
@@ -181,6 +188,74 @@ class Retries(unittest.TestCase):
     def test_what_does_not_is_not(self):
         self.assertEqual(self.attempts(400), (400, 1))
         self.assertEqual(self.attempts(504), (504, 1))
+
+    def test_how_long(self):
+        date = "Sun, 06 Nov 1994 08:49:37 GMT"
+        for headers, seconds in (({"Retry-After": "7"}, 7), ({"Retry-After": " 1.5 "}, 1.5), ({"Retry-After": date}, 0), ({}, None),
+                                 ({"Retry-After": "Sun, 06 Nov 1994 08:49:49 GMT", "Date": date}, 12), ({"Retry-After": date, "Date": "x"}, 0),
+                                 ({"Retry-After": "soon"}, None), ({"Retry-After": "-3"}, None), ({"Retry-After": "nan"}, None)):
+            self.assertEqual(_request.retry_after_s(httpx.Headers(headers)), seconds, headers)
+            waits = [_request.wait_s(httpx.Response(503, headers=headers), 1) for _ in range(9)]
+            least = 1 if seconds is None else seconds
+            self.assertTrue(all(least <= w <= 1.25 * least for w in waits), waits)
+        self.assertLess(_request.wait_s(httpx.Response(503, headers={"Retry-After": "86400"}), 0), 40)
+        Moody.retry_after = date
+        self.addCleanup(setattr, Moody, "retry_after", "0")
+        self.assertEqual(self.attempts(503), (None, 2))
+
+    def test_what_is_sent(self):
+        seen = []
+
+        def answer(request):
+            seen.append((request.method, str(request.url), request.headers.get("Authorization"), request.headers.get("X-Of-Mine"), request.content))
+            return httpx.Response(200, json={})
+
+        async def later(**more):
+            async with AsyncClient("http://a.example/vision/", transport=httpx.MockTransport(answer), **more) as c:
+                await c.caption(b"x", regions=True, num_beams=2)
+        for more, key in (({}, None), ({"key": "secret", "headers": {"X-Of-Mine": "1"}}, "Bearer secret")):
+            Client("http://a.example/vision/", transport=httpx.MockTransport(answer), **more).caption(b"x", regions=True, num_beams=2)
+            asyncio.run(later(**more))
+            wanted = ("POST", "http://a.example/vision/caption?num_beams=2&regions=true", key, "1" if key else None, b"x")
+            self.assertEqual(seen, [wanted] * 2)
+            seen.clear()
+        self.assertEqual(_request.key_path("a b", "x/\u00fc?#.jpg"), "/collections/a%20b/images/x/%C3%BC%3F%23.jpg")
+
+    def test_what_never_comes(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with self.assertRaises(MiniVLMError) as caught, Client(url, timeout=0.2) as c:
+                c.version()
+            self.assertEqual((caught.exception.code, caught.exception.status, caught.exception.retryable), ("timeout", 0, False))
+
+    def test_the_answer_of_somebody_else(self):
+        for status in (200, 502):
+            result, error = _request.outcome(httpx.Response(status, text="<h1>sign in</h1>"))
+            self.assertEqual((result, error.code, error.status, error.retryable), (None, "not_ours", status, status == 502))
+
+
+class Package(unittest.TestCase):
+    def test_what_is_in_it(self):
+        """Built by Debian's setuptools, without the network: code, types and licence, in the wheel and in the source."""
+        self.assertEqual((CLIENT / "LICENSE").read_text(), (ROOT / "LICENSE").read_text())
+        with tempfile.TemporaryDirectory() as folder:
+            place = shutil.copytree(CLIENT, pathlib.Path(folder) / "client", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
+            code = "from setuptools import build_meta as b; print(b.build_wheel('out')); print(b.build_sdist('out'))"
+            (place / "out").mkdir()
+            done = subprocess.run(["/usr/bin/python3", "-c", code], cwd=place, capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            (wheel,), (source,) = (place / "out").glob("*.whl"), (place / "out").glob("*.tar.gz")
+            names = zipfile.ZipFile(wheel).namelist()
+            with tarfile.open(source) as t:
+                sources = t.getnames()
+            metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith("/METADATA"))).decode()
+        modules = {f"minivlm_client/{p.name}" for p in (CLIENT / "minivlm_client").iterdir() if p.is_file()}
+        self.assertIn("minivlm_client/py.typed", modules)
+        self.assertEqual({n for n in names if "dist-info" not in n}, modules)
+        self.assertTrue(any(n.endswith("/LICENSE") for n in names), names)
+        for name in ("LICENSE", "README.md", "pyproject.toml", *modules):
+            self.assertIn(f"minivlm-client-0.1.0/{name}", sources)
+        self.assertIn("Requires-Dist: httpx", metadata)
 
 
 class Readme(unittest.TestCase):

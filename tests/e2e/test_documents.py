@@ -69,6 +69,22 @@ class Documents(unittest.TestCase):
                     for command in fences.commands(fence):
                         self.assertTrue(fences.is_elsewhere(command), f"{document}: {command}")
 
+    def test_every_kind_of_block_is_looked_at(self):
+        """Programs and configurations stand where a test runs them; data can be read."""
+        run = {"py": {"docs/compatible.md", "docs/cookbook.md", "clients/python/README.md"}, "js": {"clients/js/README.md"},
+               "html": {"clients/js/README.md"}, "nginx": {"docs/cookbook.md"}, "haproxy": {"docs/cookbook.md"}, "yaml": {"docs/cookbook.md"}}
+        for document in EVERY:
+            found = fences.fences(document)
+            self.assertEqual(len(found), len(re.findall(r"(?m)^\s*```\w", (ROOT / document).read_text(encoding="utf-8"))) +
+                             sum(f.kind == "" for f in found), f"{document}: a block that is indented is seen by no test")
+            for fence in found:
+                with self.subTest(document=document, kind=fence.kind, text=fence.text[:80]):
+                    self.assertIn(fence.kind, {"", "sh", "json", "text", *run})
+                    if fence.kind in run:
+                        self.assertIn(document, run[fence.kind])
+                    if fence.kind == "json":
+                        answers.printed(fence.text)
+
     def test_programs(self):
         """Those that need a package of others are run in tests/clients."""
         programs = [(name, text) for name, text in blocks("py") if "openai" not in text]
@@ -152,6 +168,12 @@ class Printed(unittest.TestCase):
         self.assertTrue(answers.same(printed, printed))
         for fault in ({"caption": "a dog"}, {"score": printed["score"] + 0.1}, {"usage": {}}, {"image": {"id": "00"}}, {"captions": []}):
             self.assertFalse(answers.same(printed, {**printed, **fault}), fault)
+
+    def test_lines_of_a_program(self):
+        shown = fences.Fence("x.md", "text", "a cat\n")
+        self.assertTrue(answers.is_shown(shown, "a cat\n"))
+        self.assertFalse(answers.is_shown(shown, "a dog\n"))
+        self.assertEqual(answers.fresh(shown, "a dog\n"), "a dog\n")
 
     def test_cuts(self):
         shown = answers.printed('{"a": [1, {"b": "x…"}, …], "request_id": "7"}')

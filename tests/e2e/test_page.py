@@ -64,6 +64,7 @@ class Page(unittest.TestCase):
             self.assertEqual((policy["frame-ancestors"], policy["base-uri"]), ("'none'", "'none'"))
             self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
             self.assertEqual(headers["Referrer-Policy"], "no-referrer")
+            self.assertEqual((headers["Cross-Origin-Opener-Policy"], headers["Cross-Origin-Resource-Policy"]), ("same-origin",) * 2)
         text = (ROOT / "web/index.html").read_text() + (ROOT / "web/docs.html").read_text()
         self.assertFalse(re.findall(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|<style", text))
         addresses = re.findall(r'(?:href|src)="([^"]*)"', text)

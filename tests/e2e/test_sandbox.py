@@ -36,6 +36,13 @@ def without(number):
     return bind
 
 
+def no_new_code():
+    """For preexec_fn: what MemoryDenyWriteExecute and NoNewPrivileges of the systemd unit forbid, from Linux 6.3 on."""
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    libc.prctl(65, 1, 0, 0, 0)  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+
+
 def certificate(folder, name):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
                     folder / "k.pem", "-out", folder / "c.pem", "-days", "2", "-subj", f"/CN={name}"], check=True, capture_output=True)
@@ -84,7 +91,7 @@ class Sandbox(unittest.TestCase):
             mine = {"Authorization": "Bearer secret"}
             models = Models(folder)  # a link that leads out of its folder
             with self.bound(f"--collections.path={folder}/c.db", f"--auth.keys_file={keys}", "--server.sandbox=require",
-                            model=models.path) as s:
+                            model=models.path, preexec_fn=no_new_code) as s:
                 answers = [s.post("/caption", file.read_bytes(), mine) for file in HEIC]
                 self.assertEqual([a.status for a in answers], [200] * len(HEIC))
                 self.assertEqual(s.request("PUT", "/collections/a/images/b", picture(), mine).status, 201)

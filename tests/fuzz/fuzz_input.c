@@ -5,6 +5,7 @@
  *
  * What is taken is within the limits and inside its memory, what it holds was foretold, and it does not depend on the
  * memory it came from: every request is parsed twice, the second time from a copy whose original is gone. */
+#include "engine/base/hash.h"
 #include "engine/base/mem.h"
 #include "engine/base/utf8.h"
 #include "server/input/input.h"
@@ -40,17 +41,13 @@ static const char *const types[16] = {
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
 {
-    const uint8_t *b = bytes;
-    for (size_t i = 0; i < n; i++) {
-        hash = (hash ^ b[i]) * 1099511628211u;
-    }
-    return hash;
+    return hash * 31 + hash_bytes(bytes, n);
 }
 
 /* Reads every byte that the engine and the answer would read. */
 static uint64_t touch(const struct input *in)
 {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = 0;
     for (int i = 0; i < in->n_images; i++) {
         const struct input_image *image = &in->images[i];
         BUG_ON(image->fault && (image->bytes || image->fault->fault == FAULT_INTERNAL || !image->fault->text.text[0]));

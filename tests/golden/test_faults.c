@@ -46,7 +46,7 @@ static const struct fault {
     {GOLDEN_TINY_CELLS, "fusion.layers.1.attention.value.bias", 0, 0.5F, "vqa0.layer1"},
     {GOLDEN_TINY_CELLS, "heads.caption.norm.bias", 9, 0.5F, "caption.logits1"},
     {GOLDEN_TINY_LITE_BYTES, "fusion.layers.0.attention.value.weight.scale", 11, 0.01F, "vqa0.layer0"},
-    {GOLDEN_TINY_LITE_BYTES, "fusion.layers.1.ffn.up.weight.scale", 5, 0.01F, "vqa0.layer1"},
+    {GOLDEN_TINY_LITE_BYTES, "fusion.layers.0.ffn.up.weight.scale", 5, 0.01F, "vqa0.layer0"},
     {GOLDEN_TINY_LITE_BYTES, "heads.vqa.classifier.weight.scale", 2, 0.01F, "vqa0.logits"},
     {GOLDEN_TINY_LITE_BYTES, "heads.caption.transform.weight.scale", 30, 0.01F, "caption.logits1"},
     {GOLDEN_TINY_LITE_BYTES, "fusion.embeddings.word.weight.scale", 3, 0.01F, "caption.logits1"},

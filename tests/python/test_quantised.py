@@ -5,8 +5,9 @@ import unittest
 import torch
 from safetensors.torch import load_file
 
-from minivlm import quantised
+from minivlm import quantised, weights
 from minivlm.model import MiniVLM
+from train import rounding
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 
@@ -60,6 +61,40 @@ class Layers(unittest.TestCase):
     def test_relu6_bytes(self):
         x = torch.tensor([-1.0, 0.0, 0.011, 0.012, 3.0, 6.0, 7.0])
         self.assertEqual((quantised._relu6_bytes(x) / quantised.RELU6_SCALE).round().tolist(), [0, 0, 0, 1, 128, 255, 255])
+
+
+class Rounding(unittest.TestCase):
+    def test_alike_inputs_make_up_for_each_other(self):
+        torch.manual_seed(3)
+        x = (torch.randn(400, 5) @ torch.randn(5, 32) + 0.05 * torch.randn(400, 32)).double()
+        w = torch.randn(9, 32).double()
+        w[4] = 0.0
+
+        def lost(q, scale):
+            return float(((weights.dequantise(q, scale).double() - w) @ x.T).square().mean())
+        q, scale = rounding.round_weights(w, x)
+        self.assertEqual((q.dtype, q.shape, int(q[4].abs().sum())), (torch.int8, w.shape, 0))
+        self.assertLess(lost(q, scale), 0.3 * lost(*weights.quantise(w)))
+
+    def test_an_input_that_never_comes(self):
+        x = torch.zeros(10, 4).double()
+        q, scale = rounding.round_weights(torch.ones(2, 4).double(), x)
+        self.assertTrue(torch.allclose(weights.dequantise(q, scale), torch.ones(2, 4), atol=0.2))
+
+    def test_settled(self):
+        directory = DATA / "tiny-cells"
+        model, in_bytes = MiniVLM.from_dir(directory), MiniVLM.from_dir(directory)
+        quantised.apply(in_bytes, directory)
+        before = {n: t.clone() for n, t in model.state_dict().items()}
+        found = rounding.settle(model, in_bytes, torch.randn(2, 3, 64, 64), rounding.in_bytes_of(directory))
+        self.assertIn("cells.head.weight", found)
+        self.assertNotIn("tee.backbone.blocks.1.depthwise.weight", found)
+        changed = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
+        self.assertLessEqual(changed, {n.replace(".weight", ".bias") for n in found})
+        self.assertIn("cells.head.bias", changed)
+        tensors = weights.pack(model.state_dict(), "int8", found)
+        self.assertTrue(torch.equal(tensors["cells.head.weight"], found["cells.head.weight"][0]))
+        self.assertFalse(any(part._forward_hooks for part in model.modules()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from golden import tiny
 from minivlm import Labels, MiniVLM, image, weights
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import adapt, ask, batches, build, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk, run as stages, smoke
+from train import adapt, agreement, ask, batches, build, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk
+from train import run as stages, scenes, smoke
 from train.corpus import Corpus
 
 
@@ -223,6 +224,19 @@ class Runs(unittest.TestCase):
             self.assertGreater(recipe.model_config(recipe.load(file), answers=10).roi.classes, 1)
 
 
+class Agreement(unittest.TestCase):
+    def test_what_others_say_too_weighs_more(self):
+        tokenizer = Tokenizer(tiny.vocabulary())
+        a, b, c, d, *rest = [w for w in tokenizer.tokens if w.isalpha() and len(w) > 3][:12]
+        said = {"x": [f"{a} {b} {c}", f"{a} {b} {d}", " ".join(rest)], "y": [f"{b} {d} {c}"]}
+        ids = [(image, [(tokenizer.encode(t), []) for t in texts]) for image, texts in said.items()]
+        found = agreement.weights(mock.Mock(captions={"train": ids}, tokenizer=tokenizer), 0.6)
+        self.assertAlmostEqual(sum(found["x"]), 3.0)
+        self.assertGreater(min(found["x"][:2]), 1.0)
+        self.assertAlmostEqual(found["x"][2], 0.4)  # nobody agrees: what is left
+        self.assertEqual(found["y"], [1.0])
+
+
 class Risk(unittest.TestCase):
     def test_better_than_the_others_of_the_same_picture(self):
         gain = risk.advantages(torch.tensor([[0.1, 0.9, 0.2], [0.5, 0.5, 0.5]]))
@@ -232,6 +246,16 @@ class Risk(unittest.TestCase):
 
 
 class Variations(unittest.TestCase):
+    def test_odd_views_are_mirrored(self):
+        """And their words with them: a bright left half stays on the side that is spoken of."""
+        x = torch.full((6, 3, 32, 32), -1.0)
+        x[..., :16] = 1.0
+        for view in range(6):
+            seen = scenes.view_of(x, view)
+            left = seen[..., :8].mean() > seen[..., 24:].mean()
+            self.assertEqual(bool(left), view % 2 == 0, view)
+        self.assertTrue(torch.equal(scenes.view_of(x, 0), x))
+
     def test_variations_stay_pictures(self):
         parts = late.windows(4)
         flat = late.varied(torch.full((4, 3, 32, 32), 0.25), parts)
@@ -344,7 +368,7 @@ class Smoke(unittest.TestCase):
             self.assertGreater(len(list((folder / "shards").iterdir())), 1)
             self.assertEqual(MiniVLM.from_dir(folder / "sprint").config.name, "smoke")
             smoke.write_mine(folder / "mine")
-            taught = adapt.adapt(folder / "model", folder / "mine", folder / "ours", minutes=1.0, lr=0.003, compiled=False)
+            taught = adapt.adapt(folder / "model", folder / "mine", folder / "ours", minutes=1.0, lr=0.003)
             again = MiniVLM.from_dir(folder / "ours")
             said = again.tokenizer.decode(again.caption(again.see(image.load(folder / "mine/images/0.jpg")))[0].tokens)
             card = (folder / "ours/README.md").read_text()

@@ -6,6 +6,7 @@
 #ifndef TESTS_SUPPORT_FAKE_MODEL_H
 #define TESTS_SUPPORT_FAKE_MODEL_H
 
+#include "engine/base/hash.h"
 #include "engine/base/mem.h"
 #include "engine/model/model.h"
 #include "engine/model/tee/regions.h"
@@ -91,15 +92,6 @@ static void fake_enter(int stage)
     fake.n_inside[stage]--;
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
-}
-
-static uint32_t fake_hash(const void *bytes, size_t n, uint32_t h)
-{
-    const unsigned char *p = bytes;
-    for (size_t i = 0; i < n; i++) {
-        h = (h ^ p[i]) * 16777619u;
-    }
-    return h;
 }
 
 /* ---- model ---- */
@@ -297,7 +289,7 @@ enum err session_regions(struct session *s, const struct tee_input *in, struct f
 {
     fake_enter(FAKE_TEE);
     size_t n = (size_t)in->padded_width * (size_t)in->padded_height * 3;
-    uint32_t h = fake_hash(in->pixels, n * sizeof(float), 2166136261u);
+    uint32_t h = (uint32_t)hash_bytes(in->pixels, n * sizeof(float));
     pthread_mutex_lock(&fake.lock);
     fake.n_tee++;
     enum err rc = fake.tee_error;
@@ -421,7 +413,7 @@ static enum err fake_item(const struct fusion_item *item)
         c->steps++;
         return OK;
     }
-    h = fake_hash(item->tokens, (size_t)item->n_tokens * sizeof(int), h);
+    h ^= (uint32_t)hash_bytes(item->tokens, (size_t)item->n_tokens * sizeof(int));
     int n_out = item->kind == FUSION_VQA ? FAKE_ANSWERS : 1;
     for (int i = 0; i < n_out; i++) {
         item->out[i] = (float)((h >> (i % 8)) % 1000u) / 1000.0f;

@@ -5,7 +5,7 @@ import asyncio
 import collections
 import concurrent.futures
 import time
-from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, cast
+from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, cast
 
 import httpx
 
@@ -68,7 +68,7 @@ class Client(_Settings):
                                               json=request.json)
                 result, error = rq.outcome(response)
             except httpx.TransportError as e:
-                result, error = None, MiniVLMError(f"{type(e).__name__}: {e}", retryable=not isinstance(e, httpx.TimeoutException))
+                result, error = None, rq.lost(e)
             if error is None:
                 return result
             if attempt == self.retries or not error.retryable or error.status == 504:
@@ -109,7 +109,7 @@ class Client(_Settings):
         A picture that fails has its error in its outcome. progress None: a bar when stderr is a terminal."""
         work = call if call is not None else self.caption
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
-        waiting: Deque[Any] = collections.deque()
+        waiting: Deque[Tuple[Picture, concurrent.futures.Future[Any]]] = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(max(1, concurrency)) as pool:
             try:
                 for image in images:
@@ -157,7 +157,7 @@ class AsyncClient(_Settings):
                                                     content=request.content, json=request.json)
                 result, error = rq.outcome(response)
             except httpx.TransportError as e:
-                result, error = None, MiniVLMError(f"{type(e).__name__}: {e}", retryable=not isinstance(e, httpx.TimeoutException))
+                result, error = None, rq.lost(e)
             if error is None:
                 return result
             if attempt == self.retries or not error.retryable or error.status == 504:
@@ -197,7 +197,8 @@ class AsyncClient(_Settings):
         """As Client.batch."""
         work = call if call is not None else self.caption
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
-        gate, waiting = asyncio.Semaphore(max(1, concurrency)), collections.deque()  # type: ignore[var-annotated]
+        gate = asyncio.Semaphore(max(1, concurrency))
+        waiting: Deque[asyncio.Future[Outcome]] = collections.deque()
 
         async def one(image: Picture) -> Outcome:
             async with gate:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime
+import email.utils
 import os
 import random
 import re
@@ -84,12 +86,32 @@ def error_of(response: httpx.Response) -> MiniVLMError:
                             retryable=response.status_code in (429, 502, 503, 504))
 
 
+def lost(e: httpx.TransportError) -> MiniVLMError:
+    """No answer: the connection was lost, which may pass, or the caller's own patience is at its end."""
+    is_late = isinstance(e, httpx.TimeoutException) and not isinstance(e, httpx.ConnectTimeout)
+    return MiniVLMError(f"{type(e).__name__}: {e}", code="timeout" if is_late else "unreachable", retryable=not is_late)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> Optional[float]:
+    """Retry-After in seconds, or as a date, which proxies send: counted from the answer's own Date, as clocks differ."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        return float(value)
+    then, now = _date(value), _date(headers.get("Date", "")) or datetime.datetime.now(datetime.timezone.utc)
+    return max(0.0, (then - now).total_seconds()) if then is not None else None
+
+
+def _date(value: str) -> Optional[datetime.datetime]:
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=datetime.timezone.utc)
+
+
 def wait_s(response: Optional[httpx.Response], attempt: int) -> float:
     """Before the next attempt: what the service says (Retry-After), else half a second, one, two, ..."""
-    try:
-        told = float(response.headers["Retry-After"]) if response is not None else None
-    except (KeyError, ValueError):
-        told = None
+    told = retry_after_s(response.headers) if response is not None else None
     wait = told if told is not None else 0.5 * 2.0**attempt
     return min(wait, LONGEST_WAIT_S) * random.uniform(1.0, 1.25)  # not all clients at once
 
@@ -97,5 +119,7 @@ def wait_s(response: Optional[httpx.Response], attempt: int) -> float:
 def outcome(response: httpx.Response) -> Tuple[Any, Optional[MiniVLMError]]:
     if response.status_code >= 400:
         return None, error_of(response)
-    is_json = response.headers.get("Content-Type", "").startswith("application/json")
-    return (response.json() if is_json and response.content else response.text), None
+    try:
+        return response.json(), None
+    except ValueError:  # something in between answered: a page to sign in on, for example
+        return None, MiniVLMError(f"no answer of this service: {response.text[:200]}", response.status_code, "not_ours")

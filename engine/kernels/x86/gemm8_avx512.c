@@ -26,7 +26,7 @@ static inline dot_vec dot_add(dot_vec sum, dot_vec a, dot_vec line)
 void gemm8_avx512_install(struct kernels *k)
 {
     k->gemm8_panel = TILE_PANEL;
-    k->gemm8_last = TILE_MOST_COLUMNS;
+    k->gemm8_last = TILE_MAX_COLUMNS;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;

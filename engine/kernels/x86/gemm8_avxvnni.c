@@ -7,7 +7,7 @@
 void gemm8_avxvnni_install(struct kernels *k)
 {
     k->gemm8_panel = TILE_PANEL;
-    k->gemm8_last = TILE_MOST_COLUMNS;
+    k->gemm8_last = TILE_MAX_COLUMNS;
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;

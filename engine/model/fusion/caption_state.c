@@ -27,7 +27,7 @@ enum err caption_state_create(struct caption_state **out, const struct model *m,
     struct caption_state *c = NULL;
     BUG_ON(max_beams < 1 || max_beams > CAPTION_MAX_BEAMS || max_tokens < 1 || max_tokens > CAPTION_MAX_TOKENS);
     enum err rc = mem_alloc(&c, caption_state_bytes(m, max_beams, max_tokens));
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     c->rules = &m->caption_rules;

@@ -7,7 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPECIAL_TOKENS = 2, SEGMENT_TEXT = 0, SEGMENT_TAGS = 1 };
+enum {
+    SPECIAL_TOKENS = 2,
+    SEGMENT_TEXT = 0,
+    SEGMENT_TAGS = 1,
+    MANY_ROWS = 8 /* to one that decides: queries of those alone are worth a product apart */
+};
 static const float NORM_EPS = 1e-12F;
 
 static size_t max_outputs(const struct model_config *c)
@@ -73,6 +78,11 @@ int fusion_item_rows(const struct model *m, const struct fusion_item *item)
         return caption_state_rows(item->caption, item->features);
     }
     return SPECIAL_TOKENS + text_tokens(&m->config, item) + features_rows(item->features);
+}
+
+size_t fusion_item_deciding(const struct fusion_item *item)
+{
+    return item->kind == FUSION_CAPTION ? (size_t)item->caption->search.n_running : 1;
 }
 
 int fusion_caption_rows(const struct model *m, const struct features *f)
@@ -264,12 +274,21 @@ static void attend_sequence(struct fusion *f, const float *qkv, size_t rows, flo
     }
 }
 
-static void attend_pair(struct fusion *f, const struct fusion_item *item, const float *qkv, size_t rows, float *out)
+/* In the last layer [CLS] alone. */
+static void attend_pair(struct fusion *f, const struct fusion_item *item, bool is_last, const float *qkv, size_t rows,
+                        float *out)
 {
-    size_t d = (size_t)f->model->config.fusion.hidden;
-    attend_sequence(f, qkv, rows, out);
+    const struct model_config *c = &f->model->config;
+    size_t d = (size_t)c->fusion.hidden;
+    int head_dim = c->fusion.hidden / c->fusion.heads;
+    f->spans[0] = (struct kv_span){qkv + d, qkv + 2 * d, rows, 3 * d};
+    if (is_last) {
+        f->model->kernels->attend(qkv, f->spans, 1, c->fusion.heads, head_dim, 1.0F / sqrtf((float)head_dim), f->scores,
+                                  out);
+    } else {
+        attend_sequence(f, qkv, rows, out);
+    }
     if (item->region_attention) {
-        f->spans[0] = (struct kv_span){qkv + d, qkv + 2 * d, rows, 3 * d};
         add_region_attention(f, item, qkv, 1, rows - image_rows(item->features));
     }
 }
@@ -294,9 +313,11 @@ static int past_spans(struct fusion *f, const struct caption_state *c, const str
 }
 
 /* Keeps the context's and the tokens' keys and values of this layer; the context attends to itself, the token to the
- * past and itself, [MASK], where there is one, to the past, the token and itself. */
+ * past and itself, [MASK], where there is one, to the past, the token and itself. In the last layer the last row of
+ * each hypothesis alone. */
 static void attend_caption(struct fusion *f, const struct fusion_item *item, int layer, const float *qkv, float *out)
 {
+    bool is_last = layer == f->model->config.fusion.layers - 1;
     const struct model_config *config = &f->model->config;
     struct caption_state *c = item->caption;
     struct caption_state_layer l = caption_state_layer(c, layer);
@@ -305,23 +326,25 @@ static void attend_caption(struct fusion *f, const struct fusion_item *item, int
     float scale = 1.0F / sqrtf((float)head_dim);
     if (c->n_position == 0) {
         size_t n = (size_t)c->n_context;
-        attend_sequence(f, qkv, n, out);
+        if (!is_last) {
+            attend_sequence(f, qkv, n, out);
+            out += n * d;
+        }
         for (size_t i = 0; i < n; i++) {
             memcpy(l.context_k + i * d, qkv + i * ld + d, d * sizeof(float));
             memcpy(l.context_v + i * d, qkv + i * ld + 2 * d, d * sizeof(float));
         }
         qkv += n * ld;
-        out += n * d;
     }
     size_t word_rows = (size_t)c->word_rows;
-    for (int i = 0; i < c->search.n_running; i++, qkv += word_rows * ld, out += word_rows * d) {
+    for (int i = 0; i < c->search.n_running; i++, qkv += word_rows * ld) {
         size_t row = ((size_t)c->n_position * (size_t)c->max_beams + (size_t)i) * d;
         memcpy(l.text_k + row, qkv + d, d * sizeof(float));
         memcpy(l.text_v + row, qkv + 2 * d, d * sizeof(float));
         int n = past_spans(f, c, &l, i);
-        for (size_t k = 0; k < word_rows; k++) {
+        for (size_t k = is_last ? word_rows - 1 : 0; k < word_rows; k++, out += d) {
             f->spans[n] = (struct kv_span){qkv + d, qkv + 2 * d, k + 1, ld};
-            f->model->kernels->attend(qkv + k * ld, f->spans, n + 1, heads, head_dim, scale, f->scores, out + k * d);
+            f->model->kernels->attend(qkv + k * ld, f->spans, n + 1, heads, head_dim, scale, f->scores, out);
         }
         if (item->region_attention && i == 0) {
             add_region_attention(f, item, qkv + (word_rows - 1) * ld, n + 1,
@@ -332,22 +355,87 @@ static void attend_caption(struct fusion *f, const struct fusion_item *item, int
 
 /* ---- layers ---- */
 
-void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows)
+/* Rows of an item that decide: n, `step` apart. */
+struct deciding {
+    size_t first, step, n;
+};
+
+/* Of the item with rows first .. first + rows - 1. */
+static struct deciding deciding_of(const struct fusion_item *item, size_t first, size_t rows)
 {
-    const struct bind_layer *w = &f->model->bound->fusion.layers[layer];
+    size_t n = fusion_item_deciding(item);
+    size_t step = item->kind == FUSION_CAPTION ? (size_t)item->caption->word_rows : 1;
+    return (struct deciding){item->kind == FUSION_CAPTION ? first + rows - 1 - (n - 1) * step : first, step, n};
+}
+
+/* Moves them up to row `to` of x; returns how many. */
+static size_t keep_deciding(struct fusion *f, struct deciding rows, size_t to)
+{
+    size_t d = (size_t)f->model->config.fusion.hidden;
+    for (size_t i = 0; i < rows.n; i++) {
+        memmove(f->x + (to + i) * d, f->x + (rows.first + i * rows.step) * d, d * sizeof(float));
+    }
+    return rows.n;
+}
+
+static size_t all_deciding(const struct fusion_item *items, int n_items)
+{
+    size_t n = 0;
+    for (int i = 0; i < n_items; i++) {
+        n += fusion_item_deciding(&items[i]);
+    }
+    return n;
+}
+
+/* x -> qkv [rows, 3D]. In the last layer, where the weights can be cut there, only rows that decide get queries. */
+static void make_qkv(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows)
+{
+    const struct bind_linear *w = &f->model->bound->fusion.layers[layer].qkv;
     const struct kernels *k = f->model->kernels;
-    size_t d = (size_t)f->model->config.fusion.hidden, ffn = (size_t)f->model->config.fusion.ffn, first = 0;
-    linear_run(k, &w->qkv, &f->bytes, f->x, d, rows, f->qkv, 3 * d, ACT_NONE, NULL, 0); /* [rows, 3D] */
+    size_t d = (size_t)f->model->config.fusion.hidden, ld = 3 * d, first = 0;
+    struct bind_linear queries, others;
+    bool is_cut = layer == f->model->config.fusion.layers - 1 && rows >= MANY_ROWS * all_deciding(items, n_items) &&
+                  linear_outputs(k, w, 0, d, &queries) && linear_outputs(k, w, d, 2 * d, &others);
+    if (!is_cut) {
+        linear_run(k, w, &f->bytes, f->x, d, rows, f->qkv, ld, ACT_NONE, NULL, 0);
+        return;
+    }
+    linear_run(k, &others, &f->bytes, f->x, d, rows, f->qkv + d, ld, ACT_NONE, NULL, 0);
+    for (int i = 0; i < n_items; i++) {
+        size_t n = (size_t)fusion_item_rows(f->model, &items[i]);
+        struct deciding q = deciding_of(&items[i], first, n);
+        linear_run(k, &queries, &f->bytes, f->x + q.first * d, q.step * d, q.n, f->qkv + q.first * ld, q.step * ld,
+                   ACT_NONE, NULL, 0);
+        first += n;
+    }
+}
+
+/* qkv -> context; returns its rows: all, or in the last layer those that decide, which then are all of x too. */
+static size_t attend_items(struct fusion *f, int layer, const struct fusion_item *items, int n_items)
+{
+    bool is_last = layer == f->model->config.fusion.layers - 1;
+    size_t d = (size_t)f->model->config.fusion.hidden, first = 0, done = 0;
     for (int i = 0; i < n_items; i++) {
         size_t n = (size_t)fusion_item_rows(f->model, &items[i]);
         const float *qkv = f->qkv + first * 3 * d;
         if (items[i].kind == FUSION_CAPTION) {
-            attend_caption(f, &items[i], layer, qkv, f->context + first * d);
+            attend_caption(f, &items[i], layer, qkv, f->context + done * d);
         } else {
-            attend_pair(f, &items[i], qkv, n, f->context + first * d);
+            attend_pair(f, &items[i], is_last, qkv, n, f->context + done * d);
         }
+        done += is_last ? keep_deciding(f, deciding_of(&items[i], first, n), done) : n;
         first += n;
     }
+    return done;
+}
+
+void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows)
+{
+    const struct bind_layer *w = &f->model->bound->fusion.layers[layer];
+    const struct kernels *k = f->model->kernels;
+    size_t d = (size_t)f->model->config.fusion.hidden, ffn = (size_t)f->model->config.fusion.ffn;
+    make_qkv(f, layer, items, n_items, rows);
+    rows = attend_items(f, layer, items, n_items);
     linear_run(k, &w->output, &f->bytes, f->context, d, rows, f->hidden, d, ACT_NONE, f->x, d); /* x + attention */
     k->layer_norm(f->hidden, rows, d, w->attention_norm.weight, w->attention_norm.bias, NORM_EPS, f->x);
     linear_run(k, &w->up, &f->bytes, f->x, d, rows, f->wide, ffn, ACT_GELU, NULL, 0);        /* [rows, F] */

@@ -5,7 +5,8 @@
  *     vqa, retrieve        [CLS] text [SEP], tags, regions, cells
  *     caption, first step  tags, regions, cells (the context), [CLS] and, with the decoder "mask", [MASK]
  *     caption, later       for each running hypothesis its last token and, with "mask", [MASK]
- * The last row of a hypothesis decides on its next word.
+ * [CLS] of a pair decides, and the last row of a hypothesis on its next word: of the last layer nobody reads others,
+ * so it makes of them keys and values alone.
  * All matrices work on all rows at once; only attention goes item by item.
  *
  * Ownership: a fusion owns no memory but points into the arena of its session. Threads: one owner. */
@@ -36,9 +37,12 @@ void fusion_place(struct fusion *f, struct arena *a, const struct model *m, int 
 
 /* Writes x, the rows of all items; returns how many. */
 size_t fusion_embed(struct fusion *f, const struct fusion_item *items, int n_items);
-/* x through one layer. Captions keep their keys and values. */
+/* Rows of an item that decide. */
+size_t fusion_item_deciding(const struct fusion_item *item);
+/* x through one layer; the last one leaves the rows that decide, item after item. Captions keep their keys and
+ * values. */
 void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows);
-/* x -> results. */
+/* x, as the last layer left it -> results. */
 void fusion_heads(struct fusion *f, const struct fusion_item *items, int n_items, enum err *item_err);
 
 #endif

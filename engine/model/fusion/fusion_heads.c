@@ -14,21 +14,15 @@ static bool is_finite(const float *x, size_t n)
     return true;
 }
 
-/* Copies the deciding rows of all items of a kind, in order: [CLS], or the last one of each hypothesis. */
+/* Copies the deciding rows of all items of a kind, in order. */
 static size_t gather(struct fusion *f, const struct fusion_item *items, int n_items, enum fusion_kind kind)
 {
     size_t d = (size_t)f->model->config.fusion.hidden, first = 0, n = 0;
     for (int i = 0; i < n_items; i++) {
-        size_t rows = (size_t)fusion_item_rows(f->model, &items[i]);
-        if (items[i].kind == kind && kind == FUSION_CAPTION) {
-            int beams = items[i].caption->search.n_running;
-            for (int j = 0; j < beams; j++, n++) {
-                size_t last = first + rows - (size_t)(items[i].caption->word_rows * (beams - j - 1)) - 1;
-                memcpy(f->gathered + n * d, f->x + last * d, d * sizeof(float));
-            }
-        } else if (items[i].kind == kind) {
-            memcpy(f->gathered + n * d, f->x + first * d, d * sizeof(float));
-            n++;
+        size_t rows = fusion_item_deciding(&items[i]);
+        if (items[i].kind == kind) {
+            memcpy(f->gathered + n * d, f->x + first * d, rows * d * sizeof(float));
+            n += rows;
         }
         first += rows;
     }

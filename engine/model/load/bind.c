@@ -152,26 +152,28 @@ enum err bind_open(struct bind **out, const struct weights *weights, const struc
     struct binder b = {
         .weights = weights, .kernels = kernels, .precision = precision, .pool = config->roi.pool, .e = e};
     b.rc = mem_alloc(&bound, sizeof(*bound));
-    if (b.rc != OK || (b.rc = weights_check_finite(weights, e)) != OK ||
-        (b.rc = bind_make_arrays(bound, config)) != OK ||
-        (b.rc = mem_array(&b.seen, (size_t)weights_count(weights) + 1, sizeof(*b.seen))) != OK) {
+    b.rc = b.rc ? b.rc : weights_check_finite(weights, e);
+    b.rc = b.rc ? b.rc : bind_make_arrays(bound, config);
+    b.rc = b.rc ? b.rc : mem_array(&b.seen, (size_t)weights_count(weights) + 1, sizeof(*b.seen));
+    if (b.rc) {
         goto out;
     }
     b.out = bound;
     set_dims(b.dims, config);
     walk(&b, config); /* check and measure */
-    if (b.rc == OK) {
+    if (!b.rc) {
         check_unknown(&b);
     }
     b.block_bytes = arena_needed(&b.arena);
-    if (b.rc != OK || (b.rc = mem_array(&b.temp, b.temp_floats, sizeof(float))) != OK ||
-        (b.rc = mem_alloc(&b.block, b.block_bytes)) != OK) {
+    b.rc = b.rc ? b.rc : mem_array(&b.temp, b.temp_floats, sizeof(float));
+    b.rc = b.rc ? b.rc : mem_alloc(&b.block, b.block_bytes);
+    if (b.rc) {
         goto out;
     }
     bound->_block = b.block;
     bound->block_bytes = b.block_bytes;
     walk(&b, config); /* place */
-    if (b.rc == OK) {
+    if (!b.rc) {
         *out = bound;
         bound = NULL;
     }

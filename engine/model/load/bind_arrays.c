@@ -67,7 +67,7 @@ enum err bind_make_arrays(struct bind *b, const struct model_config *c)
     place_arrays(b, &a);
     size_t n_bytes = arena_needed(&a);
     enum err rc = mem_alloc(&b->_arrays, n_bytes);
-    if (rc != OK) {
+    if (rc) {
         return rc;
     }
     arena_init(&a, b->_arrays, n_bytes);

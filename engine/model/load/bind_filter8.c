@@ -13,16 +13,16 @@ static bool set_channel(const struct bind_block *block, size_t c, int16_t *q, fl
 {
     size_t taps = (size_t)block->kernel * (size_t)block->kernel, n = (size_t)block->wide;
     const float *w = block->depthwise.weight + c;
-    float most = 0.0F;
+    float max = 0.0F;
     for (size_t i = 0; i < taps; i++) {
-        most = fmaxf(most, fabsf(w[i * n]));
+        max = fmaxf(max, fabsf(w[i * n]));
     }
-    *scale = most > 0.0F ? most / (float)FILTER8_MOST : 1.0F; /* both maps have the same scale */
+    *scale = max > 0.0F ? max / (float)FILTER8_MAX : 1.0F; /* both maps have the same scale */
     *bias = block->depthwise.bias[c] / BIND_RELU6_SCALE;
     for (size_t i = 0; i < taps; i++) {
         q[i * n + c] = (int16_t)rintf(w[i * n] / *scale);
     }
-    return (float)taps * 255.0F * most + fabsf(*bias) < FILTER8_LARGEST;
+    return (float)taps * 255.0F * max + fabsf(*bias) < FILTER8_LARGEST;
 }
 
 /* The widening product of the block with scale and bias in other units; the weights are shared. */
@@ -41,7 +41,7 @@ static struct gemm8_weights expand_of(struct binder *b, const struct bind_block 
 
 void bind_filter8(struct binder *b, struct bind_block *block)
 {
-    if (b->rc != OK || !in_bytes(block)) {
+    if (b->rc || !in_bytes(block)) {
         return;
     }
     size_t n = (size_t)block->wide, taps = (size_t)block->kernel * (size_t)block->kernel;

@@ -64,7 +64,7 @@ static struct parts find_parts(struct binder *b, const char *prefix, const struc
 {
     char name[MAX_NAME];
     struct parts p = {.count = n_parts};
-    for (size_t i = 0; i < n_parts && b->rc == OK; i++) {
+    for (size_t i = 0; i < n_parts && !b->rc; i++) {
         size_t shape[WEIGHTS_MAX_DIMS] = {0};
         full_name(name, prefix, &entries[i], ".weight");
         p.tensor[i] = bind_kinds_find_matrix(b, name, entries[i].shape, &p.scale[i]);
@@ -208,7 +208,7 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
                         void *place)
 {
     struct parts p = find_parts(b, prefix, entries, n_parts);
-    if (b->rc != OK) {
+    if (b->rc) {
         return;
     }
     if (entries[0].kind == B_LINEAR) {
@@ -281,7 +281,7 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
     size_t n = b->dims[D_V], k = b->dims[D_D];
     const float *all = bind_kinds_find_vector(b, entry->name, n);
     int n_words = 0;
-    if (b->rc != OK) {
+    if (b->rc) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -295,7 +295,7 @@ static void bind_words(struct binder *b, const struct bind_entry *entry, struct 
     struct bind_rows *table = &b->out->fusion.word;
     float *bias = arena_take(&b->arena, (size_t)n_words, sizeof(*bias));
     int *ids = arena_take(&b->arena, (size_t)n_words, sizeof(*ids));
-    if (b->rc != OK) {
+    if (b->rc) {
         return;
     }
     *out = (struct bind_words){.ids = ids, .n = (size_t)n_words};
@@ -327,7 +327,7 @@ static void bind_filter(struct binder *b, const char *prefix, const struct bind_
         full_name(name, prefix, entry, ".bias");
         bias = bind_kinds_find_vector(b, name, shape[0]);
     }
-    if (b->rc != OK) {
+    if (b->rc) {
         return;
     }
     size_t inputs = shape[1], cells = shape[2] * shape[3], k = inputs * cells;
@@ -388,7 +388,7 @@ static void bind_fuse(struct binder *b, const char *prefix, const struct bind_en
 
 void bind_kinds_table(struct binder *b, const char *prefix, const struct bind_entry *entries, size_t n, void *base)
 {
-    for (size_t i = 0; i < n && b->rc == OK; i++) {
+    for (size_t i = 0; i < n && !b->rc; i++) {
         void *place = (char *)base + entries[i].place;
         size_t parts = 1;
         switch (entries[i].kind) {

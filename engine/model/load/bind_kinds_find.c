@@ -5,7 +5,7 @@
 
 void bind_kinds_fail(struct binder *b, const char *name, const char *what)
 {
-    if (b->rc == OK) {
+    if (!b->rc) {
         b->rc = err_set(b->e, ERR_BAD_MODEL, "tensor %s: %s", name, what);
     }
 }
@@ -29,7 +29,7 @@ static void fail_shape(struct binder *b, const struct tensor *t, const size_t *s
     for (size_t i = 0; i < n_dims; i++) {
         snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s%zu", i ? ", " : "", shape[i]);
     }
-    if (b->rc == OK) {
+    if (!b->rc) {
         b->rc = err_set(b->e, ERR_BAD_MODEL, "tensor %s: shape [%s], expected [%s]", t->name, have, want);
     }
 }

@@ -115,9 +115,9 @@ void block8_plan(struct plan *p, const struct bind_block *b, const struct conv_s
                  struct plan_map y)
 {
     size_t mark = p->top, wide = (size_t)b->wide, in_row = (size_t)x.w * wide, out_row = (size_t)y.w * wide;
-    int least = b->kernel + b->stride, most = x.h + least; /* rows of the window */
-    size_t room = (size_t)least * in_row > STRIP_BYTES ? (size_t)least * in_row : STRIP_BYTES;
-    room = room < (size_t)most * in_row ? room : (size_t)most * in_row;
+    int min = b->kernel + b->stride, max = x.h + min; /* rows of the window */
+    size_t room = (size_t)min * in_row > STRIP_BYTES ? (size_t)min * in_row : STRIP_BYTES;
+    room = room < (size_t)max * in_row ? room : (size_t)max * in_row;
     int strip = max_int(((int)(room / in_row) - b->kernel) / b->stride + 1, 1);
     int n_strips = (y.h + strip - 1) / strip;
 

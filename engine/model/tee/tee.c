@@ -15,7 +15,7 @@ enum err tee_init(struct tee *t, const struct model *m)
         backbone_max_steps(weights->n_blocks) + cells_max_steps(&m->bound->cells) + bifpn_max_steps(weights);
     *t = (struct tee){.model = m, .weights = weights};
     enum err rc = mem_array(&t->_steps, (size_t)max_steps, sizeof(*t->_steps));
-    if (rc == OK) {
+    if (!rc) {
         plan_init(&t->plan, t->_steps, max_steps);
     }
     return rc;

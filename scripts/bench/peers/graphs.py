@@ -135,23 +135,28 @@ def outputs(graph: str, count: int) -> list[str]:
     return [f"{graph}_{i}" for i in range(count)]
 
 
+def write(modules: dict[str, nn.Module], feeds: dict, folder: pathlib.Path) -> None:
+    """GRAPH.onnx and GRAPH.npz (what it is fed with) of each module"""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in modules.items():
+        given = tuple(torch.from_numpy(x) for x in feeds[name].values())
+        result = module(*given)
+        count = len(result) if isinstance(result, tuple) else 1
+        moves = {key: MOVES[key] for key in feeds[name]}
+        if name == "step":
+            moves["ids"] = moves["positions"] = {0: "b"}
+        torch.onnx.export(module, given, str(folder / f"{name}.onnx"), input_names=list(feeds[name]),
+                          output_names=outputs(name, count), dynamic_axes=moves, opset_version=OPSET, dynamo=False)
+        np.savez(folder / f"{name}.npz", **feeds[name])
+
+
 @torch.no_grad()
 def export(model_dir, picture_file, folder: pathlib.Path) -> dict:
-    """Writes GRAPH.onnx, GRAPH.npz (what it is fed with) and about.json; returns what about.json has."""
+    """Writes the graphs, what they are fed with, and about.json; returns what about.json has."""
     model = MiniVLM.from_dir(model_dir)
     found, about = feeds(model, image.load(picture_file))
     about["model"] = str(pathlib.Path(model_dir).resolve())
     about["said"] = modules(model)["step"].said.tolist()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, module in modules(model).items():
-        given = tuple(torch.from_numpy(x) for x in found[name].values())
-        result = module(*given)
-        count = len(result) if isinstance(result, tuple) else 1
-        moves = {key: MOVES[key] for key in found[name]}
-        if name == "step":
-            moves["ids"] = moves["positions"] = {0: "b"}
-        torch.onnx.export(module, given, str(folder / f"{name}.onnx"), input_names=list(found[name]),
-                          output_names=outputs(name, count), dynamic_axes=moves, opset_version=OPSET, dynamo=False)
-        np.savez(folder / f"{name}.npz", **found[name])
+    write(modules(model), found, folder)
     (folder / "about.json").write_text(json.dumps(about))
     return about

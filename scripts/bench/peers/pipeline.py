@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from peers.runtimes import GRAPHS
+from peers.runtimes import there
 
 
 def many(feed: dict, n: int) -> dict:
@@ -17,9 +17,11 @@ def many(feed: dict, n: int) -> dict:
 class Pipeline:
     def __init__(self, runtime, folder: pathlib.Path):
         self.runtime = runtime
-        self.about = json.loads((folder / "about.json").read_text())
-        self.said = np.array(self.about["said"])
-        self.feeds = {g: dict(np.load(folder / f"{g}.npz")) for g in GRAPHS}
+        self.feeds = {g: dict(np.load(folder / f"{g}.npz")) for g in there(folder)}
+        self.has_captions = "step" in self.feeds
+        if self.has_captions:
+            self.about = json.loads((folder / "about.json").read_text())
+            self.said = np.array(self.about["said"])
 
     def decode(self, bodies) -> np.ndarray:
         """JPEG bytes -> [B, 3, h, w]; the pictures are of one shape."""

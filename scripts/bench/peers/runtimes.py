@@ -6,6 +6,11 @@ FUSION = ("question", "context", "step")
 GRAPHS = ("dense", "head", *FUSION)
 
 
+def there(folder: pathlib.Path, graphs=GRAPHS) -> list[str]:
+    """Those that were exported to the folder; the large network has no captions."""
+    return [g for g in graphs if (folder / f"{g}.onnx").exists()]
+
+
 class Onnx:
     """ONNX Runtime; int8: weights per channel, activations quantised at run time, convolutions left as floats (as
     ConvInteger they take twice as long)."""
@@ -15,7 +20,8 @@ class Onnx:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level, options.enable_mem_reuse = 3, False  # shapes that were exported lie about batches
-        self.sessions = {g: ort.InferenceSession(str(self.file(folder, g, int8)), options, ["CPUExecutionProvider"]) for g in graphs}
+        self.sessions = {g: ort.InferenceSession(str(self.file(folder, g, int8)), options, ["CPUExecutionProvider"])
+                         for g in there(folder, graphs)}
 
     @staticmethod
     def file(folder: pathlib.Path, graph: str, int8: bool) -> pathlib.Path:
@@ -41,7 +47,8 @@ class OpenVino:
         core = ov.Core()
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
                     "PERFORMANCE_HINT": "LATENCY"}
-        self.requests = {g: core.compile_model(str(folder / f"{g}.onnx"), "CPU", settings).create_infer_request() for g in graphs}
+        self.requests = {g: core.compile_model(str(folder / f"{g}.onnx"), "CPU", settings).create_infer_request()
+                         for g in there(folder, graphs)}
 
     def run(self, graph, feed):
         request = self.requests[graph]

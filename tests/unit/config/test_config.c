@@ -247,7 +247,7 @@ static void test_numbers_as_text(void)
     check_text("server", "admin_port", "-2", NAN);
 }
 
-/* Every key with numbers takes its least and most, and neither one below nor one above. */
+/* Every key with numbers takes its minimum and maximum, and neither one below nor one above. */
 static void test_limits_of_every_number(void)
 {
     char text[64];

@@ -156,7 +156,7 @@ static void test_threads(void)
 {
     static const int numbers[THREADS] = {0, 1, 2, 3};
     pthread_t threads[THREADS];
-    int sums[CREW_MOST] = {0};
+    int sums[CREW_MAX] = {0};
     open_scheduler(3);
     for (int i = 1; i < THREADS; i++) {
         CHECK_INT(thread_start(&threads[i], "engine", idle, (void *)&numbers[i]), OK);
@@ -167,7 +167,7 @@ static void test_threads(void)
     CHECK_INT(s.n_idle_engines, 3);
     scheduler_leave(&s);
     for (int i = 0; i < 100; i++) {
-        crew_run(s.crew, 0, CREW_MOST, add_up, sums);
+        crew_run(s.crew, 0, CREW_MAX, add_up, sums);
     }
     scheduler_enter(&s);
     s.n_decoding = 2;
@@ -176,10 +176,10 @@ static void test_threads(void)
     s.n_decoding = 0;
     (void)scheduler_end_lead(&s, 0);
     wait_for(0, 3);
-    own_cpu = 2; /* thread 2 would be in the way: it goes to sleep again, and for some steps nobody is woken */
-    for (int n = 0; s.held_off == 0; n++) {
+    own_cpu = 2; /* thread 2 would be in the way: it goes to sleep again, and for a while nobody is woken */
+    while (s.held_off_until_us == 0) {
         scheduler_lead(&s, 0);
-        for (int i = 0; i < 100 && s.held_off == 0; i++) {
+        for (int i = 0; i < 100 && s.held_off_until_us == 0; i++) {
             scheduler_leave(&s);
             sched_yield();
             scheduler_enter(&s);
@@ -188,12 +188,12 @@ static void test_threads(void)
         wait_for(0, 3);
     }
     own_cpu = 0;
-    while (s.held_off > 0) {
-        scheduler_lead(&s, 0);
-        wait_for(0, 3);
-        (void)scheduler_end_lead(&s, 0);
-    }
-    for (int i = 0; i < CREW_MOST; i++) {
+    s.held_off_until_us = UINT64_MAX;
+    scheduler_lead(&s, 0);
+    wait_for(0, 3);
+    (void)scheduler_end_lead(&s, 0);
+    s.held_off_until_us = 0;
+    for (int i = 0; i < CREW_MAX; i++) {
         CHECK_INT(sums[i], 100 * i);
     }
     scheduler_lead(&s, 0);

@@ -19,7 +19,7 @@ int sched_getcpu(void)
 }
 
 struct loop {
-    int done[CREW_MOST]; /* plain: the crew orders them */
+    int done[CREW_MAX]; /* plain: the crew orders them */
 };
 
 static void count(void *arg, int i)
@@ -33,7 +33,7 @@ static void check_loop(int self, int n_cuts, int times)
     int wrong = 0;
     for (int t = 0; t < times; t++) {
         crew_run(crew, self, n_cuts, count, &l);
-        for (int i = 0; i < CREW_MOST; i++) {
+        for (int i = 0; i < CREW_MAX; i++) {
             wrong += l.done[i] != (i < n_cuts ? t + 1 : 0);
         }
     }
@@ -43,9 +43,9 @@ static void check_loop(int self, int n_cuts, int times)
 static void test_alone(void)
 {
     crew_open(crew, 0);
-    CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MOST), 1); /* nobody is there */
+    CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MAX), 1); /* nobody is there */
     check_loop(0, 1, 1);
-    check_loop(0, CREW_MOST, 3);
+    check_loop(0, CREW_MAX, 3);
     struct crew_work work = crew_close(crew, 0);
     CHECK(work.cuts == 0 && work.ns == 0);
 }
@@ -53,14 +53,14 @@ static void test_alone(void)
 static void test_how_many(void)
 {
     crew_pretend(crew, 1, 3);
-    CHECK_INT(crew_cuts(crew, 1, LONG_NS, CREW_MOST), 4);
-    CHECK_INT(crew_cuts(crew, 1, LONG_NS, 2), 2);                 /* no more units than that */
-    CHECK_INT(crew_cuts(crew, 1, 3 * CREW_CUT_NS, CREW_MOST), 3); /* a cut has a least size */
-    CHECK_INT(crew_cuts(crew, 1, CREW_CUT_NS, CREW_MOST), 1);
-    CHECK_INT(crew_cuts(crew, 1, 0, CREW_MOST), 1);
+    CHECK_INT(crew_cuts(crew, 1, LONG_NS, CREW_MAX), 4);
+    CHECK_INT(crew_cuts(crew, 1, LONG_NS, 2), 2);                /* no more units than that */
+    CHECK_INT(crew_cuts(crew, 1, 3 * CREW_CUT_NS, CREW_MAX), 3); /* a cut has a least size */
+    CHECK_INT(crew_cuts(crew, 1, CREW_CUT_NS, CREW_MAX), 1);
+    CHECK_INT(crew_cuts(crew, 1, 0, CREW_MAX), 1);
     CHECK_INT(crew_cuts(crew, 1, LONG_NS, 0), 1);
     crew_pretend(crew, 1, 100);
-    CHECK_INT(crew_cuts(crew, 1, LONG_NS, 100), CREW_MOST);
+    CHECK_INT(crew_cuts(crew, 1, LONG_NS, 100), CREW_MAX);
     crew_pretend(crew, 1, 0);
 }
 
@@ -97,7 +97,7 @@ static void check_meeting(void)
     for (atomic_store(&n_met, 0); atomic_load(&n_met) < 2;) {
         atomic_store(&n_in, 0);
         atomic_store(&n_met, 0);
-        (void)crew_cuts(crew, 0, LONG_NS, CREW_MOST); /* wakes those who sleep */
+        (void)crew_cuts(crew, 0, LONG_NS, CREW_MAX); /* wakes those who sleep */
         crew_run(crew, 0, 2, meet, NULL);
     }
 }
@@ -121,7 +121,7 @@ static void test_helpers(void)
     check_meeting();
     check_loop(0, 2, LOOPS);
     check_loop(0, 4, LOOPS);
-    check_loop(0, CREW_MOST, LOOPS);
+    check_loop(0, CREW_MAX, LOOPS);
     recall_all(); /* they come back to the open board */
     check_loop(0, 4, LOOPS);
     check_meeting();
@@ -138,7 +138,7 @@ static void test_helpers(void)
         thread_join(threads[i]);
     }
     CHECK(atomic_load(&n_back) >= THREADS - 1);
-    CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MOST), 1);
+    CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MAX), 1);
 }
 
 static void test_in_the_way(void)

@@ -20,6 +20,10 @@ static void test_prefix(void)
     memcpy(block, "Exif\0\0", 6);
     memcpy(block + 6, little, sizeof(little));
     CHECK_INT(exif_orientation(block, sizeof(block)), 6);
+    uint8_t twice[12 + sizeof(little)];
+    memcpy(twice, "Exif\0\0Exif\0\0", 12);
+    memcpy(twice + 12, little, sizeof(little));
+    CHECK_INT(exif_orientation(twice, sizeof(twice)), 6);
 }
 
 /* With every byte changed in every way the answer stays in range; with every length nothing behind it is read. */

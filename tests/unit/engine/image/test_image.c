@@ -87,6 +87,19 @@ static void compare_lossy(const struct image *image, const struct row *row)
     fmap_close(map);
 }
 
+/* Every refusal tells the sender what to do. */
+static bool has_remedy(const char *text)
+{
+    static const char *const remedies[] = {"send ", "save it", "transfer"};
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
+        if (strstr(text, remedies[i])) {
+            return true;
+        }
+    }
+    fprintf(stderr, "says not what to do: %s\n", text);
+    return false;
+}
+
 static void check_info(const struct image_info *info, const struct row *row)
 {
     CHECK_INT(info->format, row->format);
@@ -115,7 +128,7 @@ static void test_table(void)
         enum err rc = image_decode(d, fmap_bytes(map), fmap_size(map), &image_default_limits, &image, &e);
         CHECK_INT(rc, row->err);
         if (row->err) {
-            CHECK(e.text[0] != '\0');
+            CHECK(has_remedy(e.text));
             CHECK(image.rgb == NULL);
             CHECK(probed == OK || probed == rc); /* a header may be fine where pixels are not */
         } else if (!rc) {
@@ -144,6 +157,18 @@ static void test_limits_come_first(void)
         CHECK_INT(image_probe(fmap_bytes(map), fmap_size(map), &image_default_limits, &info, &e), ERR_IMAGE_TOO_LARGE);
         CHECK(strstr(e.text, "the image is ") != NULL);
         fmap_close(map);
+    }
+    /* The sizes of telephones with "48" and "50 megapixels" pass; the checksum of this header is not looked at. */
+    static const uint16_t sizes[][2] = {{8064, 6048}, {8160, 6144}, {8192, 6144}};
+    for (int k = 0; k < 3; k++) {
+        uint8_t png[] = "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0ww\0\0hh\x08\2\0\0\0crc.";
+        struct image_info info;
+        for (int side = 0; side < 2; side++) {
+            png[18 + 4 * side] = (uint8_t)(sizes[k][side] >> 8);
+            png[19 + 4 * side] = (uint8_t)sizes[k][side];
+        }
+        CHECK_INT(image_probe(png, sizeof(png) - 1, &image_default_limits, &info, NULL), OK);
+        CHECK_INT(info.width * info.height, sizes[k][0] * sizes[k][1]);
     }
     struct image_limits small = {.max_pixels = 45 * 34, .max_progressive_pixels = 45 * 34};
     struct image_info info;

@@ -38,6 +38,12 @@ static const struct {
     {"version https://git-lfs.github.com/spec/v1", 42, "Git LFS"},
     {"0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF", 64, "image id"},
     {"II+\0\10\0\0\0", 8, "BigTIFF"},
+    {"\xfd"
+     "7zXZ..",
+     7, "xz"},
+    {"BZh91AY", 7, "bzip2"},
+    {"89504E470D0A", 12, "hexadecimal"},
+    {"b'\\xff\\xd8", 10, "as Python prints them"},
     {"\0\0\0\x18"
      "ftypcrx ",
      12, "Canon raw"},

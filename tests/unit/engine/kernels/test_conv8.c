@@ -46,7 +46,7 @@ static struct filter filter_make(struct conv_shape s, uint32_t seed)
     }
     for (size_t i = 0; i < taps; i++) {
         seed = seed * 1664525u + 1013904223u;
-        f.w[i] = (int16_t)((int)(seed >> 8) % (2 * FILTER8_MOST + 1) - FILTER8_MOST);
+        f.w[i] = (int16_t)((int)(seed >> 8) % (2 * FILTER8_MAX + 1) - FILTER8_MAX);
     }
     f.scale = random_floats((size_t)s.channels, 2);
     f.bias = random_floats((size_t)s.channels, 3);
@@ -176,7 +176,7 @@ static void test_extremes(const struct kernels *k)
         struct filter f = filter_make(shape_of(6, 6, 33, 5, 1, 2, 2), 1);
         memset(f.in, 255, area(6, 6, 33));
         for (size_t i = 0; i < area(5, 5, 33); i++) {
-            f.w[i] = (int16_t)(sign * FILTER8_MOST);
+            f.w[i] = (int16_t)(sign * FILTER8_MAX);
         }
         f.scale.p[0] = 70.0f; /* times the largest sum: next to FILTER8_LARGEST */
         f.scale.p[1] = 1e-5f;

@@ -112,6 +112,7 @@ static void test_faults_of_parameters(void)
         {INPUT_VQA, "question= \t", "question"},
         {INPUT_VQA, "question=\xc2\xa0\xe3\x80\x80\xe2\x80\x8b\xef\xbb\xbf", "question"}, /* nothing to be seen */
         {INPUT_VQA, "question=[\"a\",\"b\"]", "question"},
+        {INPUT_VQA, "question=[ ]", "question"},
         {INPUT_VQA, "questions=[ 'a', 'b' ] ", "questions"},
         {INPUT_RETRIEVE, "texts[]=['a']", "texts[]"},
         {INPUT_VQA, "questions=\xff", "questions"},

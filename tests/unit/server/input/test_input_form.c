@@ -226,6 +226,8 @@ static void test_transfer_encodings(void)
         FAULT_BAD_REQUEST, "image", "half");
     CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: quoted-printable"),
                 FAULT_BAD_REQUEST, "image", "quoted-printable");
+    CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Type: multipart/mixed; boundary=C"),
+                FAULT_UNSUPPORTED_IMAGE, "image", "a form in a form");
 }
 
 /* A part changes nothing beyond its own bytes. */

@@ -81,7 +81,21 @@ static void test_faults_of_images(void)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         CHECK_FAULT(read_json(INPUT_CAPTION, NULL, cases[i].json), FAULT_BAD_REQUEST, cases[i].param, cases[i].json);
     }
-    CHECK_FAULT(read_json(INPUT_STORE, NULL, "{\"images\": [\"QQ==\"]}"), FAULT_BAD_REQUEST, "images", "store");
+    CHECK_TAKEN(read_json(INPUT_STORE, NULL, "{\"images\": [\"QQ==\"]}"));
+    CHECK_FAULT(read_json(INPUT_STORE, NULL, "{\"images\": [\"QQ==\", \"QQ==\"]}"), FAULT_BAD_REQUEST, "image",
+                "store");
+    static const char *const told[][2] = {
+        {"{\"image\": [255, 216]}", "not a list of numbers"},
+        {"{\"image\": {\"type\": \"Buffer\", \"data\": [255, 216]}}", "not a list of numbers"},
+        {"{\"image\": {\"0\": 255, \"1\": 216}}", "not a list of numbers"},
+        {"{\"image\": [\"QQ==\"]}", "a list goes into images"},
+        {"{\"image\": \"/home/me/cat.jpg\"}", "name of a file"},
+        {"{\"image\": \"cat.jpeg\"}", "name of a file"},
+    };
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        CHECK_FAULT(read_json(INPUT_CAPTION, NULL, told[i][0]), FAULT_BAD_REQUEST, "/image", told[i][0]);
+        CHECK(strstr(fault.text.text, told[i][1]) != NULL);
+    }
 }
 
 /* ---- the object ---- */

@@ -2,6 +2,7 @@
  * multiples of 1/8, so that ties are everywhere; and cases by hand. */
 #include "engine/model/fusion/caption.h"
 
+#include "engine/base/hash.h"
 #include "tests/support/check.h"
 
 #include <stdint.h>
@@ -19,10 +20,7 @@ struct words {
 /* Made log-probabilities of what follows `h`: a hash of its words. */
 static void made_row(uint32_t seed, const int *tokens, int n, float row[VOCAB])
 {
-    uint32_t hash = seed * 2654435761u + 1;
-    for (int i = 0; i < n; i++) {
-        hash = (hash ^ (uint32_t)tokens[i]) * 16777619u;
-    }
+    uint32_t hash = seed * 2654435761u + (uint32_t)hash_bytes(tokens, (size_t)n * sizeof(*tokens));
     for (int token = 0; token < VOCAB; token++) {
         hash = hash * 1664525u + 1013904223u;
         row[token] = -(float)(1 + (hash >> 24) % 24) / 8.0F;
