@@ -1,8 +1,8 @@
 /* cli_folder - folders among the images of the command line, opened up: the pictures at any depth below each, by name.
  *
- * A picture is a file with the ending of a format that can be read. Names that begin with a dot and links to folders
- * are passed over. Files that were named themselves stay as they are, whatever their ending. A folder further down that
- * cannot be read stands for its pictures, so that it fails as one of them and the others do not.
+ * A picture is a file with the extension of a readable format. Names that begin with a dot and links to folders are
+ * skipped. Files given as arguments are kept, whatever their extension. An unreadable folder further down is kept as if
+ * it were a picture, so that it fails by itself and the others do not.
  *
  * Threads: one owner. Errors: ERR_IO for a named folder that cannot be read or that holds no picture, ERR_NOMEM. */
 #ifndef CLI_FOLDER_H

@@ -1,8 +1,7 @@
 /* cli_sidecar - a caption in an XMP sidecar: PICTURE.xmp beside PICTURE, with the text as dc:description, where photo
  * managers (digiKam, darktable, Lightroom after a rename) look for it. The picture itself is never touched.
  *
- * A sidecar that another program wrote, or that somebody has changed since, is left alone: it may hold what nobody can
- * write again.
+ * A sidecar that another program wrote, or that was changed since, is left alone: its contents may be irreplaceable.
  *
  * Threads: pure. Errors: ERR_IO. Source: XMP specification part 1 (ISO 16684-1), section 7. */
 #ifndef CLI_SIDECAR_H

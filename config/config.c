@@ -102,16 +102,17 @@ static const char *find_variable(char **environ, const char *name)
 /* ---- flags ---- */
 
 const struct config_action_flag config_actions[] = {
-    {"--print-config", CONFIG_PRINT, "print the configuration as it would run, as JSON, and exit"},
-    {"--check-config", CONFIG_CHECK, "check the configuration, open all that it names, and exit"},
-    {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the file"},
-    {"--print-reference", CONFIG_REFERENCE, "print the reference page"},
+    {"--print-config", CONFIG_PRINT, "print the resulting configuration as JSON"},
+    {"--check-config", CONFIG_CHECK, "check the configuration and open everything it names"},
+    {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the configuration file"},
+    {"--print-reference", CONFIG_REFERENCE, "print the reference of all keys as Markdown"},
     {"--print-api", CONFIG_API, "print the routes and the errors of the API as JSON"},
     {"--print-man", CONFIG_MAN, "print the manual page"},
     {"--print-completion=bash", CONFIG_BASH, "print completions for bash"},
     {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh"},
-    {"--healthcheck", CONFIG_HEALTHCHECK, "ask the service that runs with this configuration; exit code 0 or 1"},
-    {"--make-key", CONFIG_MAKE_KEY, "NAME; print a new API key and its line; also --role, --rate, --share"},
+    {"--healthcheck", CONFIG_HEALTHCHECK, "ask the running service with this configuration; exit code 0 or 1"},
+    {"--make-key", CONFIG_MAKE_KEY,
+     "NAME; print a new API key and its line for the keys file; also --role, --rate, --share"},
     {"--version", CONFIG_VERSION, "print the version"},
     {"--help", CONFIG_HELP, "print this help"},
 };

@@ -1,10 +1,10 @@
-/* feature_cache - region features of images seen before, by image id: least recently used out, bounded in bytes.
+/* feature_cache - region features of images seen before, by image id: LRU, bounded in bytes.
  *
- * All room is taken at creation (as pages, so it costs memory only once filled), in blocks of one size. What a block
- * holds is not known here.
+ * All room is reserved at creation (as pages, so it costs memory only once filled), in blocks of one size. The cache
+ * does not know what a block contains.
  *
- * An entry is pinned while somebody copies into it or out of it; pinned ones are never thrown out. Copying is long, so
- * the caller does it between two calls, without its lock:
+ * An entry is pinned while it is copied into or out of; pinned entries are never evicted. Copying takes long, so the
+ * caller does it between two calls, without its lock:
  *     read:   e = get(id)      copy out   unpin(e)
  *     write:  e = reserve(id)  copy in    commit(e)       found by get only after the commit
  *

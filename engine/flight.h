@@ -57,7 +57,7 @@ void flight_look(struct flight *f);
 void flight_end(struct flight_pool *p, struct flight *f);
 /* The first member with bytes; NULL when none has. */
 struct job_private *flight_with_bytes(const struct flight *f);
-/* In order of due time; alike ones as they came. */
+/* In order of due time; equal ones in order of arrival. */
 void flight_insert(struct flight_list *list, struct flight *f);
 
 #endif

@@ -1,13 +1,12 @@
-/* crew - threads of one pool that lend each other a hand: one of them leads, those with nothing better to do take parts
- * of its loops.
+/* crew - threads of one pool that help each other: one leads, and idle ones take parts of its loops.
  *
- * Each thread has a board. A leader opens its own, cuts a loop and posts the cuts; it works through them itself, and
- * whoever helps at the board takes what is still there. So a loop never waits for a helper that has not come, only for
- * cuts that one has begun. A helper looks at the board without a pause for a moment, then sleeps until the leader has
- * something worth waking for; it goes when it is recalled, or when the board has been closed for a moment.
+ * Each thread has a board. A leader opens its own, cuts a loop into parts and posts them; it works through them itself,
+ * while helpers at the board take those that are left. So a loop never waits for a helper that has not come, only for
+ * parts that one has begun. A helper polls the board for a moment, then sleeps until the leader has work that is worth
+ * waking it for; it leaves when it is recalled, or when the board has been closed for a moment.
  *
- * A hand-over costs a fifth of a microsecond between two cores of one cache, waking a sleeper fifty (SPEED.md): loops
- * below CREW_CUT_NS for each cut are left alone.
+ * Handing over a part costs a fifth of a microsecond between two cores that share a cache, waking a sleeper fifty
+ * (SPEED.md), so loops with less than CREW_CUT_NS per part are not cut.
  *
  * Ownership: a crew owns its boards. Threads: thread i calls what names `self` with i; the rest from any.
  * Memory order: what the leader wrote before crew_run is seen by all cuts, what they wrote is seen after it. */
@@ -37,7 +36,7 @@ struct crew_work {
     uint64_t cuts, ns;
 };
 struct crew_work crew_close(struct crew *c, int self);
-/* Cuts that a loop of so many nanoseconds should be posted in, 1..max. 1: it is not worth it, or nobody is there. */
+/* How many parts a loop of ns nanoseconds should be cut into, 1..max. 1: it is not worth it, or there is no helper. */
 int crew_cuts(struct crew *c, int self, uint64_t ns, int max);
 /* cut(arg, 0) .. cut(arg, n_cuts - 1), each once, in any order and at the same time; returns when all are done. */
 void crew_run(struct crew *c, int self, int n_cuts, void (*cut)(void *arg, int i), void *arg);

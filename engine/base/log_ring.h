@@ -41,7 +41,7 @@ struct log_ring {
     }
 
 void log_ring_set_fd(struct log_ring *r, int fd); /* a closed one: all lines are lost */
-/* Fails like thread_start; lines go on to be written by their callers. */
+/* Fails like thread_start; callers then continue to write their own lines. */
 MUST_USE enum err log_ring_start(struct log_ring *r);
 /* A line of at most LOG_RING_CHUNK bytes that ends with its only newline. False: it is lost, and counted. */
 bool log_ring_add(struct log_ring *r, const char *line, size_t n, bool is_urgent);

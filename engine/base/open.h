@@ -1,7 +1,7 @@
 /* open - small files that a configuration names, opened without waiting.
  *
- * A FIFO or a device in the place of a file would stop the thread that reads it; whoever reads while it serves cannot
- * have that. Links are followed.
+ * A FIFO or a device instead of a file would block the thread that reads it, which must not happen while serving. Links
+ * are followed.
  *
  * Threads: pure. Errors: ERR_BAD_CONFIG with key, path and reason. */
 #ifndef ENGINE_BASE_OPEN_H

@@ -69,7 +69,7 @@ bool input_json_is(struct input_parser *p, int value, const char *text); /* of a
 bool input_json_bool(struct input_parser *p, const char *key, int value, bool *out);
 /* null, false, 0, "", [] or {}: a thing that was not asked for. */
 bool input_json_is_off(struct input_parser *p, int value);
-/* False, always: the fault that names what nobody knows, and the names that there are. */
+/* Always false: reports the unknown name, and lists the known ones. */
 bool input_unknown(struct input_parser *p, const char *name);
 bool input_json_unknown(struct input_parser *p, const char *key); /* the same of a dialect, which has other names */
 /* Whether `words`, separated by spaces, has the word. */

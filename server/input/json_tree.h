@@ -1,4 +1,4 @@
-/* json_tree - strict JSON (RFC 8259) as a flat list of values over the text itself, for bodies that strangers size.
+/* json_tree - strict JSON (RFC 8259) as a flat list of values over the text itself, for bodies of any size.
  *
  *     {"image": "....", "texts": ["a", "b"]}   ->   object, key image, string, key texts, array, string, string
  *

@@ -19,7 +19,7 @@ int sched_getcpu(void)
 
 /* Where each job takes seconds, the two ends say whether anything is raced or overrun; the kernels of the other
  * instruction sets are in tests/unit/engine/kernels/test_split.c. */
-#ifdef MINIVLM_INSTRUMENTED
+#if defined(MINIVLM_INSTRUMENTED) || defined(MINIVLM_EMULATED)
 enum { AMONG = 8, WAY_STEP = 5, PASSES = 1 };
 #else
 enum { AMONG = 32, WAY_STEP = 1, PASSES = 2 };
