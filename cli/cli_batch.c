@@ -136,15 +136,19 @@ static void print_place(struct batch *b, struct place *p)
 {
     const struct job_result *r = &p->job->result;
     struct errbuf error = {{0}};
-    enum err rc;
+    bool is_answered = !p->input.err && !r->err;
+    enum err rc = OK;
+    if (is_answered && b->args->draw) {
+        rc = cli_draw_regions(b->args->draw, &p->input, r, b->args->min_score, &error);
+    } else if (is_answered && b->args->with_sidecar) {
+        rc = cli_sidecar_write(p->input.path, r->captions[0].text, &error);
+    }
     if (p->input.err) {
         print_error(b, &p->input, p->input.err, &p->input.error, NULL);
     } else if (r->err) {
         print_error(b, &p->input, r->err, &r->error, r->stage);
-    } else if (b->args->draw && (rc = cli_draw_regions(b->args->draw, &p->input, r, b->args->min_score, &error))) {
-        print_error(b, &p->input, rc, &error, "draw");
-    } else if (b->args->with_sidecar && (rc = cli_sidecar_write(p->input.path, r->captions[0].text, &error))) {
-        print_error(b, &p->input, rc, &error, "sidecar");
+    } else if (rc) {
+        print_error(b, &p->input, rc, &error, b->args->draw ? "draw" : "sidecar");
     } else {
         keep_scores(b, r);
         if (b->output) {

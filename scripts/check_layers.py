@@ -2,12 +2,13 @@
 """Checks who includes whom: the folder is the layer, and a library belongs to the files named here.
 
     check_layers.py               checks engine/, cli/, config/ and server/; exit code 1 and one line for each fault
-    check_layers.py --graph       prints what the rooms of the server include, and which way
+    check_layers.py --graph       prints what the rooms of the server include, and which way; of another tree: --graph FOLDER
     check_layers.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
 
 Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
 appear only in the files of LIBRARIES; other system headers must be of the C library; a header compiles alone (a header
-without an include guard is a list for macros and is left out)."""
+without an include guard is a list for macros and is left out). Besides, the one idiom for errors (CONTRIBUTING.md): `rc`
+is tested as it is, never compared with OK, and not assigned inside an if."""
 import argparse
 import concurrent.futures
 import fnmatch
@@ -86,6 +87,7 @@ DOORS = {"engine/base/err.c", "engine/engine.c", "engine/image/image.c", "engine
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
+IDIOM = re.compile(r"\brc\b (?:==|!=) OK\b|\bif \(.*\brc = ")
 GUARD = re.compile(r"^[ \t]*#[ \t]*(ifndef \w+_H\b|pragma once)", re.M)
 
 
@@ -129,7 +131,8 @@ def check_includes(root: pathlib.Path, path: str) -> list[str]:
         if fault:
             line = text.count("\n", 0, found.start(1)) + 1
             faults.append(f"{path}:{line}: {target} {fault}")
-    return faults
+    lines = enumerate(text.split("\n"), 1)
+    return faults + [f"{path}:{n}: another idiom for errors than that of CONTRIBUTING.md" for n, line in lines if IDIOM.search(line)]
 
 
 def check_header(root: pathlib.Path, path: str) -> list[str]:
@@ -173,12 +176,15 @@ def print_graph(root: pathlib.Path) -> None:
     rooms = [folder.rstrip("/") for folder, _ in LAYERS if folder.startswith("server/")]
     rank = {room: i for i, room in enumerate(rooms)}
     between = {(os.path.dirname(a), os.path.dirname(b)) for a, edges in graph.items() for b in edges} - {(r, r) for r in rooms}
-    for room in reversed(rooms):
+    for room in rooms[::-1]:
         n = sum(os.path.dirname(module) == room for module in graph)
         arrows = sorted(to.removeprefix("server/") for of, to in between if of == room)
+        if not n:
+            rooms.remove(room)
+            continue
         print(f"{room + '/':22} {n:3} modules  -> {', '.join(arrows) or '-'}")
     up = sum(rank[b] > rank[a] for a, b in between)
-    print(f"{len(graph)} modules in {len(rooms)} rooms, {sum(map(len, graph.values()))} arrows between modules, {len(between)} between rooms, "
+    print(f"{len(graph)} modules in {len(rooms)} room{'s' * (len(rooms) > 1)}, {sum(map(len, graph.values()))} arrows between modules, {len(between)} between rooms, "
           f"{up} up, {len(check_circles(root, paths))} circles")
 
 
@@ -256,6 +262,8 @@ PLANTED = [
     ("engine/d.c", "#include <pthread.h>\n", "engine/d.c:1: pthread.h belongs to"),
     ("engine/base/d.c", "#include <jansson.h>\n", "engine/base/d.c:1: jansson.h belongs to"),
     ("engine/base/e.c", "/* x\n*/ #include <ldap.h>\n", "engine/base/e.c:2: ldap.h is neither"),
+    ("engine/base/g.c", "\nif (rc == OK) {\n", "engine/base/g.c:2: another idiom"),
+    ("engine/base/h.c", "if (is_new && (rc = f())) {\n", "engine/base/h.c:1: another idiom"),
     ("engine/base/f.h", "#ifndef F_H\n#define F_H\nuint8_t f(void);\n#endif\n", "engine/base/f.h: does not compile alone"),
 ]
 
@@ -283,10 +291,10 @@ def self_test() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--self-test", action="store_true")
-    parser.add_argument("--graph", action="store_true")
+    parser.add_argument("--graph", nargs="?", type=pathlib.Path, const=ROOT)
     arguments = parser.parse_args()
     if arguments.graph:
-        print_graph(ROOT)
+        print_graph(arguments.graph)
         return 0
     faults = self_test() if arguments.self_test else check(ROOT)
     for fault in faults:

@@ -9,7 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SWEEP_US = 50000, IDLE_SWEEP_US = 500000, LEARN_US = 100000, LOAD_AVERAGE_S = 60, LAST_LINES_MS = 300 };
+enum {
+    SWEEP_US = 50000,
+    IDLE_SWEEP_US = 500000,
+    SLICE_US = 1000,
+    LEARN_US = 100000,
+    LOAD_AVERAGE_S = 60,
+    LAST_LINES_MS = 300
+};
 
 /* ---- what the loop calls ---- */
 
@@ -18,10 +25,10 @@ void app_pump(struct app *a)
     work_pump(&a->api.desk);
 }
 
-/* Lets what came home go on; the archive's next deadline. */
+/* Lets what came home go on, a part of it if it is much; the archive's next deadline. */
 static uint64_t reap(struct app *a, uint64_t now)
 {
-    services_reap(a->api.desk.services);
+    services_reap(a->api.desk.services, now + SLICE_US);
     side_reap(a->api.desk.side);
     uint64_t next_us = a->api.archive ? archive_reap(a->api.archive, now) : UINT64_MAX;
     app_pump(a);

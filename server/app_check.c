@@ -16,7 +16,7 @@ static int tell(enum err rc, struct errbuf *e)
         fprintf(stderr, "%s\n", errbuf_text(e, rc));
         errbuf_clear(e);
     }
-    return rc != OK;
+    return rc ? 1 : 0;
 }
 
 static enum err check_hosts(const char *key, const char *list, struct errbuf *e)

@@ -68,8 +68,11 @@ void thread_set_guard(enum err (*fresh)(const char *name))
 
 void thread_yield_to_others(int nice)
 {
-    if (nice > 0) {
-        setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
+    enum { NICEST = 19 };
+    if (nice >
+        0) { /* from where the service was started: one that is to yield as a whole must not become more urgent */
+        int sum = getpriority(PRIO_PROCESS, (id_t)gettid()) + nice;
+        setpriority(PRIO_PROCESS, (id_t)gettid(), sum < NICEST ? sum : NICEST);
     }
 }
 

@@ -16,7 +16,8 @@ MUST_USE enum err thread_start(pthread_t *out, const char *name, void *(*run)(vo
 void thread_join(pthread_t thread); /* until it has ended */
 /* For all threads that start from now on; NULL: none. Call it while no thread is being started. */
 void thread_set_guard(enum err (*guard)(const char *name));
-/* The calling thread yields to others by so much (0 to 19, as of nice(1)); a kernel that refuses is ignored. */
+/* The calling thread yields to others by so much more than before (0 to 19, as of nice(1)); a kernel that refuses is
+ * ignored. */
 void thread_yield_to_others(int nice);
 
 #endif

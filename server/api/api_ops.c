@@ -100,6 +100,7 @@ void api_metrics(struct api *a, struct exchange *x)
         .is_ready = a->admission.state == ADMISSION_OPEN && !a->is_leaving,
         .connections = main_port.connections + admin_port.connections,
         .max_a_turn = main_port.max_a_turn,
+        .longest_turn_s = loop_longest_turn_s(a->desk.loop),
         .connections_refused = main_port.refused_connections + admin_port.refused_connections,
         .connections_evicted = main_port.evicted_connections + admin_port.evicted_connections,
         .handshakes_failed = main_port.failed_handshakes,

@@ -93,7 +93,7 @@ static enum purging purge(struct archive *a, struct worker *w)
     pthread_mutex_unlock(&a->lock);
     collections_limit(w->collections, &limits);
     enum err rc = collections_purge(w->collections, &more, &e);
-    if (rc != OK && rc != ERR_CANCELLED) {
+    if (rc && rc != ERR_CANCELLED) {
         log_limited(LOG_WARN, LOG_HERE, "collections_purge_failed", LOG_STR("reason", errbuf_text(&e, rc)));
     }
     pthread_mutex_lock(&a->lock);

@@ -110,8 +110,8 @@ static bool is_in_list(const char *list, const char *word)
     return false;
 }
 
-/* DNS rebinding: a page's own name may lead to this port, so names are told apart by what was asked for. An address
- * cannot be rebound; who asks without Host is no browser. */
+/* DNS rebinding: a page's own name may lead to this port, so names are told apart by what was asked for, in the
+ * target and in Host. An address cannot be rebound; who asks without Host is no browser. */
 static bool is_called_by_name(const struct admission *a, struct exchange *x)
 {
     const char *header = x->headers[HEADER_HOST];
@@ -121,10 +121,14 @@ static bool is_called_by_name(const struct admission *a, struct exchange *x)
         strcmp(a->config->server.admin_names, "*") == 0) {
         return true;
     }
-    if (host_of(header, host, sizeof(host)) &&
+    if (!x->has_other_host && host_of(header, host, sizeof(host)) &&
         (address_parse(&address, host, strlen(host)) || strcasecmp(host, "localhost") == 0 ||
          is_in_list(a->config->server.admin_host, host) || is_in_list(a->config->server.admin_names, host))) {
         return true;
+    }
+    if (x->has_other_host) {
+        reply_error(x, FAULT_FORBIDDEN, "Host", "the request target names one host and Host another");
+        return false;
     }
     reply_error(x, FAULT_FORBIDDEN, "Host",
                 "the admin port does not know the host name \"%.64s\"; call it by its address, or add the name to "

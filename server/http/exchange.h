@@ -81,7 +81,8 @@ struct exchange {
     const char *headers[HEADER_COUNT]; /* NULL: not sent */
     bool is_admin;                     /* came in by the admin port */
     bool is_chunked;
-    bool was_offered;        /* on_headers has seen it; false for what the HTTP room refused before */
+    bool has_other_host; /* Host says something else than the target, an absolute one, which is headers[HEADER_HOST] */
+    bool was_offered;    /* on_headers has seen it; false for what the HTTP room refused before */
     uint64_t content_length; /* 0 without one */
     uint64_t body_bytes;     /* that have arrived */
     struct address address;  /* of the client, by what trusted proxies say (forwarded.h) */

@@ -356,6 +356,8 @@ static enum head_state parse_field(struct head *h, struct framing *f, const char
         if (value.n && !is_authority(value)) {
             return refuse(h, REFUSAL_MALFORMED, "Host must be a name or address with an optional port");
         }
+        const struct head_text asked = h->fields[HEADER_HOST];
+        h->has_other_host = asked.bytes && (asked.n != value.n || strncasecmp(asked.bytes, value.bytes, value.n) != 0);
     } else if (is_word(name, "Connection")) {
         parse_connection(f, value);
     }

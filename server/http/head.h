@@ -30,6 +30,7 @@ struct head {
     struct head_text method, path, query; /* as sent; the path begins with '/' or is "*" */
     int minor;                            /* of the version: 0 or 1 */
     bool keeps_alive, expects_continue, is_chunked, has_length;
+    bool has_other_host;                   /* Host says something else than an absolute-form target */
     uint64_t length;                       /* of the body; what overflows is UINT64_MAX */
     struct head_text fields[HEADER_COUNT]; /* the first one of each name, trimmed */
     struct head_text lines;                /* of HEAD_WHOLE: all header lines, for head_next */

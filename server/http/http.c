@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { SLICE_US = 1000, LATER_EVERY = 5, CONNECTION_DESCRIPTORS = 3 };
+enum { SLICE_US = 700, LATER_EVERY = 5, CONNECTION_DESCRIPTORS = 3 };
 
 /* ---- the turn ---- */
 
@@ -33,7 +33,9 @@ void http_list_work(struct http_connection *c)
         return;
     }
     c->is_working = true;
-    c->is_later = c->is_refusable || c->phase == HTTP_LINGER || (c->phase == HTTP_IDLE && c->in.n > 0);
+    c->is_later = c->is_refusable || c->is_lost || c->ready & LOOP_HANGUP || c->phase == HTTP_LINGER ||
+                  (c->phase == HTTP_IDLE && c->in.n > 0) || c->peer->n_in_line >= HTTP_IN_LINE;
+    c->peer->n_in_line += !c->is_later;
     struct http_list *l = list_of(c);
     c->by_work = (struct http_link){l->last, NULL};
     *(l->last ? &l->last->by_work.next : &l->first) = c;
@@ -48,6 +50,7 @@ void http_unlist_work(struct http_connection *c)
         return;
     }
     c->is_working = false;
+    c->peer->n_in_line -= !c->is_later;
     *(c->by_work.previous ? &c->by_work.previous->by_work.next : &l->first) = c->by_work.next;
     *(c->by_work.next ? &c->by_work.next->by_work.previous : &l->last) = c->by_work.previous;
     l->n--;

@@ -1,9 +1,10 @@
 /* Who may connect. Over server.max_connections a newcomer takes the place of the connection that has been idle longest,
  * or of the upload that has stalled longest; where there is none it is answered 503 and closed. One address may hold
  * max_connections_per_address; when that is 0, it may hold what it likes while an eighth of all places is free, and a
- * quarter of them (at least SHARE_MIN) when not. */
+ * quarter of them (at least SHARE_MIN) when not; so it is with the connections' memory. */
 #include "server/http/http_private.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/log.h"
 
 #include <errno.h>
@@ -13,9 +14,10 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 1024,
-    ACCEPTS = 32, /* in one go */
+    ACCEPTS = 32, /* in one go, for at most so long: */
+    ACCEPT_US = 500,
     SHARE_MIN = 64,
+    LEFT_LOOKS = 64,
     UNSENT_BYTES = 128 << 10, /* in the kernel, of answers that nobody reads: else megabytes a connection, uncounted */
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US
@@ -58,17 +60,44 @@ static void evict(struct http_connection *c)
     }
 }
 
+static bool has_free_place(const struct http *h)
+{
+    return n_places_taken(h) < h->options.max_connections;
+}
+
+/* Who has hung up and stands in line for it goes at once when the place is needed. */
+static void end_those_who_left(struct http *h)
+{
+    struct http_connection *c = h->later.first, *next;
+    for (int i = 0; c && c->is_working && i < LEFT_LOOKS && !has_free_place(h); i++, c = next) {
+        next = c->by_work.next;
+        if (c->is_lost || c->ready & LOOP_HANGUP) {
+            http_unlist_work(c);
+            http_front_serve(c);
+        }
+    }
+}
+
 static bool make_room(struct http *h)
 {
-    struct http_connection *victim = find_victim(h, true, NULL);
+    end_those_who_left(h);
+    struct http_connection *victim = has_free_place(h) ? NULL : find_victim(h, true, NULL);
     if (victim) {
         evict(victim);
     }
-    return victim != NULL;
+    return victim != NULL || has_free_place(h);
+}
+
+/* Of memory an address may hold what it likes while an eighth is free, and a quarter when not. */
+static bool is_over_memory_share(const struct http *h, size_t n, const struct address *address, const struct peer *peer)
+{
+    size_t max = h->max_held_bytes;
+    return h->stats.held_bytes + n > max - max / 8 && peer->held + n > max / 4 &&
+           !address_networks_have(h->options.trusted, address);
 }
 
 /* Who is refused gives back what it holds when the refusal is out, within this turn or soon after. */
-bool http_accept_has_memory(struct http *h, size_t n, const struct http_connection *but)
+static bool has_memory(struct http *h, size_t n, const struct http_connection *but)
 {
     size_t leaving = 0;
     while (h->stats.held_bytes + n > leaving && h->stats.held_bytes + n - leaving > h->max_held_bytes) {
@@ -80,6 +109,11 @@ bool http_accept_has_memory(struct http *h, size_t n, const struct http_connecti
         evict(victim);
     }
     return true;
+}
+
+bool http_accept_has_memory(struct http_connection *c, size_t n)
+{
+    return !is_over_memory_share(c->http, n, &c->address, c->peer) && has_memory(c->http, n, c);
 }
 
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer)
@@ -99,7 +133,7 @@ static bool has_place(struct http *h, const struct address *address, const struc
         return false;
     }
     size_t n = sizeof(struct http_connection) + HTTP_OTHER_BYTES + (h->identity ? HTTP_TLS_BYTES : 0);
-    return (n_places_taken(h) < h->options.max_connections || make_room(h)) && http_accept_has_memory(h, n, NULL);
+    return (has_free_place(h) || make_room(h)) && !is_over_memory_share(h, n, address, peer) && has_memory(h, n, NULL);
 }
 
 static void accept_client(struct http *h, int fd, const struct address *address)
@@ -195,8 +229,9 @@ static bool accept_one(struct http_listener *l)
 static void on_listener(void *user, int events)
 {
     struct http_listener *l = user;
+    uint64_t until_us = clock_us() + ACCEPT_US;
     (void)events;
-    for (int i = 0; i < ACCEPTS && l->fd >= 0 && accept_one(l); i++) {
+    for (int i = 0; i < ACCEPTS && l->fd >= 0 && accept_one(l) && clock_us() < until_us; i++) {
     }
 }
 

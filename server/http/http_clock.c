@@ -7,6 +7,7 @@
 enum {
     PROXY_US = 5 * HTTP_SECOND_US,
     HANDSHAKE_US = 10 * HTTP_SECOND_US,
+    SLICE_US = 1000,
     STALL_US = 4 * WHEEL_STEP_US /* a running loop looks at the clock more often */
 };
 
@@ -120,18 +121,21 @@ static void run_out(struct http_connection *c, uint64_t now)
     }
 }
 
+/* A crowd whose time has run out at once goes in pieces, for the sake of the others. */
 static void on_tick(void *user)
 {
     struct http *h = user;
-    uint64_t now = http_now(h);
+    uint64_t now = http_now(h), until_us = clock_us() + SLICE_US;
     struct wheel_entry *e;
-    while ((e = wheel_pop_due(&h->wheel, now)) != NULL) {
+    h->is_behind = false;
+    while (!h->is_behind && (e = wheel_pop_due(&h->wheel, now)) != NULL) {
         struct http_connection *c = (struct http_connection *)e;
         if (due_us(c) > now) {
             http_clock_arm(c);
         } else {
             run_out(c, now);
         }
+        h->is_behind = clock_us() >= until_us;
     }
     http_accept_resume(h);
     h->is_ticking = false;
@@ -143,7 +147,7 @@ void http_clock_start(struct http *h)
     if (!h->is_ticking && (h->stats.connections > 0 || h->is_paused)) {
         h->seen_us = clock_us();
         h->is_ticking = true;
-        loop_timer_start(h->timer, WHEEL_STEP_US);
+        loop_timer_start(h->timer, h->is_behind ? SLICE_US : WHEEL_STEP_US);
     }
 }
 

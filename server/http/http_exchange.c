@@ -94,6 +94,7 @@ static enum err copy_head(struct exchange *x, const struct head *h)
     }
     copy_pairs(x, &s, h->query);
     x->is_chunked = h->is_chunked;
+    x->has_other_host = h->has_other_host;
     x->content_length = h->length;
     return OK;
 }

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FIRST_US = 300, AT_ONCE_US = 1000 };
+enum { FIRST_US = 300, AT_ONCE_US = 500 };
 
 static void on_client(void *user, int events);
 
@@ -113,8 +113,9 @@ void http_front_end(struct http_connection *c)
     c->watch = NULL;
     wire_close(&c->wire);
     wheel_remove(&c->clock);
-    peers_drop(&h->peers, c->peer);
     http_unlist_work(c);
+    c->peer->held -= c->accounted;
+    peers_drop(&h->peers, c->peer);
     unlist(c);
     buf_release(&c->in);
     buf_release(&c->to_inner);
@@ -159,6 +160,8 @@ void http_front_linger(struct http_connection *c)
     if (h->phases[HTTP_LINGER].n >= http_max_lingering(h)) {
         http_front_end(h->phases[HTTP_LINGER].first);
     }
+    int unread = HTTP_PIECE; /* in the kernel, which frees it when we close: megabytes take a millisecond */
+    setsockopt(c->wire.fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
     wire_finish(&c->wire);
     buf_release(&c->in);
     http_front_enter(c, HTTP_LINGER);
@@ -216,8 +219,10 @@ static void read_once(struct http_connection *c)
         return;
     }
     if (c->phase == HTTP_LINGER) { /* nobody wants these: not even decrypted */
-        n = recv(c->wire.fd, h->scratch, sizeof(h->scratch), 0);
-        n = n >= 0 ? n : errno == EAGAIN || errno == EINTR ? WIRE_WAIT : WIRE_DEAD;
+        do {
+            n = recv(c->wire.fd, h->scratch, sizeof(h->scratch), 0);
+        } while (n < 0 && errno == EINTR);
+        n = n >= 0 ? n : errno == EAGAIN ? WIRE_WAIT : WIRE_DEAD;
     } else {
         n = wire_read(&c->wire, h->scratch, piece(c));
     }
@@ -249,13 +254,28 @@ static void shake_hands(struct http_connection *c)
     }
 }
 
+/* The client will send no more: is it still there? */
+static void see_hangup(struct http_connection *c)
+{
+    c->ready &= ~LOOP_HANGUP;
+    if (!c->has_hung_up && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
+        c->has_hung_up = true;
+        http_answer_probe(c);
+    }
+}
+
 void http_front_serve(struct http_connection *c)
 {
-    if (c->phase == HTTP_HANDSHAKE) {
+    if (c->is_lost) {
+        http_front_lose(c);
+    } else if (c->phase == HTTP_HANDSHAKE) {
         shake_hands(c);
     } else if (c->ready & LOOP_WRITABLE) {
         c->ready &= ~LOOP_WRITABLE;
         http_answer_flush(c);
+    }
+    if (!c->is_over && c->ready & LOOP_HANGUP) {
+        see_hangup(c);
     }
     if (!c->is_over && c->inner && c->to_inner.n) {
         http_inner_flush(c);
@@ -279,20 +299,11 @@ void http_front_serve(struct http_connection *c)
 static void on_client(void *user, int events)
 {
     struct http_connection *c = user;
-    if (events & LOOP_FAULT) {
-        http_front_lose(c);
-        return;
-    }
-    if (events & LOOP_HANGUP && !c->has_hung_up && (c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER)) {
-        c->has_hung_up = true;
-        http_answer_probe(c);
-    }
-    c->ready |= events & (LOOP_READABLE | LOOP_WRITABLE);
-    if (c->is_over) {
-        return;
-    }
     struct http *h = c->http;
-    bool is_short = (c->phase == HTTP_IDLE && c->in.n == 0) || (c->phase == HTTP_HEAD && !c->is_refusable);
+    c->is_lost |= (events & LOOP_FAULT) != 0;
+    c->ready |= events & (LOOP_READABLE | LOOP_WRITABLE | LOOP_HANGUP);
+    bool is_short = !c->is_lost && !(events & LOOP_HANGUP) &&
+                    ((c->phase == HTTP_IDLE && c->in.n == 0) || (c->phase == HTTP_HEAD && !c->is_refusable));
     if (is_short && h->n_at_once < HTTP_AT_ONCE) { /* first in line and answered at once */
         uint64_t now = clock_us();
         h->at_once_until_us = h->n_at_once++ == 0 ? now + AT_ONCE_US : h->at_once_until_us;
@@ -314,6 +325,7 @@ static void account(struct http_connection *c)
                   (c->wire.session ? HTTP_TLS_BYTES : 0) + (c->exchange ? sizeof(*c->exchange) + HTTP_OTHER_BYTES : 0) +
                   (c->inner ? HTTP_INNER_BYTES : 0);
     s->held_bytes += held - c->accounted;
+    c->peer->held += held - c->accounted;
     s->held_peak_bytes = s->held_bytes > s->held_peak_bytes ? s->held_bytes : s->held_peak_bytes;
     c->accounted = held;
 }
@@ -322,11 +334,11 @@ void http_front_settle(struct http_connection *c)
 {
     int events = c->out.n || (c->phase == HTTP_HANDSHAKE && c->wire.is_writing) ? LOOP_WRITABLE : 0;
     if (wants_bytes(c) || (c->phase == HTTP_HANDSHAKE && !c->wire.is_writing)) {
-        events |= LOOP_READABLE;
+        events |= LOOP_READABLE | LOOP_HANGUP;
     } else if ((c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER) && !c->has_hung_up) {
         events |= LOOP_HANGUP;
     }
-    loop_watch_set(c->watch, events ? events : LOOP_QUIET);
+    loop_watch_set(c->watch, c->is_working ? 0 : events); /* who stands in line need not be told again */
     if (c->inner) {
         loop_watch_set(c->inner->watch, (c->out.n ? 0 : LOOP_READABLE) | (c->to_inner.n ? LOOP_WRITABLE : 0));
     }

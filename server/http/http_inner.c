@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { INNER_RUNS = 16, INNER_SPARES = 32 };
+enum { INNER_RUNS = 16, INNER_SPARES = 32, INNER_RUN_US = 500 };
 
 /* ---- what libmicrohttpd calls ---- */
 
@@ -269,8 +269,10 @@ void http_inner_send(struct http_connection *c, const char *before, const char *
     ssize_t sent = 0;
     c->http->must_run = true;
     if (c->to_inner.n == 0) {
-        sent = sendmsg(c->inner->fd, &message, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        do {
+            sent = sendmsg(c->inner->fd, &message, MSG_NOSIGNAL);
+        } while (sent < 0 && errno == EINTR);
+        if (sent < 0 && errno != EAGAIN) {
             http_front_lose(c);
             return;
         }
@@ -290,8 +292,11 @@ void http_inner_send(struct http_connection *c, const char *before, const char *
 
 void http_inner_flush(struct http_connection *c)
 {
-    ssize_t n = send(c->inner->fd, c->to_inner.bytes, c->to_inner.n, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    ssize_t n;
+    do {
+        n = send(c->inner->fd, c->to_inner.bytes, c->to_inner.n, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN) {
         http_front_lose(c);
         return;
     }
@@ -341,7 +346,8 @@ void http_inner_move(struct http_connection *c)
         if (n > 0) {
             http_answer_send(c, h->scratch, (size_t)n);
         }
-    } while ((n == sizeof(h->scratch) || (n < 0 && errno == EINTR)) && !c->is_over && c->out.n == 0 && h->work.n == 0);
+    } while ((n == sizeof(h->scratch) || (n < 0 && errno == EINTR)) && !c->is_over && c->out.n == 0 && h->work.n == 0 &&
+             h->later.n == 0);
     if (c->is_over) {
         return;
     }
@@ -357,16 +363,17 @@ void http_inner_move(struct http_connection *c)
     http_answer_finish(c);
 }
 
+/* The library looks twice: what a signal cuts short it does not do again by itself. */
 void http_inner_run(struct http *h)
 {
+    const uint64_t until_us = clock_us() + INNER_RUN_US;
     MHD_UNSIGNED_LONG_LONG ms = 0;
+    bool has_more = true;
     h->must_run = false;
     h->n_begun = 0;
-    for (int i = 0; i < INNER_RUNS && ms == 0; i++) {
+    for (int i = 0; i < 2 || (has_more && i < INNER_RUNS && clock_us() < until_us); i++) {
         MHD_run(h->daemon);
-        if (MHD_get_timeout(h->daemon, &ms) != MHD_YES) {
-            return;
-        }
+        has_more = MHD_get_timeout(h->daemon, &ms) == MHD_YES && ms == 0;
     }
-    h->must_run |= ms == 0;
+    h->must_run |= has_more;
 }

@@ -37,6 +37,7 @@ enum {
     HTTP_AT_ONCE = 16,  /* connections served in their event, the others in line */
     HTTP_REFUSALS = 4,  /* heads refused in their event or first in line, the others last */
     HTTP_TURN_MAX = 48, /* requests in all */
+    HTTP_IN_LINE = 32,  /* connections of one address in line, its others last */
     /* Memory, measured: of libmicrohttpd for one request at most; of a TLS session; of the rest of a connection and of
        a request beside their structs. */
     HTTP_INNER_BYTES = 32768,
@@ -106,6 +107,7 @@ struct http_connection {
     bool is_early;              /* the answer's first letter is out */
     bool is_queued, is_drained; /* the library has the answer; has given all of it */
     bool is_refusable;          /* its head is to be refused, which can wait */
+    bool is_lost;               /* reset by the client, which can wait too */
     bool is_over, is_working, is_later, is_touched;
 };
 
@@ -122,9 +124,11 @@ struct http {
     struct http_handler handler;
     struct tls_identity *identity; /* NULL: plain */
     int port, spare;               /* spare: a descriptor to give up when there are none */
-    bool is_draining, is_quiet, is_paused, must_run, is_ticking;
+    bool is_draining, is_quiet, is_paused, must_run, is_ticking,
+        is_behind; /* the clock: more has run out than was ended */
     struct http_list phases[HTTP_PHASE_COUNT];
-    struct http_list work, later;           /* later: pipelined requests, refusals, what is thrown away */
+    struct http_list work, later;           /* later: pipelined requests, refusals, hang-ups, what
+                                               is thrown away, and where an address has many in line */
     struct http_connection *touched, *over; /* `over` is linked by next_touched */
     struct http_inner *adding;              /* while it is handed to the library */
     struct http_inner *spares;              /* free ones */
@@ -157,9 +161,8 @@ void http_accept_close(struct http *h);
 void http_accept_resume(struct http *h); /* after a pause for want of memory */
 /* One more connection of this peer, which is counted already, is within the share of an address. */
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer);
-/* All connections may hold n bytes more. Ends others than `but` (NULL: none is spared) that are idle or have stalled
- * until it is so. */
-bool http_accept_has_memory(struct http *h, size_t n, const struct http_connection *but);
+/* This connection may hold n bytes more. Ends others that are idle or have stalled until it is so. */
+bool http_accept_has_memory(struct http_connection *c, size_t n);
 
 /* ---- http_listen.c ---- */
 

@@ -30,8 +30,10 @@ static void set_client(struct http_connection *c, const struct address *client)
         http_front_end(c);
         return;
     }
+    c->peer->held -= c->accounted;
     peers_drop(&h->peers, c->peer);
     c->peer = peer;
+    c->peer->held += c->accounted;
     c->address = *client;
     if (address_networks_have(h->options.trusted, client) || http_accept_is_within_share(h, peer)) {
         http_front_begin(c);
@@ -63,9 +65,12 @@ void http_proxy_read(struct http_connection *c)
     struct proxy_header p;
     char *bytes = c->http->scratch;
     size_t before = c->in.n;
-    ssize_t n = recv(c->wire.fd, bytes + before, PROXY_HEADER_MAX - before, MSG_PEEK);
+    ssize_t n;
+    do {
+        n = recv(c->wire.fd, bytes + before, PROXY_HEADER_MAX - before, MSG_PEEK);
+    } while (n < 0 && errno == EINTR);
     if (n <= 0) {
-        if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        if (n == 0 || errno != EAGAIN) {
             http_front_end(c);
         }
         return;

@@ -154,7 +154,7 @@ static bool read_head(struct http_connection *c, const char *bytes, size_t n, si
     if (state == HEAD_REFUSED) {
         c->minor = h.minor;
         refuse_head(c, &h, h.why, h.message);
-    } else if (!http_accept_has_memory(c->http, HTTP_REQUEST_BYTES, c)) {
+    } else if (!http_accept_has_memory(c, HTTP_REQUEST_BYTES)) {
         c->minor = h.minor;
         refuse_head(c, &h, REFUSAL_RESOURCES, no_memory);
     } else {
@@ -272,7 +272,7 @@ void http_request_read(struct http_connection *c, char *bytes, size_t n)
     size_t taken = c->in.n ? 0 : read_some(c, bytes, n);
     if (taken < n && !c->is_over && c->phase != HTTP_LINGER) {
         bool was_empty = c->in.n == 0;
-        if (c->phase == HTTP_HEAD && !http_accept_has_memory(c->http, n - taken, c)) {
+        if (c->phase == HTTP_HEAD && !http_accept_has_memory(c, n - taken)) {
             http_request_refuse(c, REFUSAL_RESOURCES, no_memory);
             return;
         }

@@ -2,9 +2,13 @@
 
 #include "engine/base/mem.h"
 
+#include <errno.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
-enum { MAX_SOURCES = 32 };
+enum { MAX_SOURCES = 32, FIRST_WATCHES = 64 };
 
 struct source {
     union {
@@ -27,7 +31,39 @@ struct loop {
     struct source *sources[MAX_SOURCES];
     int n_sources;
     struct source wake;
+    /* watches: libuv's own tell a crowd that is ready up to 48 times a turn, and take three calls for a change */
+    int epoll;
+    uv_poll_t poll; /* of `epoll` */
+    struct epoll_event *found;
+    int n_watches, max_found;
+    struct loop_watch *gone; /* destroyed, but perhaps among `found` */
+    bool has_poll, is_telling;
+    /* the processor time of turns */
+    uv_prepare_t meter;
+    uint64_t cpu_ns, longest_ns;
 };
+
+static enum err open_epoll(struct loop *l);
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void on_meter(uv_prepare_t *meter)
+{
+    struct loop *l = meter->data;
+    uint64_t now = cpu_ns();
+    l->longest_ns = l->cpu_ns && now - l->cpu_ns > l->longest_ns ? now - l->cpu_ns : l->longest_ns;
+    l->cpu_ns = now;
+}
+
+double loop_longest_turn_s(const struct loop *l)
+{
+    return (double)l->longest_ns * 1e-9;
+}
 
 static void on_async(uv_async_t *async)
 {
@@ -57,6 +93,13 @@ enum err loop_create(struct loop **out, struct errbuf *e)
         return err_set(e, ERR_IO, "event loop: %s", uv_strerror(uv_rc));
     }
     l->wake.async.data = &l->wake;
+    uv_prepare_init(&l->uv, &l->meter); /* these cannot fail */
+    l->meter.data = l;
+    uv_prepare_start(&l->meter, on_meter);
+    if (open_epoll(l)) {
+        loop_destroy(l);
+        return err_set(e, ERR_IO, "event loop: no descriptor or memory to watch others with");
+    }
     *out = l;
     return OK;
 }
@@ -67,6 +110,10 @@ void loop_destroy(struct loop *l)
         return;
     }
     uv_close(&l->wake.handle, NULL);
+    uv_close((uv_handle_t *)&l->meter, NULL);
+    if (l->has_poll) {
+        uv_close((uv_handle_t *)&l->poll, NULL);
+    }
     for (int i = 0; i < l->n_sources; i++) {
         uv_close(&l->sources[i]->handle, NULL);
     }
@@ -75,6 +122,10 @@ void loop_destroy(struct loop *l)
     for (int i = 0; i < l->n_sources; i++) {
         mem_free(l->sources[i]);
     }
+    if (l->epoll >= 0) {
+        close(l->epoll);
+    }
+    mem_free(l->found);
     mem_free(l);
 }
 
@@ -125,67 +176,127 @@ static enum err keep_source(struct loop *l, struct source *s, int uv_rc)
 /* ---- watches ---- */
 
 struct loop_watch {
-    uv_poll_t poll;
-    loop_ready_callback *callback;
+    struct loop *loop;
+    loop_ready_callback *callback; /* NULL: destroyed while the loop tells what is ready */
     void *user;
-    int events;
+    int fd, events;
+    bool is_known; /* to the kernel */
+    struct loop_watch *next_gone;
 };
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void change(struct loop_watch *w, int how)
 {
-    struct loop_watch *w = poll->data;
-    int told = (events & UV_READABLE ? LOOP_READABLE : 0) | (events & UV_WRITABLE ? LOOP_WRITABLE : 0) |
-               (events & UV_DISCONNECT ? LOOP_HANGUP : 0);
-    if (status < 0) { /* libuv has stopped the watch */
-        told = LOOP_FAULT;
+    const int e = w->events;
+    struct epoll_event event = {.events = (e & LOOP_READABLE ? EPOLLIN : 0U) | (e & LOOP_WRITABLE ? EPOLLOUT : 0U) |
+                                          (e & LOOP_HANGUP ? EPOLLRDHUP : 0U),
+                                .data = {.ptr = w}};
+    w->is_known = epoll_ctl(w->loop->epoll, how, w->fd, &event) == 0 && how != EPOLL_CTL_DEL;
+}
+
+/* Errors, and hang-ups of both sides, are told whatever was asked for: once, else they would be told for ever. */
+static void tell(struct loop_watch *w, uint32_t found)
+{
+    int told = (found & EPOLLIN ? LOOP_READABLE : 0) | (found & EPOLLOUT ? LOOP_WRITABLE : 0) |
+               (found & EPOLLRDHUP ? LOOP_HANGUP : 0);
+    told = found & EPOLLERR ? LOOP_FAULT : found & EPOLLHUP ? w->events : told & w->events;
+    if (!told || told == LOOP_FAULT) {
+        change(w, EPOLL_CTL_DEL);
         w->events = 0;
-    } else if (!told) { /* urgent data, of which there is none in HTTP: would be told for ever */
-        uv_poll_stop(&w->poll);
-        w->events = 0;
-        return;
     }
-    w->callback(w->user, told);
+    if (told) {
+        w->callback(w->user, told);
+    }
+}
+
+/* All that is ready is fetched in one call: a second one would tell the same again. */
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    struct loop *l = poll->data;
+    (void)status, (void)events;
+    int n;
+    do {
+        n = epoll_wait(l->epoll, l->found, l->max_found, 0);
+    } while (n < 0 && errno == EINTR);
+    l->is_telling = true;
+    for (int i = 0; i < n; i++) { /* callbacks may make l->found larger */
+        struct loop_watch *w = l->found[i].data.ptr;
+        if (w->callback) {
+            tell(w, l->found[i].events);
+        }
+    }
+    l->is_telling = false;
+    for (struct loop_watch *w; (w = l->gone) != NULL;) {
+        l->gone = w->next_gone;
+        mem_free(w);
+    }
+}
+
+static enum err open_epoll(struct loop *l)
+{
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epoll < 0 || uv_poll_init(&l->uv, &l->poll, l->epoll)) {
+        return ERR_IO;
+    }
+    l->poll.data = l;
+    l->has_poll = true;
+    return uv_poll_start(&l->poll, UV_READABLE, on_ready) ? ERR_IO : OK;
+}
+
+static enum err make_room(struct loop *l)
+{
+    if (l->n_watches < l->max_found) {
+        return OK;
+    }
+    int max = l->max_found ? 2 * l->max_found : FIRST_WATCHES;
+    enum err rc = mem_resize(&l->found, (size_t)max * sizeof(*l->found));
+    l->max_found = rc ? l->max_found : max;
+    return rc;
 }
 
 enum err loop_watch_create(struct loop_watch **out, struct loop *l, int fd, loop_ready_callback *callback, void *user)
 {
-    enum err rc = mem_alloc(out, sizeof(**out));
+    struct loop_watch *w;
+    enum err rc = make_room(l);
+    *out = NULL;
+    rc = rc ? rc : mem_alloc(&w, sizeof(*w));
     if (rc) {
         return rc;
     }
-    struct loop_watch *w = *out;
-    if (uv_poll_init(&l->uv, &w->poll, fd)) {
+    *w = (struct loop_watch){.loop = l, .callback = callback, .user = user, .fd = fd};
+    change(w, EPOLL_CTL_ADD);
+    if (!w->is_known) {
         mem_free(w);
-        *out = NULL;
         return ERR_IO;
     }
-    w->poll.data = w;
-    w->callback = callback;
-    w->user = user;
+    l->n_watches++;
+    *out = w;
     return OK;
 }
 
 void loop_watch_set(struct loop_watch *w, int events)
 {
-    if (events == w->events) {
-        return;
+    if (events != w->events) {
+        w->events = events;
+        change(w, w->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD);
     }
-    w->events = events;
-    uv_poll_start(&w->poll,
-                  (events & LOOP_READABLE ? UV_READABLE : 0) | (events & LOOP_WRITABLE ? UV_WRITABLE : 0) |
-                      (events & LOOP_HANGUP ? UV_DISCONNECT : 0) | (events & LOOP_QUIET ? UV_PRIORITIZED : 0),
-                  on_poll);
-}
-
-static void free_watch(uv_handle_t *handle)
-{
-    mem_free(handle->data);
 }
 
 void loop_watch_destroy(struct loop_watch *w)
 {
-    if (w) {
-        uv_close((uv_handle_t *)&w->poll, free_watch);
+    if (!w) {
+        return;
+    }
+    struct loop *l = w->loop;
+    if (w->is_known) {
+        change(w, EPOLL_CTL_DEL);
+    }
+    l->n_watches--;
+    if (l->is_telling) { /* it may be among what was found */
+        w->callback = NULL;
+        w->next_gone = l->gone;
+        l->gone = w;
+    } else {
+        mem_free(w);
     }
 }
 

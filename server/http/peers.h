@@ -15,7 +15,9 @@ enum { PEERS_BUCKETS = 1024 };
 struct peer {
     struct peer *next;
     unsigned char key[16];
-    int n; /* connections */
+    int n;         /* connections */
+    int n_in_line; /* of these, with bytes to move before others' (http.c) */
+    size_t held;   /* bytes of memory that they take */
 };
 
 struct peers {

@@ -38,14 +38,20 @@ void wire_close(struct wire *w)
     }
 }
 
+/* What a signal cut short is done again at once. */
+static bool is_interrupted(ssize_t n)
+{
+    return n < 0 && errno == EINTR;
+}
+
 static ssize_t socket_result(ssize_t n)
 {
-    return n >= 0 ? n : errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? WIRE_WAIT : WIRE_DEAD;
+    return n >= 0 ? n : errno == EAGAIN || errno == EWOULDBLOCK ? WIRE_WAIT : WIRE_DEAD;
 }
 
 static bool is_wait(ssize_t rc)
 {
-    return rc == GNUTLS_E_AGAIN || rc == GNUTLS_E_INTERRUPTED;
+    return rc == GNUTLS_E_AGAIN;
 }
 
 int wire_handshake(struct wire *w)
@@ -53,7 +59,10 @@ int wire_handshake(struct wire *w)
     if (!w->session) {
         return 1;
     }
-    int rc = gnutls_handshake(w->session);
+    int rc;
+    do {
+        rc = gnutls_handshake(w->session);
+    } while (rc == GNUTLS_E_INTERRUPTED);
     w->is_writing = is_wait(rc) && gnutls_record_get_direction(w->session) == 1;
     if (rc == GNUTLS_E_SUCCESS) {
         return 1;
@@ -67,10 +76,16 @@ int wire_handshake(struct wire *w)
 
 ssize_t wire_read(struct wire *w, char *out, size_t n)
 {
+    ssize_t rc;
     if (!w->session) {
-        return socket_result(recv(w->fd, out, n, 0));
+        do {
+            rc = recv(w->fd, out, n, 0);
+        } while (is_interrupted(rc));
+        return socket_result(rc);
     }
-    ssize_t rc = gnutls_record_recv(w->session, out, n);
+    do {
+        rc = gnutls_record_recv(w->session, out, n);
+    } while (rc == GNUTLS_E_INTERRUPTED);
     if (rc >= 0) {
         return rc;
     }
@@ -83,13 +98,27 @@ ssize_t wire_read(struct wire *w, char *out, size_t n)
     return is_wait(rc) || !gnutls_error_is_fatal((int)rc) ? WIRE_WAIT : WIRE_DEAD;
 }
 
+/* Again after a signal: with nothing, since the record is made already. */
+static ssize_t send_record(struct wire *w, const char *bytes, size_t n)
+{
+    ssize_t rc = gnutls_record_send(w->session, bytes, n), made = rc;
+    while (made == GNUTLS_E_INTERRUPTED) {
+        made = gnutls_record_send(w->session, NULL, 0);
+    }
+    return rc == GNUTLS_E_INTERRUPTED && made >= 0 ? (ssize_t)n : made;
+}
+
 ssize_t wire_write(struct wire *w, const char *bytes, size_t n)
 {
+    ssize_t rc;
     if (!w->session) {
-        return socket_result(send(w->fd, bytes, n, MSG_NOSIGNAL));
+        do {
+            rc = send(w->fd, bytes, n, MSG_NOSIGNAL);
+        } while (is_interrupted(rc));
+        return socket_result(rc);
     }
     if (w->n_stuck) { /* the record is made already: only the rest of it is to be sent */
-        ssize_t rc = gnutls_record_send(w->session, NULL, 0);
+        rc = send_record(w, NULL, 0);
         if (rc < 0) {
             return is_wait(rc) ? WIRE_WAIT : WIRE_DEAD;
         }
@@ -99,7 +128,7 @@ ssize_t wire_write(struct wire *w, const char *bytes, size_t n)
     }
     size_t max = gnutls_record_get_max_size(w->session);
     n = n < max ? n : max;
-    ssize_t rc = gnutls_record_send(w->session, bytes, n);
+    rc = send_record(w, bytes, n);
     if (is_wait(rc)) {
         w->n_stuck = n;
         return WIRE_WAIT;

@@ -341,6 +341,8 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
     gauge(b, "minivlm_turn_requests_max", "Requests begun in one turn of the loop, at most so far: bounded.",
           s->max_a_turn);
+    gauge(b, "minivlm_turn_cpu_seconds_max", "Processor time of the longest turn of the loop so far.",
+          s->longest_turn_s);
     counter(b, "minivlm_connections_refused_total", "Connections over a limit.", (double)s->connections_refused);
     counter(b, "minivlm_connections_evicted_total", "Idle or stalled connections closed for newcomers.",
             (double)s->connections_evicted);

@@ -42,6 +42,7 @@ struct metrics_state {
     bool has_engine;
     bool is_ready;
     int connections, max_a_turn; /* by the HTTP room */
+    double longest_turn_s;
     uint64_t connections_refused, connections_evicted, handshakes_failed, requests_refused,
         proxy_headers_failed; /* by the HTTP room */
     uint64_t started_us, reloads, reloads_failed, log_dropped;

@@ -1,5 +1,6 @@
 #include "server/work/service.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 
 #include <string.h>
@@ -139,14 +140,19 @@ void service_leave_line(struct service *s, struct service_waiter *w)
     }
 }
 
-void service_reap(struct service *s)
+void service_reap(struct service *s, uint64_t until_us)
 {
     service_hold(s); /* the last of its work may end below */
-    struct mailbox_item *next, *item = mailbox_take(&s->home);
-    for (; item; item = next) {
-        struct service_slot *slot = (struct service_slot *)item;
-        next = item->next;
-        slot->on_home(slot);
+    do {
+        struct mailbox_item *item = s->rest ? s->rest : mailbox_take(&s->home);
+        if (!item) {
+            break;
+        }
+        s->rest = item->next;
+        ((struct service_slot *)item)->on_home((struct service_slot *)item);
+    } while (clock_us() < until_us);
+    if (s->rest) {
+        loop_wake(s->loop);
     }
     while (s->waiting && s->n_free > 0) {
         struct service_waiter *w = s->waiting;

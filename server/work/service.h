@@ -55,7 +55,8 @@ struct service {
     struct service_slot *slots, *free;
     struct service_waiter *waiting, **waiting_end;
     struct mailbox home;
-    struct service *next; /* in the table of services */
+    struct mailbox_item *rest; /* taken out of it, and still to be told */
+    struct service *next;      /* in the table of services */
 };
 
 const char *service_state_name(enum service_state s);
@@ -75,7 +76,8 @@ void service_give(struct service_slot *slot);
 /* Waits in line; on_free is called by service_reap, out of line then. */
 void service_wait(struct service *s, struct service_waiter *w);
 void service_leave_line(struct service *s, struct service_waiter *w); /* also fine when not waiting */
-/* Calls on_home of every job that has come home, then those in line while slots are free. */
-void service_reap(struct service *s);
+/* Calls on_home of the jobs that have come home, the first ones first, until until_us or all; for the others the loop
+ * is woken again. Then those in line while slots are free. */
+void service_reap(struct service *s, uint64_t until_us);
 
 #endif

@@ -54,15 +54,15 @@ enum err services_create(struct services **out, const struct services_options *o
 }
 
 /* What has come home. */
-static void reap_all(struct services *s)
+static void reap_all(struct services *s, uint64_t until_us)
 {
     struct service *next;
     if (s->current) {
-        service_reap(s->current);
+        service_reap(s->current, until_us);
     }
     for (struct service *old = s->others; old; old = next) {
         next = old->next;
-        service_reap(old);
+        service_reap(old, until_us);
     }
 }
 
@@ -99,7 +99,7 @@ bool services_drain(struct services *s)
     for (struct service *old = s->others; old; old = old->next) {
         engine_drain(old->engine, 0);
     }
-    reap_all(s);
+    reap_all(s, UINT64_MAX);
     return has_ended;
 }
 
@@ -301,10 +301,10 @@ static void adopt_loaded(struct services *s)
     tell(s);
 }
 
-void services_reap(struct services *s)
+void services_reap(struct services *s, uint64_t until_us)
 {
     adopt_loaded(s);
-    reap_all(s);
+    reap_all(s, until_us);
 }
 
 struct service *services_current(const struct services *s)

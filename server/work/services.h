@@ -69,7 +69,7 @@ void services_destroy(struct services *s);
  * The options' model_dir is copied. */
 MUST_USE enum err services_load(struct services *s, const struct engine_options *options, struct errbuf *e);
 /* Takes what has been loaded and lets jobs come home; after a wake. */
-void services_reap(struct services *s);
+void services_reap(struct services *s, uint64_t until_us);
 struct service *services_current(const struct services *s); /* NULL before the first */
 void services_wait(struct services *s, struct services_waiter *w);
 void services_leave(struct services *s, struct services_waiter *w); /* also fine when not waiting */

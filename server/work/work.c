@@ -449,7 +449,8 @@ static void give_up(struct work *w, const char *why)
 
 uint64_t work_sweep(struct desk *d, uint64_t now_us)
 {
-    uint64_t wait_us = UINT64_MAX;
+    enum { SLICE_US = 1000 };
+    uint64_t wait_us = UINT64_MAX, until_us = clock_us() + SLICE_US;
     for (struct work *w = d->first, *next; w; w = next) {
         next = w->next;
         if (!is_waiting(w) || !w->deadline_us) {
@@ -460,6 +461,9 @@ uint64_t work_sweep(struct desk *d, uint64_t now_us)
             reply_late(w);
             give_up(w, "deadline");
             http_ready(x);
+            if (clock_us() >= until_us) { /* many at once: others wait */
+                return 0;
+            }
         } else if (w->deadline_us - now_us < wait_us) {
             wait_us = w->deadline_us - now_us;
         }

@@ -101,10 +101,13 @@ const whole = new Uint8Array([0, ...bytes, 0]);
 assert.equal((await client.caption(whole.subarray(1, -1), { numBeams: 3 })).caption, caption.caption);
 const hanging = async (_, { signal }) => new Promise((_, reject) => { signal.addEventListener("abort", () => reject(signal.reason)); });
 const busy = async () => new Response("{}", { status: 503, headers: { "Retry-After": "30" } });
-for (const fetch of [hanging, busy]) {
+for (const answer of [hanging, busy]) {
   const stop = new AbortController();
+  let attempts = 0;
   setTimeout(() => stop.abort(), 100);
+  const fetch = (...request) => { attempts++; return answer(...request); };
   await assert.rejects(new Client(url, { fetch }).version({ signal: stop.signal }), { name: "AbortError" });
+  assert.equal(attempts, 1);
 }
 
 // what never comes ends after the time-out, once; the answer of somebody else is said to be one

@@ -1,11 +1,16 @@
 """Row A17: more connections or descriptors than allowed are answered or closed at once, counted and said."""
 import contextlib
 import pathlib
+import re
+import resource
 import signal
 import time
 
 import wire
 from support import PATIENCE, Server, descriptors_limit, picture, run, unittest
+
+HARD = (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2
+resource.setrlimit(resource.RLIMIT_NOFILE, HARD)
 
 
 def address(n):
@@ -196,6 +201,55 @@ class Turns(unittest.TestCase):
                 for w in clients[:40]:
                     self.assertEqual(w.reply().status, 400)
             self.assertEqual(s.get("/healthz").status, 200)
+
+
+class Crowds(unittest.TestCase):
+    """A17's sisters. Promise: who comes beside a crowd of one kind is served while the crowd waits in line. What the server
+    has done is counted in the answer to the probe, which was sent last."""
+
+    def beside(self, leave, n=1500):
+        with Server("--log.level=info", "--server.max_connections=2000", keeps_requests=False,
+                    preexec_fn=descriptors_limit(*HARD)) as s, contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(s.wire(source=address(i))).send(b"GET /he") for i in range(n)]
+            probe = stack.enter_context(s.wire())
+            count = lambda: float(re.search(rb"^minivlm_connections (\d+)", probe.ask(wire.head("GET", "/metrics")).body, re.M)[1])
+            end = time.monotonic() + 20 * PATIENCE
+            while count() < n:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            probe.send(wire.head("GET", "/metrics", "Content-Length: 1"))  # with a body: stands in line, too
+            time.sleep(0.1)
+            s.process.send_signal(signal.SIGSTOP)
+            for w in clients:
+                leave(w)
+            probe.send(b"x")
+            s.process.send_signal(signal.SIGCONT)
+            left = float(re.search(rb"^minivlm_connections (\d+)", probe.reply().body, re.M)[1])
+            while count() > n // 8:  # those who closed their side only linger for a second
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            self.assertGreater(left, n / 2)
+            self.assertLess(s.metric("minivlm_turn_cpu_seconds_max"), 0.01 * PATIENCE)
+            s.wait_until_idle()
+
+    def test_all_hang_up(self):
+        self.beside(lambda w: w.close())
+
+    def test_all_reset(self):
+        self.beside(lambda w: w.reset())
+
+    def test_all_end_their_side(self):
+        self.beside(lambda w: w.half_close())
+
+    def test_all_upload(self):
+        """One address may not take all the memory that connections have."""
+        with Server("--log.level=info", keeps_requests=False, preexec_fn=descriptors_limit(*HARD)) as s, \
+                contextlib.ExitStack() as stack:
+            limit = s.metric('minivlm_memory_limit_bytes{account="connections"}')
+            for _ in range(min(int(limit / 40000) + 100, 2500)):
+                stack.enter_context(s.wire(source="127.0.0.2")).push(wire.head("POST", "/caption", "Content-Length: 1000000") + b"x")
+            for _ in range(10):
+                self.assertEqual(wire.ask(s.port, wire.head("GET", "/healthz"), source="127.0.0.3").status, 200)
 
 
 run(__name__)

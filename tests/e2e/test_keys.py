@@ -132,6 +132,10 @@ class Keys(unittest.TestCase):
             for headers, status in rows:
                 self.assertEqual(s.get("/admin/model", admin=True, headers=headers).status, status, headers)
             self.assertEqual(s.get("/healthz", admin=True, headers={"Host": "anything"}).status, 200)
+            for target, host, status in (("localhost", "localhost", 200), ("evil.example", "evil.example", 403),
+                                         ("evil.example", "localhost", 403), ("localhost", "evil.example", 403)):
+                answer = s.get(f"http://{target}/admin/model", admin=True, headers={"Host": host})
+                self.assertEqual(answer.status, status, (target, host))
 
 
 run(__name__)

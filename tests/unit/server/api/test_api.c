@@ -31,6 +31,12 @@ void loop_wake(struct loop *l)
     (void)l;
 }
 
+double loop_longest_turn_s(const struct loop *l)
+{
+    (void)l;
+    return 0.001;
+}
+
 void side_add(struct side *s, struct side_task *t)
 {
     (void)s;
@@ -209,7 +215,7 @@ static void engine_answers(int n, enum err rc)
     for (int i = 0; i < n; i++) {
         fake_now_us += 10;
         fake_engine_finish(rc);
-        service_reap(serving);
+        service_reap(serving, UINT64_MAX);
     }
 }
 
@@ -349,7 +355,7 @@ static void test_put(void)
     struct service *old = serving;
     serving = open_service("b");
     fake_engine_finish(OK);
-    service_reap(old);
+    service_reap(old, UINT64_MAX);
     CHECK_INT(old->references, 1);
     CHECK_INT(fake_engine.n, 1);
     engine_answers(1, OK);

@@ -235,6 +235,12 @@ static void test_admin_hosts(void)
     CHECK_INT(status_for_host("evil.example", "/metrics"), 0);
     config.server.admin_names[0] = '\0';
     struct admission a = make(ADMISSION_OPEN);
+    for (int i = 0; i < 2; i++) { /* http://localhost/metrics with the Host of somebody else */
+        request("GET", i ? "/healthz" : "/metrics");
+        x.is_admin = x.has_other_host = true;
+        x.headers[HEADER_HOST] = "localhost";
+        CHECK_INT(admission_headers(&a, &x) ? 0 : x.status, i ? 0 : 403);
+    }
     static const char *const sites[] = {"cross-site", "same-site"};
     for (int i = 0; i < 2; i++) {
         request("GET", "/metrics"); /* a link or a picture of a page: no Origin */

@@ -282,6 +282,13 @@ static void test_host_of_absolute_form(void)
     const char text[] = "GET http://b:80/c HTTP/1.1\r\nHost: a\r\n\r\n";
     CHECK_INT(feed(text, sizeof(text) - 1, 1000, MAX_BYTES), HEAD_WHOLE);
     CHECK(is_text(last.fields[HEADER_HOST], "b:80"));
+    CHECK(last.has_other_host);
+    const char same[] = "GET http://b:80/c HTTP/1.1\r\nHost: B:80\r\n\r\n";
+    CHECK_INT(feed(same, sizeof(same) - 1, 1000, MAX_BYTES), HEAD_WHOLE);
+    CHECK(!last.has_other_host);
+    const char plain[] = "GET /c HTTP/1.1\r\nHost: a\r\n\r\n";
+    CHECK_INT(feed(plain, sizeof(plain) - 1, 1000, MAX_BYTES), HEAD_WHOLE);
+    CHECK(!last.has_other_host);
 }
 
 /* ---- size and pieces ---- */

@@ -89,7 +89,7 @@ static enum err load_model(struct services *s, const char *dir)
     enum err rc = services_load(s, &o, &e);
     if (!rc) {
         sem_wait(&woken);
-        services_reap(s);
+        services_reap(s, UINT64_MAX);
     }
     return rc;
 }
@@ -198,7 +198,7 @@ static void test_one_at_a_time(void)
     CHECK_INT(services_load(s, &o, &e), OK);
     CHECK_INT(services_load(s, &o, &e), ERR_OVERLOADED);
     sem_wait(&woken);
-    services_reap(s);
+    services_reap(s, UINT64_MAX);
     /* Old ones that are still held do not pile up without bound. */
     struct service *held[SERVICES_MAX];
     int n = 0;
@@ -238,7 +238,7 @@ static void test_waiters(void)
     services_leave(s, &a);
     services_leave(s, &a);
     sem_wait(&woken);
-    services_reap(s);
+    services_reap(s, UINT64_MAX);
     CHECK_INT(n_waited, 1);
     end(s);
 }
@@ -316,14 +316,24 @@ static void test_slots(void)
     service_leave_line(v, &a);
     first->on_home = on_home;
     CHECK_INT(engine_submit(v->engine, first->job, &e), OK);
-    service_reap(v);
+    service_reap(v, UINT64_MAX);
     CHECK_INT(n_freed, 0);
     fake_engine_finish(OK);
-    service_reap(v);
+    service_reap(v, UINT64_MAX);
     CHECK_INT(n_home, 1);
     CHECK_INT(n_freed, 1);
     CHECK(!b.is_waiting && v->waiting == NULL && v->waiting_end == &v->waiting);
-    service_give(second);
+    second->on_home = on_home; /* several that come home at once: in pieces, each at least one */
+    first = service_take(v);
+    first->on_home = on_home;
+    CHECK_INT(engine_submit(v->engine, first->job, &e), OK);
+    CHECK_INT(engine_submit(v->engine, second->job, &e), OK);
+    fake_engine_finish(OK);
+    fake_engine_finish(OK);
+    for (int i = 2; i <= 3; i++) {
+        service_reap(v, 0);
+        CHECK_INT(n_home, i);
+    }
     CHECK_INT(v->n_free, 2);
     end(s);
 }

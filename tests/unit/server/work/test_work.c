@@ -290,7 +290,7 @@ static void test_ordinary(void)
     for (int i = 0; i < 3; i++) {
         fake_now_us += 100;
         fake_engine_finish(OK);
-        service_reap(fake.service);
+        service_reap(fake.service, UINT64_MAX);
     }
     CHECK_INT(n_done, 1);
     CHECK_INT(exchange.status, 200);
@@ -318,7 +318,7 @@ static void test_heavy(void)
     ledger_figures(&ledger, &f);
     CHECK_INT(f.held[LEDGER_PARSING], 40);
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK_INT(exchange.status, 200);
     end_scene();
 }
@@ -384,7 +384,7 @@ static void test_abandoned(void)
     CHECK_INT(fake.n_inside, 1); /* the place is taken until the job is home */
     CHECK_INT(fake.uploaded, 4); /* and so are the bytes it reads */
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK_INT(fake.end, GATE_ABANDONED);
     CHECK_INT(n_done, 0);
     end_scene();
@@ -401,7 +401,7 @@ static void test_deadline(void)
     CHECK_INT(exchange.status, 504);
     CHECK_STR(exchange.cancel_reason, "deadline");
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK_INT(fake.end, GATE_LATE);
     end_scene();
 
@@ -409,7 +409,7 @@ static void test_deadline(void)
     work_run(arrive("body"), &kind);
     fake_now_us = 2001001;
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK_INT(exchange.status, 504);
     CHECK_INT(fake.end, GATE_LATE);
     end_scene();
@@ -433,10 +433,10 @@ static void test_faults_of_parts(void)
     work_run(w, &kind);
     CHECK_INT(fake_engine.n, 2);
     fake_engine_finish(ERR_CORRUPT_IMAGE);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK_INT(work_round_fault(w), FAULT_CORRUPT_IMAGE);
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK(answer_has("not base64") && answer_has("it went wrong") && answer_has("\"index\":2"));
     end_scene();
 }
@@ -449,7 +449,7 @@ static void test_cut(void)
     CHECK_INT(exchange.status, 503);
     CHECK_INT(fake.n_ready, 1);
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     end_scene();
 }
 
@@ -463,7 +463,7 @@ static void test_large_answer(void)
         w->input.n_texts = 2;
         w->input.text_bytes[0] = LARGE_TEXT_BYTES;
         fake_engine_finish(OK);
-        service_reap(fake.service);
+        service_reap(fake.service, UINT64_MAX);
         w->input.text_bytes[0] = 5;
         CHECK_INT(exchange.status, 0);
         if (leaves) {
@@ -502,12 +502,12 @@ static void test_two_rounds(void)
     fake.n_texts = 2;
     work_run(arrive("body"), &two);
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK_INT(fake_engine.n, 2);
     CHECK_INT(fake_engine.jobs[0]->request.task, JOB_RETRIEVE);
     fake_engine_finish(OK);
     fake_engine_finish(OK);
-    service_reap(fake.service);
+    service_reap(fake.service, UINT64_MAX);
     CHECK_INT(exchange.status, 200);
     end_scene();
 }
