@@ -58,6 +58,7 @@ function properties(given) {
 
 // ---- trying ----
 
+const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const fieldValue = (input) => (input.type === "file" ? input.files : input.value);
 
 function bodyFields(content, media) {
@@ -99,22 +100,22 @@ function request(form, route) {
       body ??= new FormData();
       for (const file of input.type === "file" ? value : value ? [value] : []) {
         body.append(input.name, file);
-        words.push(`-F '${input.name}=${file instanceof File ? `@${file.name}` : file}'`);
+        words.push(`-F ${shell(`${input.name}=${file instanceof File ? `@${file.name}` : file}`)}`);
       }
     } else if (part === "file" && value[0]) {
       body = value[0];
       headers["Content-Type"] = "application/octet-stream";
-      words.push(`--data-binary '@${value[0].name}'`);
+      words.push(`--data-binary ${shell(`@${value[0].name}`)}`);
     } else if (part === "text" && value) {
       body = value;
       headers["Content-Type"] = "application/json";
-      words.push(`-d '${value.length > 600 ? "…" : value.replaceAll("'", "'\\''")}'`);
+      words.push(`-d ${shell(value.length > 600 ? "…" : value)}`);
     }
   }
   const address = new URL(`.${path}${query.size ? `?${query}` : ""}`, document.baseURI);
   if (route.method !== "get") words.splice(1, 0, `-X ${route.method.toUpperCase()}`);
-  for (const [name, value] of Object.entries(headers)) words.push(`-H '${name}: ${name === "Authorization" ? "Bearer KEY" : value}'`);
-  return { address, options: { method: route.method.toUpperCase(), headers, body }, curl: `${words.join(" ")} '${address}'` };
+  for (const [name, value] of Object.entries(headers)) words.push(`-H ${shell(`${name}: ${name === "Authorization" ? "Bearer KEY" : value}`)}`);
+  return { address, options: { method: route.method.toUpperCase(), headers, body }, curl: `${words.join(" ")} ${shell(address.href)}` };
 }
 
 async function send(form, route, out) {

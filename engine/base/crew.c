@@ -20,6 +20,7 @@ struct board {
     _Alignas(64) _Atomic uint64_t cuts;
     void (*cut)(void *arg, int i); /* these two are read by those who hold a cut */
     void *arg;
+    uint64_t missed_ns;             /* of loops while a helper slept; the leader's own */
     _Alignas(64) atomic_int n_left; /* cuts not done */
     _Atomic uint64_t helped_cuts, helped_ns;
     _Alignas(64) atomic_int n_awake, n_asleep; /* helpers */
@@ -91,6 +92,7 @@ void crew_open(struct crew *c, int self)
     atomic_store_explicit(&b->helped_cuts, 0, memory_order_relaxed);
     atomic_store_explicit(&b->helped_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&b->cpu, sched_getcpu(), memory_order_relaxed);
+    b->missed_ns = 0;
     atomic_store(&b->is_open, true);
 }
 
@@ -105,17 +107,24 @@ struct crew_work crew_close(struct crew *c, int self)
                               atomic_load_explicit(&b->helped_ns, memory_order_relaxed)};
 }
 
+/* Those who sleep at the board are woken for a long loop, for which they will be in time, and after many short ones,
+ * for more will come. Returns how many are in time. */
+static int wake_sleepers(struct crew *c, struct board *b, uint64_t ns)
+{
+    int n_asleep = atomic_load(&b->n_asleep);
+    b->missed_ns = n_asleep > 0 ? b->missed_ns + ns : 0;
+    if (b->missed_ns < CREW_WAKE_NS) {
+        return 0;
+    }
+    b->missed_ns = 0;
+    ring(c);
+    return ns >= CREW_WAKE_NS ? n_asleep : 0;
+}
+
 int crew_cuts(struct crew *c, int self, uint64_t ns, int max)
 {
     struct board *b = &c->boards[self];
-    int n = 1 + atomic_load_explicit(&b->n_awake, memory_order_relaxed);
-    if (ns >= CREW_WAKE_NS) {
-        int n_asleep = atomic_load(&b->n_asleep);
-        n += n_asleep;
-        if (n_asleep > 0) {
-            ring(c);
-        }
-    }
+    int n = 1 + atomic_load_explicit(&b->n_awake, memory_order_relaxed) + wake_sleepers(c, b, ns);
     uint64_t worth = ns / CREW_CUT_NS;
     n = n > max ? max : n;
     n = (uint64_t)n > worth ? (int)worth : n;

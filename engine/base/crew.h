@@ -21,7 +21,7 @@
 enum {
     CREW_MAX = 16,         /* cuts of one loop, and threads at one board */
     CREW_CUT_NS = 1000,    /* a cut should take at least so long */
-    CREW_WAKE_NS = 150000, /* so long a loop is worth waking those who sleep */
+    CREW_WAKE_NS = 150000, /* so long a loop, or so much of short ones, is worth waking those who sleep */
     CREW_SPIN_NS = 60000   /* how long a helper looks without finding anything */
 };
 

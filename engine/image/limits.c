@@ -13,8 +13,9 @@ enum err limits_check(uint32_t width, uint32_t height, uint64_t max_pixels, cons
     }
     if (pixels > max_pixels) {
         return err_set(e, ERR_IMAGE_TOO_LARGE,
-                       "the image is %ux%u, %.1f megapixels; the limit%s is %.1f; send a smaller copy", width, height,
-                       (double)pixels / 1e6, kind, (double)max_pixels / 1e6);
+                       "the image is %ux%u, %.1f megapixels; the limit%s is %.1f; send a smaller copy%s", width, height,
+                       (double)pixels / 1e6, kind, (double)max_pixels / 1e6,
+                       kind[0] ? ", or save it as baseline JPEG" : "");
     }
     return OK;
 }

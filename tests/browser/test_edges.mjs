@@ -147,6 +147,13 @@ test("a full collection, one that can be stopped, one that somebody else removes
   assert.ok(await page.locator("#wall-grid .empty").isVisible());
   assert.equal(await page.locator(".fault").count(), 0);
   await sound(page, "wall-removed");
+
+  await page.fill("#wall-name", "album"); // another one, with thumbnails of its own
+  await page.press("#wall-name", "Enter");
+  await page.waitForFunction(() => !document.querySelector("#wall-note").textContent);
+  await page.setInputFiles("#file", COFFEE);
+  await page.waitForSelector('[data-key="coffee.jpg"] img');
+  assert.match(await text(page, "#wall-note"), /1 picture in “album”/);
 });
 
 test("the client for JavaScript in somebody else's page, as its README has it", async () => {

@@ -203,6 +203,23 @@ class Retries(unittest.TestCase):
         self.addCleanup(setattr, Moody, "retry_after", "0")
         self.assertEqual(self.attempts(503), (None, 2))
 
+    def test_so_many_at_once(self):
+        lock, under_way, most = threading.Lock(), 0, 0
+
+        def call(image):
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            time.sleep(0.05)
+            with lock:
+                under_way -= 1
+            return image
+        with Client("http://a.example") as c:
+            images = [b"a", b"b", b"c", b"d", b"e", b"f"]
+            self.assertEqual([o.result for o in c.batch(images, call, concurrency=2)], images)
+        self.assertEqual(most, 2)
+
     def test_what_is_sent(self):
         seen = []
 

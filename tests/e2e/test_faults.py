@@ -212,9 +212,9 @@ class Load(unittest.TestCase):
             for _ in range(3):
                 gone = socket.create_connection(("127.0.0.1", s.port))
                 gone.sendall(b"POST /caption HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD)
-                time.sleep(0.02)
+                self.wait_until_busy(s)
                 gone.close()
-            self.wait_until_idle(s)
+                self.wait_until_idle(s)
             with concurrent.futures.ThreadPoolExecutor(20) as pool:
                 answers = list(pool.map(lambda _: s.post("/caption?num_beams=1", GOOD), range(20)))
             statuses = {a.status for a in answers}
@@ -229,6 +229,11 @@ class Load(unittest.TestCase):
             s.wait_for("/readyz", 200)
             self.wait_until_idle(s)
             self.assertGreaterEqual(s.metric('minivlm_requests_total{route="caption",code="499"}'), 3)
+
+    def wait_until_busy(self, server):
+        end = time.monotonic() + 30
+        while server.metric("minivlm_inflight_requests") == 0:
+            self.assertLess(time.monotonic(), end, "the request did not begin")
 
     def wait_until_idle(self, server):
         end = time.monotonic() + 30

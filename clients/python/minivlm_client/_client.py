@@ -36,13 +36,12 @@ def _ask(image: Picture, question: str, **p: Any) -> Request:
 
 
 def _match(images: Sequence[Picture], texts: Sequence[str], **p: Any) -> Request:
-    return Request("POST", "/retrieve", json={"images": [rq.in_json(i) for i in images], "texts": list(texts),
-                                              **{n: v for n, v in p.items() if v is not None}})
+    return Request("POST", "/retrieve", json={"images": [rq.in_json(i) for i in images], "texts": list(texts), **rq.given(p)})
 
 
 def _rerank(query: str, images: Sequence[Picture], top_n: Optional[int]) -> Request:
     body: Dict[str, Any] = {"query": query, "documents": [{"image": rq.in_json(i)} for i in images]}
-    return Request("POST", "/retrieve", json={**body, **({"top_n": top_n} if top_n else {})})
+    return Request("POST", "/retrieve", json={**body, **rq.given({"top_n": top_n})})
 
 
 def _store(collection: str, key: str, image: Picture) -> Request:
@@ -50,7 +49,7 @@ def _store(collection: str, key: str, image: Picture) -> Request:
 
 
 def _search(collection: str, text: str, top_k: Optional[int]) -> Request:
-    return Request("POST", "/retrieve", json={"collection": collection, "text": text, **({"top_k": top_k} if top_k else {})})
+    return Request("POST", "/retrieve", json={"collection": collection, "text": text, **rq.given({"top_k": top_k})})
 
 
 class Client(_Settings):

@@ -58,16 +58,15 @@ def in_json(image: Picture) -> Any:
 
 
 def given(parameters: Mapping[str, Any]) -> Dict[str, Any]:
-    """Those that are not None; truth values as JSON and the query string have them."""
-    kept = {name: value for name, value in parameters.items() if value is not None}
-    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in kept.items()}
+    """Those that are not None."""
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def with_picture(path: str, image: Picture, method: str = "POST", **parameters: Any) -> Request:
     content = picture(image)
     if isinstance(content, bytes):
         return Request(method, path, given(parameters), content)
-    return Request(method, path, json={"image": dict(content), **{n: v for n, v in parameters.items() if v is not None}})
+    return Request(method, path, json={"image": dict(content), **given(parameters)})
 
 
 def key_path(collection: str, key: Optional[str] = None) -> str:

@@ -1,5 +1,5 @@
 /* A crew: every cut once and seen by the leader, with helpers that come, sleep, are recalled, or are not there. */
-#include "engine/base/crew.h"
+#include "engine/base/crew.c"
 
 #include "engine/base/thread.h"
 #include "tests/support/check.h"
@@ -141,6 +141,29 @@ static void test_helpers(void)
     CHECK_INT(crew_cuts(crew, 0, LONG_NS, CREW_MAX), 1);
 }
 
+/* Loops too short to wake anybody do so together; not while everybody is awake. */
+static void test_short_loops(void)
+{
+    struct board *b = &crew->boards[2];
+    crew_open(crew, 2);
+    uint32_t bell = atomic_load(&crew->bell);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(crew_cuts(crew, 2, CREW_WAKE_NS / 2, CREW_MAX), 1);
+    }
+    CHECK(atomic_load(&crew->bell) == bell);
+    atomic_store(&b->n_asleep, 1);
+    CHECK_INT(crew_cuts(crew, 2, CREW_WAKE_NS / 2, CREW_MAX), 1);
+    CHECK(atomic_load(&crew->bell) == bell);
+    CHECK_INT(crew_cuts(crew, 2, CREW_WAKE_NS / 2, CREW_MAX), 1); /* it will not be in time for this one */
+    CHECK(atomic_load(&crew->bell) == bell + 1);
+    CHECK_INT(crew_cuts(crew, 2, CREW_WAKE_NS / 2, CREW_MAX), 1);
+    CHECK(atomic_load(&crew->bell) == bell + 1); /* they are counted anew */
+    CHECK_INT(crew_cuts(crew, 2, CREW_WAKE_NS, CREW_MAX), 2);
+    CHECK(atomic_load(&crew->bell) == bell + 2);
+    atomic_store(&b->n_asleep, 0);
+    crew_close(crew, 2);
+}
+
 static void test_in_the_way(void)
 {
     own_cpu = 3;
@@ -157,6 +180,7 @@ int main(void)
     test_in_the_way();
     test_alone();
     test_how_many();
+    test_short_loops();
     test_helpers();
     crew_destroy(crew);
     return check_result();

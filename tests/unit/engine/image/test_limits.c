@@ -15,7 +15,7 @@ int main(void)
     CHECK_INT(limits_check(0x80000000u, 0x80000000u, UINT64_MAX, "", &e), ERR_IMAGE_TOO_LARGE);
     CHECK_INT(limits_check(4000, 4000, 12000000, " for progressive JPEG", &e), ERR_IMAGE_TOO_LARGE);
     CHECK_STR(e.text, "the image is 4000x4000, 16.0 megapixels; the limit for progressive JPEG is 12.0; send a smaller "
-                      "copy");
+                      "copy, or save it as baseline JPEG");
     CHECK_INT(limits_check(4000, 4000, 12000000, "", NULL), ERR_IMAGE_TOO_LARGE);
     return check_result();
 }
