@@ -391,12 +391,14 @@ size_t json_tree_bytes(size_t n, int max_values)
 
 enum err json_tree_parse(struct json_tree *t, char *text, size_t n, int max_values, struct errbuf *e)
 {
+    static char nothing[1];
     BUG_ON(n > UINT32_MAX || max_values < 1);
+    text = n ? text : nothing; /* the bytes of an empty body are NULL, which memchr and its like may not be given */
     *t = (struct json_tree){.text = text};
     struct reader r = {.t = t, .text = text, .n = n, .max_values = values_of(n, max_values), .e = e};
     size_t valid = utf8_valid(text, n);
     bool has_mark = n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
-    if (has_mark || (n > 0 && memchr(text, '\0', n < 2 ? n : 2))) { /* the first characters of JSON are ASCII */
+    if (has_mark || memchr(text, '\0', n < 2 ? n : 2)) { /* the first characters of JSON are ASCII */
         return err_set(e, ERR_BAD_REQUEST, "the text is UTF-16 or UTF-32; JSON is sent in UTF-8");
     }
     if (valid < n) {
