@@ -93,9 +93,9 @@ static bool pass_own(struct scheduler *s, struct job_private *j)
     return passed != NULL;
 }
 
-/* The least place that anybody still has. A job that lets others pass counts where it will be served, or where it stands
- * when there are no others: else the place would stand still for as long as it waits. */
-static uint64_t least_place_us(const struct scheduler *s)
+/* The smallest place that any job still has. A job that lets others pass counts where it will be served, or where it
+ * stands when there are no others: else the place would stand still for as long as it waits. */
+static uint64_t min_place_us(const struct scheduler *s)
 {
     uint64_t place_us = UINT64_MAX, yielding_us = UINT64_MAX;
     bool has_usual = false;
@@ -133,7 +133,7 @@ static uint64_t own_end_us(struct scheduler *s, uint64_t id, uint64_t cost_us)
 void scheduler_stand_in_line(struct scheduler *s, struct job_private *j, uint64_t now_us)
 {
     const struct job_request *r = &j->job->request;
-    uint64_t place_us = TAILQ_EMPTY(&s->live) ? s->served_us : least_place_us(s), cost_us = job_cost_us(s, r);
+    uint64_t place_us = TAILQ_EMPTY(&s->live) ? s->served_us : min_place_us(s), cost_us = job_cost_us(s, r);
     s->reached_us = place_us > s->reached_us ? place_us : s->reached_us;
     uint64_t line_us = batcher_line_us(s->reached_us, own_end_us(s, r->client, cost_us));
     stand_at(j, line_us, line_us + cost_us);

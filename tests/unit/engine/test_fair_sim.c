@@ -150,6 +150,9 @@ static void begin_step(int i)
     struct scheduler *s = &sim.engine.scheduler;
     struct batcher_view v;
     look(r, &v);
+    for (int k = 1; k < r->step->n_running; k++) {
+        CHECK(r->step->sources[k - 1].due_us <= r->step->sources[k].due_us);
+    }
     struct batcher_choice c = batcher_choose(&s->limits, &v, &r->history, sim.now_us);
     sim.engines[i].is_fusion = c.action == BATCHER_FUSION;
     if (c.action == BATCHER_FUSION) {

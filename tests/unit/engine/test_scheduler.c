@@ -284,6 +284,41 @@ static void test_priority_of_pictures(void)
     close_scheduler();
 }
 
+/* A client that asks for one thing after the other stands behind others' second jobs in the end; one whose job was not
+ * served stands where it would. */
+static void test_one_after_the_other(void)
+{
+    open_scheduler(1, 0);
+    submit(0, 7, 1000, 0);
+    submit(1, 7, 1000, 0);
+    submit(2, 8, 1000, 0);
+    CHECK(parts[2].line_us == parts[0].line_us);
+    static const int order[] = {0, 2, 1};
+    check_order(order, 3);
+    struct job_list leaving = TAILQ_HEAD_INITIALIZER(leaving);
+    scheduler_finish(&s, &parts[2], 2000, &leaving);
+    TAILQ_REMOVE(&leaving, &parts[2], queue);
+    s.n_leaving--;
+    submit(3, 8, 2000, 0);
+    CHECK(parts[3].line_us >= parts[1].line_us);
+    submit(4, 9, 2000, 0);
+    CHECK(parts[4].line_us == parts[0].line_us);
+    scheduler_fail(&parts[4], ERR_CANCELLED, "queue");
+    scheduler_finish(&s, &parts[4], 2000, &leaving);
+    TAILQ_REMOVE(&leaving, &parts[4], queue);
+    s.n_leaving--;
+    submit(5, 9, 2000, 0);
+    CHECK(parts[5].line_us == parts[0].line_us);
+    for (int i = 0; i < 6; i++) {
+        if (i != 2 && i != 4) {
+            scheduler_finish(&s, &parts[i], 3000, &leaving);
+            TAILQ_REMOVE(&leaving, &parts[i], queue);
+            s.n_leaving--;
+        }
+    }
+    close_scheduler();
+}
+
 /* Who says that a job may wait lets others pass, and nobody else's place moves for it. */
 static void test_yielding(void)
 {
@@ -328,5 +363,6 @@ int main(void)
     test_priority_is_ones_own();
     test_priority_of_pictures();
     test_yielding();
+    test_one_after_the_other();
     return check_result();
 }

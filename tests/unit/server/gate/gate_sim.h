@@ -1,8 +1,8 @@
 /* gate_sim - a made-up engine and made-up clients around the real gate: discrete events, no threads, no clock.
  *
  * The engine serves pictures (decode, regions, a caption in steps that all running captions share) in the order of the
- * real one: fair between clients, those of one by deadline once half of the time is over. What it really takes differs from what the
- * gate reads in the statistics: noise, stalls, steps in speed, batches that get cheaper with size.
+ * real one: fair between clients, those of one by deadline once half of the time is over. What it really takes differs
+ * from what the gate reads in the statistics: noise, stalls, steps in speed, batches that get cheaper with size.
  *
  * Use: fill a sim_options, sim_run, read sim_result. */
 #ifndef TESTS_UNIT_SERVER_GATE_GATE_SIM_H
