@@ -10,19 +10,23 @@
  *     of all; so up to twenty small steps, more than a caption has, are shared out among the images that wait
  *     (SPEED.md).
  *   - One side goes first four times in five: the one whose work is due first when more waits for fusion than one step
- *     can hold; else the one with the more urgent priority. Where the work of two clients meets, the one that is due
- *     first goes first twelve times in thirteen: about a caption's steps, which together take as long as an image.
+ *     can hold; else, of one client's, the one with the more urgent priority. Where the work of two clients meets, the
+ *     one that is due first goes first twelve times in thirteen: about a caption's steps, which together take as long
+ *     as an image.
  *   - In a step, captions under way come first, but leave room for new work. They wait for the whole step, token by
  *     token, so questions and sentences fill about a third of it. New work joins item by item, one of every
  *     job in turn, so a job with many texts only fills what others leave.
  *   - Beside captions that another client is due for first, questions and sentences join every other step after the
  *     first, and only as many as at most double what the step costs: one long step after the other would leave a
  *     caption of a dozen steps a fraction of its pace, though its client is to get as much as theirs.
+ *   - Where captions of several clients meet in a step, each client has as many rows of it as the one with the fewest,
+ *     or what a step takes in the time that it needs anyway; new ones that are due before all others join in any case.
+ *     Texts of other clients get no more of a step than those of the client that is due first.
  *   - A thread that finds nothing to do helps one that is in a step, as long as that leaves a CPU for each picture
  *     being decoded; it leaves as soon as there is something. So a lone request has several threads, a full queue one
  *     each.
- *   - Order among jobs is by their due time: clients in turn, moved by priority; by deadline once half of the time that
- *     a job was given is over. */
+ *   - Order among jobs is by their due time: clients in turn. A client's own jobs are ordered by priority, and by
+ *     deadline once half of the time that a job was given is over; neither moves a job before those of others. */
 #ifndef ENGINE_BATCHER_H
 #define ENGINE_BATCHER_H
 
@@ -31,19 +35,28 @@
 
 /* ---- order ---- */
 
-enum { BATCHER_LEVEL_US = 1000000 }; /* a level of priority is worth this much of the line */
+enum {
+    BATCHER_LEVEL_US = 1000000, /* a level of priority is worth this much of the line */
+    BATCHER_USUAL = 3           /* the priority of a request that does not name one */
+};
 
 /* Clients are served in turn (start-time fair queueing). The line is measured in microseconds of work: a job's position
- * is the smallest that any waiting job has (`reached_us`) or, if its client has other jobs here, where the last of them
- * ends (`client_end_us`, 0 when there is none). So a client's hundredth job stands far behind another client's first,
- * whatever the first one did before and however wrong costs are. */
+ * is the smallest that any waiting job has (`reached_us`; when none waits, where the last one ended) or, if its client
+ * had other jobs beyond that, where the last of them ends (`client_end_us`, 0 when there is none). So a client's
+ * hundredth job stands far behind another client's first, whatever the first one did before and however wrong costs
+ * are, and many clients that each ask for one thing after the other cannot keep a second job of another client from
+ * being reached. */
 enum { BATCHER_ORIGIN_SHIFT = 62 };
 #define BATCHER_ORIGIN_US ((uint64_t)1 << BATCHER_ORIGIN_SHIFT) /* where the line begins */
 uint64_t batcher_line_us(uint64_t reached_us, uint64_t client_end_us);
-/* The due time of a job: the smallest is served first, everywhere. */
+/* The due time of a job at this position: the smallest is served first, everywhere. Nothing that a client says about a
+ * job puts it before those of other clients; one that is less urgent than usual lets them pass. */
 uint64_t batcher_due_us(uint64_t line_us, int priority);
-/* When a job stops waiting its turn: from then on its deadline is its due time, which comes before every place in the
- * line. deadline_us 0: never. */
+/* Which of a client's own jobs takes the first of its positions (the smallest rank): by priority, but only for a
+ * time. */
+uint64_t batcher_rank_us(uint64_t line_us, int priority);
+/* When a job stops waiting its turn among its client's jobs: from then on its deadline is its rank, which is smaller
+ * than every other. deadline_us 0: never. */
 uint64_t batcher_hurry_us(uint64_t now_us, uint64_t deadline_us);
 
 /* ---- next step ---- */
@@ -62,12 +75,11 @@ struct batcher_view {
     int images;          /* ready for the TEE */
     int images_upstream; /* before that */
     uint64_t oldest_image_us;
-    int image_priority;                   /* of the most urgent */
     uint64_t image_due_us, fusion_due_us; /* the minimum, */
-    uint64_t image_client, fusion_client; /* and whose it is */
+    uint64_t image_client, fusion_client; /* whose it is, */
+    int image_priority, fusion_priority;  /* and how urgent that one */
     int items, rows;                      /* fusion: captions under way and new items that could join, and their rows */
-    int fusion_priority;
-    bool batch_is_open; /* is_continuous false: this thread's batch has unfinished captions */
+    bool batch_is_open;                   /* is_continuous false: this thread's batch has unfinished captions */
 };
 
 /* Of one thread; begins as zeros. */
@@ -100,7 +112,7 @@ struct batcher_source {
     int n_steps; /* of a caption under way: so far */
 };
 
-/* sources: first n_running captions under way (one item each, longest waiting first), then jobs in order of due time.
+/* sources: first n_running captions under way (one item each, in order of due time), then jobs in order of due time.
  * n_helpers: other threads that have nothing else to do; large work is shared with them. Writes how many items of each
  * source join to take and returns the sum: at least one where there is a source. */
 int batcher_compose(const struct batcher_limits *l, const struct batcher_source *sources, int n_running, int n_sources,

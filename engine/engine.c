@@ -138,7 +138,7 @@ static enum err open_model(struct engine *e, const char *dir, struct errbuf *why
     return rc;
 }
 
-/* Most captions are asked for as the model's defaults have it; every eighth place, and at least one, is made for the
+/* Most captions are asked for as the model's defaults have it; every sixth place, and at least one, is made for the
  * most beams and tokens there may be. */
 static enum err make_captions(struct engine *e)
 {
@@ -146,7 +146,7 @@ static enum err make_captions(struct engine *e)
     enum err rc = mem_array(&e->captions, (size_t)n, sizeof(*e->captions));
     for (int i = 0; !rc && i < n; i++) {
         struct caption_slot *slot = &e->captions[i];
-        slot->is_large = i % 8 == 0;
+        slot->is_large = i % 6 == 0;
         slot->max_beams = slot->is_large ? JOB_MAX_CAPTIONS : e->config->caption.num_beams;
         slot->max_tokens = slot->is_large ? e->max_tokens : e->config->caption.max_tokens;
         rc = caption_state_create(&slot->state, e->model, slot->max_beams, slot->max_tokens);

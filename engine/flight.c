@@ -21,7 +21,7 @@ void flight_pool_release(struct flight_pool *p)
     *p = (struct flight_pool){0};
 }
 
-/* The most urgent of its members speaks for it. */
+/* The member that is due first speaks for it. */
 void flight_look(struct flight *f)
 {
     const struct job_private *j;
@@ -29,9 +29,11 @@ void flight_look(struct flight *f)
     f->priority = JOB_PRIORITIES;
     TAILQ_FOREACH(j, &f->members, member)
     {
-        f->due_us = j->due_us < f->due_us ? j->due_us : f->due_us;
-        int priority = j->job->request.priority;
-        f->priority = priority < f->priority ? priority : f->priority;
+        if (j->due_us < f->due_us) {
+            f->due_us = j->due_us;
+            f->client = j->job->request.client;
+            f->priority = j->job->request.priority;
+        }
     }
 }
 

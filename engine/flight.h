@@ -25,8 +25,8 @@ struct flight {
     size_t decode_bytes; /* that decoding takes */
     struct job_list members;
     struct job_private *leader; /* while busy */
-    uint64_t due_us;            /* the minimum of its members' */
-    int priority;
+    uint64_t due_us, client;    /* of the member that is due first, */
+    int priority;               /* and its priority */
     /* decoded */
     int slot; /* -1: none */
     struct preprocess_shape shape;
@@ -51,7 +51,7 @@ struct flight *flight_find(struct flight_pool *p, const struct image_id *id, boo
 void flight_join(struct flight *f, struct job_private *j);
 /* Not the leader of a busy flight. */
 void flight_leave(struct flight *f, struct job_private *j);
-/* The order of its members has changed: takes due time and priority from the most urgent. */
+/* The order of its members has changed: looks which is due first. */
 void flight_look(struct flight *f);
 /* Back to the pool; no members, no slot. */
 void flight_end(struct flight_pool *p, struct flight *f);

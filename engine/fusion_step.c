@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { KEEPS_ONE = 4 }; /* so many places for captions and more: one is kept for newcomers */
+
 /* What could join: a caption under way, or a job with items nobody took (and, for a caption, the slot it would get). */
 struct candidate {
     struct job_private *job;
@@ -120,7 +122,7 @@ void fusion_step_destroy(struct fusion_step *f)
 static void add(struct fusion_step *f, struct job_private *j, struct caption_slot *slot, int rows, int n_items,
                 struct batcher_view *v)
 {
-    int i = f->n_candidates++, priority = j->job->request.priority;
+    int i = f->n_candidates++;
     f->candidates[i] = (struct candidate){.job = j, .slot = slot};
     f->sources[i] = (struct batcher_source){.rows = rows,
                                             .n_items = n_items,
@@ -128,27 +130,78 @@ static void add(struct fusion_step *f, struct job_private *j, struct caption_slo
                                             .due_us = j->due_us,
                                             .client = j->job->request.client,
                                             .n_steps = j->slot ? j->slot->steps : 0};
-    v->fusion_priority = v->items == 0 || priority < v->fusion_priority ? priority : v->fusion_priority;
     if (v->items == 0 || j->due_us < v->fusion_due_us) {
         v->fusion_due_us = j->due_us;
         v->fusion_client = j->job->request.client;
+        v->fusion_priority = j->job->request.priority;
     }
     v->items += n_items;
     v->rows += rows * n_items;
 }
 
-/* The first free slot that is large enough, taken out of the list; small ones stand before large ones there. */
-static struct caption_slot *pop_slot(struct scheduler *s, const struct caption_params *p)
+/* Does this client have a place for a caption already, of the large ones if only those count? */
+static bool has_slot(const struct fusion_step *f, uint64_t client, bool only_large)
 {
+    const struct engine *e = f->engine;
+    for (int i = 0; i < e->options.max_captions; i++) {
+        const struct caption_slot *slot = &e->captions[i];
+        if (slot->job && slot->job->job->request.client == client && (slot->is_large || !only_large)) {
+            return true;
+        }
+    }
+    for (int i = f->n_running; i < f->n_candidates; i++) {
+        const struct candidate *c = &f->candidates[i];
+        if (c->slot && c->job->job->request.client == client && (c->slot->is_large || !only_large)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_last_large(const struct caption_slot *slot)
+{
+    const struct caption_slot *before = TAILQ_PREV(slot, caption_list, link);
+    return slot->is_large && !TAILQ_NEXT(slot, link) && !(before && before->is_large);
+}
+
+/* The first free slot that is large enough, taken out of the list; small ones stand before large ones there. The last
+ * large one, which is the last of all, is for a client that has none: nobody waits for the captions of somebody else to
+ * be through. */
+static struct caption_slot *pop_slot(const struct fusion_step *f, const struct job_private *j)
+{
+    const struct engine *e = f->engine;
+    struct scheduler *s = &f->engine->scheduler;
     struct caption_slot *slot;
+    const struct caption_params *p = &j->caption;
     TAILQ_FOREACH(slot, &s->free_captions, link)
     {
         if (slot->max_beams >= p->num_beams && slot->max_tokens >= p->max_tokens) {
-            TAILQ_REMOVE(&s->free_captions, slot, link);
-            return slot;
+            break;
         }
     }
-    return NULL;
+    bool is_wide = p->num_beams > e->config->caption.num_beams || p->max_tokens > e->config->caption.max_tokens;
+    bool is_kept = slot && e->options.max_captions >= KEEPS_ONE && is_last_large(slot);
+    if (!slot || (is_kept && has_slot(f, j->job->request.client, is_wide))) {
+        return NULL;
+    }
+    TAILQ_REMOVE(&s->free_captions, slot, link);
+    return slot;
+}
+
+/* Captions under way in order of due time; alike ones as they wait. */
+static void sort_running(struct fusion_step *f)
+{
+    for (int i = 1; i < f->n_running; i++) {
+        struct candidate c = f->candidates[i];
+        struct batcher_source source = f->sources[i];
+        int k = i;
+        for (; k > 0 && f->sources[k - 1].due_us > source.due_us; k--) {
+            f->candidates[k] = f->candidates[k - 1];
+            f->sources[k] = f->sources[k - 1];
+        }
+        f->candidates[k] = c;
+        f->sources[k] = source;
+    }
 }
 
 void fusion_step_gather(struct fusion_step *f, struct batcher_view *v)
@@ -164,6 +217,7 @@ void fusion_step_gather(struct fusion_step *f, struct batcher_view *v)
         }
     }
     f->n_running = f->n_candidates;
+    sort_running(f);
     v->batch_is_open = !s->limits.is_continuous && f->n_running > 0;
     if (v->batch_is_open) {
         return;
@@ -175,7 +229,7 @@ void fusion_step_gather(struct fusion_step *f, struct batcher_view *v)
         }
         slot = NULL;
         if (j->job->request.task == JOB_CAPTION) {
-            slot = pop_slot(s, &j->caption);
+            slot = pop_slot(f, j);
             if (!slot) {
                 continue;
             }

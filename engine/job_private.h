@@ -34,6 +34,7 @@ struct job_private {
     struct flight *flight;
     /* order */
     uint64_t line_us, end_us, due_us; /* batcher.h; the smallest due_us goes first */
+    uint64_t rank_us;                 /* among its client's jobs: the smallest first */
     uint64_t hurry_us;                /* UINT64_MAX: never, or already in a hurry */
     /* memory of the job */
     struct pages pages;   /* all of it */

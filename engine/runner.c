@@ -159,11 +159,11 @@ static void look(struct runner *r, struct batcher_view *v)
     {
         v->images++;
         v->oldest_image_us = f->ready_us < v->oldest_image_us ? f->ready_us : v->oldest_image_us;
-        if (f->due_us < v->image_due_us) {
-            v->image_due_us = f->due_us;
-            v->image_client = TAILQ_FIRST(&f->members)->job->request.client;
-        }
-        v->image_priority = f->priority < v->image_priority ? f->priority : v->image_priority;
+    }
+    if ((f = TAILQ_FIRST(&s->images))) {
+        v->image_due_us = f->due_us;
+        v->image_client = f->client;
+        v->image_priority = f->priority;
     }
     fusion_step_gather(r->step, v);
 }

@@ -56,41 +56,6 @@ void scheduler_release(struct scheduler *s)
     *s = (struct scheduler){0};
 }
 
-/* In order of due time; alike ones as they came. */
-static void insert_job(struct job_list *list, struct job_private *j)
-{
-    struct job_private *after;
-    TAILQ_FOREACH_REVERSE(after, list, job_list, queue)
-    {
-        if (after->due_us <= j->due_us) {
-            TAILQ_INSERT_AFTER(list, after, j, queue);
-            return;
-        }
-    }
-    TAILQ_INSERT_HEAD(list, j, queue);
-}
-
-/* ---- costs ---- */
-
-enum { GUESS_US = 50000, MIN_JOB_US = 1000, MIN_ITEM_US = 100 };
-
-/* Microseconds of engine threads that a job costs, a guess while nothing was measured: its place in its client's
- * line. */
-static uint64_t job_cost_us(const struct scheduler *s, const struct job_request *r)
-{
-    struct forecast_load nothing = {
-        .engine_threads = s->n_engine_threads, .decode_threads = s->n_decode_threads, .max_rows = s->limits.max_rows};
-    double us = forecast_finish_us(&s->forecast, &nothing, r->task, !r->image, r->n_texts);
-    us = us > 0 ? us / s->n_engine_threads : GUESS_US;
-    return us < MIN_JOB_US ? MIN_JOB_US : (uint64_t)us;
-}
-
-static uint64_t item_cost_us(const struct scheduler *s)
-{
-    double us = s->forecast.fusion.a * s->forecast.pair_rows.value / s->n_engine_threads;
-    return us < MIN_ITEM_US ? MIN_ITEM_US : (uint64_t)us;
-}
-
 /* ---- coming and going ---- */
 
 enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why)
@@ -102,28 +67,11 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
     if (s->n_live >= s->max_jobs) {
         return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
     }
-    const struct job_request *r = &j->job->request;
-    uint64_t client_end_us = 0, min_us = UINT64_MAX;
-    const struct job_private *other;
-    TAILQ_FOREACH(other, &s->live, live)
-    {
-        min_us = other->line_us < min_us ? other->line_us : min_us;
-        if (other->job->request.client == r->client && other->end_us > client_end_us) {
-            client_end_us = other->end_us;
-        }
-    }
-    if (min_us != UINT64_MAX && min_us > s->reached_us) {
-        s->reached_us = min_us;
-    }
-    j->line_us = batcher_line_us(s->reached_us, client_end_us);
-    j->end_us = j->line_us + job_cost_us(s, r);
-    j->due_us = batcher_due_us(j->line_us, r->priority);
-    j->hurry_us = batcher_hurry_us(now_us, r->deadline_us);
+    scheduler_stand_in_line(s, j, now_us);
     j->submitted_us = now_us;
     j->state = JOB_PREPARE_WAIT;
-    TAILQ_INSERT_TAIL(&s->live, j, live);
     s->n_live++;
-    insert_job(&s->prepare, j);
+    scheduler_insert(&s->prepare, j);
     monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
     return OK;
 }
@@ -146,7 +94,7 @@ void scheduler_finish(struct scheduler *s, struct job_private *j, uint64_t now_u
     uint64_t busy_us = r->decode_us + r->regions_us + r->fusion_us;
     r->queue_us = busy_us < r->total_us ? r->total_us - busy_us : 0;
     j->state = JOB_LEAVING;
-    TAILQ_REMOVE(&s->live, j, live);
+    scheduler_leave_line(s, j);
     s->n_live--;
     s->n_leaving++;
     TAILQ_INSERT_TAIL(leaving, j, queue);
@@ -190,7 +138,7 @@ static void drop_from_flight(struct scheduler *s, struct job_private *j, uint64_
         flight_leave(f, j);
         scheduler_finish(s, j, now_us, leaving);
     }
-    TAILQ_REMOVE(f->stage == FLIGHT_DECODE ? &s->decode : &s->images, f, link);
+    TAILQ_REMOVE(scheduler_list_of(s, f), f, link);
     if (f->slot >= 0) {
         s->free_slots[s->n_free_slots++] = f->slot;
         f->slot = -1;
@@ -234,30 +182,6 @@ static void drop(struct scheduler *s, struct job_private *j, enum err why, uint6
     }
 }
 
-static struct flight_list *list_of(struct scheduler *s, const struct flight *f)
-{
-    return f->stage == FLIGHT_DECODE ? &s->decode : &s->images;
-}
-
-/* To its new place in the queue that it stands in. */
-static void move_in_queue(struct scheduler *s, struct job_private *j)
-{
-    struct flight *f = j->flight;
-    if (j->state == JOB_PREPARE_WAIT) {
-        TAILQ_REMOVE(&s->prepare, j, queue);
-        insert_job(&s->prepare, j);
-    } else if (j->state == JOB_FUSION && j->n_taken < j->n_items) {
-        TAILQ_REMOVE(&s->fusion, j, queue);
-        insert_job(&s->fusion, j);
-    } else if (j->state == JOB_IN_FLIGHT && f->is_busy) {
-        flight_look(f);
-    } else if (j->state == JOB_IN_FLIGHT) {
-        TAILQ_REMOVE(list_of(s, f), f, link);
-        flight_look(f);
-        flight_insert(list_of(s, f), f);
-    }
-}
-
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
 {
     monitor_check(&s->monitor);
@@ -268,10 +192,8 @@ void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leav
             drop(s, j, ERR_CANCELLED, now_us, leaving);
         } else if (j->job->request.deadline_us > 0 && now_us >= j->job->request.deadline_us) {
             drop(s, j, ERR_DEADLINE, now_us, leaving);
-        } else if (now_us >= j->hurry_us) {
-            j->hurry_us = UINT64_MAX;
-            j->due_us = j->job->request.deadline_us;
-            move_in_queue(s, j);
+        } else {
+            scheduler_hurry(s, j, now_us);
         }
     }
 }
@@ -306,12 +228,9 @@ static bool has_slot(const struct scheduler *s, const struct flight *f)
     if (f->is_check || s->n_free_slots > 1 || s->n_slots < KEEPS_ONE) {
         return f->is_check || s->n_free_slots > 0;
     }
-    uint64_t client = TAILQ_FIRST(&f->members)->job->request.client;
     for (int i = 0; s->n_free_slots == 1 && i < s->flights.n; i++) {
         const struct flight *other = &s->flights.flights[i];
-        const struct job_private *first =
-            other->slot >= 0 && other->stage != FLIGHT_FREE ? TAILQ_FIRST(&other->members) : NULL;
-        if (first && first->job->request.client == client) {
+        if (other->stage != FLIGHT_FREE && other->slot >= 0 && other->client == f->client) {
             return false;
         }
     }
@@ -373,8 +292,8 @@ void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
         s->totals.cache_coalesced++;
         flight_join(f, j);
         if (!f->is_busy) { /* it may be more urgent now */
-            TAILQ_REMOVE(list_of(s, f), f, link);
-            flight_insert(list_of(s, f), f);
+            TAILQ_REMOVE(scheduler_list_of(s, f), f, link);
+            flight_insert(scheduler_list_of(s, f), f);
         }
         return;
     }
@@ -436,7 +355,7 @@ void scheduler_enter_fusion(struct scheduler *s, struct job_private *j, uint64_t
         return;
     }
     j->state = JOB_FUSION;
-    insert_job(&s->fusion, j);
+    scheduler_insert(&s->fusion, j);
     scheduler_wake_engine(s);
 }
 
@@ -444,13 +363,14 @@ void scheduler_pop_items(struct scheduler *s, struct job_private *j, int n)
 {
     monitor_check(&s->monitor);
     TAILQ_REMOVE(&s->fusion, j, queue);
-    j->n_taken += n;
-    if (j->n_taken < j->n_items) {
-        uint64_t done_us = (uint64_t)n * item_cost_us(s);
-        j->line_us += done_us;
-        j->due_us += j->due_us >= BATCHER_ORIGIN_US ? done_us : 0; /* who hurries stays where he is */
-        insert_job(&s->fusion, j);
+    if (j->n_taken + n < j->n_items) { /* its place moves on by the part that is taken */
+        uint64_t left_us = j->end_us > j->line_us ? j->end_us - j->line_us : 0;
+        uint64_t taken_us = left_us * (uint64_t)n / (uint64_t)(j->n_items - j->n_taken);
+        j->line_us += taken_us;
+        j->due_us += taken_us;
+        scheduler_insert(&s->fusion, j);
     }
+    j->n_taken += n;
 }
 
 void scheduler_items_begin(struct scheduler *s, struct job_private *j, int n, uint64_t now_us)

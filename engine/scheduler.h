@@ -48,15 +48,23 @@ struct scheduler_seat {
     bool is_helping, is_recalled;
 };
 
+/* Where a client's last job that was served ended; others of its bucket overwrite it, which favours both a little. */
+enum { SCHEDULER_CLIENT_BITS = 10 };
+struct scheduler_client {
+    uint64_t id, end_us;
+};
+
 struct scheduler {
     struct monitor monitor;
     struct batcher_limits limits;
     int max_jobs, n_engine_threads, n_decode_threads;
     bool is_draining, is_stopping;
     /* jobs */
-    struct job_list live; /* submitted, not on the way out */
+    struct job_list live; /* submitted, not on the way out; those of a client that wait in the order of their places */
     int n_live, n_leaving;
-    uint64_t reached_us;             /* the place in the line that work has reached: batcher.h */
+    uint64_t reached_us; /* the place in the line that work has reached: batcher.h */
+    uint64_t served_us;  /* the last end of a place that was served */
+    struct scheduler_client clients[1 << SCHEDULER_CLIENT_BITS];
     struct job_list prepare, fusion; /* fusion: with items that nobody took */
     struct flight_pool flights;
     struct flight_list decode, images;
@@ -115,6 +123,19 @@ bool scheduler_help(struct scheduler *s, int thread);
 void scheduler_trim_helpers(struct scheduler *s);
 void scheduler_recall(struct scheduler *s);
 void scheduler_recall_all(struct scheduler *s);
+
+/* ---- the line: scheduler_line.c; inside ---- */
+/* In order of due time; alike ones as they came. */
+void scheduler_insert(struct job_list *list, struct job_private *j);
+/* The queue that this flight waits in. */
+struct flight_list *scheduler_list_of(struct scheduler *s, const struct flight *f);
+/* Gives a new job its place and adds it to `live`. Others of its client that are less urgent move back for it, into
+ * places of that client, so that nobody else notices. */
+void scheduler_stand_in_line(struct scheduler *s, struct job_private *j, uint64_t now_us);
+/* It is no longer in `live`, and its place counts for those of its client that come. */
+void scheduler_leave_line(struct scheduler *s, struct job_private *j);
+/* Once half of its time is over, a job that waits passes those of its client that have a later deadline or no hurry. */
+void scheduler_hurry(struct scheduler *s, struct job_private *j, uint64_t now_us);
 
 /* ---- coming and going ---- */
 MUST_USE enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why);

@@ -11,9 +11,11 @@ library only.
 
 Open loop: requests are sent when their time has come, whether or not earlier ones were answered; the last column says how late
 the sender itself was. `accepted` are all but 429 and 503, silence among them; `in time` is measured here, from the first byte
-sent to the last byte read; goodput are pictures answered in time, capacity is what the cores do that the sender leaves. Exit
-code 1 when a row misses 99 % in time, 95 % goodput or 5 ms for refusals. A row that the sender was late for isn't judged: with
-a tiny model ten times its capacity is more than a sender, or one thread that refuses, can do."""
+sent to the last byte read; goodput are pictures answered in time, capacity is what the cores do that the sender and everything
+else on this machine leave (with --port: that the sender leaves). `of the cores` is what the server had of them; a row whose
+goodput is low though it had all of them lost it in the server, one that had less was not given them or did not ask. Exit code 1
+when a row misses 99 % in time, 95 % goodput or 5 ms for refusals. A row that the sender was late for isn't judged: with a tiny
+model ten times its capacity is more than a sender, or one thread that refuses, can do."""
 import argparse
 import asyncio
 import json
@@ -138,6 +140,31 @@ def large_png(n, side=7071):
 
 # ---- overload ----
 
+TICK = os.sysconf("SC_CLK_TCK")
+CORES = len(os.sched_getaffinity(0))
+
+
+class Cores:
+    """Seconds of all cores since it was made: the server's, and what others than it and the sender had, the hypervisor too."""
+
+    def __init__(self, server):
+        self.server, self.before, self.began = server, self.read(server), time.monotonic()
+
+    @staticmethod
+    def read(server):
+        with open("/proc/stat", encoding="ascii") as f:
+            user, nice, system, _, _, irq, softirq, steal = (int(field) for field in f.readline().split()[1:9])
+        if not hasattr(server, "process"):
+            return 0, 0
+        fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK, (user + nice + system + irq + softirq + steal) / TICK
+
+    def since(self, sender):
+        """-> of a second: the server's and the others' part, where the sender had `sender`"""
+        seconds = time.monotonic() - self.began
+        own, busy = ((now - before) / seconds for now, before in zip(self.read(self.server), self.before))
+        return own, max(0, busy - own - sender) if busy else 0
+
 def send(args, port, rate, images, timeout_s, seconds, warm_up=2):
     """rate: requests a second, or "x64": so many at a time. In a program of its own, which takes little of the machine."""
     command = [args.build / "tests/bench_open_loop", str(port), str(rate), str(seconds), str(warm_up), str(int(timeout_s * 1000)),
@@ -147,23 +174,23 @@ def send(args, port, rate, images, timeout_s, seconds, warm_up=2):
 
 class Capacity:
     """Pictures a second when enough waits at any time and nobody is refused, by the same sender as the rows, so that the
-    machine's mood between a row and its neighbours counts least. What the sender takes of the cores is no fault of the server:
-    `beside` is the capacity with a sender that takes `cpu` seconds a second."""
+    machine's mood between a row and its neighbours counts least. What the sender and other programs take of the cores is no fault
+    of the server: `beside` is the capacity where they take `taken` seconds a second."""
 
-    def __init__(self, args, port, images, seconds):
-        self.args, self.port, self.images, self.seconds, self.last = args, port, images, seconds, None
-        send(args, port, "x8", images, 30, 1, 1)  # prices are learnt, memory is touched
+    def __init__(self, args, server, images, seconds):
+        self.args, self.server, self.images, self.seconds, self.last = args, server, images, seconds, None
+        send(args, server.port, "x8", images, 30, 1, 1)  # prices are learnt, memory is touched
         self.measure()
 
     def measure(self):
-        r = send(self.args, self.port, "x64" if self.images == 1 else "x12", self.images, 30, self.seconds)
-        before, self.last = self.last, (r["pictures"] / self.seconds, r["cpu"])
+        cores = Cores(self.server)
+        r = send(self.args, self.server.port, "x64" if self.images == 1 else "x12", self.images, 30, self.seconds)
+        before, self.last = self.last, (r["pictures"] / self.seconds, r["cpu"] + cores.since(r["cpu"])[1])
         before = before or self.last
-        self.full, self.cpu = ((a + b) / 2 for a, b in zip(before, self.last))
+        self.full, self.taken = ((a + b) / 2 for a, b in zip(before, self.last))
 
-    def beside(self, cpu):
-        cores = len(os.sched_getaffinity(0))
-        return self.full * min(1, (cores - cpu) / (cores - self.cpu))
+    def beside(self, taken):
+        return self.full * (CORES - taken) / (CORES - self.taken)
 
 
 # For each number of pictures: seconds a row, loads, deadlines in seconds. One request of 16 pictures is long beside a row.
@@ -171,22 +198,25 @@ FULL = {images: (20, (1.5, 2, 5, 10), (1, 2, 5, 30)) for images in (1, 16)}
 QUICK = {images: (8, (2, 10), (1, 5)) for images in (1, 16)}
 SHORT = {1: (4, (1.5, 2, 5, 10), (1, 2, 5, 30)), 16: (8, (2, 10), (1, 2, 5, 30))}
 
-HEAD = ("pictures", "deadline", "load", "offered/s", "accepted", "in time", "goodput/s", "of capacity", "refused in, p50", "p99",
-        "sender late, p99")
+HEAD = ("pictures", "deadline", "load", "offered/s", "accepted", "in time", "goodput/s", "of capacity", "of the cores",
+        "refused in, p50", "p99", "sender late, p99")
 
 
-def row(args, port, images, capacity, timeout_s, factor, seconds, is_measured):
+def row(args, server, images, capacity, timeout_s, factor, seconds, is_measured):
     """Prints it. is_measured: capacity is measured again behind it. -> whether it misses what it should be"""
-    r = send(args, port, f"{factor * capacity.last[0] / images:.3f}", images, timeout_s, seconds)
+    cores = Cores(server)
+    r = send(args, server.port, f"{factor * capacity.last[0] / images:.3f}", images, timeout_s, seconds)
+    own, others = cores.since(r["cpu"])
     if is_measured:
         capacity.measure()
-    full, n = capacity.beside(r["cpu"]), r["accepted"] + r["unanswered"]
+    full, n = capacity.beside(r["cpu"] + others), r["accepted"] + r["unanswered"]
     in_time, goodput, p99 = r["in_time"] / max(1, n), r["pictures"] / seconds, r["refusal_p99"]
     verdict = "" if in_time >= 0.99 and goodput >= 0.95 * full and p99 <= 5 else " missed"
     if r["lag_p99"] > 50:
         verdict = " the sender does not manage so many"
     print(f"| {images} | {timeout_s} s | {factor}x | {r['offered'] / seconds:.1f} | {n} | {100 * in_time:.2f} % | {goodput:.1f} | "
-          f"{100 * goodput / max(full, 1e-9):.1f} % | {r['refusal_p50']:.2f} ms | {p99:.2f} ms | {r['lag_p99']:.1f} ms |{verdict}", flush=True)
+          f"{100 * goodput / max(full, 1e-9):.1f} % | {100 * own / CORES:.0f} % | {r['refusal_p50']:.2f} ms | {p99:.2f} ms | "
+          f"{r['lag_p99']:.1f} ms |{verdict}", flush=True)
     return verdict == " missed"
 
 
@@ -196,12 +226,12 @@ def table(args, server):
     for images in args.images:
         seconds, factors, timeouts = rows[images]
         seconds = args.seconds or seconds
-        capacity = Capacity(args, server.port, images, seconds)
+        capacity = Capacity(args, server, images, seconds)
         for timeout_s in timeouts:
             for n, factor in enumerate(factors):
-                missed += row(args, server.port, images, capacity, timeout_s, factor, seconds, not args.all or n % 2 == 1)
+                missed += row(args, server, images, capacity, timeout_s, factor, seconds, not args.all or n % 2 == 1)
         print(f"\ncapacity, {images} picture(s) a request: {capacity.last[0]:.1f} pictures/s at the end, loop and sender on the same "
-              f"{len(os.sched_getaffinity(0))} cores\n", flush=True)
+              f"{CORES} cores\n", flush=True)
     return missed
 
 

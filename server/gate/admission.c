@@ -139,10 +139,11 @@ static bool is_called_by_name(const struct admission *a, struct exchange *x)
 
 /* ---- who and what ---- */
 
-/* Of the Open Inference Protocol, where no route is. */
-static bool is_inference_path(const char *path)
+/* Of the Open Inference Protocol and of Hugging Face, where no route is or none of the method. */
+static bool is_plain_path(const char *path)
 {
-    return strncmp(path, "/v2/", 4) == 0 && strcmp(path, "/v2/rerank") != 0;
+    return strcmp(path, "/v2") == 0 || strncmp(path, "/pipeline/", 10) == 0 ||
+           (strncmp(path, "/v2/", 4) == 0 && strcmp(path, "/v2/rerank") != 0);
 }
 
 /* Takes server.prefix off the path. Without it only health is found. */
@@ -208,7 +209,7 @@ static bool find_route(const struct admission *a, struct exchange *x)
         x->route = NULL;
     }
     x->route_name = found == ROUTE_FOUND ? x->route->name : "none";
-    x->has_plain_errors = x->route ? x->route->flags & ROUTE_PLAIN : is_inference_path(x->path);
+    x->has_plain_errors = x->route ? x->route->flags & ROUTE_PLAIN : is_plain_path(x->path);
     if (found == ROUTE_NO_PATH && !has_prefix) {
         reply_error(x, FAULT_NOT_FOUND, NULL, "no such route; all paths of this service begin with %s/",
                     a->config->server.prefix);

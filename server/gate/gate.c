@@ -152,51 +152,26 @@ static bool makes_it(const struct gate *g, uint64_t now_us, struct amount work, 
     return time_of(g, work) * g->ratio <= left_us;
 }
 
-/* In a fair order the new one comes before most of what a crowd has waiting. Only those who are in a hurry, or will be
- * before it is done, go first. */
-static bool makes_it_in_turn(const struct gate *g, uint64_t now_us, double finish_us, uint64_t deadline_us)
+/* Does everybody with a later deadline make it after the new one? That serves all by deadline, which the engine does
+ * for one client alone; of several, those who ask for more than their part have left room for others (check_backlog).
+ * Who is lost anyhow doesn't count. */
+static bool all_make_it(const struct gate *g, uint64_t now_us, const struct gate_weight *w, uint64_t deadline_us)
 {
-    struct amount hurried = {0, 0};
-    uint64_t done_us = now_us + (uint64_t)(finish_us * g->ratio);
+    struct amount before = {0, 0}, left = left_of(g);
     const struct gate_place *p;
     TAILQ_FOREACH(p, &g->places, _link)
     {
-        if (p->_entered_us + (p->_deadline_us - p->_entered_us) / 2 <= done_us) {
-            hurried = sum_of(hurried, (struct amount){p->_engine_us, p->_decode_us});
-        }
-    }
-    return (finish_us + time_of(g, hurried)) * g->ratio <= (double)(deadline_us - now_us) * (1 - g->margin);
-}
-
-/* Serving by deadline, as the engine does when time gets short: does the new one make it after everybody with an
- * earlier deadline (or in its turn), and does everybody with a later one make it after the new one? Who is lost anyhow
- * doesn't count. */
-static bool all_make_it(const struct gate *g, uint64_t now_us, const struct decision *d, uint64_t deadline_us)
-{
-    const struct gate_weight *w = &d->weight;
-    struct amount before = {0, 0}, with_new = {w->engine_us, w->decode_us}, left = left_of(g);
-    const struct gate_place *p;
-    bool is_placed = false, is_in_turn = makes_it_in_turn(g, now_us, d->forecast.finish_us, deadline_us);
-    TAILQ_FOREACH(p, &g->places, _link)
-    {
-        if (!is_placed && p->_deadline_us > deadline_us) {
-            is_placed = true;
-            if (!is_in_turn && !makes_it(g, now_us, with_new, deadline_us)) {
-                return false;
-            }
-        }
         if (p->_deadline_us <= now_us) {
             continue;
         }
-        struct amount own = {p->_engine_us * left.engine_us, p->_decode_us * left.decode_us};
-        before = sum_of(before, own);
-        with_new = sum_of(with_new, own);
-        if (is_placed && !makes_it(g, now_us, with_new, p->_deadline_us) &&
+        before = sum_of(before, (struct amount){p->_engine_us * left.engine_us, p->_decode_us * left.decode_us});
+        struct amount with_new = sum_of(before, (struct amount){w->engine_us, w->decode_us});
+        if (p->_deadline_us > deadline_us && !makes_it(g, now_us, with_new, p->_deadline_us) &&
             makes_it(g, now_us, before, p->_deadline_us)) {
             return false;
         }
     }
-    return is_placed || is_in_turn || makes_it(g, now_us, with_new, deadline_us);
+    return true;
 }
 
 /* ---- who is let in ---- */
@@ -229,11 +204,21 @@ static bool is_standing(const struct gate *g, uint64_t now_us)
     return g->long_since_us > 0 && now_us >= g->long_since_us + GATE_PATIENCE_US;
 }
 
+/* When a client's work is done if all others who are here, or were a moment ago, ask for as much as it does from now
+ * on: more they do not get before it. */
+static double among_others_us(const struct gate *g, const struct forecast_of *f, const struct gate_client *c)
+{
+    int n_here = g->n_clients + !c;
+    return (n_here > g->n_lately ? n_here : g->n_lately) * f->own_us;
+}
+
 /* Is it right that so much waits? Whatever keeps the threads at work is. */
 static enum gate_verdict check_backlog(const struct gate *g, uint64_t now_us, const struct forecast_of *f,
                                        const struct gate_client *c, double new_us, double left_us)
 {
-    if (f->backlog_us <= fmax(FULL_US, new_us)) {
+    double among_us = among_others_us(g, f, c);
+    bool is_first = !c || c->inside == 0;
+    if (f->backlog_us <= fmax(FULL_US, new_us) && (is_first || among_us * g->ratio <= left_us)) {
         return GATE_ACCEPTED;
     }
     if (is_standing(g, now_us) && f->finish_us * g->ratio > left_us / 4 + GATE_STANDING_US) {
@@ -241,7 +226,7 @@ static enum gate_verdict check_backlog(const struct gate *g, uint64_t now_us, co
     }
     /* Newcomers will take a part of what this client gets from now on. */
     bool is_alone = !c || g->n_clients == 1;
-    if ((f->finish_us + f->own_us / 2) * g->ratio > left_us) {
+    if (fmax(f->finish_us + f->own_us / 2, among_us) * g->ratio > left_us) {
         return is_alone ? GATE_FULL : GATE_SHARE_USED;
     }
     return GATE_ACCEPTED;
@@ -274,7 +259,7 @@ static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const stru
     }
     double new_us = time_of(g, (struct amount){d->weight.engine_us, d->weight.decode_us});
     v = check_backlog(g, now_us, &d->forecast, c, new_us, left_us);
-    if (v == GATE_ACCEPTED && !all_make_it(g, now_us, d, r->deadline_us)) {
+    if (v == GATE_ACCEPTED && !all_make_it(g, now_us, &d->weight, r->deadline_us)) {
         v = GATE_FULL;
     }
     return v;
@@ -430,6 +415,7 @@ void gate_learn(struct gate *g, uint64_t now_us, const struct engine_stats *s)
 {
     gate_cost_learn(&g->cost, now_us, s);
     gate_feedback_look(g, now_us);
+    gate_client_count(g, now_us);
     note_backlog(g, now_us);
 }
 

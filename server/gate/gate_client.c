@@ -59,6 +59,15 @@ void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id)
     g->served[bucket_of(id)] = (struct gate_served){id, now_us};
 }
 
+void gate_client_count(struct gate *g, uint64_t now_us)
+{
+    g->n_lately = 0;
+    for (int i = 0; i < GATE_BUCKETS; i++) {
+        const struct gate_served *s = &g->served[i];
+        g->n_lately += s->us > 0 && now_us < s->us + GATE_LATELY_US;
+    }
+}
+
 /* Who was served a moment ago and asks again finds his own place free, before anybody who was refused tries again; and
  * large requests fill what small ones would need. So the last places are for newcomers, the very last for small
  * requests of theirs. */

@@ -44,7 +44,7 @@ struct gate {
     struct gate_clients clients;
     struct gate_client *buckets[GATE_BUCKETS];
     struct gate_served served[GATE_BUCKETS];
-    int n_clients;
+    int n_clients, n_lately; /* that have something here; that were served lately */
     uint64_t upload_bytes;
     /* feedback */
     double ratio; /* mean and deviation together */
@@ -65,6 +65,8 @@ bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64
 bool gate_client_may_enter(const struct gate *g, uint64_t now_us, uint64_t id, int jobs);
 /* Something of this client has left. */
 void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id);
+/* Looks how many were served lately. */
+void gate_client_count(struct gate *g, uint64_t now_us);
 
 /* ---- gate_feedback.c ---- */
 void gate_feedback_left(struct gate *g, uint64_t now_us, const struct gate_place *p, enum gate_end end);

@@ -160,7 +160,7 @@ void http_front_linger(struct http_connection *c)
     if (h->phases[HTTP_LINGER].n >= http_max_lingering(h)) {
         http_front_end(h->phases[HTTP_LINGER].first);
     }
-    int unread = HTTP_PIECE; /* in the kernel, which frees it when we close: megabytes take a millisecond */
+    int unread = 4 * HTTP_PIECE; /* in the kernel, which frees it when we close: megabytes take a millisecond */
     setsockopt(c->wire.fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
     wire_finish(&c->wire);
     buf_release(&c->in);

@@ -10,8 +10,7 @@
 #include <strings.h>
 
 enum {
-    HEAVY_JSON = 16 << 10,
-    HEAVY_FORM = 256 << 10,
+    JSON_WEIGHT = 16, /* of values without a text, beside parts of a form */
     ECHO_BYTES = 64 << 10,
     ALLOCATION_BYTES = 96 /* what a block costs beside its bytes: alignment and the allocator's own */
 };
@@ -307,10 +306,10 @@ static enum input_body body_of(const struct input_source *s)
     return input_body_of(s->content_type ? s->content_type : "", s->body->bytes, s->body->n);
 }
 
-bool input_is_heavy(const struct input_source *s)
+size_t input_weight(const struct input_source *s)
 {
     enum input_body kind = body_of(s);
-    return (kind == INPUT_BODY_JSON && s->body->n > HEAVY_JSON) || (kind == INPUT_BODY_FORM && s->body->n > HEAVY_FORM);
+    return kind == INPUT_BODY_JSON ? s->body->n * JSON_WEIGHT : kind == INPUT_BODY_FORM ? s->body->n : 0;
 }
 
 int input_max_values(const struct input_limits *limits)

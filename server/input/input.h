@@ -11,9 +11,9 @@
  *     input_limits_of(&limits, config);
  *     s = (struct input_source){.route = INPUT_VQA, .content_type = ..., .body = &x->body, .limits = limits};
  *     reserve input_need_bytes(&s) in the ledger
- *     if (input_is_heavy(&s)) input_source_copy(&copy, &s), on another thread: input_parse(&in, copy, &fault),
- *                             input_source_destroy(copy)
- *     else                    input_parse(&in, &s, &fault) at once
+ *     if (input_weight(&s) is small) input_parse(&in, &s, &fault) at once
+ *     else                           input_source_copy(&copy, &s), on another thread: input_parse(&in, copy, &fault),
+ *                                    input_source_destroy(copy)
  *     the ledger keeps input_bytes(&in) until input_release
  *
  * Ownership: a source borrows everything; a copied source owns it. An input owns every byte it points to (it takes the
@@ -108,8 +108,10 @@ struct input {
 
 /* What the headers alone say, so that it can be refused before the body: a Content-Encoding. */
 MUST_USE bool input_check_headers(const struct input_source *s, struct input_fault *fault);
-/* True if parsing belongs on another thread than the one that moves bytes: JSON over 16 KiB, forms over 256 KiB. */
-bool input_is_heavy(const struct input_source *s);
+/* What parsing takes of the thread that moves bytes, in bytes of a form; more than INPUT_WEIGHT_MAX at once (JSON over
+ * 16 KiB, forms over 256 KiB) belongs on another thread. */
+enum { INPUT_WEIGHT_MAX = 256 << 10 };
+size_t input_weight(const struct input_source *s);
 /* The most bytes that parsing and its result take beside the body. */
 size_t input_need_bytes(const struct input_source *s);
 

@@ -391,7 +391,9 @@ size_t json_tree_bytes(size_t n, int max_values)
 
 enum err json_tree_parse(struct json_tree *t, char *text, size_t n, int max_values, struct errbuf *e)
 {
+    static char nothing[1];
     BUG_ON(n > UINT32_MAX || max_values < 1);
+    text = n ? text : nothing; /* the bytes of an empty body are NULL, which memchr and its like may not be given */
     *t = (struct json_tree){.text = text};
     struct reader r = {.t = t, .text = text, .n = n, .max_values = values_of(n, max_values), .e = e};
     size_t valid = utf8_valid(text, n);

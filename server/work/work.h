@@ -37,6 +37,8 @@ struct desk {
     bool (*make_room)(void *user,
                       const struct exchange *x); /* for x: ends an upload that has stalled; false: none has */
     struct work *first;                          /* all there is */
+    uint64_t parsing_since_us;                   /* a millisecond in which so much was parsed on the loop thread: */
+    size_t parsed_weight;
     int n;
 };
 

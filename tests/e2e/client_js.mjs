@@ -97,6 +97,10 @@ await new Client("http://a.example/vision/", { key: "secret", headers: { "X-Of-M
 await new Client("http://a.example", { fetch: stub }).store("a b", "x/ü?#.jpg", bytes);
 assert.deepEqual(sent, [["POST", "http://a.example/vision/vqa?question=a%26b&top_k=2&regions=true", "Bearer secret", "1"],
   ["PUT", "http://a.example/collections/a%20b/images/x/%C3%BC%3F%23.jpg", undefined, undefined]]);
+const large = Uint8Array.from({ length: 100001 }, (_, i) => (i * 7919) >> 3);
+let body = "";
+await new Client(url, { fetch: async (_, options) => { body = options.body; return new Response("{}"); } }).match([large], ["a"]);
+assert.equal(JSON.parse(body).images[0], Buffer.from(large).toString("base64"));
 const whole = new Uint8Array([0, ...bytes, 0]);
 assert.equal((await client.caption(whole.subarray(1, -1), { numBeams: 3 })).caption, caption.caption);
 const hanging = async (_, { signal }) => new Promise((_, reject) => { signal.addEventListener("abort", () => reject(signal.reason)); });

@@ -30,7 +30,7 @@ def bytes_tensor(name, data):
 class Adapters(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("--limits.images=4", "--limits.texts=8")
+        cls.server = Server("--limits.images=4", "--limits.texts=8", "--limits.body_bytes=2000000")
 
     @classmethod
     def tearDownClass(cls):
@@ -355,6 +355,23 @@ class HuggingFace(Adapters):
             self.assertIsInstance(self.refused("/", body, status, word), str)
         self.refused("/pipeline/visual-question-answering", {"inputs": B64}, 400, "no question")
         self.refused("/pipeline/summarization", {"inputs": "x"}, 404, "image-to-text")
+
+
+class Shapes(Adapters):
+    def test_whoever_refuses(self):
+        """Errors have the shape of their adapter also where no adapter was reached: no route, another method, too large a body."""
+        large = b"x" * 2000001
+        for method, path, body, status, is_plain in (
+                ("GET", "/v2/models/caption/infer", None, 405, True), ("POST", "/v2", b"", 405, True),
+                ("GET", "/v2/models/caption/config", None, 404, True),
+                ("GET", "/pipeline/image-to-text", None, 405, True), ("POST", "/v2/models/caption/infer", large, 413, True),
+                ("POST", "/pipeline/image-to-text", large, 413, True), ("POST", "/v1/chat/completions", large, 413, False),
+                ("GET", "/v1/chat/completions", None, 405, False), ("GET", "/v2/rerank", None, 405, False), ("POST", "/rerank", large, 413, False)):
+            with self.subTest(method=method, path=path):
+                answer = self.server.request(method, path, body)
+                self.assertEqual((answer.status, isinstance(answer.json["error"], str)), (status, is_plain))
+                if not is_plain:
+                    self.assertLessEqual({"message", "type", "param", "code"}, set(answer.json["error"]))
 
 
 class Rerank(Adapters):

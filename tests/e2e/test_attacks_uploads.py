@@ -147,31 +147,45 @@ class Crowd:
 
 
 class Fairness(unittest.TestCase):
-    """A8. Promise: no crowd shuts a polite client out. How large its part is, scripts/bench/overload.py measures on a
-    quiet machine, and tests/unit/server/gate/test_gate_sim.c holds with a made-up clock."""
+    """A8. Promise: a polite client keeps its rate whatever a crowd does. How much of it, scripts/bench/overload.py measures on a
+    quiet machine, and tests/unit/engine/test_fair_sim.c holds with made-up times; here a part that each fault fell far short of."""
 
     def rate(self, s, seconds):
         """Answers of one client that waits 0.1 s between its requests."""
-        n, end, statuses = 0, time.monotonic() + seconds, {}
-        while time.monotonic() < end:
+        n, began, statuses = 0, time.monotonic(), {}
+        while time.monotonic() < began + seconds:
             try:
-                reply = wire.ask(s.port, wire.message(*POST, PHOTO), source="127.0.0.2", patience=seconds)
+                reply = wire.ask(s.port, wire.message(*POST, PHOTO), source="127.0.0.2", patience=60)
                 status = reply.status if reply else None
             except OSError as e:
                 status = type(e).__name__
             statuses[status] = statuses.get(status, 0) + 1
             n += status == 200
             time.sleep(0.1)
-        return n / seconds, str(statuses)
+        return n / (time.monotonic() - began), str(statuses)
 
-    def crowd(self, make, clients, *flags):
+    def crowd(self, make, clients, *flags, keeps=0.4):
+        """Other programs come and go, so it is tried for a while; what a fault leaves is too little at any time."""
         with Server("--cache.bytes=0", "--log.level=info", *flags, model=BASE) as s:
+            alone, _ = self.rate(s, 2)
             with Crowd(s.port, make, clients) as crowd:
                 time.sleep(1.5)
-                seen, end = [], time.monotonic() + 60
-                while not any(answered for answered, _ in seen) and time.monotonic() < end:
+                seen, end = [], time.monotonic() + 40
+                while not any(rate >= keeps * alone for rate, _ in seen) and time.monotonic() < end:
                     seen.append(self.rate(s, 3))
-            self.assertGreater(max(seen)[0], 0, f"{seen}; the crowd: {crowd.statuses}")
+            self.assertGreaterEqual(max(seen)[0], keeps * alone, f"{alone} alone, {seen}; the crowd: {crowd.statuses}")
+
+    def test_captions(self):
+        """A8: sixty connections that ask for the same plain caption left a polite client 8 % of its rate."""
+        self.crowd(lambda n: wire.message("POST", "/caption", PHOTO), 60)
+
+    def test_priority(self):
+        """A8: the same, urgent as they say, 1 %."""
+        self.crowd(lambda n: wire.message("POST", "/caption", PHOTO + bytes([n]), "Priority: u=0"), 60)
+
+    def test_short_deadlines(self):
+        """A8's sister: short deadlines are no priority either."""
+        self.crowd(lambda n: wire.message("POST", "/caption", PHOTO + bytes([n]), "X-Request-Timeout-Ms: 1000"), 60)
 
     def test_many_connections(self):
         """A8: five hundred busy connections left a polite client 7 of 38."""
@@ -187,7 +201,7 @@ class Fairness(unittest.TestCase):
     def test_large_pictures(self):
         """A8: pictures of 49 megapixels left a polite client one answer in 24 s."""
         large = [wire.png(7000, 7000, n) for n in range(4)]
-        self.crowd(lambda n: wire.message(*POST, large[n % 4] + bytes([n])), 24)
+        self.crowd(lambda n: wire.message(*POST, large[n % 4] + bytes([n])), 24, keeps=0.2)
 
     def test_many_texts(self):
         """A8's sister: a hundred sentences about each picture."""

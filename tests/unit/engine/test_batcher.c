@@ -13,8 +13,12 @@ static void test_line(void)
     CHECK_INT(batcher_line_us(1000, 0), 1000);    /* nobody before */
     CHECK_INT(batcher_line_us(1000, 1040), 1040); /* behind its own last one */
     CHECK_INT(batcher_line_us(1000, 900), 1000);  /* which is long past */
-    CHECK_INT(batcher_due_us(1000, 0), 1000);
-    CHECK_INT(batcher_due_us(1000, 3), 1000 + 3 * BATCHER_LEVEL_US);
+    for (int priority = 0; priority <= BATCHER_USUAL; priority++) {
+        CHECK_INT(batcher_due_us(1000, priority), 1000); /* nobody passes others by what he says */
+    }
+    CHECK_INT(batcher_due_us(1000, 7), 1000 + 4 * BATCHER_LEVEL_US);
+    CHECK_INT(batcher_rank_us(1000, 0), 1000);
+    CHECK_INT(batcher_rank_us(1000, 3), 1000 + 3 * BATCHER_LEVEL_US);
 }
 
 /* One client brings 1000 jobs, then another brings one: it stands before all that have not begun, whatever
@@ -60,15 +64,17 @@ static void test_hurry(void)
     CHECK_INT(batcher_hurry_us(1000, 3000), 2000);
     CHECK_INT(batcher_hurry_us(1000, 900), 1000);
     CHECK(batcher_hurry_us(1000, 0) == UINT64_MAX);
-    CHECK(3000 < batcher_due_us(BATCHER_ORIGIN_US, 0)); /* a deadline stands before every place in the line */
+    CHECK(3000 < batcher_rank_us(BATCHER_ORIGIN_US, 0)); /* a deadline stands before every other rank */
 }
 
-/* A job of the lowest priority is passed by later ones for a time, not for ever. */
+/* A job of the lowest priority is passed by later ones for a time, not for ever: by others and by its client's own. */
 static void test_priority_ages(void)
 {
-    uint64_t low = batcher_due_us(1000000, 7);
-    CHECK(batcher_due_us(1000000 + 6 * BATCHER_LEVEL_US, 0) < low);
-    CHECK(batcher_due_us(1000000 + 8 * BATCHER_LEVEL_US, 0) > low);
+    uint64_t due = batcher_due_us(1000000, 7), rank = batcher_rank_us(1000000, 7);
+    CHECK(batcher_due_us(1000000 + 3 * BATCHER_LEVEL_US, 3) < due);
+    CHECK(batcher_due_us(1000000 + 5 * BATCHER_LEVEL_US, 3) > due);
+    CHECK(batcher_rank_us(1000000 + 6 * BATCHER_LEVEL_US, 0) < rank);
+    CHECK(batcher_rank_us(1000000 + 8 * BATCHER_LEVEL_US, 0) > rank);
 }
 
 /* ---- next step ---- */
@@ -151,7 +157,11 @@ static void test_turns(void)
     CHECK_INT(fusion_share(&limits, v, 100), 20);
     v.image_priority = 7;
     CHECK_INT(fusion_share(&limits, v, 100), 80);
-    v.image_client = 1; /* two clients: a caption of one is done before an image of the other is begun */
+    v.image_client = 1; /* somebody else's priority counts nothing, nor are many small steps in a row for others */
+    CHECK_INT(fusion_share(&limits, v, 100), 50);
+    v.images = 1;
+    CHECK_INT(fusion_share(&limits, v, 100), 50);
+    v.images = 100; /* two clients: a caption of one is done before an image of the other is begun */
     v.image_due_us = 20;
     v.fusion_due_us = 10;
     CHECK_INT(fusion_share(&limits, v, 130), 120);
@@ -250,6 +260,21 @@ static void test_one_job_with_many_texts(void)
     CHECK_INT(take[4], 0);
 }
 
+/* Many jobs of one client get no more of a step than the one of another that is due first. */
+static void test_texts_of_two_clients(void)
+{
+    struct batcher_source s[10];
+    for (int i = 0; i < 10; i++) {
+        s[i] = (struct batcher_source){.rows = 60, .n_items = 100, .due_us = 1000 + (uint64_t)i, .client = i > 0};
+    }
+    CHECK_INT(compose(s, 0, 10, 0), 4);
+    CHECK_INT(take[0], 2);
+    CHECK_INT(take[1] + take[2], 2);
+    s[0].n_items = 1; /* what it does not need they may have */
+    CHECK_INT(compose(s, 0, 10, 0), 4);
+    CHECK_INT(take[0], 1);
+}
+
 static void test_large_items_are_not_jumped(void)
 {
     struct batcher_source s[] = {{.rows = 100, .n_items = 1}, {.rows = 200, .n_items = 1}, {.rows = 50, .n_items = 1}};
@@ -312,6 +337,33 @@ static void test_captions_keep_their_pace(void)
     CHECK(sentences >= 0.5);
     CHECK(slower_beside(1, 8, 2000, &sentences) > 2); /* who is due later has no claim, */
     CHECK(slower_beside(1, 7, 1000, &sentences) > 2); /* and nobody against himself */
+}
+
+/* Captions of another client, under way or new, make a step no longer than it is anyhow or than is fair. */
+static void test_captions_of_two_clients(void)
+{
+    struct batcher_source s[40];
+    for (int i = 0; i < 16; i++) { /* the first one is a polite client's */
+        s[i] = (struct batcher_source){
+            .rows = 6, .n_items = 1, .is_caption = true, .due_us = 1000 + (uint64_t)i, .client = i > 0, .n_steps = 3};
+    }
+    s[16] = (struct batcher_source){.rows = 70, .n_items = 1, .is_caption = true, .due_us = 2000, .client = 1};
+    CHECK_INT(compose(s, 16, 16, 0), 5); /* 30 of 32 rows, which take as long as six */
+    CHECK_INT(take[0], 1);
+    CHECK_INT(compose(s, 16, 17, 0), 5);
+    CHECK_INT(take[16], 0);
+    s[16].due_us = 900; /* its turn has come */
+    CHECK(compose(s, 16, 17, 0) > 1);
+    CHECK_INT(take[16], 1);
+    CHECK_INT(take[0], 1);
+    s[16] = (struct batcher_source){.rows = 70, .n_items = 1, .is_caption = true, .due_us = 900, .client = 0};
+    CHECK_INT(compose(s, 16, 17, 0), 2 + 12); /* 76 rows of the one, and no more of the other */
+    CHECK_INT(take[16], 1);
+    for (int i = 0; i < 40; i++) { /* many clients with one caption each: all of them */
+        s[i] =
+            (struct batcher_source){.rows = 4, .n_items = 1, .is_caption = true, .due_us = 1000, .client = (uint64_t)i};
+    }
+    CHECK_INT(compose(s, 40, 40, 0), 40);
 }
 
 static void test_captions_leave_room(void)
@@ -386,9 +438,11 @@ int main(void)
     test_batch_to_its_end();
     test_all_fit();
     test_one_job_with_many_texts();
+    test_texts_of_two_clients();
     test_large_items_are_not_jumped();
     test_questions_beside_captions();
     test_captions_keep_their_pace();
+    test_captions_of_two_clients();
     test_captions_leave_room();
     test_item_limit();
     test_helpers();

@@ -275,6 +275,10 @@ static void test_partly_late(void)
     engine_answers(1, OK);
     engine_answers(1, ERR_DEADLINE);
     CHECK_INT(x.status, 504);
+    send_request("POST", "/caption", JSON, "{\"images\": [\"YQ==\", \"YQ==\"]}"); /* whatever failed before */
+    engine_answers(1, ERR_CORRUPT_IMAGE);
+    engine_answers(1, ERR_DEADLINE);
+    CHECK_INT(x.status, 504);
     close_api();
 }
 

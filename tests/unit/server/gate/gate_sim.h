@@ -1,13 +1,14 @@
 /* gate_sim - a made-up engine and made-up clients around the real gate: discrete events, no threads, no clock.
  *
  * The engine serves pictures (decode, regions, a caption in steps that all running captions share) in the order of the
- * real one: fair between clients, by deadline once half of the time is over. What it really takes differs from what the
- * gate reads in the statistics: noise, stalls, steps in speed, batches that get cheaper with size.
+ * real one: fair between clients, those of one by deadline once half of the time is over. What it really takes differs
+ * from what the gate reads in the statistics: noise, stalls, steps in speed, batches that get cheaper with size.
  *
  * Use: fill a sim_options, sim_run, read sim_result. */
 #ifndef TESTS_UNIT_SERVER_GATE_GATE_SIM_H
 #define TESTS_UNIT_SERVER_GATE_GATE_SIM_H
 
+#include "engine/batcher.h"
 #include "server/gate/gate_private.h"
 
 #include <math.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 
 enum { SIM_MAX_GROUPS = 4, SIM_MAX_JOBS = 4096, SIM_MAX_REQUESTS = 1024, SIM_THREADS = 2, SIM_SLOTS = 5 };
+enum { SIM_CAPTIONS = 16, SIM_SOURCES = 80 };
 
 /* Clients that behave alike. */
 struct sim_group {
@@ -72,7 +74,7 @@ struct sim_job {
     enum sim_stage stage;
     bool is_busy;
     bool is_large, has_begun;
-    int request, steps_left;
+    int request, steps_left, taken;
     uint64_t client;
     double line, end, urgent_at, deadline;
     uint64_t number; /* in the order of arrival */
@@ -83,7 +85,7 @@ struct sim_thread {
     double until, from;
     enum sim_stage stage;
     int jobs[SIM_MAX_JOBS], n, rows;
-    bool images_next;
+    struct batcher_history history;
 };
 
 struct sim {
@@ -96,7 +98,8 @@ struct sim {
     int n_jobs;                                          /* highest used + 1 */
     struct sim_thread decoders[2], engines[SIM_THREADS]; /* the second decoder takes the large pictures */
     uint64_t n_arrived;
-    double reached; /* place in the line of the last job begun */
+    double reached, served;             /* place in the line of the last job begun; the last end of one served */
+    double ends[SIM_MAX_GROUPS * 1000]; /* of each client's last job that was served */
     double next_arrival[SIM_MAX_GROUPS];
     double *wake[SIM_MAX_GROUPS]; /* closed loop: when each connection asks again; < 0: it waits for an answer */
     int *owner;                   /* [SIM_MAX_REQUESTS] connection of a request */
@@ -165,7 +168,7 @@ static void sim_drop_late(struct sim *s)
 }
 
 /* Where a new job of this client stands: where its last one ends, or the least place that anybody still has. */
-static double sim_line(struct sim *s, uint64_t client)
+static double sim_line(struct sim *s, uint64_t client, double cost)
 {
     double end = 0, min = INFINITY;
     for (int j = 0; j < s->n_jobs; j++) {
@@ -175,7 +178,8 @@ static double sim_line(struct sim *s, uint64_t client)
             min = fmin(min, other->line);
         }
     }
-    s->reached = isfinite(min) ? fmax(s->reached, min) : s->reached;
+    s->reached = fmax(s->reached, isfinite(min) ? min : s->served);
+    end = fmax(end, fmin(s->ends[client], s->reached + cost));
     return fmax(s->reached, end);
 }
 
@@ -186,7 +190,7 @@ static void sim_add_job(struct sim *s, int request, uint64_t client, const struc
         j++;
     }
     BUG_ON(j >= SIM_MAX_JOBS - 1);
-    double line = sim_line(s, client), deadline = s->requests[request].deadline;
+    double cost = 10000 + 3500 * g->texts, line = sim_line(s, client, cost), deadline = s->requests[request].deadline;
     s->n_jobs = j >= s->n_jobs ? j + 1 : s->n_jobs;
     s->jobs[j] = (struct sim_job){
         .stage = SIM_DECODE,
@@ -195,7 +199,7 @@ static void sim_add_job(struct sim *s, int request, uint64_t client, const struc
         .is_large = g->decode > 8,
         .steps_left = g->texts ? g->texts : 6 + (int)(8 * sim_random(s)),
         .line = line,
-        .end = line + 10000 + 3500 * g->texts,
+        .end = line + cost,
         .urgent_at = s->now + (deadline - s->now) / 2,
         .deadline = deadline,
         .number = s->n_arrived++,

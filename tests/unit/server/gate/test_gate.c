@@ -182,6 +182,43 @@ static void test_glance(void)
     close_gate();
 }
 
+/* What the margin keeps free is not promised to anybody. */
+static void test_margin(void)
+{
+    struct gate_place p = {._jobs = 0}, q = {._jobs = 0};
+    open_gate(256);
+    CHECK_INT(enter(1, 30, begin, 10 * second, &p), GATE_ACCEPTED); /* 300 ms, and 21 of the next one */
+    g->margin = 0.5;
+    CHECK_INT(enter(1, 1, begin, 6 * second / 10, &q), GATE_TOO_LATE);
+    g->margin = 0.1;
+    CHECK_INT(enter(1, 1, begin, 6 * second / 10, &q), GATE_ACCEPTED);
+    gate_leave(g, begin, &p, GATE_DONE);
+    CHECK_NEAR(g->engine_us, 20000, 1e-6); /* who leaves takes his work along */
+    CHECK_NEAR(g->decode_us, 2000, 1e-6);
+    gate_leave(g, begin, &q, GATE_DONE);
+    close_gate();
+}
+
+/* Clients who were here a moment ago will come again, each for as much as this one. */
+static void test_others_come_again(void)
+{
+    struct gate_place p = {._jobs = 0}, q = {._jobs = 0};
+    open_gate(256);
+    for (uint64_t other = 100; other < 120; other++) {
+        CHECK_INT(enter(other, 1, begin, second, &p), GATE_ACCEPTED);
+        gate_leave(g, begin, &p, GATE_DONE);
+    }
+    g->mean = g->ratio = 1;
+    gate_learn(g, begin + 1000, &g->cost.last);
+    CHECK_INT(enter(1, 2, begin + 1000, second / 2, &p), GATE_ACCEPTED); /* nobody is inside */
+    CHECK_INT(enter(1, 2, begin + 1000, second / 2, &q), GATE_FULL);     /* 40 ms and as much for each of twenty */
+    gate_learn(g, begin + 2 * second, &g->cost.last);
+    CHECK_INT(enter(1, 2, begin + 2 * second, second / 2, &q), GATE_ACCEPTED);
+    gate_leave(g, begin + 2 * second, &p, GATE_ABANDONED);
+    gate_leave(g, begin + 2 * second, &q, GATE_ABANDONED);
+    close_gate();
+}
+
 /* ---- shares ---- */
 
 static void test_places(void)
@@ -375,7 +412,7 @@ static void test_overdue(void)
 }
 
 /* A crowd of one client has filled its time, then the machine is found slower: the crowd is refused, but a polite
- * client has its turn before most of what waits, as long as nobody there is in a hurry. */
+ * client has its turn before most of what waits, however much of that is in a hurry. */
 static void test_polite_beside_a_slow_crowd(void)
 {
     static struct gate_place crowd[400], polite, later;
@@ -390,7 +427,8 @@ static void test_polite_beside_a_slow_crowd(void)
     CHECK_INT(enter(2, 1, begin, 10 * second, &polite), GATE_ACCEPTED);
     gate_leave(g, begin, &polite, GATE_DONE);
     g->mean = g->ratio = 4;
-    CHECK(enter(2, 1, begin + 5 * second, 5 * second, &polite) != GATE_ACCEPTED); /* now all of them hurry */
+    CHECK_INT(enter(2, 1, begin + 5 * second, 5 * second, &polite), GATE_ACCEPTED); /* now all of them hurry */
+    gate_leave(g, begin + 5 * second, &polite, GATE_ABANDONED);
     for (int i = 0; i < n; i++) {
         gate_leave(g, begin + 6 * second, &crowd[i], GATE_ABANDONED);
     }
@@ -405,6 +443,8 @@ int main(void)
     test_too_late();
     test_promises_are_kept();
     test_glance();
+    test_margin();
+    test_others_come_again();
     test_places();
     test_newcomers();
     test_last_places();

@@ -109,7 +109,7 @@ static void test_step(void)
     o.warm_up = 18;
     r = sim_run(&o);
     CHECK(r.in_time > 0.99);
-    CHECK(r.goodput > 0.75 * 18);
+    CHECK(r.goodput > 0.75 * o.speed * capacity(options_of(2.7, 0.3, 0), 1));
 }
 
 /* Other programs come and go. */
@@ -189,6 +189,24 @@ static void test_fairness(void)
     CHECK(part_beside(&bombs, 1e6, SIM_NO_FAULT) > 0.8);
 }
 
+/* Short deadlines are no way past others, and a crowd of newcomers makes nobody late who was let in before. */
+static void test_short_deadlines(void)
+{
+    const struct sim_group hasty = {
+        .n = 300, .n_clients = 1, .images = 1, .decode = 1, .wait_us = 500000, .timeout_us = 700000};
+    CHECK(part_beside(&hasty, 30e6, SIM_NO_FAULT) > 0.8);
+    struct sim_options o = options_of(2.7, 0.3, 0);
+    o.warm_up = 10;
+    o.seconds = 40;
+    o.groups[0] = hasty;
+    o.groups[1] = polite_client;
+    o.groups[1].n = o.groups[1].n_clients = 20;
+    o.n_groups = 2;
+    struct sim_result r = sim_run(&o);
+    CHECK(r.in_time > 0.99);
+    CHECK(r.groups[0].in_time > 30 && r.groups[1].in_time > 30 * 20);
+}
+
 /* More clients than there are places, and those who have one ask again at once: a newcomer gets what they get. */
 static void test_newcomers(void)
 {
@@ -224,6 +242,7 @@ int main(void)
     test_weather();
     test_planted_faults();
     test_fairness();
+    test_short_deadlines();
     test_newcomers();
     test_work_conserving();
     return check_result();

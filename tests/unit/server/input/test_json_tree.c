@@ -24,7 +24,7 @@ static enum err parse(const char *text, size_t n, int max_values)
     copy = malloc(n ? n : 1);
     memcpy(copy, text, n);
     errbuf_clear(&why);
-    return json_tree_parse(&tree, copy, n, max_values, &why);
+    return json_tree_parse(&tree, n ? copy : NULL, n, max_values, &why); /* an empty body has no bytes */
 }
 
 static enum err parse_text(const char *text)

@@ -16,7 +16,8 @@ static struct {
     int n_inside;
     enum gate_end end; /* of the last gate_leave */
     uint64_t upload_limit, uploaded;
-    bool is_heavy, is_bad; /* the input */
+    size_t weight; /* of the input */
+    bool is_bad;
     int n_images, n_texts, bad_image;
     struct side_task *side;
     struct service *service;
@@ -119,10 +120,10 @@ size_t input_need_bytes(const struct input_source *s)
     return 100;
 }
 
-bool input_is_heavy(const struct input_source *s)
+size_t input_weight(const struct input_source *s)
 {
     (void)s;
-    return fake.is_heavy;
+    return fake.weight;
 }
 
 bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault)
@@ -307,7 +308,7 @@ static void test_heavy(void)
 {
     struct ledger_figures f;
     set_scene(2);
-    fake.is_heavy = true;
+    fake.weight = INPUT_WEIGHT_MAX + 1;
     struct work *w = arrive("body");
     work_run(w, &kind);
     CHECK_INT(n_begun, 0);
@@ -321,6 +322,18 @@ static void test_heavy(void)
     service_reap(fake.service, UINT64_MAX);
     CHECK_INT(exchange.status, 200);
     end_scene();
+}
+
+/* Many that are light are together as heavy as one that goes elsewhere. */
+static void test_light_ones_together(void)
+{
+    struct desk d = {.first = NULL};
+    fake_now_us = 5000;
+    CHECK(may_parse_here(&d, INPUT_WEIGHT_MAX / 2) && may_parse_here(&d, INPUT_WEIGHT_MAX / 2));
+    fake_now_us += 999;
+    CHECK(!may_parse_here(&d, 1));
+    fake_now_us++;
+    CHECK(may_parse_here(&d, INPUT_WEIGHT_MAX) && may_parse_here(&d, 0));
 }
 
 static void test_refused(void)
@@ -366,7 +379,7 @@ static void test_abandoned(void)
     end_scene();
 
     set_scene(1); /* while it is parsed */
-    fake.is_heavy = true;
+    fake.weight = INPUT_WEIGHT_MAX + 1;
     work_run(arrive("body"), &kind);
     exchange.on_abandon(&exchange, "client_gone");
     CHECK_INT(desk.n, 1);
@@ -516,6 +529,7 @@ int main(void)
 {
     test_ordinary();
     test_heavy();
+    test_light_ones_together();
     test_refused();
     test_abandoned();
     test_deadline();
