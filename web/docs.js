@@ -1,13 +1,16 @@
 // The reference: openapi.json as routes to read and to try. Only what the document says is on it.
 import { $, fill, h } from "./dom.js";
 
-const EXAMPLE_DEPTH = 6;
+const EXAMPLE_DEPTH = 6, PATIENCE_MS = 120000;
 let contract;
 
 const resolve = (thing) => {
   while (thing?.$ref) thing = thing.$ref.slice(2).split("/").reduce((at, step) => at[step.replaceAll("~1", "/").replaceAll("~0", "~")], contract);
   return thing;
 };
+
+// `names` between backquotes as code.
+const prose = (text) => (text ?? "").split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 
 // ---- schemas in words and as examples ----
 
@@ -52,7 +55,7 @@ function properties(given) {
   if (schema.type === "array") return properties(schema.items);
   const rows = Object.entries(schema.properties ?? {}).map(([name, part]) => h("tr", {},
     h("th", {}, h("code", {}, name), schema.required?.includes(name) ? " *" : ""), h("td", {}, typeOf(part)),
-    h("td", { class: "plain-note" }, resolve(part).description)));
+    h("td", { class: "plain-note" }, prose(resolve(part).description))));
   return rows.length ? h("table", {}, h("tbody", {}, rows)) : [];
 }
 
@@ -123,14 +126,15 @@ async function send(form, route, out) {
   fill(out, h("p", { class: "hint" }, "Asking …"));
   const began = performance.now();
   try {
-    const answer = await fetch(address, options);
+    const answer = await fetch(address, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
     const text = await answer.text();
     let shown = text;
     try { shown = JSON.stringify(JSON.parse(text), null, 1); } catch { /* no JSON: as it is */ }
     fill(out, h("p", { class: answer.ok ? "status-good" : "status-bad" }, `${answer.status} ${answer.statusText}, ${Math.round(performance.now() - began)} ms`),
       h("pre", { tabindex: "0", "aria-label": "the answer" }, shown.slice(0, 200000)), h("h3", {}, "The same with curl"), h("pre", { tabindex: "0" }, curl));
   } catch (error) {
-    fill(out, h("p", { class: "status-bad" }, `The service was not reached: ${error.message}`), h("pre", { tabindex: "0" }, curl));
+    const why = error.name === "TimeoutError" ? `No answer came within ${PATIENCE_MS / 1000} seconds` : `The service was not reached: ${error.message}`;
+    fill(out, h("p", { class: "status-bad" }, why), h("pre", { tabindex: "0" }, curl));
   }
 }
 
@@ -152,12 +156,12 @@ function tryForm(route) {
 function details(route) {
   const { operation, parameters } = route, content = operation.requestBody?.content;
   const statuses = Object.entries(operation.responses).map(([status, response]) => h("tr", {}, h("th", {}, status),
-    h("td", { class: "plain-note" }, resolve(response).description)));
+    h("td", { class: "plain-note" }, prose(resolve(response).description))));
   const answer = Object.entries(resolve(operation.responses["200"] ?? operation.responses["201"])?.content ?? {});
-  return h("div", {}, h("p", {}, operation.description), operation["x-port"] ? h("p", { class: "plain-note" }, `Port: ${operation["x-port"]}.`) : null,
+  return h("div", {}, h("p", {}, prose(operation.description)), operation["x-port"] ? h("p", { class: "plain-note" }, `Port: ${operation["x-port"]}.`) : null,
     parameters.length ? [h("h3", {}, "Parameters"), h("table", {}, h("tbody", {}, parameters.map((p) => h("tr", {},
       h("th", {}, h("code", {}, p.name), p.required ? " *" : ""), h("td", {}, `${p.in}: ${typeOf(p.schema)}`),
-      h("td", { class: "plain-note" }, p.description ?? resolve(p.schema).description)))))] : null,
+      h("td", { class: "plain-note" }, prose(p.description ?? resolve(p.schema).description))))))] : null,
     content ? [h("h3", {}, "Body"), Object.entries(content).map(([media, one]) => [h("p", {}, h("code", {}, media)), properties(one.schema)])] : null,
     h("h3", {}, "Answers"), answer.map(([media, one]) => [h("p", {}, h("code", {}, media), ` ${typeOf(one.schema)}`), properties(one.schema)]),
     h("table", {}, h("tbody", {}, statuses)), tryForm(route));
@@ -177,7 +181,7 @@ function show() {
   const routes = Object.entries(contract.paths).flatMap(([path, item]) => methods.filter((m) => item[m]).map((method) => ({
     path, method, operation: item[method], parameters: [...(item.parameters ?? []), ...(item[method].parameters ?? [])].map(resolve) })));
   fill($("#about"), `${contract.info.summary} Version ${contract.info.version}. Read from `, h("a", { href: "openapi.json" }, "openapi.json"), ".");
-  fill($("#routes"), contract.tags.map((tag) => h("section", {}, h("h2", {}, tag.name), h("p", { class: "plain-note" }, tag.description),
+  fill($("#routes"), contract.tags.map((tag) => h("section", {}, h("h2", {}, tag.name), h("p", { class: "plain-note" }, prose(tag.description)),
     routes.filter((r) => r.operation.tags.includes(tag.name)).map(row))));
   const wanted = document.getElementById(location.hash.slice(1));
   if (wanted) { wanted.open = true; wanted.scrollIntoView(); }

@@ -18,8 +18,8 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-// Children may be lists, and null or false where there is none.
-const there = (children) => children.flat().filter((c) => c !== null && c !== undefined && c !== false && c !== "");
+// Children may be lists in lists, and null or false where there is none.
+const there = (children) => children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false && c !== "");
 
 export function fill(element, ...children) {
   element.replaceChildren(...there(children));
