@@ -54,7 +54,7 @@ for target in "${targets[@]}"; do
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     edges=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -1)
     inputs=$(find "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" -type f | wc -l)
-    crashes=$(find build/fuzz/crashes -name "$target-*" | wc -l)
+    crashes=$(find build/fuzz/crashes -name "$target-*" -not -name '*-slow-unit-*' | wc -l)
     printf '%s\t%s\t%s\t%s\t%s\n' "$target" "$wall" "$cpu" "${executions:-0}" "${edges:-0}" >>"$record"
     printf '%-24s %8s %8s %12s %8s %8s %8s\n' "$target" "$wall" "$cpu" "${executions:--}" "${edges:--}" "$inputs" "$crashes"
 done
