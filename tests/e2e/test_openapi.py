@@ -532,7 +532,7 @@ class Errors(Service):
         self.keys()
         self.slow_model()
         # 405 has a test of its own; a full engine, a drain and a fault of the service cannot be had in good order
-        # (those of the framing: test_conduct.py; of a locked or vanished file: test_attacks_bounds.py)
+        # (those of the framing: test_conduct.py; of a locked or vanished file: test_collections.py)
         others = {"method_not_allowed", "deadline_unreachable", "draining", "internal", "collection_busy",
                   "collection_unavailable", "header_too_large", "version_not_supported", "expectation_failed",
                   "not_implemented", "too_many_connections", "target_too_long"}
