@@ -1,7 +1,7 @@
 /* engine - the only door to MiniVLM: open, submit jobs, drain, close.
  *
  * decode workers   image bytes -> input slot (hash, cache look-up, decode, resize, normalise)
- * engine threads   each owns a session and takes, again and again, the step that the policy names (engine/batcher.h):
+ * engine threads   each owns a session and repeatedly takes the step that the policy chooses (engine/batcher.h):
  *                  a fusion step (captions, answers and scores of all callers together, token by token) or an image
  *                  for the TEE; in turn where both wait. All share one model.
  * feature cache    region features by image id, least recently used out, bounded in bytes; equal images in flight are
@@ -67,11 +67,11 @@ void engine_close(struct engine *e); /* NULL is fine; all jobs must have been de
 /* ---- what it runs ---- */
 struct engine_info {
     const char *model_name, *model_version, *model_sha256; /* of the weights' file */
-    const char *model_identity;         /* hex: features of two engines with the same one mean the same */
+    const char *model_identity;         /* hex: engines with the same value have interchangeable features */
     const char *isa, *gemm, *precision; /* "fp32", "int8", "mixed": what the fusion's matrices run in */
     int engine_threads, decode_threads, split_threads;
     size_t parameters;
-    size_t features_bytes; /* of one image: what the cache and collections keep */
+    size_t features_bytes; /* of one image, as the cache and collections keep it */
     size_t memory_bytes;   /* planned: weights, sessions, slots, captions; without the cache */
     int max_regions, n_answers;
     int cells, cell_channels, own_blocks, pool; /* context cells of an image at most, and what they are; 0: none */
@@ -85,7 +85,7 @@ void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out);
 
-/* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a
+/* Number of pixels according to a picture's header, 0 if unknown: for admission control. Any thread, less than a
  * microsecond. */
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes);
 
@@ -100,7 +100,7 @@ struct engine_stats {
     int running[ENGINE_STAGE_COUNT]; /* being worked on */
     int jobs;                        /* submitted, not yet done */
     uint64_t steps[ENGINE_STAGE_COUNT], items[ENGINE_STAGE_COUNT], busy_us[ENGINE_STAGE_COUNT];
-    uint64_t split_steps[ENGINE_STAGE_COUNT]; /* those of them that several threads worked on */
+    uint64_t split_steps[ENGINE_STAGE_COUNT]; /* of these, the ones that several threads worked on */
     uint64_t batch_count[ENGINE_STAGE_COUNT][ENGINE_BATCH_BUCKETS];
     uint64_t cancelled[ENGINE_STAGE_COUNT];
     uint64_t fusion_rows, fusion_tokens;

@@ -50,8 +50,8 @@ struct job_request {
     /* caption; zero means the model's default (length_penalty: NAN) */
     int num_beams, num_captions, max_tokens;
     float length_penalty;
-    int priority;    /* 0 (most urgent) .. 7, default 3 */
-    uint64_t client; /* any number that identifies the client: clients get fair shares however many jobs each has
+    int priority;         /* 0 (most urgent) .. 7, default 3 */
+    uint64_t client;      /* any number that identifies the client: clients get fair shares however many jobs each has
     waiting */
     uint64_t deadline_us; /* clock_us() time, 0 for none */
     void *user;
