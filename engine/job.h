@@ -51,8 +51,7 @@ struct job_request {
     int num_beams, num_captions, max_tokens;
     float length_penalty;
     int priority;         /* 0 (most urgent) .. 7, default 3 */
-    uint64_t client;      /* any number that identifies the client: clients get fair shares however many jobs each has
-    waiting */
+    uint64_t client;      /* identifies the client: fair shares for clients, however many jobs each has waiting */
     uint64_t deadline_us; /* clock_us() time, 0 for none */
     void *user;
     /* Greedy captions only, may be NULL: called after each token with the whole text so far. */
