@@ -1,7 +1,7 @@
 /* cli - the program `minivlm`: the engine on the command line.
  *
- * Results go to standard output, in the order of the input; complaints and the progress bar go to standard error.
- * Exit codes: 0 all fine; 1 something failed (a model, an input, the output); 2 wrong usage. */
+ * Results go to standard output, in the order of the input; error messages and the progress bar go to standard error.
+ * Exit codes: 0 success; 1 a model, an input or the output failed; 2 usage error. */
 #ifndef CLI_H
 #define CLI_H
 

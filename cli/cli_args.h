@@ -1,4 +1,4 @@
-/* cli_args - what stands on the command line, checked.
+/* cli_args - the command line, parsed and checked.
  *
  * Ownership: texts and files point into argv or own_files, their arrays belong to the args. Threads: one owner. */
 #ifndef CLI_ARGS_H
@@ -34,16 +34,17 @@ struct cli_args {
     /* what works on images */
     const char **files; /* [n_files]; "-" is standard input */
     int n_files;
-    int *key_at;      /* [n_files]: where the path below a folder that was named begins, or the name of a file */
-    char **own_files; /* [n_own_files]: what folders were opened up into */
+    int *key_at;      /* [n_files]: where the path relative to a named folder, or the file name, begins */
+    char **own_files; /* [n_own_files]: the files found in named folders */
     size_t n_own_files;
+    int n_missing;      /* names that were left out: there is nothing of that name */
     const char *output; /* NULL, or a file that ends in .jsonl or .csv */
     bool resume;
     bool with_sidecar;
     /* collections of a server */
     const char *server; /* NULL: not given */
     const char *collection;
-    int parallel;      /* pictures on the way at once */
+    int parallel;      /* pictures in flight at once */
     const char *jsonl; /* NULL, a file or "-" */
     bool no_progress;
     bool no_fast_scaling;
@@ -57,12 +58,12 @@ struct cli_args {
     float min_score; /* of regions; negative: not given */
     const char *draw;
     int rounds, at_once;
-    bool with_plan;   /* inspect: what runs, instead of what the model is */
+    bool with_plan;   /* inspect: show the execution plan instead of the model */
     bool with_stages; /* bench: kernel by kernel */
 };
 
 enum cli_args_result { CLI_ARGS_RUN, CLI_ARGS_HELP, CLI_ARGS_WRONG };
-/* HELP: help was printed. WRONG: a complaint was printed. */
+/* HELP: help was printed. WRONG: an error was printed. */
 enum cli_args_result cli_args_parse(struct cli_args *a, int argc, char **argv);
 void cli_args_release(struct cli_args *a);
 bool cli_args_wants_csv(const struct cli_args *a); /* with output */

@@ -1,6 +1,6 @@
 /* cli_batch - runs all inputs of the command line through the engine, several at once, and prints them in order.
  *
- * Threads: one owner; the engine's threads only report what is done. */
+ * Threads: one owner; the engine's threads only report completion. */
 #ifndef CLI_BATCH_H
 #define CLI_BATCH_H
 

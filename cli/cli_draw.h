@@ -4,8 +4,8 @@
 
 #include "cli/cli_input.h"
 
-/* Writes the upright picture of the input, with boxes and labels of the result's regions from min_score on (negative: a
- * score that keeps the picture readable), as a JPEG. */
+/* Writes the upright picture of the input as a JPEG, with boxes and labels of the regions that score min_score or more
+ * (negative: a default that keeps the picture readable). */
 MUST_USE enum err cli_draw_regions(const char *path, const struct cli_input *in, const struct job_result *r,
                                    float min_score, struct errbuf *e);
 

@@ -1,4 +1,4 @@
-/* cli_input - what is to be done, one image at a time: files of the command line, or lines of a JSON Lines file.
+/* cli_input - the work to do, one image at a time: files from the command line, or lines of a JSON Lines file.
  *
  * Ownership: an input owns its bytes and texts; release it. A source borrows the args. Threads: one owner. */
 #ifndef CLI_INPUT_H
@@ -24,9 +24,9 @@ void cli_input_release(struct cli_input *in);
 struct cli_source;
 MUST_USE enum err cli_source_open(struct cli_source **out, const struct cli_args *a, struct errbuf *e);
 void cli_source_close(struct cli_source *s); /* NULL is fine */
-/* Fills the next input; false at the end. What is wrong with one input stands in it. */
+/* Fills the next input; false at the end. An error in one input is recorded in that input. */
 bool cli_source_next(struct cli_source *s, struct cli_input *in);
-bool cli_source_is_ready(const struct cli_source *s); /* false: the next one has to be waited for */
+bool cli_source_is_ready(const struct cli_source *s); /* false: reading the next one would block */
 int cli_source_count(const struct cli_source *s);     /* inputs in all; 0: unknown */
 
 /* A whole file, or standard input ("-"), of at most CLI_INPUT_MAX_BYTES. Release with mem_free. */

@@ -1,5 +1,5 @@
-/* cli_json - the only file of the program that knows JSON: lines in, lines out. A line is what was asked ("file" or
- * "files", and for retrieve "texts"), followed by the bytes of the HTTP API's answer to the same (engine/answer).
+/* cli_json - the only file of the program that knows JSON: lines in, lines out. A line has the request ("file" or
+ * "files", and for retrieve "texts"), followed by the same bytes as the HTTP API's answer (engine/answer).
  *
  * Threads: one owner. Errors: ERR_BAD_REQUEST says what is wrong with a line. */
 #ifndef CLI_JSON_H
@@ -34,7 +34,7 @@ void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engi
 void cli_json_print_error(FILE *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
                           const char *stage);
 
-/* The same lines, with their ends, after what `to` holds: nothing. */
+/* Appends the same lines, with line ends, to `to`. */
 void cli_json_result(struct buf *to, const struct cli_args *a, const struct engine_info *info,
                      const struct cli_input *in, const struct job *job);
 void cli_json_error(struct buf *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
@@ -42,11 +42,11 @@ void cli_json_error(struct buf *to, const struct cli_input *in, enum err rc, con
 
 /* ---- lines of an earlier run ---- */
 
-/* FOREIGN: no answer to this command. DONE: its picture stands in `file`, which is reset first. */
+/* FOREIGN: not an answer of this command. DONE: its picture is put into `file`, which is reset first. */
 enum cli_json_seen { CLI_JSON_DONE, CLI_JSON_FAILED, CLI_JSON_FOREIGN };
 enum cli_json_seen cli_json_read_result(const char *line, size_t n, enum cli_command c, struct buf *file);
 
-/* retrieve with several images: gathered one by one, and one line for all of them. */
+/* retrieve with several images: collected one by one, then printed as one line. */
 struct cli_json_images;
 MUST_USE enum err cli_json_images_create(struct cli_json_images **out, int n);
 void cli_json_images_destroy(struct cli_json_images *s); /* NULL is fine */
@@ -67,8 +67,8 @@ struct cli_json_figure {
     int n;
 };
 void cli_json_print_figure(FILE *to, const struct cli_json_figure *f);
-/* One row of a plan (inspect --plan) or of stages (bench --stages). Sums are over all runs but for ms, which is that of
- * one picture. */
+/* One row of a plan (inspect --plan) or of stages (bench --stages). Sums are over all runs, except ms, which is per
+ * picture. */
 void cli_json_print_profile_row(FILE *to, const struct profile *p, const struct profile_row *r);
 
 #endif

@@ -1,8 +1,8 @@
-/* cli_lines - lines of a file, a pipe or a terminal, read so that one can ask whether the next is there: who writes a
- * line and waits for its answer must get it before writing the next.
+/* cli_lines - lines of a file, a pipe or a terminal, read so that the caller can ask whether the next one is available:
+ * a program that writes a line and waits for its answer must get it before it writes the next.
  *
  * Ownership: a line is valid until the next call. Threads: one owner. Errors: in `err` and `error`, once a call has
- * said that there is no more. */
+ * reported the end. */
 #ifndef CLI_LINES_H
 #define CLI_LINES_H
 
@@ -14,7 +14,7 @@ struct cli_lines {
     enum err err;
     struct errbuf error;
     int _fd;
-    struct buf _bytes; /* read and not yet given, from _at on */
+    struct buf _bytes; /* read but not yet returned, from _at on */
     size_t _at;
     bool _at_end;
 };

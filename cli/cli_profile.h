@@ -1,7 +1,7 @@
 /* cli_profile - `minivlm inspect --plan` and `minivlm bench --stages`: what runs, and where time goes.
  *
  *     plan      stage, turn, step, kernel, format, shape (m x n x k, the activation), calls, kB, million operations
- *     stages    stage, step, kernel, ms and share of the whole a picture, calls, GFLOP/s and their share of the
+ *     stages    stage, step, kernel, ms and share of the whole per picture, calls, GFLOP/s and their share of the
  *               measured peak, GB/s
  *
  * Threads: one owner. */

@@ -1,4 +1,4 @@
-/* cli_progress - one line on standard error that says how far a long run is:
+/* cli_progress - one line on standard error that shows the progress of a long run:
  *
  *     [#########-----------]  45/100  3.1/s  18 s left
  *
@@ -18,7 +18,7 @@ struct cli_progress {
 
 void cli_progress_begin(struct cli_progress *p, bool is_wanted, int total, uint64_t now_us);
 void cli_progress_show(struct cli_progress *p, int done, uint64_t now_us);
-/* Before anything else is written to the terminal, and at the end. */
+/* Call before anything else is written to the terminal, and at the end. */
 void cli_progress_clear(struct cli_progress *p);
 
 /* The text of the line; pure. */

@@ -1,4 +1,4 @@
-/* cli_text - results as people read them.
+/* cli_text - results as human-readable text.
  *
  *     caption     dog.jpg: a brown dog runs on grass        (without the name when there is one image only)
  *     vqa         a line for each question, then "  0.93  dog" for each answer
@@ -18,7 +18,7 @@ void cli_text_print_ranking(FILE *to, const char *text, const struct cli_args *a
                             int n);
 void cli_text_print_inspect(FILE *to, const struct engine_info *info, const char *dir);
 
-/* Indices 0..n-1 by falling score; alike ones as they were. */
+/* Indices 0..n-1 by descending score; ties keep their order. */
 void cli_text_order(int *order, const float *scores, int n);
 
 #endif

@@ -1,16 +1,16 @@
-/* config - what can be set, read from defaults, a JSON file, the environment and flags, in this order.
+/* config - the settings, read from defaults, a JSON file, the environment and flags, in this order.
  *
  *     file         {"server": {"port": 9000}}          --config FILE, or MINIVLM_CONFIG
  *     environment  MINIVLM_SERVER_PORT=9000            upper case, one underscore between section and name
  *     flag         --server.port=9000  or  --server.port 9000; --engine.openblas alone means true
  *
- * keys.h is the only list. All faults are reported, not the first alone, each with where it stands (file:line:column
- * where the parser knows, variable, flag), the key, what was expected and what was found; unknown keys are faults with
+ * keys.h is the only list. All faults are reported, not just the first, each with its location (file:line:column where
+ * the parser knows it, variable or flag), the key, what was expected and what was found; unknown keys are faults, with
  * the nearest known key as a hint. An unknown MINIVLM_ variable is a fault too, except MINIVLM_CONFIG, MINIVLM_MODEL
  * and those that begin with MINIVLM_TEST_, MINIVLM_BUILD_ or MINIVLM_GOLDEN_.
  *
  * Ownership: struct config is plain data; copy it at will. Threads: no state.
- * Errors:    ERR_BAD_CONFIG with all faults in a buf, one a line; ERR_NOMEM. */
+ * Errors:    ERR_BAD_CONFIG with all faults in a buf, one per line; ERR_NOMEM. */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
@@ -54,7 +54,8 @@ MUST_USE enum err config_load(struct config *c, struct config_request *request, 
 void config_merge_reload(struct config *now, const struct config *fresh, struct buf *ignored);
 
 void config_print_help(struct buf *out);                         /* --help */
-void config_print_json(const struct config *c, struct buf *out); /* --print-config: can be read back as a file */
+void config_print_json(const struct config *c, struct buf *out); /* --print-config: the output can be used as a
+configuration file */
 void config_print_schema(struct buf *out);                       /* JSON Schema 2020-12 */
 void config_print_reference(struct buf *out);                    /* docs/configuration.md */
 void config_print_man(struct buf *out);                          /* --print-man */

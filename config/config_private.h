@@ -49,7 +49,7 @@ bool config_set_text(struct config *c, const struct config_key *k, const char *t
 bool config_set_number(struct config *c, const struct config_key *k, double value, const char *where,
                        struct buf *faults);
 void config_fault_unknown(const char *full_name, const char *where, struct buf *faults);
-/* What a key takes, in words. */
+/* The values a key accepts, in words. */
 void config_expected(const struct config_key *k, struct buf *out);
 
 /* Reads JSON; faults are lines that begin with `where`. */

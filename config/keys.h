@@ -1,4 +1,4 @@
-/* keys - every key of the configuration, once: file, environment, flags, --help, reference page and JSON Schema come
+/* keys - every configuration key, once: file, environment, flags, --help, reference page and JSON Schema are generated
  * from here.
  *
  * X(section, name, kind, default, min, max, words, when, help)

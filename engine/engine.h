@@ -1,7 +1,7 @@
 /* engine - the only door to MiniVLM: open, submit jobs, drain, close.
  *
  * decode workers   image bytes -> input slot (hash, cache look-up, decode, resize, normalise)
- * engine threads   each owns a session and takes, again and again, the step that the policy names (engine/batcher.h):
+ * engine threads   each owns a session and repeatedly takes the step that the policy chooses (engine/batcher.h):
  *                  a fusion step (captions, answers and scores of all callers together, token by token) or an image
  *                  for the TEE; in turn where both wait. All share one model.
  * feature cache    region features by image id, least recently used out, bounded in bytes; equal images in flight are
@@ -27,11 +27,11 @@ struct engine_options {
     int precision;          /* of the fusion's matrices: of engine_find_precision */
     bool use_openblas;      /* GEMM by OpenBLAS instead of our own kernels */
     bool verify_hash;       /* compare the weights with config.json */
-    int nice;               /* 0..19: how far its threads stand behind others, the caller's event loop first of all */
+    int nice;               /* 0..19: nice value of its threads, so that the caller's event loop goes first */
     int engine_threads;     /* 0: usable CPUs */
     int decode_threads;     /* 0: max(1, usable CPUs / 4) */
     int split_threads;      /* engine threads that may work on one step while nothing else waits, at most
-                             * ENGINE_MAX_SPLIT; 1: a step is one thread's */
+                             * ENGINE_MAX_SPLIT; 1: steps are not shared */
     int max_jobs;           /* submitted and not yet done; more are ERR_OVERLOADED */
     int max_texts;          /* of one job */
     size_t max_text_bytes;  /* of one text; longer is ERR_TEXT_TOO_LONG */
@@ -46,7 +46,7 @@ struct engine_options {
     uint64_t max_pixels, max_progressive_pixels;
     bool fast_scaling; /* large JPEGs are decoded smaller than they are, never below twice the network's input */
 };
-/* Sensible values for this machine; model_dir must still be set. */
+/* Sensible defaults for this machine; model_dir must still be set. */
 void engine_default_options(struct engine_options *o);
 /* "auto", or the name of an instruction set that the kernels know (engine/kernels/isa.c); false: unknown. */
 bool engine_find_isa(const char *name, int *out);
@@ -54,25 +54,24 @@ bool engine_find_isa(const char *name, int *out);
 bool engine_find_precision(const char *name, int *out);
 
 MUST_USE enum err engine_open(struct engine **out, const struct engine_options *options, struct errbuf *e);
-/* Less memory than the options said: between engine_open and the first job of the service, while nothing runs. What
- * the cache has (from a self-test) is forgotten. */
+/* Lowers the memory budgets of the options: call between engine_open and the service's first job, while nothing runs.
+ * The contents of the cache (from a self-test) are dropped. */
 void engine_limit(struct engine *e, size_t cache_bytes, size_t decode_bytes);
-/* Takes the job, or refuses it with text: ERR_OVERLOADED, ERR_DRAINING, ERR_BAD_REQUEST, ERR_TOO_MANY_INPUTS or
+/* Accepts the job, or refuses it with text: ERR_OVERLOADED, ERR_DRAINING, ERR_BAD_REQUEST, ERR_TOO_MANY_INPUTS or
  * ERR_TEXT_TOO_LONG; then on_done is not called. */
 MUST_USE enum err engine_submit(struct engine *e, struct job *job, struct errbuf *why);
-/* No more jobs; waits until all submitted ones are done, at most timeout_us; then cancels the rest and waits for
- * them. */
+/* Accepts no more jobs; waits up to timeout_us for all submitted ones, then cancels the rest and waits for them. */
 void engine_drain(struct engine *e, uint64_t timeout_us);
-void engine_close(struct engine *e); /* NULL is fine; all jobs must be home */
+void engine_close(struct engine *e); /* NULL is fine; all jobs must have been delivered */
 
 /* ---- what it runs ---- */
 struct engine_info {
     const char *model_name, *model_version, *model_sha256; /* of the weights' file */
-    const char *model_identity;         /* hex: features of two engines with the same one mean the same */
+    const char *model_identity;         /* hex: engines with the same value have interchangeable features */
     const char *isa, *gemm, *precision; /* "fp32", "int8", "mixed": what the fusion's matrices run in */
     int engine_threads, decode_threads, split_threads;
     size_t parameters;
-    size_t features_bytes; /* of one image: what the cache and collections keep */
+    size_t features_bytes; /* of one image, as the cache and collections keep it */
     size_t memory_bytes;   /* planned: weights, sessions, slots, captions; without the cache */
     int max_regions, n_answers;
     int cells, cell_channels, own_blocks, pool; /* context cells of an image at most, and what they are; 0: none */
@@ -86,7 +85,7 @@ void engine_info(const struct engine *e, struct engine_info *out);
 /* features_bytes of `from` without its region `index`, as if it had not been found. */
 void engine_leave_out(const struct engine *e, const struct features *from, int index, struct features *out);
 
-/* Pixels of a picture as its header says, 0 where it does not: what gates weigh. Any thread, less than a
+/* Number of pixels according to a picture's header, 0 if unknown: for admission control. Any thread, less than a
  * microsecond. */
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes);
 
@@ -101,11 +100,11 @@ struct engine_stats {
     int running[ENGINE_STAGE_COUNT]; /* being worked on */
     int jobs;                        /* submitted, not yet done */
     uint64_t steps[ENGINE_STAGE_COUNT], items[ENGINE_STAGE_COUNT], busy_us[ENGINE_STAGE_COUNT];
-    uint64_t split_steps[ENGINE_STAGE_COUNT]; /* those of them that several threads worked on */
+    uint64_t split_steps[ENGINE_STAGE_COUNT]; /* of these, the ones that several threads worked on */
     uint64_t batch_count[ENGINE_STAGE_COUNT][ENGINE_BATCH_BUCKETS];
     uint64_t cancelled[ENGINE_STAGE_COUNT];
     uint64_t fusion_rows, fusion_tokens;
-    /* what requests are made of, for those who weigh them */
+    /* the costs of which requests are made up, for estimating them */
     uint64_t decoded_pixels;
     uint64_t captions, caption_first_rows; /* begun, and the rows of their first steps */
     uint64_t caption_steps, caption_rows;  /* later steps, a step of b beams counted b times, and their rows */

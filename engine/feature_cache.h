@@ -20,19 +20,19 @@
 struct feature_cache;
 struct feature_cache_entry;
 
-/* No entries at all when max_bytes is less than one block. */
+/* Holds no entries when max_bytes is less than one block. */
 MUST_USE enum err feature_cache_create(struct feature_cache **out, size_t max_bytes, size_t block_bytes);
 void feature_cache_destroy(struct feature_cache *c); /* NULL is fine; nothing may be pinned */
 
-/* Forgets what it has and keeps no more than this from now on; nothing may be pinned. */
+/* Empties the cache and limits it to this size from now on; nothing may be pinned. */
 void feature_cache_limit(struct feature_cache *c, size_t max_bytes);
 
 bool feature_cache_has(const struct feature_cache *c, const struct image_id *id);
-/* Pins it and makes it the most recent; NULL when it is not there. */
+/* Pins the entry and makes it the most recent; NULL when it is not there. */
 struct feature_cache_entry *feature_cache_get(struct feature_cache *c, const struct image_id *id);
 void feature_cache_unpin(struct feature_cache *c, struct feature_cache_entry *e);
-/* A pinned entry for a new id, whose least recent predecessor may have been thrown out; NULL when the id is there (or
- * being written) already, or when there is no room. */
+/* A pinned entry for a new id, for which the least recently used one may be evicted; NULL when the id is already there
+ * (or being written), or when there is no room. */
 struct feature_cache_entry *feature_cache_reserve(struct feature_cache *c, const struct image_id *id);
 void feature_cache_commit(struct feature_cache *c, struct feature_cache_entry *e, uint32_t warnings);
 

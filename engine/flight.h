@@ -1,8 +1,8 @@
 /* flight - an image on its way to region features, with all jobs that wait for it.
  *
  * Jobs that bring the same image while it is under way join its flight instead of computing it again. The first member
- * that has the bytes leads: its bytes are decoded and its memory takes the features, so it may not leave while a thread
- * is at work on the flight; the others may leave at any time.
+ * that has the bytes leads: its bytes are decoded and its memory holds the features, so it may not leave while a thread
+ * is working on the flight; the others may leave at any time.
  *
  * Ownership: flights come from a pool, one for each job that can exist, so there is always one.
  * Threads:   the scheduler's lock guards everything; a busy flight's slot, shape and leader belong to its thread. */
@@ -17,7 +17,7 @@ enum flight_stage { FLIGHT_FREE, FLIGHT_DECODE, FLIGHT_IMAGE };
 struct flight {
     TAILQ_ENTRY(flight) link; /* free, or waiting for its stage */
     enum flight_stage stage;
-    bool is_busy; /* a thread is at work on it: in no list */
+    bool is_busy; /* a thread is working on it: in no list */
     bool is_open; /* others may join */
     struct image_id id;
     bool tolerates_truncated;
@@ -51,7 +51,7 @@ struct flight *flight_find(struct flight_pool *p, const struct image_id *id, boo
 void flight_join(struct flight *f, struct job_private *j);
 /* Not the leader of a busy flight. */
 void flight_leave(struct flight *f, struct job_private *j);
-/* The order of its members has changed: looks which is due first. */
+/* Call when the order of its members has changed: finds the one that is due first. */
 void flight_look(struct flight *f);
 /* Back to the pool; no members, no slot. */
 void flight_end(struct flight_pool *p, struct flight *f);

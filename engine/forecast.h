@@ -1,8 +1,8 @@
-/* forecast - how long work will take, learned from how long work took.
+/* forecast - how long work will take, learned from past measurements.
  *
  * A stage is a line t = a * n + b through its last FORECAST_SAMPLES measurements (n: images, or rows of a fusion step).
- * A measurement far above the line counts as FORECAST_CLIP times the line only: one hiccup does not spoil the line, a
- * lasting change moves it within a few samples.
+ * A measurement far above the line counts as FORECAST_CLIP times the line only: a single outlier does not spoil the
+ * line, while a lasting change moves it within a few samples.
  *
  * Used for prediction only, never to choose what runs next. Pure arithmetic: no clock, no threads (the caller's lock
  * guards it), no failure. */
@@ -26,7 +26,7 @@ void forecast_add(struct forecast_line *f, double n, double us);
 /* Microseconds of a step of n; 0 while nothing was measured. */
 double forecast_us(const struct forecast_line *f, double n);
 
-/* ---- a mean that follows slowly; begins as zeros ---- */
+/* ---- a slowly moving mean; begins as zeros ---- */
 struct forecast_mean {
     double value;
     int count;
@@ -47,7 +47,7 @@ struct forecast_load {
     int pairs;                       /* questions and sentences */
     int captions_running;            /* between two steps or in one */
     int captions;                    /* not begun */
-    int captions_ahead, pairs_ahead; /* that the images will turn into */
+    int captions_ahead, pairs_ahead; /* fusion work that the images will turn into */
     int engine_threads, decode_threads, max_rows;
 };
 /* Microseconds until all of it is done. */
@@ -64,7 +64,7 @@ struct forecast_usage {
 };
 /* `busy` of `threads` were busy since the last call. */
 void forecast_usage_note(struct forecast_usage *u, int busy, int threads, uint64_t now_us);
-/* 0: nothing to do. 1: so much waits that it is more than a second away. In between: the share of busy threads. */
+/* 0: idle. 1: the backlog is more than a second long. In between: the share of busy threads. */
 double forecast_load_ratio(double usage, double backlog_us);
 
 #endif

@@ -1,10 +1,10 @@
-/* job_private - the engine's side of a job: where it is, what it waits for, what it was given.
+/* job_private - the engine's side of a job: its state, what it waits for, and the resources it holds.
  *
  * Ownership: a job's memory, struct job and features included, is one block of pages. While it is submitted, it belongs
  *            to the scheduler (waiting: guarded by the scheduler's lock) or to the one thread that took it.
- *            With several texts several threads may work on it at once, each on its own items; the counts of items are
- *            guarded by the lock.
- * Threads:   `is_cancelled` is the only field that anybody may touch at any time. */
+ *            A job with several texts may be worked on by several threads at once, each on its own items; the lock
+ *            guards the item counts.
+ * Threads:   `is_cancelled` is the only field that any thread may touch at any time. */
 #ifndef ENGINE_JOB_PRIVATE_H
 #define ENGINE_JOB_PRIVATE_H
 
@@ -17,7 +17,7 @@
 enum job_state {
     JOB_HOME,         /* the caller's */
     JOB_PREPARE_WAIT, /* in the scheduler's `prepare` */
-    JOB_HELD,         /* a thread works on it or hands it on */
+    JOB_HELD,         /* a thread works on it or hands it over */
     JOB_IN_FLIGHT,    /* waits for its image's features, member of a flight */
     JOB_FUSION,       /* items wait or run */
     JOB_LEAVING,      /* done, on its way to on_done */
@@ -29,13 +29,13 @@ struct job_private {
     atomic_bool is_cancelled;
     enum job_state state;
     TAILQ_ENTRY(job_private) live;   /* of all submitted jobs */
-    TAILQ_ENTRY(job_private) queue;  /* prepare, fusion, or on the way out */
+    TAILQ_ENTRY(job_private) queue;  /* prepare, fusion, or being delivered */
     TAILQ_ENTRY(job_private) member; /* of its flight */
     struct flight *flight;
     /* order */
     uint64_t line_us, end_us, due_us; /* batcher.h; the smallest due_us goes first */
     uint64_t rank_us;                 /* among its client's jobs: the smallest first */
-    uint64_t hurry_us;                /* UINT64_MAX: never, or already in a hurry */
+    uint64_t hurry_us;                /* UINT64_MAX: never, or already hurried */
     /* memory of the job */
     struct pages pages;   /* all of it */
     struct features *own; /* features_bytes, for everything but given features */
@@ -52,14 +52,14 @@ struct job_private {
     int n_items, n_taken, n_running, n_finished;
     int item_rows;             /* of one new item, at most */
     struct caption_slot *slot; /* of a caption under way */
-    enum err failure;          /* why the rest is dropped; OK while it goes on */
+    enum err failure;          /* why the rest is dropped; OK while it runs */
     const char *failure_stage;
     /* times */
     uint64_t submitted_us, fusion_from_us;
 };
 TAILQ_HEAD(job_list, job_private);
 
-/* Of one job, all that is made for it. */
+/* Bytes of one job, with everything allocated for it. */
 size_t job_bytes(const struct engine *e);
 /* Checks the request against the engine's limits and fills in defaults. */
 MUST_USE enum err job_check(struct job *job, struct errbuf *why);
@@ -68,7 +68,7 @@ MUST_USE enum err job_check(struct job *job, struct errbuf *why);
 MUST_USE enum err job_tokenize(struct job_private *j);
 /* The job's own thread, once `features` is set: image, regions and rows of its items. */
 void job_present(struct job_private *j);
-/* The last one to hold it, before on_done: on an error no result is left to read. */
+/* Called by the last holder, before on_done: after an error no result is left to read. */
 void job_conclude(struct job_private *j);
 
 #endif

@@ -2,11 +2,11 @@
  *
  * Opens a model of its own and runs it on the caller's thread, one picture after the other: decoding, regions, a
  * question, a greedy caption. Every call of a kernel is counted and timed (engine/kernels/trace.h says how operations
- * and bytes are counted); what a stage does beside its kernels stands in a row "rest".
+ * and bytes are counted); the rest of a stage's time is in a row "rest".
  *
- * A plan (`is_plan`) runs once on a made-up picture, and its rows are the steps in their order with their shapes and
- * with the threads that would share them while nothing else waits. Else
- * the pictures are run `rounds` times, and a row stands for all calls of a kernel in the steps of one name.
+ * A plan (`is_plan`) runs once on a synthetic picture, and its rows are the steps in order, with their shapes and the
+ * threads that would share them while nothing else waits. Otherwise the pictures are run `rounds` times, and a row
+ * covers all calls of a kernel in steps of one name.
  *
  * Ownership: a profile owns its rows; names in them are constants. Threads: one owner, runs nothing in others.
  * Errors:    those of model_open and image_decode, with text. */
@@ -23,7 +23,7 @@ struct profile_picture {
 
 struct profile_request {
     const struct engine_options
-        *engine; /* model_dir, isa_cap, use_openblas, verify_hash count; of a plan the threads */
+        *engine; /* uses model_dir, isa_cap, use_openblas, verify_hash; for a plan also the threads */
     bool is_plan;
     const struct profile_picture *pictures; /* [n_pictures]; a plan takes none */
     int n_pictures, rounds;
@@ -35,7 +35,7 @@ struct profile_row {
     const char *step, *kernel, *act; /* act: "" for none */
     const char *format;              /* of the weights, or of what is read: "f32", "f16"; "" of a row without kernel */
     int turn;                        /* in a plan: which step of its stage, from 1 */
-    uint64_t m, n, k;                /* of all calls together: rows or pixels; columns or channels; summed for each */
+    uint64_t m, n, k;                /* summed over all calls: rows or pixels; columns or channels; terms per output */
     uint64_t calls, operations, bytes;
     int cuts; /* in a plan: threads that a call would be split among */
     double ms;
@@ -44,7 +44,7 @@ struct profile_row {
 struct profile {
     struct profile_row *rows; /* [n_rows], stage by stage */
     int n_rows;
-    int n_runs;         /* pictures times rounds: what the sums are to be divided by */
+    int n_runs;         /* pictures times rounds: divide the sums by this */
     int words;          /* steps of the stage "words" in all runs */
     double peak_gflops; /* measured: multiply-adds in registers alone, the best of many short runs */
     const char *isa, *gemm;

@@ -1,4 +1,4 @@
-/* runner - one engine thread with its own session: again and again the step that the policy names.
+/* runner - one engine thread with its own session: it repeatedly runs the step that the policy chooses.
  *
  * Threads: open and close belong to the engine's owner. */
 #ifndef ENGINE_RUNNER_H

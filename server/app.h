@@ -3,9 +3,9 @@
  *     LOADING --(model open, warm)--> OPEN --SIGTERM--> leaving --drain.delay_ms--> DRAINING --> stopped
  *        \--(model bad)--> exit 1
  *
- * LOADING answers health and metrics only. A leaving service serves on while readiness says no and connections are
- * closed after their answers. DRAINING takes nothing new, finishes what is in flight up to drain.timeout_ms, then cuts
- * off; a second later it is gone whatever clients do. A second SIGTERM or SIGINT exits at once.
+ * LOADING answers health and metrics only. A leaving service keeps serving while readiness says no and connections are
+ * closed after their answers. DRAINING accepts nothing new, finishes what is in flight within drain.timeout_ms, then
+ * cuts off; a second later the process exits whatever clients do. A second SIGTERM or SIGINT exits at once.
  *
  * Threads: the loop thread owns all of it. */
 #ifndef SERVER_APP_H
@@ -25,7 +25,7 @@ struct app {
     struct loop_timer *tick, *drain;
     uint64_t tick_at_us;     /* when the sweep runs next */
     uint64_t learned_us;     /* when the gate last saw the engine's figures */
-    uint64_t drain_until_us; /* while DRAINING: then what is left is cut off */
+    uint64_t drain_until_us; /* while DRAINING: when what is left is cut off */
     bool is_cut;
     struct http *http, *admin; /* admin: NULL when it has no port of its own */
     struct api api;
@@ -49,14 +49,14 @@ int app_check(const struct config *c);
 /* ---- app_model.c: which model, with what memory ---- */
 
 MUST_USE enum err app_model_open(struct app *a, struct errbuf *e);
-/* Begins to load the configured model. */
+/* Starts loading the configured model. */
 MUST_USE enum err app_model_load(struct app *a, struct errbuf *e);
 
 /* ---- app_exchange.c: what happens to an exchange on its way ---- */
 
 extern const struct http_handler app_exchange_handler; /* `user` to be set */
 
-/* For struct desk: the upload that has stalled for longest is ended. */
+/* For struct desk: ends the upload that has stalled for longest. */
 bool app_exchange_make_room(void *user, const struct exchange *x);
 
 /* ---- app_drain.c: signals and the end ---- */
@@ -72,7 +72,7 @@ struct http_rates app_drain_rates(const struct config *c);
 void app_tick_by(struct app *a, uint64_t at_us);
 /* Tells the gate what the engine has measured. */
 void app_learn(struct app *a, uint64_t now_us);
-/* Some work came home or an answer is ready: lets everything that waits go on. */
+/* Some work has returned or an answer is ready: lets everything that waits continue. */
 void app_pump(struct app *a);
 
 #endif

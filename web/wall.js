@@ -11,6 +11,7 @@ import { inWords } from "./words.js";
 
 const PAGE = 200, AT_ONCE = 2, TRIES = 8;
 const OF_ALL = new Set(["network", "too_many_inputs", "unauthorized", "forbidden", "collection_unavailable"]); // faults that the next picture would have too
+const NEVER = new Set(["unsupported_image", "corrupt_image", "body_too_large", "image_too_large"]); // of a picture that fails each time
 let name = "photographs", images = [], next = null, opened = false;
 let searching = 0;
 const urls = new Map(); // key -> object URL of its thumbnail
@@ -268,9 +269,10 @@ function stopped(rest) {
 }
 
 function failed(faults) {
+  const passing = faults.filter(([, fault]) => !NEVER.has(fault.code)).map(([entry]) => entry);
   return h("div.fault", {}, h("div", { role: "alert" }, h("p.fault-title", {}, `${plural(faults.length, "picture")} could not be added`)),
     h("ul", {}, faults.map(([{ file }, fault]) => { const w = inWords(fault instanceof Fault ? fault : new Fault("corrupt_image", "")); return h("li", {}, h("b", {}, file.name), ` ${w.title}. ${w.text}`); })),
-    h("div.row", {}, h("button", { type: "button", onclick: () => queueUp(faults.map(([entry]) => entry)) }, "Try again")));
+    passing.length > 0 && h("div.row", {}, h("button", { type: "button", onclick: () => queueUp(passing) }, "Try again")));
 }
 
 // ---- searching ----

@@ -20,7 +20,7 @@ const WORDS = {
   too_many_inputs: (f) => (/^collection/.test(f.message) ? ["The collection is full", `${sentence(f.message)} Remove some pictures first.`]
     : ["Too much at once", sentence(f.message)]),
   text_too_long: () => ["That text is too long", "One short sentence is best."],
-  unsupported_image: () => ["That is no picture that can be read", "JPEG, PNG, WebP, GIF, HEIC, AVIF and TIFF can."],
+  unsupported_image: (f) => ["That is no picture that can be read", /^this (is|seems)/.test(f.message) ? sentence(f.message) : "JPEG, PNG, WebP, GIF, HEIC, AVIF and TIFF can."],
   corrupt_image: () => ["The picture is damaged", "Its file ends early or has broken parts. Try to save it again, or choose another."],
   rate_limited: () => ["Your API key has had its share", "It may ask only so often. This goes on by itself when it may again."],
   forbidden: () => ["This API key may not do that", "Whoever runs the service can give you one that may."],

@@ -1,10 +1,11 @@
 /* answer - results of jobs as JSON objects: the one builder behind the HTTP API and the command line's --json.
  *
- * Objects have the keys, the order and the digits of docs/api.md; what only a request has (its id, its timings) and the
- * key "model" are added by the caller, as the last ones. Scores are floats as the engine gives them; boxes are rounded
- * to hundredths of a pixel. Bytes that are not UTF-8 are replaced by "?".
+ * Objects have the keys, order and precision of docs/api.md; the caller adds, last, what only a request has (its id,
+ * its timings) and the key "model". Scores are floats as the engine gives them; boxes are rounded to hundredths of a
+ * pixel. Bytes that are not UTF-8 are replaced by "?".
  *
- * Ownership: returns new references. Borrows everything else. Threads: pure functions. Errors: NULL without memory. */
+ * Ownership: returns new references. Borrows everything else. Threads: pure functions. Errors: NULL when out of
+ * memory. */
 #ifndef ENGINE_ANSWER_ANSWER_H
 #define ENGINE_ANSWER_ANSWER_H
 
@@ -12,10 +13,10 @@
 
 #include <jansson.h>
 
-/* What the caller asked to see of a job. */
+/* Which parts of a job the caller asked for. */
 struct answer_view {
-    const struct image_id *id; /* to show: an API key's clients see another than the engine does */
-    /* questions and sentences: those of the job */
+    const struct image_id *id; /* the id to show: an API key's clients see a different one from the engine's */
+    /* the job's questions or sentences */
     const char *const *texts;
     const size_t *text_bytes;
     int n_texts;
@@ -29,8 +30,7 @@ json_t *answer_model(const struct engine_info *info);
 json_t *answer_image(const struct image_id *id, const struct job_result *r);
 json_t *answer_regions(const struct job_result *r, float min_score);
 
-/* What the answer should warn of beside the picture: texts that were not read to their end. A list of strings for
- * `warnings`; NULL: nothing. */
+/* Warnings that do not concern the picture: texts that were truncated. A list of strings for `warnings`; NULL: none. */
 json_t *answer_text_warnings(const struct job *job);
 /* Adds `warnings`, if there are any. */
 void answer_add_warnings(json_t *object, json_t *warnings);
@@ -40,8 +40,8 @@ json_t *answer_caption(const struct answer_view *v, const struct job *job);
 json_t *answer_vqa(const struct answer_view *v, const struct job *job);
 json_t *answer_retrieve_image(const struct answer_view *v, const struct job *job);
 
-/* The bytes of memory at most that one picture's answer takes as an object (its pairs in answer_retrieve with it) and
- * once more printed, for whoever counts before it is made. n_regions: that a picture may have. */
+/* Upper bound in bytes for one picture's answer, as an object (with its pairs in answer_retrieve) plus its printed
+ * form, for callers that reserve memory first. n_regions: the most a picture may have. */
 size_t answer_max_bytes(const struct answer_view *v, enum job_task task, int top_k, int num_captions, int n_regions);
 
 /* ---- pictures beside sentences ---- */
@@ -50,7 +50,7 @@ struct answer_hit {
     int image, text;
     float score;
 };
-/* All pairs, best first, equal scores by place in the request. scores: [n_images, n_texts]; images: [n_images], those
+/* All pairs, best first, ties in request order. scores: [n_images, n_texts]; images: [n_images], those
  * with "error" have no pairs. top_k 0: all. Release with mem_free; NULL without memory. */
 struct answer_hit *answer_hits(json_t *const *images, const float *scores, int n_images, int n_texts, int top_k,
                                int *n_out);

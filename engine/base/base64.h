@@ -2,8 +2,8 @@
  * or without padding.
  *
  * Refused: both alphabets in one text, misplaced or extra '=', bits left over that are not zero, anything after the
- * end. Space, tab, CR and LF are skipped, as mail and shell tools wrap lines; but a space in the middle of four
- * characters of a text without '+' was one.
+ * end. Space, tab, CR and LF are skipped, because mail and shell tools wrap lines; but in a text without '+', a space
+ * inside a group of four characters is taken for a '+' and refused.
  *
  * Ownership: borrows everything. Threads: thread-safe. */
 #ifndef ENGINE_BASE_BASE64_H
@@ -11,7 +11,7 @@
 
 #include "engine/base/err.h"
 
-/* The most bytes that n characters can stand for; never above n. */
+/* The most bytes that n characters can encode; never more than n. */
 size_t base64_decoded_max(size_t n);
 /* out has base64_decoded_max(n) bytes and may be `text` itself (in place). ERR_BAD_REQUEST with text. */
 MUST_USE enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, struct errbuf *e);

@@ -4,7 +4,7 @@
  * memory) changes nothing but `err`, and all later appends do nothing: a text can be built piece by piece and checked
  * once at the end. The bytes are always followed by a NUL that is not counted.
  *
- * Ownership: a buf owns its bytes; buf_take gives them out (release with mem_free). Threads: one at a time.
+ * Ownership: a buf owns its bytes; buf_take hands them over (release with mem_free). Threads: one at a time.
  * Errors:    in `err`: ERR_TEXT_TOO_LONG over the cap, ERR_NOMEM. */
 #ifndef ENGINE_BASE_BUF_H
 #define ENGINE_BASE_BUF_H

@@ -1,11 +1,11 @@
 /* cpu - how many CPUs and how much memory this process may really use.
  *
- * A container sees all CPUs and all memory of the host; its limits stand in the control group (cgroup v2, or v1) and
- * any group above it, as far as they can be seen. CPUs: the smaller of the affinity mask and the quotas, a part of a
- * CPU counted as one. Memory: the smallest of the machine's and the groups' limits. A missing or odd file means "no
- * limit": these are hints for defaults, never errors.
+ * A container sees all CPUs and all memory of the host; its limits are set in the control group (cgroup v2 or v1) and
+ * in any visible group above it. CPUs: the smaller of the affinity mask and the quotas, rounded up to whole CPUs.
+ * Memory: the smallest of the machine's and the groups' limits. A missing or odd file means "no limit": these are hints
+ * for defaults, never errors.
  *
- * root: "" for this machine; a test gives a folder that holds proc/ and sys/.
+ * root: "" for this machine; tests pass a folder with proc/ and sys/ in it.
  * Threads: thread-safe. Reads small files: call at start, not per request. */
 #ifndef ENGINE_BASE_CPU_H
 #define ENGINE_BASE_CPU_H

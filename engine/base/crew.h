@@ -1,15 +1,16 @@
-/* crew - threads of one pool that help each other: one leads, and idle ones take parts of its loops.
+/* crew - threads of one pool that help each other: one leads, and idle ones run parts of its loops.
  *
  * Each thread has a board. A leader opens its own, cuts a loop into parts and posts them; it works through them itself,
- * while helpers at the board take those that are left. So a loop never waits for a helper that has not come, only for
- * parts that one has begun. A helper polls the board for a moment, then sleeps until the leader has work that is worth
- * waking it for; it leaves when it is recalled, or when the board has been closed for a moment.
+ * while helpers at the board take the remaining ones. So a loop never waits for a helper that has not arrived, only for
+ * parts that a helper has begun. A helper polls the board briefly, then sleeps until the leader has work worth waking
+ * it for; it leaves when it is recalled, or shortly after the board is closed.
  *
- * Handing over a part costs a fifth of a microsecond between two cores that share a cache, waking a sleeper fifty
- * (SPEED.md), so loops with less than CREW_CUT_NS per part are not cut.
+ * Handing over a part costs 0.2 microseconds between two cores that share a cache, and waking a sleeper 50 (SPEED.md),
+ * so loops with less than CREW_CUT_NS per part are not cut.
  *
- * Ownership: a crew owns its boards. Threads: thread i calls what names `self` with i; the rest from any.
- * Memory order: what the leader wrote before crew_run is seen by all cuts, what they wrote is seen after it. */
+ * Ownership: a crew owns its boards. Threads: thread i passes i to functions that take `self`; the others may be called
+ * from any thread.
+ * Memory order: all cuts see what the leader wrote before crew_run; the leader sees what they wrote once it returns. */
 #ifndef ENGINE_BASE_CREW_H
 #define ENGINE_BASE_CREW_H
 
@@ -20,35 +21,35 @@
 
 enum {
     CREW_MAX = 16,         /* cuts of one loop, and threads at one board */
-    CREW_CUT_NS = 1000,    /* a cut should take at least so long */
-    CREW_WAKE_NS = 150000, /* so long a loop, or so much of short ones, is worth waking those who sleep */
-    CREW_SPIN_NS = 60000   /* how long a helper looks without finding anything */
+    CREW_CUT_NS = 1000,    /* a cut should take at least this long */
+    CREW_WAKE_NS = 150000, /* a loop this long, or short loops that add up to it, are worth waking sleepers for */
+    CREW_SPIN_NS = 60000   /* how long a helper polls without finding anything */
 };
 
 struct crew;
 MUST_USE enum err crew_create(struct crew **out, int n_threads);
-void crew_destroy(struct crew *c); /* nobody helps any more; NULL is fine */
+void crew_destroy(struct crew *c); /* all helpers must have left; NULL is fine */
 
 /* ---- who leads ---- */
 void crew_open(struct crew *c, int self);
-/* What others did at the board since it was opened. */
+/* The work that helpers did at the board since it was opened. */
 struct crew_work {
     uint64_t cuts, ns;
 };
 struct crew_work crew_close(struct crew *c, int self);
-/* How many parts a loop of ns nanoseconds should be cut into, 1..max. 1: it is not worth it, or there is no helper. */
+/* How many parts a loop of ns nanoseconds should be cut into, 1..max. 1: cutting is not worth it, or there is no
+ * helper. */
 int crew_cuts(struct crew *c, int self, uint64_t ns, int max);
 /* cut(arg, 0) .. cut(arg, n_cuts - 1), each once, in any order and at the same time; returns when all are done. */
 void crew_run(struct crew *c, int self, int n_cuts, void (*cut)(void *arg, int i), void *arg);
-/* Loops are cut as if so many helped; for plans and tests. */
+/* Cuts loops as if this many helped; for plans and tests. */
 void crew_pretend(struct crew *c, int self, int n_helpers);
 
 /* ---- who helps ---- */
-/* False: at once, because both threads are on one CPU, where a helper would only be in the leader's way. That is where
- * the kernel puts it when other programs have the rest. */
+/* Returns false at once if both threads are on one CPU, where a helper would only be in the leader's way. The kernel
+ * puts it there when other programs occupy the rest. */
 bool crew_help(struct crew *c, int self, int leader);
-/* The helper comes back as soon as its cut is done; one that is not helping may come back from its next help at
- * once. */
+/* The helper returns as soon as its cut is done; if it is not helping now, its next call to help may return at once. */
 void crew_recall(struct crew *c, int helper);
 
 #endif

@@ -5,7 +5,7 @@
  * stable name that the HTTP API and the command line print. Three classes:
  *   our own mistake   BUG_ON(cond): prints and aborts in every build
  *   a bad start       the caller prints errbuf and exits
- *   a bad request     travels inside the job; the service goes on
+ *   a bad request     is recorded in the job; the service continues
  * Threads: everything here is thread-safe; an errbuf belongs to one thread at a time. */
 #ifndef ENGINE_BASE_ERR_H
 #define ENGINE_BASE_ERR_H
@@ -48,12 +48,12 @@ struct errbuf {
 };
 
 const char *err_slug(enum err e); /* "corrupt_image" */
-const char *err_text(enum err e); /* the default sentence */
+const char *err_text(enum err e); /* the default message */
 
 /* Writes the formatted text (cut if long) and returns `e`, so that `return err_set(...)` reads well. */
 enum err err_set(struct errbuf *buf, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void errbuf_clear(struct errbuf *buf);
-/* The text, or the default sentence of `e` when the buffer is NULL or empty. */
+/* The text, or the default message of `e` when the buffer is NULL or empty. */
 const char *errbuf_text(const struct errbuf *buf, enum err e);
 
 __attribute__((noreturn)) void bug(const char *file, int line, const char *what);

@@ -1,4 +1,4 @@
-/* hash - FNV-1a, 64 bits: for tables and shares, never against an adversary.
+/* hash - FNV-1a, 64 bits: for hash tables and client buckets, never where an adversary matters.
  *
  * Threads: pure. Source: Fowler, Noll, Vo; offset basis 14695981039346656037. */
 #ifndef ENGINE_BASE_HASH_H

@@ -1,7 +1,8 @@
 /* monitor - a lock that knows who is inside, and what its threads wait for.
  *
- * State behind a monitor is touched inside only: between monitor_enter and monitor_leave, or after monitor_wait has
- * come back. Functions that need this say so with monitor_check, which ends the process when the caller forgot it.
+ * State behind a monitor is touched inside only: between monitor_enter and monitor_leave, which includes after
+ * monitor_wait has returned. Functions that need this say so with monitor_check, which ends the process when the caller
+ * forgot it.
  *
  * Ownership: the caller's storage. Threads: any. Errors: none; misuse is a BUG. */
 #ifndef ENGINE_BASE_MONITOR_H
@@ -27,8 +28,8 @@ void monitor_enter(struct monitor *m);
 void monitor_leave(struct monitor *m);
 void monitor_check(const struct monitor *m);
 
-/* Inside; leaves while it waits for the event, until clock_us() is until_us (UINT64_MAX: no limit) or for no reason at
- * all. False: the time is over. */
+/* Call inside. Releases the lock while it waits for the event, until clock_us() is until_us (UINT64_MAX: no limit); may
+ * wake spuriously. False: the time is up. */
 bool monitor_wait(struct monitor *m, int event, uint64_t until_us);
 void monitor_wake(struct monitor *m, int event); /* one that waits */
 void monitor_wake_all(struct monitor *m, int event);

@@ -1,7 +1,7 @@
-/* pages - a large zeroed block that costs memory only where it was touched.
+/* pages - a large zeroed block that costs memory only where it has been touched.
  *
- * For room that is planned at start but filled by need: a cache, places of jobs that may never all run at once. The
- * kernel hands out a page when it is first written; mem_alloc would write all of them at once.
+ * For room that is reserved at start but filled on demand: a cache, or slots for jobs that may never all run at once.
+ * The kernel hands out a page when it is first written; mem_alloc would write all of them at once.
  *
  * Ownership: a pages owns its block, released by pages_release. Threads: the block is plain memory.
  * Errors:    ERR_NOMEM; planted failures of mem.h work here too. */

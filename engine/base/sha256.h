@@ -25,7 +25,7 @@ void sha256_end(struct sha256 *s, uint8_t digest[SHA256_BYTES]);
 
 void sha256_hex(const uint8_t digest[SHA256_BYTES], char hex[SHA256_HEX]); /* lower case */
 bool sha256_from_hex(const char *hex, uint8_t digest[SHA256_BYTES]);       /* exactly 64 digits, either case */
-/* Takes the same time wherever the first difference is: for secrets. */
+/* Constant time, wherever the first difference is: for secrets. */
 bool sha256_equal(const uint8_t a[SHA256_BYTES], const uint8_t b[SHA256_BYTES]);
 
 #endif

@@ -1,9 +1,10 @@
-/* thread - starts a named thread that no signal disturbs: signals are for the main thread.
+/* thread - starts a named thread with all signals blocked: signals go to the main thread.
  *
- * All threads of the program begin here, so that what each kind of thread may do can be bound at one place: the guard
- * is called by the new thread, with its name, before its work begins.
+ * All threads of the program start here, so that what each kind of thread may do can be restricted in one place: the
+ * new thread calls the guard, with its name, before its work begins.
  *
- * Errors: ERR_NOMEM when the system has no thread to give, else what the guard says; then nothing was started. */
+ * Errors: ERR_NOMEM when the system cannot create a thread, else the guard's error; in both cases nothing was
+ * started. */
 #ifndef ENGINE_BASE_THREAD_H
 #define ENGINE_BASE_THREAD_H
 
@@ -13,11 +14,10 @@
 
 /* name: at most 15 characters; lives until this returns. */
 MUST_USE enum err thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *arg);
-void thread_join(pthread_t thread); /* until it has ended */
-/* For all threads that start from now on; NULL: none. Call it while no thread is being started. */
+void thread_join(pthread_t thread); /* waits until it has ended */
+/* Applies to all threads started from now on; NULL: none. Call it while no thread is being started. */
 void thread_set_guard(enum err (*guard)(const char *name));
-/* The calling thread yields to others by so much more than before (0 to 19, as of nice(1)); a kernel that refuses is
- * ignored. */
+/* Raises the calling thread's nice value by this much (0 to 19, see nice(1)); a refusal by the kernel is ignored. */
 void thread_yield_to_others(int nice);
 
 #endif

@@ -8,10 +8,10 @@
 
 struct usage_option {
     const char *name;     /* without -- */
-    const char *argument; /* NULL: none; "FILE" and "DIR" are paths, "a|b" are the words it takes */
+    const char *argument; /* NULL: none; "FILE" and "DIR" are paths, "a|b" lists the words it accepts */
     const char *help;
-    const char *group; /* heading that it stands under, or NULL; those of one group stand together */
-    unsigned commands; /* bit n: command n takes it; 0: the program without a command */
+    const char *group; /* the heading to list it under, or NULL; options of one group are adjacent */
+    unsigned commands; /* bit n: command n accepts it; 0: the program without a command */
 };
 
 struct usage_command {

@@ -1,4 +1,4 @@
-/* utf8 - UTF-8 as RFC 3629 has it: no surrogates, nothing beyond U+10FFFF, no overlong forms.
+/* utf8 - UTF-8 as defined by RFC 3629: no surrogates, nothing beyond U+10FFFF, no overlong forms.
  *
  * The only decoder of the project: request bodies, log lines, error messages and collection keys are read with it.
  * Ownership: borrows. Threads: pure functions. */

@@ -1,4 +1,4 @@
-/* version - of this program: the only place that says it. CMake reads it here. Threads: a constant. */
+/* version - this program's version, defined only here. CMake reads it from this file. Threads: a constant. */
 #ifndef ENGINE_BASE_VERSION_H
 #define ENGINE_BASE_VERSION_H
 

@@ -1,5 +1,5 @@
-/* font - a 5 x 7 bitmap font: capital letters (small ones look like them), digits, a few signs. Threads:
- * thread-safe. */
+/* font - a 5 x 7 bitmap font: capital letters (small ones look the same), digits, a few signs.
+ * Threads: thread-safe. */
 #ifndef ENGINE_IMAGE_FONT_H
 #define ENGINE_IMAGE_FONT_H
 

@@ -13,7 +13,7 @@
 /* Reads the header. Fills everything of *info but the format; limits are checked. */
 MUST_USE enum err gif_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                             struct errbuf *e);
-/* info as gif_probe gave it for the same bytes; warnings may be added. Leaves [height, width, 3] in pixels. */
+/* info as returned by gif_probe for the same bytes; warnings may be added. Leaves [height, width, 3] in pixels. */
 MUST_USE enum err gif_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                              struct scratch *pixels, struct scratch *work, struct errbuf *e);
 

@@ -10,12 +10,13 @@
 #include "engine/image/image.h"
 #include "engine/image/scratch.h"
 
-/* Once, by a thread that may open files: the library loads its plug-ins now, not at the first picture. */
+/* Call once, from a thread that may open files: the library then loads its plug-ins now instead of at the first
+ * picture. */
 void heif_prepare(void);
 /* Reads the header. Fills everything of *info but the format, which is set; limits are checked. */
 MUST_USE enum err heif_probe(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                              struct errbuf *e);
-/* info as heif_probe gave it for the same bytes; warnings may be added. Leaves [height, width, 3] in pixels. */
+/* info as returned by heif_probe for the same bytes; warnings may be added. Leaves [height, width, 3] in pixels. */
 MUST_USE enum err heif_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits,
                               struct image_info *info, struct scratch *pixels, struct scratch *work, struct errbuf *e);
 

@@ -1,8 +1,8 @@
 /* heif_coded - how large a coded picture inside a HEIF file really is, from the codec's own headers.
  *
- * The boxes of a file may name any size; the decoders allocate and work for what the bitstream says. This reads just
- * enough of it (HEVC's sequence parameter sets, AV1's sequence header) to hold the two against each other, and sees
- * that one item is one picture and not a film. Sources: ITU-T H.265 7.3.2.2, AV1 5.3 to 5.5.
+ * The boxes of a file may name any size; the decoders allocate and work according to the bitstream. This reads just
+ * enough of it (HEVC's sequence parameter sets, AV1's sequence header) to compare the two, and checks that one item is
+ * one picture and not a video. Sources: ITU-T H.265 7.3.2.2, AV1 5.3 to 5.5.
  *
  * Threads: thread-safe. Failure: false for what is not valid or not understood. */
 #ifndef ENGINE_IMAGE_HEIF_CODED_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 struct heif_coded_size {
-    uint32_t width, height; /* the largest that is named */
+    uint32_t width, height; /* the largest one declared */
     bool is_deep;           /* more than 8 bits */
 };
 

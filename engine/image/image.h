@@ -2,13 +2,13 @@
  *
  * JPEG (baseline, progressive, grey, CMYK, YCCK, EXIF orientation), PNG (all types), WebP (lossy, lossless, alpha; the
  * first frame of an animation) and, where the build has their libraries, GIF (first frame), HEIC, AVIF and TIFF (first
- * page). The type is decided by the bytes. Limits are checked on the header, before a pixel is decoded. What was done
- * to the picture is told in `warnings`.
+ * page). The type is decided by the bytes. Limits are checked on the header, before a pixel is decoded. `warnings`
+ * records what was done to the picture.
  *
  * Ownership: an image_decoder owns its scratch memory and the pixels of the last decoded image, which stay valid until
  *            the next call on it. Input bytes are borrowed for the call.
  * Threads:   one decoder per thread. image_probe is thread-safe.
- * Errors:    ERR_UNSUPPORTED_IMAGE, ERR_CORRUPT_IMAGE, ERR_IMAGE_TOO_LARGE, ERR_NOMEM. Never dies on any bytes. */
+ * Errors:    ERR_UNSUPPORTED_IMAGE, ERR_CORRUPT_IMAGE, ERR_IMAGE_TOO_LARGE, ERR_NOMEM. No input crashes it. */
 #ifndef ENGINE_IMAGE_IMAGE_H
 #define ENGINE_IMAGE_IMAGE_H
 
@@ -18,7 +18,7 @@
 
 enum image_format { IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, IMAGE_GIF, IMAGE_HEIC, IMAGE_AVIF, IMAGE_TIFF };
 
-/* X(symbol, bit, text): the receipt for an image. */
+/* X(symbol, bit, text): what was done to an image. */
 #define IMAGE_WARNING_LIST(X)                                                                                          \
     X(IMAGE_WARN_ROTATED, 0, "turned upright from its EXIF orientation")                                               \
     X(IMAGE_WARN_ALPHA, 1, "alpha laid on white")                                                                      \
@@ -36,14 +36,14 @@ enum image_warning {
 #undef IMAGE_WARNING_ENUM
 };
 
-enum { IMAGE_MAX_SIDE = 65535 }; /* pixels; longer pictures are too large whatever the limits say */
+enum { IMAGE_MAX_SIDE = 65535 }; /* pixels; longer pictures are refused whatever the limits say */
 
 struct image_limits {
-    uint64_t max_pixels;             /* 51 MP by default: telephones of "50 megapixels" save 8192x6144 */
+    uint64_t max_pixels;             /* 51 MP by default: "50 megapixel" phones save 8192x6144 */
     uint64_t max_progressive_pixels; /* 26 MP: a JPEG of several scans keeps all coefficients in memory */
-    bool tolerate_truncated;         /* a JPEG of which a part is missing decodes with a warning */
-    /* 0, or what the caller has use for: a JPEG then comes 2, 4 or 8 times smaller on each side, as long as neither
-     * side falls below this. The library leaves out the fine waves of each block, which takes a fraction of the
+    bool tolerate_truncated;         /* a truncated JPEG decodes with a warning */
+    /* 0, or the smallest side that is useful: a JPEG is then decoded 2, 4 or 8 times smaller on each side, if neither
+     * side falls below this. The library skips the high frequencies of each block, which takes a fraction of the
      * time. */
     int min_side;
 };
@@ -55,8 +55,9 @@ struct image_info {
     int orientation;   /* EXIF 1..8; 1 where there is none */
     bool progressive;  /* JPEG only */
     uint32_t warnings; /* enum image_warning bits */
-    int shrink;        /* 1, 2, 4 or 8: how many times smaller on each side the pixels come (image_limits.min_side) */
-    /* Memory that decoding takes at its peak, pixels and the library's own included: at most so much. */
+    int shrink;        /* 1, 2, 4 or 8: how many times smaller the decoded pixels are on each side
+    (image_limits.min_side) */
+    /* Upper bound of the memory that decoding takes, including pixels and the library's own. */
     uint64_t decode_bytes;
 };
 
@@ -65,8 +66,8 @@ struct image {
     const uint8_t *rgb; /* [image_rows, image_columns, 3], upright, owned by the decoder */
 };
 
-/* Pixels of a side of `pixels` in a picture that came `shrink` times smaller: rounded up, so that the last one may
- * stand for fewer. */
+/* Length of a side of `pixels` in a picture decoded `shrink` times smaller: rounded up, so the last pixel may cover
+ * fewer. */
 static inline int image_shrunk(int pixels, int shrink)
 {
     return (pixels + shrink - 1) / shrink;
@@ -84,12 +85,12 @@ struct image_decoder;
 MUST_USE enum err image_decoder_create(struct image_decoder **out);
 void image_decoder_destroy(struct image_decoder *d); /* NULL is fine */
 
-/* Gives its memory back but for `keep` bytes, so that one large picture does not hold memory indefinitely. */
+/* Releases its memory except `keep` bytes, so that one large picture does not hold memory indefinitely. */
 void image_decoder_trim(struct image_decoder *d, size_t keep);
 
 const char *image_format_name(enum image_format format); /* "jpeg", "png", "webp", "gif", "heic", "avif", "tiff" */
 bool image_is_readable(enum image_format format);        /* by this build */
-const char *image_formats_text(void);                    /* those that are: "JPEG, PNG or WebP" */
+const char *image_formats_text(void);                    /* the supported ones: "JPEG, PNG or WebP" */
 
 /* Reads the header only: format, upright size, orientation, limits. Microseconds. */
 MUST_USE enum err image_probe(const uint8_t *bytes, size_t n_bytes, const struct image_limits *limits,

@@ -24,11 +24,11 @@ struct isobox {
 /* The next number of up to eight bytes. */
 uint64_t isobox_take(struct isobox_span *s, int n_bytes);
 struct isobox_span isobox_skip(struct isobox_span s, size_t n); /* to the end at most */
-/* Version of a full box, of which the body moves behind version and flags. flags may be NULL. */
+/* Version of a full box; its body then begins after version and flags. flags may be NULL. */
 int isobox_version(struct isobox_span *body, uint32_t *flags);
 
 bool isobox_is_named(const struct isobox *b, const char *name);
-/* The first box of the list, which moves behind it; false at its end. A box that sticks out is cut. */
+/* The next box of the list, which advances past it; false at its end. A box that extends beyond the list is cut. */
 bool isobox_next(struct isobox_span *list, struct isobox *out);
 /* The only box of this name; false where there are none or several. */
 bool isobox_find(struct isobox_span list, const char *name, struct isobox_span *out);

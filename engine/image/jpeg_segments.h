@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where the picture begins: some tools write the start marker twice, which the library refuses. */
+/* Where the picture begins: some tools write the start marker twice, and the library refuses that. */
 size_t jpeg_segments_begin(const uint8_t *bytes, size_t n);
 
 /* The first segment before the first scan with this marker and beginning; its body goes to *body, *n. */

@@ -1,7 +1,7 @@
-/* orient - puts decoded pixels where they belong in the upright picture.
+/* orient - writes decoded pixels to their places in the upright picture.
  *
  * A decoder hands over pixels in the order of its file: rows, strips of rows, or the scattered pixels of an interlace
- * pass. They go straight to their upright place, so no second picture is needed for any of the eight orientations.
+ * pass. They go directly to their upright place, so no second picture is needed for any of the eight orientations.
  *
  * Ownership: borrows all memory. Threads: thread-safe on different pictures. Failure: none. */
 #ifndef ENGINE_IMAGE_ORIENT_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Rows that are best handed over at once when sides are exchanged: a cache line of the upright picture. */
+/* How many rows to hand over at once when sides are exchanged: a cache line of the upright picture. */
 enum { ORIENT_STRIP = 16 };
 
 struct orient {

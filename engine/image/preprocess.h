@@ -1,8 +1,8 @@
 /* preprocess - upright RGB to the network's input: resize, normalise, pad (docs/model-format.md, "Image").
  *
- * The resize is Pillow's antialiased bilinear filter, bit for bit (two passes, each rounded to 8 bits), of a picture
- * that came shrunk that of its smaller copy; the rest is
- * (x / 255 - mean) / std and zeros on the right and below up to a multiple of `divisor`.
+ * The resize is Pillow's antialiased bilinear filter, bit for bit (two passes, each rounded to 8 bits), applied to the
+ * smaller copy if the picture was decoded smaller; then (x / 255 - mean) / std, and zeros on the right and below up to
+ * a multiple of `divisor`.
  *
  * Ownership: a preprocessor owns its scratch rows. Output memory is the caller's.
  * Threads:   one preprocessor per thread; preprocess_shape is thread-safe. */
@@ -25,8 +25,8 @@ struct preprocess_shape {
     int padded_width, padded_height;   /* multiples of divisor: the input is [padded_height, padded_width, 3] */
 };
 
-/* Under RESIZE_SHORT_SIDE very narrow pictures come out longer than max_size: by up to a third where they become two
- * pixels wide, and at their own length where one. Who has a fixed room for the input compares the padded sides
+/* Under RESIZE_SHORT_SIDE very narrow pictures come out longer than max_size: by up to a third if they become two
+ * pixels wide, and at their own length if one. Callers with a fixed input buffer must compare the padded sides
  * first. */
 void preprocess_shape(const struct preprocess_params *p, int width, int height, struct preprocess_shape *out);
 

@@ -1,4 +1,4 @@
-/* sniff - which kind of file the bytes are, by their beginning: names and Content-Type do not count.
+/* sniff - detects the file type from its first bytes: names and Content-Type are ignored.
  *
  * Threads: thread-safe.
  * Errors:  ERR_UNSUPPORTED_IMAGE with a text that names what the file seems to be and what this build reads;
@@ -10,8 +10,8 @@
 
 MUST_USE enum err sniff_format(const uint8_t *bytes, size_t n, enum image_format *out, struct errbuf *e);
 
-/* How many pixels the header says, without looking at more than that: for weighing, not for trusting. 0: it does not
- * say. Less than a microsecond. */
+/* Number of pixels according to the header, without reading further: for estimating cost, not for trusting. 0: unknown.
+ * Less than a microsecond. */
 uint64_t sniff_pixels(const uint8_t *bytes, size_t n_bytes);
 
 #endif

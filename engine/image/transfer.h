@@ -1,8 +1,8 @@
-/* transfer - what became of a picture's bytes on their way, told from the bytes that arrived.
+/* transfer - diagnoses from the bytes that arrived how a picture was damaged in transfer.
  *
- * Programs send pictures as text: `curl -d @file` takes line breaks and NUL bytes out, FTP and Windows in text mode
- * change line ends, scripts decode the bytes as UTF-8, templates put a line before them. The decoders then report
- * whatever they stumble over first; this finds the cause and says what to change.
+ * Programs send pictures as text: `curl -d @file` strips line breaks and NUL bytes, FTP and Windows in text mode change
+ * line ends, scripts decode the bytes as UTF-8, templates put a line before them. The decoders then report whatever
+ * they hit first; this finds the cause and says what to change.
  *
  * Threads: thread-safe. Failure: none. */
 #ifndef ENGINE_IMAGE_TRANSFER_H
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* For bytes that no decoder could read. True: e has the text. One look over the bytes. */
+/* For bytes that no decoder could read. True: e has the text. One pass over the bytes. */
 bool transfer_explain(const uint8_t *bytes, size_t n, struct errbuf *e);
 
 /* "JPEG", "PNG", "WebP" or "GIF" where such a picture begins; NULL. */

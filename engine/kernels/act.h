@@ -1,4 +1,4 @@
-/* act - activations of one number, by libm: what every vectorised version is measured against. */
+/* act - activations of one number, by libm: the reference for every vectorised version. */
 #ifndef ENGINE_KERNELS_ACT_H
 #define ENGINE_KERNELS_ACT_H
 

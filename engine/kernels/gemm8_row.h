@@ -1,5 +1,6 @@
 /* gemm8_row - the scale of a row of bytes, and bytes at a fixed scale: plain C that all instruction sets share or
- * follow step by step, so that they agree on every bit. No step may be contracted: none adds to a product. */
+ * follow step by step, so that they agree on every bit. No step may be contracted into a fused multiply-add: none adds
+ * to a product. */
 #ifndef ENGINE_KERNELS_GEMM8_ROW_H
 #define ENGINE_KERNELS_GEMM8_ROW_H
 
@@ -9,7 +10,7 @@
 
 static const float gemm8_row_min = 1e-30F; /* of a range: below it a row counts as zeros */
 
-/* Of a row whose numbers lie in low..high, low <= 0 <= high; *inverse is what they are multiplied by. */
+/* For a row whose numbers lie in low..high, low <= 0 <= high; *inverse is the factor to multiply them by. */
 static inline struct gemm8_row gemm8_row_of(float low, float high, bool is_finite, float *inverse)
 {
     float range = high - low;
@@ -25,7 +26,7 @@ static inline struct gemm8_row gemm8_row_of(float low, float high, bool is_finit
     return (struct gemm8_row){range / 255.0F, (int32_t)lrintf(max_zero)};
 }
 
-/* Next to x (half to even) + zero, within 0..255; 0 for NaN. */
+/* x rounded (half to even) + zero, clamped to 0..255; 0 for NaN. */
 static inline uint8_t gemm8_row_byte(float x, int32_t zero)
 {
     float low = (float)-zero, high = (float)(255 - zero);

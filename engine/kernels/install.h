@@ -1,9 +1,8 @@
 /* install - the one exported symbol of every object that holds kernels: each writes its entries into a table.
  *
  * kernels.c calls them in order of rank (ref, the instruction sets of the architecture, then the back end of the
- * matrix product), so that a table
- * is complete whatever an overlay leaves out. An installer of an instruction set must be called only where the CPU has
- * it. */
+ * matrix product), so a table is complete whatever an overlay leaves out. An instruction set's installer may be called
+ * only if the CPU supports it. */
 #ifndef ENGINE_KERNELS_INSTALL_H
 #define ENGINE_KERNELS_INSTALL_H
 

@@ -7,8 +7,8 @@
  *
  * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
  * channels-last, [height, width, channels], rows dense. An output never overlaps an input unless the entry says so.
- * The value of an output element depends on its own inputs only, never on how many rows stand beside it: that is what
- * makes a result independent of its batch mates. */
+ * The value of an output element depends only on its own inputs, never on how many other rows there are: this makes a
+ * result independent of its batch mates. */
 #ifndef ENGINE_KERNELS_KERNELS_H
 #define ENGINE_KERNELS_KERNELS_H
 
@@ -35,16 +35,16 @@ struct gemm_weights {
 
 /* -- the same in 8 bits --
  *
- * A row of bytes stands for the numbers (q - zero) * scale, a row of weights for q * scale. Sums are whole numbers,
- * hence exact; what follows has one order, so that every instruction set gives the same bits (but for the last ones of
+ * A row of bytes represents the numbers (q - zero) * scale, a row of weights q * scale. Sums are integers, hence exact;
+ * the steps after them have a fixed order, so that every instruction set gives the same bits (except the last ones of
  * swish, GELU, tanh and sigmoid):
  *     s = sum over i of (a[i] - zero) * w[i]                                   32 bits, exact
  *     y = fma((float)s, scale of the row * scale of the column, bias)
  *     y = act(y) + residual                                                    to floats, or to bytes at a fixed scale:
- *     q = whole number next to y / scale (half to even) + zero, within 0..255; 0 for NaN */
+ *     q = y / scale rounded (half to even) + zero, clamped to 0..255; 0 for NaN */
 enum {
-    GEMM8_MAX_DEPTH = 1 << 16, /* of a product: so many terms cannot overflow */
-    GEMM8_ALIGN = 4            /* bytes of a row are read up to a multiple of this; what lies beyond k does not count */
+    GEMM8_MAX_DEPTH = 1 << 16, /* of a product: this many terms cannot overflow */
+    GEMM8_ALIGN = 4            /* bytes of a row are read up to a multiple of this; the bytes beyond k are ignored */
 };
 
 struct gemm8_weights {
@@ -78,11 +78,11 @@ struct gemm8_out {
     size_t ldr;
 };
 
-/* A depthwise filter from bytes to bytes that stand for q * scale of their map, as ReLU6 leaves them. The scales of
+/* A depthwise filter from bytes to bytes that represent q * scale of their map, as after ReLU6. The scales of
  * both maps are in the filter's own. Sums are whole and exact:
  *     s = sum over the taps of q * w
- *     q = whole number next to fma((float)s, scale, bias) (half to even), within 0..255; 0 for NaN */
-enum { FILTER8_MAX = 2047 }; /* |w|: twelve bits, for in eight a narrow filter loses too much */
+ *     q = fma((float)s, scale, bias) rounded (half to even), clamped to 0..255; 0 for NaN */
+enum { FILTER8_MAX = 2047 }; /* |w|: twelve bits, because in eight a narrow filter loses too much */
 
 struct filter8 {
     const void *packed; /* filter8_packed_bytes, 64-byte aligned, by filter8_pack of the same table */
@@ -91,7 +91,7 @@ struct filter8 {
 };
 #define FILTER8_LARGEST 1e9F
 
-/* Keys and values of one stretch of positions; rows are `ld` floats apart. */
+/* Keys and values of one range of positions; rows are `ld` floats apart. */
 struct kv_span {
     const float *k, *v; /* [n, ld] at the first head's column */
     size_t n, ld;
@@ -99,7 +99,7 @@ struct kv_span {
 
 struct conv_shape {
     int in_h, in_w, channels;
-    int kernel, stride, pad_top, pad_left; /* what lies outside reads as zero */
+    int kernel, stride, pad_top, pad_left; /* reads outside give zero */
     int out_h, out_w;
 };
 
@@ -112,9 +112,9 @@ struct kernels {
     enum isa isa;
     enum gemm_backend gemm_backend;
     bool gemm_takes_halves;
-    /* Packed weights are panels of so many columns, one after another, each as large as gemm_packed_floats (or
-     * gemm8_packed_bytes) of so many says, so that a product may begin at a panel; the last one has at most *_last
-     * columns. 0: they are not. */
+    /* Packed weights are panels of this many columns, one after another, each as large as gemm_packed_floats (or
+     * gemm8_packed_bytes) returns for that many, so that a product may begin at a panel; the last one has at most
+     * *_last columns. 0: they are not. */
     size_t gemm_panel, gemm_last, gemm8_panel, gemm8_last;
 
     /* -- matrices -- */
@@ -132,7 +132,7 @@ struct kernels {
     void (*quantize_rows)(const float *x, size_t ldx, size_t rows, size_t n, uint8_t *q, size_t ldq,
                           struct gemm8_row *row /* [rows] */);
 
-    /* Numbers to bytes at a scale, zero 0: next to x / scale (half to even), within 0..255; 0 for NaN. */
+    /* Numbers to bytes at a scale, zero 0: x / scale rounded (half to even), clamped to 0..255; 0 for NaN. */
     void (*quantize)(const float *x, size_t n, float scale, uint8_t *q);
 
     /* -- convolutions -- */
@@ -168,7 +168,8 @@ struct kernels {
      * n_heads * total positions. */
     void (*attend)(const float *q /* [n_heads * head_dim] */, const struct kv_span *spans, int n_spans, int n_heads,
                    int head_dim, float scale, float *scratch, float *out /* [n_heads * head_dim] */);
-    /* Many query rows that all see the same single span (a whole sequence attending to itself). scratch as above. */
+    /* Many query rows that all attend to the same single span (a whole sequence attending to itself). scratch as
+     * above. */
     void (*attend_block)(const float *q, size_t n_q, size_t ldq, const struct kv_span *span, int n_heads, int head_dim,
                          float scale, float *scratch, float *out, size_t ldo);
 
@@ -181,19 +182,19 @@ struct kernels {
     void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
 
     /* -- the limit of a core -- */
-    /* Multiplies and adds floats in registers alone; returns the operations, two for each product. Timed, it is what a
-     * core can do at most. */
+    /* Multiplies and adds floats in registers only; returns the number of operations, two for each product. Timed, this
+     * is a core's peak. */
     uint64_t (*multiply_add)(uint64_t rounds);
 };
 
-/* The best instruction set of this CPU and operating system. It need not have all that stand before it. */
+/* The best instruction set of this CPU and operating system. The CPU need not support all those listed before it. */
 enum isa kernels_detect_isa(void);
 bool kernels_has_isa(enum isa isa);
 /* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot" */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
-/* The table for the best that the CPU has of those up to `cap`. Cheap; the table is constant for the process. OpenBLAS
- * is held to one thread per caller. */
+/* The table for the best instruction set up to `cap` that the CPU supports. Cheap; the table is constant for the
+ * process. OpenBLAS is limited to one thread per caller. */
 const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
 
 #endif

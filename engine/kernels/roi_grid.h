@@ -1,6 +1,6 @@
 /* roi_grid - where RoIAlign reads: the sample points of a box and their bilinear taps.
  *
- * Points are shared by all instruction sets and compiled once without any of their flags: one on the border of the map
+ * All instruction sets share these points, compiled once without any of their flags: a point on the border of the map
  * must fall on the same side everywhere. */
 #ifndef ENGINE_KERNELS_ROI_GRID_H
 #define ENGINE_KERNELS_ROI_GRID_H
@@ -9,7 +9,7 @@
 
 enum { ROI_GRID_MAX = 256 }; /* pool * sampling */
 
-/* A sample point in one direction: two cells of the map and the share of the upper one. */
+/* A sample point along one axis: two cells of the map and the weight of the upper one. */
 struct roi_point {
     int low, high;
     float share;
@@ -22,7 +22,7 @@ struct roi_grid {
     int w;
 };
 
-/* Four pixels of the map and their shares; a sample outside the map has four shares of 0. */
+/* Four pixels of the map and their weights; a sample outside the map has four weights of 0. */
 struct roi_taps {
     size_t pixel[4];
     float weight[4]; /* already divided by the samples of a bin */

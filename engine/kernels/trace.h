@@ -1,19 +1,19 @@
 /* trace - which kernels ran, on what shapes, how many bytes and operations they took, and how long.
  *
- * A trace is a table of kernels like any other: each entry calls the table behind it and keeps the books. Who runs a
- * network on it says which stage and which step of it is under way; outside a trace these two calls do nothing.
+ * A trace is a table of kernels like any other: each entry calls the underlying table and records the call. Code that
+ * runs a network on it sets the current stage and step; outside a trace these two calls do nothing.
  *
  *     struct trace *t;
  *     trace_create(&t, false);
  *     model_open(&m, dir, &(struct model_options){.trace = t, ...}, &e);
- *     trace_enter(t);           // this thread keeps its books in t until trace_leave
+ *     trace_enter(t);           // this thread records into t until trace_leave
  *     trace_stage("question");
  *     ...
  *
- * A row stands for all calls of one kernel on one shape in one step; rows of the summary stand for all calls of a
- * kernel in steps of one name. Operations are those of the definition: two for each product that is added up (matrices,
- * convolutions, attention, RoIAlign, weighted sums), one for each value that is compared, scaled or added; activations
- * are not counted. Bytes are what is read and written once, weights as they are stored.
+ * A row covers all calls of one kernel on one shape in one step; a summary row covers all calls of a kernel in steps of
+ * one name. Operations are counted by definition: two for each product that is added up (matrices, convolutions,
+ * attention, RoIAlign, weighted sums), one for each value that is compared, scaled or added; activations are not
+ * counted. Bytes count each value read or written once, weights in their stored size.
  *
  * Ownership: a trace owns its rows; names are string constants. It must outlive the model.
  * Threads:   the table may be used only between trace_enter and trace_leave, by that thread. */
@@ -24,10 +24,10 @@
 
 struct trace_row {
     const char *stage, *step, *kernel;
-    const char *format; /* of the weights, or of what is read where there are none: "f32", "f16" */
+    const char *format; /* format of the weights or, without weights, of the input: "f32", "f16" */
     int turn;           /* which step of its stage, from 1; 0 in a summary */
     enum act act;
-    uint64_t m, n, k; /* rows or pixels, channels or columns, what an output is the sum of; m of all calls together */
+    uint64_t m, n, k; /* rows or pixels, channels or columns, terms per output; m summed over all calls */
     uint64_t calls, operations, bytes, ns;
     int cuts; /* maximum number of parts that a call was split into (split.h) */
 };
@@ -44,7 +44,7 @@ void trace_leave(void);
 void trace_stage(const char *name);
 void trace_step(const char *name);
 
-/* In the order in which they first ran. ERR_NOMEM when some are missing. */
+/* In the order in which they first ran. ERR_NOMEM when some could not be recorded. */
 MUST_USE enum err trace_rows(const struct trace *t, const struct trace_row **rows, int *n);
 void trace_forget(struct trace *t); /* no rows */
 

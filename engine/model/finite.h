@@ -1,4 +1,4 @@
-/* finite - whether numbers are numbers: what a network computed, or what a block from disk holds.
+/* finite - checks that numbers are finite: those that a network computed, or those in a block from disk.
  *
  * Threads: no state. */
 #ifndef ENGINE_MODEL_FINITE_H
@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Every number that is not finite has an exponent of ones, to which one more overflows into the sign. Whole numbers,
- * for compilers take several of them at once; a sum of floats has to wait for each. */
+/* Every non-finite number has an exponent of all ones, so adding one overflows into the sign. Integers, because
+ * compilers vectorise them; a sum of floats would have to be computed in order. */
 static inline bool finite_floats(const float *x, size_t n)
 {
     uint32_t any = 0;

@@ -1,7 +1,7 @@
 /* half - IEEE 754 binary16 ("F16" in a weights file) to float and back, exactly.
  *
  * Read while a model is loaded, never while it runs, so plain C is fast enough: 12 million numbers in 6 ms.
- * Infinite values and NaN do not come here: weights_check_finite refuses them.
+ * Infinities and NaN do not get here: weights_check_finite refuses them.
  * Threads: no state. */
 #ifndef ENGINE_MODEL_HALF_H
 #define ENGINE_MODEL_HALF_H
@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The 15 bits of exponent and fraction, moved to where a float has them, are the number with its exponent too small by
- * 127 - 15; a multiplication puts that right, for subnormal numbers too. */
+/* The 15 bits of exponent and fraction, moved to where a float has them, give the number with its exponent too small by
+ * 127 - 15; a multiplication corrects that, for subnormal numbers too. */
 static inline void half_to_f32(const uint16_t *x, size_t n, float *out)
 {
     for (size_t i = 0; i < n; i++) {
@@ -23,7 +23,7 @@ static inline void half_to_f32(const uint16_t *x, size_t n, float *out)
     }
 }
 
-/* Only for floats that are halves: the bits that a half has no room for must be zero. */
+/* Only for floats that a half represents exactly: the bits that do not fit must be zero. */
 static inline void half_from_f32(const float *x, size_t n, uint16_t *out)
 {
     for (size_t i = 0; i < n; i++) {

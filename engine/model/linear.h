@@ -1,5 +1,5 @@
-/* linear - a layer as floats or in 8 bits, whichever was bound: rows become bytes, each with a scale of its own, and
- * the product of bytes gives floats again (kernels.h, "the same in 8 bits").
+/* linear - a layer in floats or in 8 bits, whichever was bound: rows become bytes, each with its own scale, and the
+ * product of bytes gives floats again (kernels.h, "the same in 8 bits").
  *
  * Ownership: the scratch is the caller's. Threads: a scratch belongs to one. */
 #ifndef ENGINE_MODEL_LINEAR_H

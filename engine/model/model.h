@@ -22,7 +22,8 @@ struct model_options {
     enum model_precision precision; /* of the fusion */
     bool verify_hash;               /* compare the weights with config.json's sha256 */
     bool is_split;                  /* calls of kernels may be shared among threads: model_enter */
-    /* NULL, or the books of all its kernels: it then runs only in the thread that has entered the trace. */
+    /* NULL, or the trace that records all its kernels: the model then runs only in the thread that has entered the
+     * trace. */
     struct trace *trace;
 };
 
@@ -35,15 +36,16 @@ const struct wordpiece *model_wordpiece(const struct model *m);
 const struct kernels *model_kernels(const struct model *m);
 const char *model_object_name(const struct model *m, int label);  /* label 1..classes */
 const char *model_answer_name(const struct model *m, int answer); /* 0..answers-1 */
-/* 64 hex digits over config.json and the weights: what two models share whose features mean the same. */
+/* 64 hex digits over config.json and the weights: equal for two models whose features are interchangeable. */
 const char *model_identity(const struct model *m);
 const char *model_sha256(const struct model *m);  /* 64 hex digits of the weights file */
-size_t model_memory_bytes(const struct model *m); /* repacked weights, not the mapping */
-/* What the matrices of the fusion run in: "fp32" (F16 included), "int8", "mixed" where some layers are kept in more. */
+size_t model_memory_bytes(const struct model *m); /* repacked weights, without the weights file */
+/* What the matrices of the fusion run in: "fp32" (F16 included), "int8", "mixed" if some layers keep a higher
+ * precision. */
 const char *model_precision(const struct model *m);
 size_t model_parameters(const struct model *m);
 
-/* ---- features of an image: the hand-over between the two stages and what the feature cache keeps ---- */
+/* ---- features of an image: passed between the two stages and kept by the feature cache ---- */
 
 /* One region. */
 struct region {
@@ -52,7 +54,7 @@ struct region {
     int label; /* 1..classes */
 };
 
-/* Plain data in one block of features_bytes(config), no pointers: may be copied, cached, stored and read back by the
+/* Plain data in one block of features_bytes(config), no pointers: may be copied, cached, stored, and read back by the
  * same build and model. */
 struct features {
     int n_regions;
@@ -65,7 +67,7 @@ struct features {
     _Alignas(8) unsigned char data[];
 };
 
-/* What a model with context cells has besides, followed by float boxes [max_cells, 4] (pixels of the upright image)
+/* Additional part for a model with context cells, followed by float boxes [max_cells, 4] (pixels of the upright image)
  * and float rows [max_cells, dim] (as they enter the fusion). The fusion sees the first n_seen regions, which alone
  * have a vector; a model without cells sees all. */
 struct features_context {
@@ -96,8 +98,8 @@ const float *features_cells_const(const struct features *f);
 
 /* ---- sessions ---- */
 
-/* Of a model opened with is_split: each thread does this once before it runs sessions. A session's step is then shared
- * with helpers at board `self` of the crew; NULL: with nobody. */
+/* For a model opened with is_split: each thread calls this once before it runs sessions. A session's step is then
+ * shared with helpers at board `self` of the crew; crew NULL: not shared. */
 void model_enter(const struct model *m, struct crew *crew, int self);
 
 struct session_limits {
@@ -132,7 +134,7 @@ struct caption_params {
 };
 enum { CAPTION_MAX_BEAMS = 10, CAPTION_MAX_TOKENS = 64 };
 
-/* Keys, values and hypotheses of one caption under way. From a fixed pool of the caller: create once, reset per use. */
+/* Keys, values and hypotheses of one caption under way. The caller keeps a fixed pool: create once, reset per use. */
 struct caption_state;
 MUST_USE enum err caption_state_create(struct caption_state **out, const struct model *m, int max_beams,
                                        int max_tokens);
@@ -152,19 +154,20 @@ enum fusion_kind { FUSION_CAPTION, FUSION_VQA, FUSION_RETRIEVE };
 struct fusion_item {
     enum fusion_kind kind;
     const struct features *features;
-    /* vqa, retrieve: wordpiece ids of the text without special tokens; longer ones are cut as the contract says */
+    /* vqa, retrieve: wordpiece ids of the text without special tokens; longer ones are cut as docs/model-format.md
+     * says */
     const int *tokens;
     int n_tokens;
     struct caption_state *caption;
     float *out; /* vqa: [answers] sigmoid scores; retrieve: [1] match probability; caption: NULL */
     /* Optional: mean attention over layers and heads that the deciding row ([CLS], or the last one of the best beam)
-     * paid to each region, [max_regions]; NULL when not asked for. What it paid to a context cell goes to every region
-     * by how much of the cell lies in the region's box. */
+     * paid to each region, [max_regions]; NULL when not asked for. Attention to a context cell is credited to every
+     * region in proportion to how much of the cell lies in the region's box. */
     float *region_attention;
 };
 /* Rows that the item needs in the next step. */
 int fusion_item_rows(const struct model *m, const struct fusion_item *item);
-/* Rows of a caption's first step, which is its largest but for many beams. */
+/* Rows of a caption's first step, which is its largest unless there are many beams. */
 int fusion_caption_rows(const struct model *m, const struct features *f);
 /* Sum of rows must be <= limits.max_rows. A non-finite result fails that item alone: item_err[i]. */
 void session_fusion_step(struct session *s, struct fusion_item *items, int n_items, enum err *item_err);

@@ -1,4 +1,4 @@
-/* model_private - what the files of this folder see of a model. Nobody else includes this.
+/* model_private - the inside of a model, for the files of this folder only.
  *
  * Ownership, threads: as in model.h; all of it is immutable after model_open. */
 #ifndef ENGINE_MODEL_MODEL_PRIVATE_H
@@ -12,7 +12,8 @@
 
 struct model {
     struct model_config config;
-    const struct kernels *kernels; /* what the network runs on, and what is behind it where calls are split */
+    const struct kernels *kernels; /* the kernels that the network runs on, and the underlying ones if calls are
+    split */
     const struct kernels *whole;
     struct kernels _split;
     enum model_precision precision;

@@ -1,9 +1,9 @@
 /* plan - the image half of the network as a list of steps with fixed places in one arena.
  *
- * A plan is written once for a size of input: backbone.c and bifpn.c append steps, each with its weights, its inputs
- * and its output, and take room for maps as from a stack. Afterwards the hot loop only walks the list. No arena is
- * needed to write a plan: `peak` then says how many floats it must have. All sizes grow with the input's, so the arena
- * of the largest input fits every smaller one.
+ * A plan is written once for each input size: backbone.c and bifpn.c append steps, each with its weights, inputs and
+ * output, and take room for maps as from a stack. Afterwards the hot loop only walks the list. Writing a plan needs no
+ * arena: `peak` then says how many floats the arena must have. All sizes grow with the input's, so the arena of the
+ * largest input fits every smaller one.
  *
  * Maps are channels-last, [h, w, c] floats.
  * Ownership: the caller owns steps and arena; a plan holds no memory. Weights are borrowed.
@@ -20,7 +20,7 @@ struct plan_map {
     size_t at; /* floats from the start of the arena */
 };
 
-/* A part that a struct arena hands out. */
+/* A part handed out by a struct arena. */
 struct plan_room {
     size_t at; /* floats from the start of the arena */
     size_t bytes;
@@ -80,16 +80,16 @@ static inline size_t plan_floats(struct plan_map m)
 {
     return (size_t)m.h * (size_t)m.w * (size_t)m.c;
 }
-/* Room for what a measuring arena counted; and that room when it is used. */
+/* Takes room for what a measuring arena counted; then sets up that room for use. */
 struct plan_room plan_room(struct plan *p, const struct arena *measured);
 struct arena plan_room_arena(struct plan_room room, float *arena);
-/* Room for the bytes of `rows` rows that w reads, none where w is in floats; and w on m rows, dense, of a step that has
- * such room. */
+/* Takes room for the bytes of `rows` rows that w reads, none if w is in floats; then runs w on m dense rows of a step
+ * that has such room. */
 struct plan_room plan_room_linear(struct plan *p, const struct bind_linear *w, size_t rows);
 void plan_linear(const struct plan_step *s, const struct plan_run *r, const struct bind_linear *w, const float *a,
                  size_t m, float *c, enum act act, const float *residual);
-/* Rows of `row_floats` floats that a strip may have to stay in the cache, within min..max; and the floats to take
- * for it, which is at least that many rows and grows with row_floats and max. */
+/* How many rows of `row_floats` floats a strip may have and still fit the cache, within min..max; and how many floats
+ * to take for it, which holds at least that many rows and grows with row_floats and max. */
 int plan_strip_rows(size_t row_floats, int min, int max);
 size_t plan_strip_floats(size_t row_floats, int min, int max);
 

@@ -1,6 +1,6 @@
 /* session - the workspace of one thread: one arena that TEE and fusion use in turn.
  *
- * The public half is in model.h; this is what tests of the stages see.
+ * The public half is in model.h; this part is for tests of the stages.
  * Ownership: owns arena and plan. Threads: one owner. */
 #ifndef ENGINE_MODEL_SESSION_H
 #define ENGINE_MODEL_SESSION_H

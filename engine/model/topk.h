@@ -1,6 +1,6 @@
 /* topk - the best of many scores, in order, without sorting the rest.
  *
- * Ties go to the lower index; NaN counts as the best of all, so that it is never lost on the way to a check.
+ * Ties go to the lower index; NaN counts as the best of all, so that a later check always sees it.
  * Threads: any. No allocation, no failure. */
 #ifndef ENGINE_MODEL_TOPK_H
 #define ENGINE_MODEL_TOPK_H

@@ -7,7 +7,8 @@
 #include "engine/kernels/kernels.h"
 #include "engine/model/load/weights.h"
 
-/* Rows first .. first + rows - 1 of t seen as [.., n] -> out [rows, n]. `scale`: int8 only, one a row of the tensor. */
+/* Rows first .. first + rows - 1 of t seen as [.., n] -> out [rows, n]. `scale`: int8 only, one per row of the
+ * tensor. */
 void widen_rows(const struct kernels *k, const struct tensor *t, const float *scale, size_t first, size_t rows,
                 size_t n, float *out);
 

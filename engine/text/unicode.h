@@ -1,7 +1,7 @@
 /* unicode - characters as BERT's uncased tokeniser sees them; engine/base/utf8.h reads and writes them.
  *
- * The answers are those of the public `tokenizers` package, character by character (scripts/gen_unicode_tables.py says
- * how they were taken and where they differ from one Unicode version). Threads: pure functions on constant data. */
+ * Results match the public `tokenizers` package, character by character (scripts/gen_unicode_tables.py says how they
+ * were obtained and where they differ from one Unicode version). Threads: pure functions on constant data. */
 #ifndef ENGINE_TEXT_UNICODE_H
 #define ENGINE_TEXT_UNICODE_H
 
@@ -22,7 +22,7 @@ enum unicode_flag {
 
 struct unicode_traits {
     uint8_t flags; /* of enum unicode_flag */
-    uint8_t order; /* canonical combining class of a mark that is kept; 0 for all else */
+    uint8_t order; /* canonical combining class of a mark that is kept; 0 for all others */
 };
 struct unicode_traits unicode_traits(uint32_t c);
 

@@ -31,13 +31,13 @@ struct wordpiece_special wordpiece_special(const struct wordpiece *w);
 /* Never generated: [PAD], [UNK], [CLS], [MASK] and every [unusedN]. */
 bool wordpiece_is_forbidden(const struct wordpiece *w, int id);
 
-/* Writes at most `max` ids and returns how many the text has, or max + 1 if there are more: it stops reading at the
- * first that has no room, and what it wrote is what a larger `max` would have begun with. No allocation; the time is
- * linear in n_bytes for any text. */
+/* Writes at most `max` ids and returns how many the text has, or max + 1 if there are more: it stops at the first id
+ * that does not fit, and what it wrote is a prefix of the result for a larger `max`. No allocation; the time is linear
+ * in n_bytes for any text. */
 int wordpiece_encode(const struct wordpiece *w, const char *text, size_t n_bytes, int *ids, int max);
 
-/* Joins pieces into text as people write it:
- *   "play" "##ing" -> "playing"; the five special tokens and ids outside the vocabulary vanish
+/* Joins pieces into ordinary text:
+ *   "play" "##ing" -> "playing"; the five special tokens and ids outside the vocabulary are dropped
  *   no space before . , ! ? ; : % ) ] } and after ( [ { $ #, none around - and /
  *   none around . , : between digits: "3.5", "10,000", "5:30"
  *   don ' t -> don't (also 's 'm 'd 'll 're 've); other ' and " open and close in turn, a single ' closes

@@ -1,4 +1,4 @@
-/* api - the handlers that api_routes.c names, and what they share. Each answers the exchange, or gives it to a piece of
+/* api - the handlers that api_routes.c names, and what they share. Each answers the exchange, or hands it to a piece of
  * work that answers later.
  *
  * Threads: the loop thread. */
@@ -12,7 +12,7 @@
 #include "server/watch/metrics.h"
 #include "server/work/work.h"
 
-/* What handlers may use and the application (app.h) owns. */
+/* What handlers may use; owned by the application (app.h). */
 struct api {
     const struct config *config;
     struct desk desk;
@@ -23,15 +23,15 @@ struct api {
     const struct plan *plan;
     const char *loading_step;
     double load_1m;  /* the engine's load ratio, smoothed over a minute */
-    bool is_leaving; /* SIGTERM has come */
+    bool is_leaving; /* SIGTERM was received */
     uint64_t started_us;
     const struct sandbox_state *sandbox;
     struct http *http, *admin; /* admin: NULL when it has no port of its own */
     void *user;
-    enum err (*reload)(void *user, struct errbuf *e); /* begins to load the configured model */
+    enum err (*reload)(void *user, struct errbuf *e); /* starts loading the configured model */
 };
 
-/* For work_kind callbacks, which know the desk only. */
+/* For work_kind callbacks, which have only the desk. */
 static inline struct api *api_of(const struct work *w)
 {
     return (struct api *)((char *)w->desk - offsetof(struct api, desk));
@@ -48,11 +48,11 @@ void api_retrieve(struct api *a, struct exchange *x);
 void api_image_check(struct api *a, struct exchange *x); /* POST /images/check */
 void api_image_known(struct api *a, struct exchange *x); /* HEAD /images/{id} */
 
-/* For all kinds with pictures, when the round is over: true when it failed and w has been answered and finished. A
- * request with one picture fails as a whole; one with several when a part of it came too late, or for its texts. */
+/* For all kinds with pictures, after the round: true when it failed and w has been answered and finished. A request
+ * with one picture fails as a whole; one with several only if a part missed its deadline or its texts are at fault. */
 bool api_predict_fault(struct work *w);
 void api_predict_headers(struct work *w); /* of an answer with a prediction */
-/* For clients that ask for as many tokens as other models have: such a wish means the model's own bound. */
+/* For clients that ask for as many tokens as other models allow: the request is lowered to this model's maximum. */
 void api_predict_bound_tokens(struct work *w);
 
 /* api_rerank.c */
@@ -81,7 +81,7 @@ void api_collections_list(struct api *a, struct exchange *x);
 void api_collection_show(struct api *a, struct exchange *x);
 void api_collection_drop(struct api *a, struct exchange *x);
 void api_collection_put(struct api *a, struct exchange *x);
-bool api_collection_put_check(struct api *a, struct exchange *x); /* at its headers: false: x has been refused */
+bool api_collection_put_check(struct api *a, struct exchange *x); /* at the headers; false: x has been refused */
 void api_collection_remove(struct api *a, struct exchange *x);
 /* POST /retrieve with a collection: the kind's callbacks. */
 void api_collection_search(struct work *w);
@@ -90,8 +90,9 @@ void api_collection_release(struct work *w);
 
 /* api_collection_path.c */
 struct api_collection_path {
-    char name[COLLECTION_NAME_MAX + 2]; /* empty: too long, and refused like every bad name */
-    char key[COLLECTION_KEY_MAX + 2];   /* all behind /images/; empty: none; one that is too long is cut and still is */
+    char name[COLLECTION_NAME_MAX + 2]; /* empty: too long, refused like any bad name */
+    char key[COLLECTION_KEY_MAX + 2];   /* everything after /images/; empty: none; one that is too long is cut but stays
+    too long */
 };
 void api_collection_path_of(struct api_collection_path *out, const char *path);
 /* False: there are no collections (yet), and x has been answered. */
@@ -120,7 +121,7 @@ void api_status(struct api *a, struct exchange *x); /* GET /status: for people *
 void api_reload(struct api *a, struct exchange *x); /* POST /admin/reload */
 void api_model(struct api *a, struct exchange *x);  /* GET /admin/model */
 
-/* api_result.c: what a round makes of each job (engine/answer/answer.h builds it) */
+/* api_result.c: the result of each job in a round (built by engine/answer/answer.h) */
 json_t *api_result_caption(struct work *w, const struct job *job, int index);
 json_t *api_result_vqa(struct work *w, const struct job *job, int index);
 json_t *api_result_retrieve(struct work *w, const struct job *job, int index);

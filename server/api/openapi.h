@@ -1,4 +1,4 @@
-/* openapi - the contract as /openapi.json serves it; made from server/api/openapi.json by the build. Threads:
+/* openapi - the contract served as /openapi.json; generated from server/api/openapi.json by the build. Threads:
  * constants. */
 #ifndef SERVER_OPENAPI_H
 #define SERVER_OPENAPI_H

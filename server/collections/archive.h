@@ -1,33 +1,33 @@
-/* archive - the threads of the collections: requests go in on the loop thread, answers come out on the loop thread, and
- * the disk is touched by neither.
+/* archive - the threads of the collections: requests go in and answers come out on the loop thread, which itself never
+ * touches the disk.
  *
  *     struct archive_request r = {.kind = ARCHIVE_SEARCH, .model = model_of(service), .name = ..., .query = ...,
  *                                 .limit = 64, .client = client, .deadline_us = deadline,
  *                                 .on_done = on_found, .user = work};
  *     rc = archive_submit(a, &r, &task, &e);      OK: on_found is called exactly once, whatever happens
  *     archive_cancel(a, task);                    the client is gone
- *     next = archive_reap(a, now_us);             calls on_done of all that is done or out of time
+ *     next = archive_reap(a, now_us);             calls on_done for all that are done or out of time
  *
  * One thread writes, ARCHIVE_READERS threads read beside it, each with a connection of its own: a write that waits for
  * a lock holds up no search and no list.
  *
- *   order      by client, in turns: however many requests one client has waiting, another client's next request is
- *              begun after at most one of them. The writes of one client (PUT, REMOVE, DROP) run in the order of
- *              submitting, and so do its reads; a read may overtake a write that is not answered yet.
- *   deadline   absolute, by clock_us(). A request that has not begun by then comes back with ERR_DEADLINE, at the next
- *              archive_reap; a read under way is broken off with ERR_DEADLINE; a write that waits for a locked file
+ *   order      by client, in turns: however many requests one client has waiting, another client's next request starts
+ *              after at most one of them. The writes of one client (PUT, REMOVE, DROP) run in the order of submitting,
+ *              and so do its reads; a read may overtake a write that has not been answered.
+ *   deadline   absolute, by clock_us(). A request that has not begun by then fails with ERR_DEADLINE at the next
+ *              archive_reap; a read in progress is aborted with ERR_DEADLINE; a write that waits for a locked file
  *              gives up with ERR_BUSY. A lock that lasts longer than COLLECTION_BUSY_MS is not waited for any more:
  *              writes fail with ERR_BUSY at once until it is gone.
- *   cancel     what has not begun is skipped; a read under way is broken off; a write under way is finished. on_done
- *              is called all the same, with ERR_CANCELLED or with what came of it.
+ *   cancel     what has not begun is skipped; a read in progress is aborted; a write in progress is finished. on_done
+ *              is called in any case, with ERR_CANCELLED or the result.
  *   bounds     ARCHIVE_MAX_WAITING requests wait, ARCHIVE_CLIENT_WAITING of one client, else ERR_OVERLOADED.
  *   memory     archive_request_bytes says before submitting what a request and its answer can hold at most until
  *              on_done has returned; archive_own_bytes what the archive holds besides.
- *   models     the archive knows none: each request names the model whose features it brings or wants. Requests of two
+ *   models     the archive has none: each request names the model whose features it stores or reads. Requests of two
  *              models (a reload) may wait side by side.
  *
- * Ownership: archive_submit copies all that the request points to, features too. A task belongs to the archive: valid
- *            until its on_done returns. on_done may keep `hits` by copying the struct and zeroing it in the task.
+ * Ownership: archive_submit copies everything the request points to, including features. A task belongs to the archive:
+ *            valid until its on_done returns. on_done may keep `hits` by copying the struct and zeroing it in the task.
  * Threads:   archive_* and on_done on the loop thread; `wake` is called by any thread and must be safe there.
  * Errors:    of archive_submit: ERR_BAD_REQUEST (name or key), ERR_TEXT_TOO_LONG (words), ERR_OVERLOADED (bounds),
  *            ERR_DRAINING (archive_close has begun), ERR_NOMEM; then on_done is not called. Of a task: those of
@@ -66,7 +66,7 @@ struct archive_request {
     const struct collection_image *image;
     uint64_t max_images;
     int limit;            /* LIST: 1..ARCHIVE_LIST_MAX; SEARCH: 0..ARCHIVE_SEARCH_MAX */
-    uint64_t client;      /* whose turn it is: any number that tells clients apart */
+    uint64_t client;      /* for taking turns: any number that tells clients apart */
     uint64_t deadline_us; /* 0: none */
     archive_on_done *on_done;
     void *user;
@@ -107,7 +107,7 @@ struct archive_task {
 
 struct archive_options {
     const char *path;
-    void (*wake)(void *user); /* something is to be reaped */
+    void (*wake)(void *user); /* called when there is something to reap */
     void *user;
     uint64_t (*now_us)(void); /* NULL: clock_us */
 };
@@ -115,8 +115,8 @@ struct archive_options {
 /* Opens the file (makes it when it is missing) and starts the threads. The file may take a second per 100,000 images
  * to be brought up to date; errors as collections_open. */
 MUST_USE enum err archive_open(struct archive **out, const struct archive_options *options, struct errbuf *e);
-/* What is under way ends (a wait for a lock at once); what has not begun comes back with ERR_DRAINING; all on_done are
- * called before it returns. NULL is fine. */
+/* Waits for what is in progress (waits for a lock end at once); what has not begun fails with ERR_DRAINING; all on_done
+ * are called before it returns. NULL is fine. */
 void archive_close(struct archive *a);
 
 /* Name and key of a PUT, before there is a picture: ERR_BAD_REQUEST. */
@@ -124,7 +124,7 @@ MUST_USE enum err archive_check(struct collection_text name, struct collection_t
 MUST_USE enum err archive_submit(struct archive *a, const struct archive_request *r, struct archive_task **out,
                                  struct errbuf *e);
 void archive_cancel(struct archive *a, struct archive_task *t);
-/* Returns the earliest deadline of what waits, when it wants to be called again at the latest; UINT64_MAX: none. */
+/* Returns the earliest deadline among waiting requests, the latest time to call it again; UINT64_MAX: none. */
 uint64_t archive_reap(struct archive *a, uint64_t now_us);
 
 size_t archive_request_bytes(const struct archive_request *r);

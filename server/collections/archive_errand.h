@@ -1,4 +1,5 @@
-/* archive_errand - a request of the archive with all that it reads and gives: made on the loop thread, done on another.
+/* archive_errand - a request of the archive with all its inputs and results: created on the loop thread, executed on
+ * another.
  *
  * Ownership: archive_errand_create copies what the request points to; archive_errand_destroy releases that and what is
  *            left of the results. Threads: one at a time; only is_cancelled may be set by another. */
@@ -28,7 +29,7 @@ struct archive_errand {
 MUST_USE enum err archive_errand_create(struct archive_errand **out, const struct archive_request *r, struct errbuf *e);
 void archive_errand_destroy(struct archive_errand *r);
 bool archive_errand_is_write(enum archive_kind kind);
-/* Does it within its limits; the result is in the task. */
+/* Executes it within its limits; the result is in the task. */
 MUST_USE enum err archive_errand_work(struct archive_errand *r, struct collections *cs);
 
 #endif

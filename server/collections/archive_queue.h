@@ -22,11 +22,11 @@ struct archive_queue_item {
 
 struct archive_queue {
     struct archive_queue_item *first; /* by turn */
-    uint64_t turn;                    /* of what was taken last */
+    uint64_t turn;                    /* of the item taken last */
     int n;
 };
 
-/* Zeroed is empty. False: the client has `most` waiting already. */
+/* A zeroed queue is empty. False: the client already has `most` waiting. */
 bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int max);
 struct archive_queue_item *archive_queue_pop(struct archive_queue *q); /* NULL: empty */
 bool archive_queue_remove(struct archive_queue *q, struct archive_queue_item *item);

@@ -1,20 +1,20 @@
 /* collection_private - what the files of server/collections/collection*.c share.
  *
  *   collection.c         the calls of collection.h
- *   collection_db.c      a connection: statements, transactions, what SQLite's errors mean
- *   collection_file.c    the file: who owns it, whether it is still there, opening it again
+ *   collection_db.c      a connection: statements, transactions, translating SQLite's errors
+ *   collection_file.c    the file: who owns it, whether it still exists, reopening it
  *   collection_schema.c  the tables, and bringing older files up to date
  *   collection_fill.c    adding, replacing, erasing
  *   collection_name.c    which names and keys are allowed
- *   collection_words.c   the words of a query and what they weigh
- *   collection_synonyms.c  what else things are called
+ *   collection_words.c   the words of a query and their weights
+ *   collection_synonyms.c  other names of things
  *   collection_search.c  the first pass
  *
- * Schema (user_version COLLECTION_DB_VERSION): collection, model, image (what a listing shows), features (the blocks,
- * apart, so that counting and listing do not walk them), tally (images by collection and model), spread (the images in
- * the order of a hash over their content), and for collection N an FTS5 table words_N whose rowid is the image's. tally
- * and spread are kept by triggers, so that a release that does not know spread keeps it too. A collection without a
- * name is one being dropped.
+ * Schema (user_version COLLECTION_DB_VERSION): collection, model, image (the columns of a listing), features (the
+ * blocks, kept separate so that counting and listing do not read them), tally (images by collection and model), spread
+ * (the images in the order of a hash over their content), and for collection N an FTS5 table words_N whose rowid is the
+ * image's. tally and spread are kept by triggers, so that a release that does not know about spread maintains it too. A
+ * collection without a name is one being dropped.
  *
  * Ownership, threads, errors: as collection.h. */
 #ifndef SERVER_COLLECTION_PRIVATE_H
@@ -38,7 +38,7 @@ enum collection_sql {
     SQL_FIND,       /* name -> id */
     SQL_HOW_MANY,   /* collections with a name */
     SQL_CREATE,     /* name */
-    SQL_FORGET,     /* id: takes the name away */
+    SQL_FORGET,     /* id: removes the name */
     SQL_LEFTOVER,   /* -> id of a collection without a name */
     SQL_ERASE,      /* id: the row of the collection */
     SQL_FIND_MODEL, /* sha256, bytes -> id */
@@ -58,11 +58,11 @@ enum collection_sql {
     SQL_COUNT
 };
 
-/* What collection_words.c found in a query, for the time of a search. */
+/* What collection_words.c found in a query, valid during a search. */
 struct collection_words {
     int n; /* phrases of the expression */
     double weight[6 * COLLECTION_QUERY_WORDS];
-    /* Only these images are looked at: their ids in rising order. NULL: all. */
+    /* Only these images are considered: their ids in ascending order. NULL: all. */
     const int64_t *sample;
     size_t n_sample, at;
 };
@@ -74,7 +74,7 @@ struct collections {
     struct sqlite3_stmt *sql[SQL_COUNT];
     uint64_t (*now_us)(void);
     struct collection_limits limits;
-    enum collection_sql call;                 /* SQL_BEGIN_READ, SQL_BEGIN_WRITE: under way; SQL_COUNT: nothing is */
+    enum collection_sql call;                 /* SQL_BEGIN_READ, SQL_BEGIN_WRITE: in progress; SQL_COUNT: none */
     uint64_t locked_since_us, last_locked_us; /* a lock of another process; 0: none was met */
     int64_t log_bytes;                        /* of the write-ahead log, at least, after our last write */
     struct collection_words words;
@@ -83,15 +83,15 @@ struct collections {
 /* ---- collection_file.c ---- */
 
 const char *collection_file_path(const struct collections *cs); /* as it was named */
-/* Makes the writer, or a reader of the same file. */
+/* Creates the writer, or a reader of the same file. */
 MUST_USE enum err collection_file_open(struct collections *writer, const char *path, struct errbuf *e);
 MUST_USE enum err collection_file_join(struct collections *reader, struct collections *writer, struct errbuf *e);
 void collection_file_leave(struct collections *cs); /* closes the connection; the last one the file */
-/* Before and after each call: sees that the file is there, opens it again when it was replaced, and holds it open. */
+/* Before and after each call: checks that the file exists, reopens it if it was replaced, and holds it open. */
 MUST_USE enum err collection_file_begin(struct collections *cs, struct errbuf *e);
 void collection_file_end(struct collections *cs);
 bool collection_file_is_there(const struct collections *cs);
-/* Whether what was just written is where the path leads to. */
+/* Whether the data just written is in the file that the path leads to. */
 MUST_USE enum err collection_file_check(struct collections *cs, struct errbuf *e);
 
 /* ---- collection_schema.c ---- */
@@ -103,15 +103,15 @@ MUST_USE enum err collection_schema_open(struct collections *cs, bool can_be_new
 
 /* real_path: what the path leads to. */
 MUST_USE enum err collection_db_open(struct collections *cs, const char *real_path, bool can_be_new, struct errbuf *e);
-/* keep_log: leaves the write-ahead log at the path alone, it is another file's. */
+/* keep_log: leaves the write-ahead log at the path alone, because it belongs to another file. */
 void collection_db_close(struct collections *cs, bool keep_log);
-/* Moves what is in the log into the file, as far as possible. */
+/* Moves the log's contents into the file, as far as possible. */
 bool collection_db_checkpoint(struct collections *cs);
-/* Says in `e` what an SQLite result means. `doing`: "put the image". */
+/* Explains an SQLite result in `e`. `doing`: "put the image". */
 enum err collection_db_fail(const struct collections *cs, int code, const char *doing, struct errbuf *e);
-/* The same for what the connection met last. */
+/* The same for the connection's last result. */
 enum err collection_db_failed(const struct collections *cs, const char *doing, struct errbuf *e);
-/* ERR_DEADLINE or ERR_CANCELLED when the limits of the call say so. */
+/* ERR_DEADLINE or ERR_CANCELLED when a limit of the call is reached. */
 MUST_USE enum err collection_db_limits(const struct collections *cs, struct errbuf *e);
 /* A statement with up to two "%lld" for the collection's number; release with sqlite3_finalize. */
 MUST_USE enum err collection_db_prepare(struct collections *cs, struct sqlite3_stmt **out, const char *sql, int64_t n,
@@ -124,8 +124,8 @@ MUST_USE enum err collection_db_numbers(struct collections *cs, struct sqlite3_s
                                         int64_t *second, struct errbuf *e);
 /* A call: SQL_BEGIN_READ or SQL_BEGIN_WRITE. */
 MUST_USE enum err collection_db_begin(struct collections *cs, enum collection_sql kind, struct errbuf *e);
-/* Commits when rc is OK; else, or when the commit fails, rolls back. Returns rc or the commit's error. Only after a
- * begin that was OK. */
+/* Commits when rc is OK; otherwise, or if the commit fails, rolls back. Returns rc or the commit's error. Only after a
+ * successful begin. */
 MUST_USE enum err collection_db_end(struct collections *cs, enum err rc, struct errbuf *e);
 /* The number of a collection; *found false when there is none. */
 MUST_USE enum err collection_db_find(struct collections *cs, struct collection_text name, bool *found, int64_t *n,
@@ -135,7 +135,7 @@ MUST_USE enum err collection_db_model(struct collections *cs, const struct colle
                                       int64_t *n, struct errbuf *e);
 MUST_USE enum err collection_db_tally(struct collections *cs, int64_t collection, int64_t model,
                                       struct collection_count *out, struct errbuf *e);
-/* The checksum stored with a block: over all that a hit gives, its words do not count. */
+/* The checksum stored with a block: over all parts of a hit except its words. */
 void collection_db_digest(struct collection_text key, const struct collection_image *image,
                           uint8_t digest[SHA256_BYTES]);
 
@@ -152,7 +152,7 @@ MUST_USE enum err collection_fill_put(struct collections *cs, const struct colle
                                       struct errbuf *e);
 MUST_USE enum err collection_fill_remove(struct collections *cs, struct collection_text name,
                                          struct collection_text key, bool *was_there, struct errbuf *e);
-/* Some images of a collection, or when there are none left, the collection itself. */
+/* Erases some images of a collection or, when none are left, the collection itself. */
 MUST_USE enum err collection_fill_purge(struct collections *cs, int64_t collection, struct errbuf *e);
 
 /* ---- collection_name.c ---- */
@@ -164,17 +164,17 @@ MUST_USE enum err collection_name_check_key(struct collection_text key, struct e
 
 /* Registers the score with a connection. */
 MUST_USE enum err collection_words_register(struct collections *cs, struct errbuf *e);
-enum { COLLECTION_MAX_POSTINGS = 5000 }; /* images with a word, from which on the word is a common one */
+enum { COLLECTION_MAX_POSTINGS = 5000 }; /* a word in at least this many images is a common one */
 
-/* The FTS5 expression for the query in `match` (empty: nothing can match), the weights in cs->words, a number made of
- * the words that count, and how many images have the rarest of them. n_images: in the collection. */
+/* The FTS5 expression for the query in `match` (empty: nothing can match), the weights in cs->words, a number derived
+ * from the words used, and how many images have the rarest of them. n_images: in the collection. */
 MUST_USE enum err collection_words_read(struct collections *cs, int64_t collection, uint64_t n_images,
                                         struct collection_text query, int limit, struct buf *match, uint64_t *seed,
                                         int64_t *rarest, struct errbuf *e);
 
 /* ---- collection_synonyms.c ---- */
 
-/* Names of things that a lower-case word may stand for, into `out`. Returns how many. */
+/* Writes to `out` the names of things that a lower-case word may mean. Returns their number. */
 int collection_synonyms(const char *word, int n_word, const char *out[], int limit);
 
 /* ---- collection_search.c ---- */

@@ -1,7 +1,8 @@
-/* admission - the first look at a request, at its headers: route, key, size, state, load. What is refused is refused
- * here, in microseconds and before its body is read.
+/* admission - the first check of a request, on its headers: route, key, size, state, load. Most refusals happen here,
+ * in microseconds and before the body is read.
  *
- * Nothing is taken yet: memory is charged as bytes arrive, and a place at the gate (gate.h) when the request is whole.
+ * Nothing is reserved yet: memory is charged as bytes arrive, and a place at the gate (gate.h) when the request is
+ * complete.
  *
  * Ownership: borrows all parts, which live as long as the service. Threads: the loop thread.
  * Errors:    become answers of the exchange. */
@@ -24,10 +25,10 @@ struct admission {
     enum admission_state state;
 };
 
-/* Answers with what a verdict of the gate means. */
+/* Answers with the error for a verdict of the gate. */
 void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t after_us);
 
-/* True: x has its route, caller and deadline and may go on. False: x has been answered. */
+/* True: x has its route, caller and deadline and may continue. False: x has been answered. */
 bool admission_headers(const struct admission *a, struct exchange *x);
 
 #endif

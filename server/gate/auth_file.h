@@ -1,4 +1,4 @@
-/* auth_file - the text of a key file: see auth.h for its form.
+/* auth_file - the text of a key file: see auth.h for the format.
  *
  * Ownership: the keys are the caller's (mem_free). Threads: any. Errors: ERR_BAD_CONFIG with file, line and what to
  * write instead. */

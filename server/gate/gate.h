@@ -1,28 +1,29 @@
-/* gate - who is let in: what is accepted is answered in time, and nobody shuts others out.
+/* gate - admission control: what is accepted is answered in time, and no client shuts others out.
  *
- *     headers   gate_glance: refuse what cannot be served now whatever the body says; takes nothing
- *     body      gate_upload_*: memory for the bytes as they arrive, at most a fair part for one client
- *     whole     gate_enter: its weight is known; in, with a forecast, or out
+ *     headers   gate_glance: refuses what cannot be served now whatever the body says; takes nothing
+ *     body      gate_upload_*: memory for the bytes as they arrive, at most a fair share for one client
+ *     whole     gate_enter: the cost is known; accepted with a forecast, or refused
  *     inside    gate_progress after each picture; gate_leave exactly once
- *     answer    gate_answer_*: memory for it until it is read, at most a fair part for one client
+ *     answer    gate_answer_*: memory for it until it is read, at most a fair share for one client
  *
- * Policy. Each request weighs what it will cost the engine: pictures to decode, pictures for the network, rows of the
- * fusion transformer (texts, beams, tokens), priced by measured times (gate_learn). A request is accepted if
+ * Policy. Each request is weighed by what it will cost the engine: pictures to decode, pictures for the network, rows
+ * of the fusion transformer (texts, beams, tokens), priced by measured times (gate_learn). A request is accepted if
  *   - its own forecast, in the engine's order (fair between clients, engine/batcher.h), ends before its deadline,
- *   - with it inside, everybody accepted before still makes his deadline,
- *   - there is room for others: a client that holds more than its fair part of places, bytes or backlog is refused
- *     before the gate is full, so that one who asks for little always finds it open. The last eighth of the places is
- *     for clients who were not served a moment ago (who asks again at once would never let his place go), the last
- *     sixteenth for small requests of theirs.
- * Forecasts are corrected by what happened (`ratio`: quickly up, slowly down) and kept at a distance from the deadline
- * (`margin`), which widens whenever something accepted comes late. Waiting beyond what keeps the threads full gains
- * nothing: a backlog may be as long as the deadlines allow in a burst, but where it stands for GATE_PATIENCE_US only a
- * quarter of the time until the deadline (and GATE_STANDING_US) is used for it.
- * An empty gate accepts anything that is not too late already, so that costs are learnt.
+ *   - everything accepted earlier still meets its deadline with this request inside,
+ *   - there is room for others: a client that holds more than its fair share of places, bytes or backlog is refused
+ *     before the gate is full, so that the gate is always open for clients that ask for little. The last eighth of the
+ *     places is for clients that were not served a moment ago (one that asks again at once would never give up its
+ *     place), the last sixteenth for small requests from them.
+ * Forecasts are corrected by actual times (`ratio`: quickly up, slowly down) and kept at a distance from the deadline
+ * (`margin`), which widens whenever something accepted is late. A backlog longer than what keeps the threads busy gains
+ * nothing: in a burst it may be as long as the deadlines allow, but once it has persisted for GATE_PATIENCE_US only a
+ * quarter of the time until the deadline (and GATE_STANDING_US) may be used for it. An empty gate accepts anything that
+ * is not already too late, so that costs are learnt.
  *
  * Ownership: a gate owns its client records; places and uploads lie in the caller's structs and must have left
  *            (gate_leave, gate_upload_end) before they are freed or the gate is destroyed.
- * Threads:   the loop thread only. Time is a parameter (clock_us() or made up), never asked for. No engine calls.
+ * Threads:   the loop thread only. Time is a parameter (clock_us() or synthetic), never read from a clock here. No
+ * engine calls.
  * Errors:    verdicts; gate_create ERR_NOMEM. */
 #ifndef SERVER_GATE_GATE_H
 #define SERVER_GATE_GATE_H
@@ -42,23 +43,23 @@ struct gate_options {
     struct ledger *ledger; /* borrowed; uploads are taken from LEDGER_BODIES */
 };
 MUST_USE enum err gate_create(struct gate **out, const struct gate_options *options);
-void gate_destroy(struct gate *g); /* NULL is fine; nobody inside, no upload under way */
-/* Before the first request and after each reload: threads and defaults of the engine that serves from now on. */
+void gate_destroy(struct gate *g); /* NULL is fine; nothing may be inside or uploading */
+/* Before the first request and after each reload: sets threads and defaults of the engine that serves from now on. */
 void gate_set_engine(struct gate *g, const struct engine_info *info);
 
 enum gate_verdict {
     GATE_ACCEPTED,
-    GATE_FULL,       /* as many pictures or bytes as there is room for: 429 */
-    GATE_SHARE_USED, /* this client holds its fair part of the room: 429 */
-    GATE_TOO_LATE,   /* an answer would come after the deadline: 429 (503 where configured) */
+    GATE_FULL,       /* no room for more pictures or bytes: 429 */
+    GATE_SHARE_USED, /* this client already holds its fair share of the room: 429 */
+    GATE_TOO_LATE,   /* the answer would come after the deadline: 429 (503 if configured) */
     GATE_VERDICT_COUNT
 };
 const char *gate_verdict_name(enum gate_verdict v); /* "accepted", "full", "share_used", "too_late" */
 
 /* ---- headers ---- */
 
-/* content_length: of the body, 0 when there is none or it is not known. retry_after_us: when it is worth another try;
- * written unless accepted. */
+/* content_length: of the body, 0 when there is none or it is unknown. retry_after_us: how long to wait before another
+ * try; written unless accepted. */
 enum gate_verdict gate_glance(struct gate *g, uint64_t now_us, uint64_t client, enum job_task task,
                               uint64_t content_length, uint64_t deadline_us, uint64_t *retry_after_us);
 
@@ -69,15 +70,15 @@ struct gate_upload {
     struct gate_client *_client;
     uint64_t _held;
 };
-/* n more bytes have arrived or are about to. On a refusal (full, or share used) nothing was taken. */
+/* n more bytes have arrived or are about to. On a refusal (full, or share used) nothing is taken. */
 enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64_t client, uint64_t n_bytes);
-/* Gives everything back; also fine on one that never took, and twice. */
+/* Gives everything back; also fine if nothing was taken, and twice. */
 void gate_upload_end(struct gate *g, struct gate_upload *u);
 
 /* ---- answer ---- */
 
-/* n bytes of an answer will be held until its client has taken them. Like an upload's bytes they are shared out; on a
- * refusal nothing was taken. */
+/* n bytes of an answer will be held until its client has taken them. They are shared out like an upload's bytes; on a
+ * refusal nothing is taken. */
 enum gate_verdict gate_answer_take(struct gate *g, uint64_t client, uint64_t n_bytes);
 void gate_answer_end(struct gate *g, uint64_t client, uint64_t n_bytes); /* as many as were taken */
 
@@ -86,11 +87,11 @@ void gate_answer_end(struct gate *g, uint64_t client, uint64_t n_bytes); /* as m
 struct gate_request {
     uint64_t client;
     enum job_task task;
-    int images; /* pictures that come as bytes */
-    int known;  /* pictures whose features are there: image ids, rows of a collection, occlusion's second round */
-    int texts;  /* questions or sentences beside each picture */
+    int images;        /* pictures that come as bytes */
+    int known;         /* pictures whose features exist: image ids, rows of a collection, occlusion's second round */
+    int texts;         /* questions or sentences beside each picture */
     int beams, tokens; /* captions; 0: the model's defaults */
-    uint64_t pixels;   /* of all `images` together, 0: not known */
+    uint64_t pixels;   /* of all `images` together, 0: unknown */
     uint64_t deadline_us;
 };
 
@@ -98,8 +99,8 @@ struct gate_request {
 struct gate_place {
     TAILQ_ENTRY(gate_place) _link; /* of all inside, by deadline */
     struct gate_client *_client;   /* NULL: outside */
-    double _engine_us, _decode_us; /* of cores, still to be done */
-    double _expected_us;           /* from entering to leaving, as the model alone says */
+    double _engine_us, _decode_us; /* core time, still to be done */
+    double _expected_us;           /* from entering to leaving, by the model alone */
     uint64_t _entered_us, _deadline_us;
     int _jobs, _left; /* places that it takes; pictures not yet done */
 };
@@ -107,25 +108,25 @@ TAILQ_HEAD(gate_places, gate_place);
 
 enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_request *r, struct gate_place *p,
                              uint64_t *retry_after_us);
-/* n of its pictures have come home. Optional, but forecasts for requests with many pictures are better with it. */
+/* n of its pictures are done. Optional, but it improves forecasts for requests with many pictures. */
 void gate_progress(struct gate *g, uint64_t now_us, struct gate_place *p, int n);
 
 enum gate_end {
-    GATE_DONE,      /* answered in time, be it with an error */
+    GATE_DONE,      /* answered in time, even with an error */
     GATE_LATE,      /* wholly or in part after its deadline */
-    GATE_ABANDONED, /* the client left, or the service drains: says nothing about the forecast */
+    GATE_ABANDONED, /* the client left, or the service drains: not evidence about the forecast */
 };
-/* Also fine on a place that is outside already. */
+/* Also fine on a place that has already left. */
 void gate_leave(struct gate *g, uint64_t now_us, struct gate_place *p, enum gate_end end);
 
 /* ---- costs and figures ---- */
 
-/* What the engine has measured so far; call it every 50 to 250 ms while anything is inside. Counters that went back
- * belong to a new engine: what was learnt stays until it has measured enough. */
+/* Takes what the engine has measured so far; call it every 50 to 250 ms while anything is inside. Counters that went
+ * back mean a new engine: what was learnt is kept until the new engine has measured enough. */
 void gate_learn(struct gate *g, uint64_t now_us, const struct engine_stats *s);
 
-/* Microseconds until such a request of a client that has nothing else inside would be done; 0 while its parts were not
- * measured. n_images 0: one picture whose features are known. */
+/* Microseconds until such a request, from a client with nothing else inside, would be done; 0 while its parts are
+ * unmeasured. n_images 0: one picture whose features are known. */
 uint64_t gate_forecast_us(const struct gate *g, enum job_task task, int n_images, int n_texts);
 
 struct gate_stats {
@@ -136,7 +137,7 @@ struct gate_stats {
     uint64_t upload_bytes;
     uint64_t backlog_us; /* until all that is inside is done */
     double margin;       /* share of the time until a deadline that is kept free, 0..1 */
-    double ratio;        /* how long things take beside what the model says */
+    double ratio;        /* actual time divided by the model's forecast */
 };
 void gate_stats(const struct gate *g, struct gate_stats *out);
 

@@ -1,8 +1,8 @@
-/* gate_cost - what a request will cost the engine, from what the engine has measured.
+/* gate_cost - what a request will cost the engine, from the engine's measurements.
  *
- * Unit: microseconds of one thread. Each price is a quotient of two sums that forget (about GATE_COST_MEMORY_US of busy
- * time, or the last few things where little happens), so it follows the machine within a second or two and a single
- * hiccup counts for what it took.
+ * Unit: microseconds of one thread. Each price is a quotient of two decaying sums (over about GATE_COST_MEMORY_US of
+ * busy time, or the last few events when little happens), so it follows the machine within a second or two and a single
+ * outlier counts only for the time it took.
  *
  * Threads: the gate's. Failure: none. */
 #ifndef SERVER_GATE_GATE_COST_H
@@ -16,7 +16,7 @@ enum gate_price {
     GATE_PRICE_DECODE,     /* us a picture */
     GATE_PRICE_PIXEL,      /* us a pixel */
     GATE_PRICE_REGIONS,    /* us a picture */
-    GATE_PRICE_ROW,        /* us a row of a fusion step */
+    GATE_PRICE_ROW,        /* us per row of a fusion step */
     GATE_PRICE_FIRST_ROWS, /* rows of a caption's first step */
     GATE_PRICE_STEP_ROWS,  /* rows of a beam's later step */
     GATE_PRICE_STEPS,      /* steps of a caption */
@@ -35,13 +35,13 @@ struct gate_cost {
 };
 
 void gate_cost_learn(struct gate_cost *c, uint64_t now_us, const struct engine_stats *s);
-/* 0 while it was never measured. */
+/* 0 while unmeasured. */
 double gate_cost_price(const struct gate_cost *c, enum gate_price p);
 
 struct gate_weight {
     double engine_us, decode_us; /* of all threads of the stage together */
-    double chain_us;             /* its longest picture from first to last: no number of threads makes it shorter */
-    bool is_known;               /* false: something that it needs was never measured, and counts nothing */
+    double chain_us;             /* its longest picture from start to end: more threads do not make it shorter */
+    bool is_known;               /* false: a part was never measured and counts as 0 */
 };
 struct gate_weight gate_cost_weigh(const struct gate_cost *c, const struct gate_request *r);
 

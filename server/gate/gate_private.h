@@ -1,5 +1,5 @@
-/* gate_private - what the parts of the gate share. gate.c: who is let in; gate_client.c: whose is what; gate_cost.c:
- * what it costs; gate_feedback.c: how right that was. */
+/* gate_private - what the parts of the gate share. gate.c: admission; gate_client.c: clients and their shares;
+ * gate_cost.c: costs; gate_feedback.c: how accurate forecasts were. */
 #ifndef SERVER_GATE_GATE_PRIVATE_H
 #define SERVER_GATE_GATE_PRIVATE_H
 
@@ -7,7 +7,7 @@
 #include "server/gate/gate_cost.h"
 
 struct gate_client {
-    TAILQ_ENTRY(gate_client) link; /* of all that have anything inside or under way */
+    TAILQ_ENTRY(gate_client) link; /* of all that have anything inside or uploading */
     struct gate_client *next;      /* in its bucket */
     uint64_t id;
     int inside, jobs; /* requests, and the places that they take */
@@ -19,12 +19,12 @@ struct gate_client {
 TAILQ_HEAD(gate_clients, gate_client);
 
 enum {
-    GATE_RESERVE = 8, /* of every room this part is kept for clients that hold little of it */
+    GATE_RESERVE = 8, /* this part of every room is kept for clients that hold little of it */
     GATE_BUCKETS = 1024,
     GATE_LATELY_US = 1000000
 };
 
-/* When a client was last served; others of its bucket overwrite it, which does no harm. */
+/* When a client was last served; clients of the same bucket overwrite it, which does no harm. */
 struct gate_served {
     uint64_t id, us;
 };
@@ -36,15 +36,15 @@ struct gate {
     /* inside */
     struct gate_places places; /* by deadline */
     int inside, jobs;
-    double engine_us, decode_us;           /* of all, still to be done but for pictures under way, which count whole */
-    double engine_flow_us, decode_flow_us; /* of that, what is left if work flows away evenly, at flowed_us */
-    uint64_t flowed_us, tried_us;          /* tried_us: the last time that something was let in */
-    uint64_t long_since_us;                /* when the backlog began to stand; 0: it does not */
+    double engine_us, decode_us;           /* of all, still to be done; pictures in progress count in full */
+    double engine_flow_us, decode_flow_us; /* of that, what is left at flowed_us if work drains evenly */
+    uint64_t flowed_us, tried_us;          /* tried_us: the last time something was admitted */
+    uint64_t long_since_us;                /* since when the backlog has persisted; 0: it does not */
     /* clients */
     struct gate_clients clients;
     struct gate_client *buckets[GATE_BUCKETS];
     struct gate_served served[GATE_BUCKETS];
-    int n_clients, n_lately; /* that have something here; that were served lately */
+    int n_clients, n_lately; /* clients with something here; clients served recently */
     uint64_t upload_bytes;
     /* feedback */
     double ratio; /* mean and deviation together */
@@ -56,21 +56,22 @@ struct gate {
 };
 
 /* ---- gate_client.c ---- */
-struct gate_client *gate_client_find(const struct gate *g, uint64_t id); /* NULL: nothing of it is here */
-struct gate_client *gate_client_get(struct gate *g, uint64_t id);        /* made where there is none; NULL: no memory */
-void gate_client_put(struct gate *g, struct gate_client *c);             /* forgotten when nothing of it is left */
+struct gate_client *gate_client_find(const struct gate *g, uint64_t id); /* NULL: it has nothing here */
+struct gate_client *gate_client_get(struct gate *g, uint64_t id);        /* created if there is none; NULL: no memory */
+void gate_client_put(struct gate *g, struct gate_client *c);             /* removed when it has nothing left here */
 /* May this client hold n more of a room of `size` of which `used` are taken (`own` of them by the client)? */
 bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new);
-/* The same of places for pictures, which those who ask again at once would never let go. */
+/* The same for places for pictures, which clients that ask again at once would never give up. */
 bool gate_client_may_enter(const struct gate *g, uint64_t now_us, uint64_t id, int jobs);
 /* Something of this client has left. */
 void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id);
-/* Looks how many were served lately. */
+/* Counts the clients served recently. */
 void gate_client_count(struct gate *g, uint64_t now_us);
 
 /* ---- gate_feedback.c ---- */
 void gate_feedback_left(struct gate *g, uint64_t now_us, const struct gate_place *p, enum gate_end end);
-/* Looks at those inside: when many are overdue, things have become slow, and nobody need wait for them to come home. */
+/* Checks the requests inside: when many are overdue, the service has become slow, and forecasts adapt without waiting
+ * for them to finish. */
 void gate_feedback_look(struct gate *g, uint64_t now_us);
 
 #endif

@@ -1,8 +1,8 @@
-/* ledger - who holds how much memory: one sum in bytes over everything that clients can make grow.
+/* ledger - who holds how much memory: one total in bytes of everything that clients can make grow.
  *
  * Every account has a limit of its own and all together have one (plan.h shares them out). ledger_take asks before
- * memory is allocated and refuses when either limit would be passed; whoever took gives back when the memory is freed.
- * What is allocated once at start (weights, sessions, slots) is not here: the plan has subtracted it.
+ * memory is allocated and refuses when either limit would be passed; the taker gives it back when the memory is freed.
+ * Memory allocated once at start (weights, sessions, slots) is not here: the plan has already subtracted it.
  *
  * Ownership: plain storage of the caller, no memory of its own.
  * Threads:   every function but ledger_init may be called by any thread at any time; no locks, no waiting. A figure
@@ -46,19 +46,19 @@ struct ledger_limits {
     uint64_t total;                         /* UINT64_MAX: none */
 };
 void ledger_init(struct ledger *l, const struct ledger_limits *limits);
-/* New limits (a reload of the configuration, a new model). What is held above them stays held; nothing more is lent. */
+/* New limits (a reload of the configuration, a new model). What is held above them stays held; no more is granted. */
 void ledger_set_limits(struct ledger *l, const struct ledger_limits *limits);
 
 /* False: not taken, count one refusal. */
 bool ledger_take(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
-/* Who asks before taking was refused by a rule of his own: counted beside what ledger_take refuses. */
+/* Counts a refusal that a caller decided by a rule of its own, in addition to those of ledger_take. */
 void ledger_note_refusal(struct ledger *l, enum ledger_account a);
-/* For memory that is there already and cannot be refused any more: counted, whatever the limits say. */
+/* For memory that already exists and can no longer be refused: counted, whatever the limits. */
 void ledger_note(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
-/* For accounts whose budget another part keeps (the engine: LEDGER_DECODING, LEDGER_CACHES; the listeners:
- * LEDGER_CONNECTIONS): what it says that it holds now, and at most so far. Shown, not added to the total, from which
- * the plan has taken these budgets already. */
+/* For accounts whose budget another part enforces (the engine: LEDGER_DECODING, LEDGER_CACHES; the listeners:
+ * LEDGER_CONNECTIONS): what it reports to hold now, and its peak so far. Shown, but not added to the total, from which
+ * the plan has already subtracted these budgets. */
 void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes, uint64_t peak);
 /* Would ledger_take work now? Takes nothing and counts nothing. */
 bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes);

@@ -1,10 +1,10 @@
-/* plan - what the service's memory goes to: a pure function of the configuration, the engine and the limit.
+/* plan - how the service's memory is divided: a pure function of the configuration, the engine and the limit.
  *
  * Fixed things come first: the process, thread stacks, the engine (weights, sessions, slots, jobs), SQLite's cache.
  * What is left is shared between the budgets that the ledger enforces: bodies, parsing, decoding, results, answers,
  * streams, collections, connections, the feature cache. A key of 0 (limits.body_memory_bytes,
- * limits.decode_memory_bytes) means "as the memory allows"; cache.bytes is a ceiling. A budget that a key asks for in
- * so many bytes is given or, when all do not fit, refused by a sentence that names the keys.
+ * limits.decode_memory_bytes) means "as the memory allows"; cache.bytes is a ceiling. A budget that a key sets in bytes
+ * is granted or, if they do not all fit, refused with an error that names the keys.
  *
  * The sum never passes the limit; RSS stays below it with the worst legal load (tests/e2e/test_memory.py).
  *
@@ -45,17 +45,17 @@ struct plan {
     bool is_tight;  /* some budget is smaller than it would be with enough memory */
 };
 
-/* After engine_open: info is the engine's, and engine_limit(e, plan.cache, plan.decoding) tells the engine what it
- * really got (its options were ceilings). archive_bytes: what the collections hold besides requests (archive_own_bytes;
- * 0: there are none). limit_bytes: limits.memory_bytes, or what cpu_memory says; 0: no limit. *out is changed only when
- * it is OK. */
+/* After engine_open: info is the engine's, and engine_limit(e, plan.cache, plan.decoding) sets what the engine really
+ * gets (its options were ceilings). archive_bytes: what the collections hold besides requests (archive_own_bytes; 0: no
+ * collections). limit_bytes: limits.memory_bytes, or what cpu_memory says; 0: no limit. *out is changed only when it is
+ * OK. */
 MUST_USE enum err plan_make(struct plan *out, const struct config *c, const struct engine_info *info,
                             uint64_t archive_bytes, uint64_t limit_bytes, struct errbuf *e);
-/* What the ledger enforces. Its total is what the fixed lines and the budgets that others keep (the engine's, the
- * connections') leave, so a second engine (LEDGER_RELOAD, for the time of a reload) fits whenever the budgets are not
- * all in use. */
+/* The limits that the ledger enforces. Its total is what remains after the fixed lines and the budgets enforced
+ * elsewhere (the engine's, the connections'), so a second engine (LEDGER_RELOAD, during a reload) fits whenever the
+ * budgets are not all in use. */
 void plan_ledger_limits(const struct plan *p, struct ledger_limits *out);
-/* A table for people, Markdown: one line a budget with what it is and the key that changes it. */
+/* A table for people, Markdown: one line per budget with its meaning and the key that changes it. */
 void plan_print(const struct plan *p, struct buf *out);
 
 #endif

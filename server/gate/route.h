@@ -13,20 +13,20 @@ struct api;
 enum route_flags {
     ROUTE_PUBLIC = 1,  /* no API key */
     ROUTE_WORK = 2,    /* needs the engine and a place at the gate */
-    ROUTE_OPS = 4,     /* health, metrics: on the admin port when there is one, else on the main port */
+    ROUTE_OPS = 4,     /* health, metrics: on the admin port if there is one, else on the main port */
     ROUTE_ADMIN = 8,   /* on the admin port only */
     ROUTE_BOTH = 16,   /* on either port */
     ROUTE_PLAIN = 32,  /* errors are {"error": "message"} */
-    ROUTE_PAGE = 64,   /* for people's browsers, no part of the API; not there with server.page=false */
-    ROUTE_STORE = 128, /* stores under names of the path, which are judged before a body is read */
+    ROUTE_PAGE = 64,   /* for browsers, not part of the API; absent with server.page=false */
+    ROUTE_STORE = 128, /* stores under names in the path, which are checked before a body is read */
 };
 
 struct route {
     const char *method, *path, *name;
     int flags;
-    enum job_task task; /* of ROUTE_WORK: what the gate weighs */
+    enum job_task task; /* of ROUTE_WORK: the kind of work, for the gate */
     void (*run)(struct api *a, struct exchange *x);
-    const char *query; /* names of the parameters it takes, separated by spaces; NULL: the handler looks, or any */
+    const char *query; /* names of the parameters it takes, separated by spaces; NULL: the handler checks, or any */
 };
 
 struct route_table {
@@ -36,13 +36,12 @@ struct route_table {
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 /* `{}` in a path stands for one segment, a last `{*}` for all that follows. HEAD finds GET. hidden: routes with one of
- * these flags are not there. allow: the methods of a path found under another one. */
+ * these flags do not exist. allow: the methods of a path that exists, but not with this method. */
 enum route_result route_find(const struct route_table *t, const char *method, const char *path, bool is_admin_port,
                              bool has_admin_port, int hidden, const struct route **out, struct buf *allow);
-/* The path in small letters, without slashes that follow another or end it. False: that changes nothing, or it does not
- * fit. */
+/* The path in lower case, without repeated or trailing slashes. False: that changes nothing, or it does not fit. */
 bool route_tidy(const char *path, char *out, size_t size);
-/* The first query parameter that the route does not take; NULL: none. */
+/* The first query parameter that the route does not accept; NULL: none. */
 const char *route_unknown_query(const struct route *r, const struct exchange *x);
 /* Segment n of the path, counted from 0; false when there is none or it is too long. */
 bool route_segment(const char *path, int n, char *out, size_t size);

@@ -1,12 +1,13 @@
-/* address - IP addresses and networks: what clients are told apart by, and who is trusted to speak for others.
+/* address - IP addresses and networks: how clients are told apart, and who is trusted to speak for others.
  *
- * IPv4 mapped into IPv6 is IPv4, however it is written. A peer without an address (a UNIX socket) is ADDRESS_UNIX.
+ * IPv4 mapped into IPv6 counts as IPv4, however it is written. A peer without an address (a UNIX socket) is
+ * ADDRESS_UNIX.
  *
- * A list of networks is written with spaces or commas between: `10.0.0.0/8 192.168.1.7 fd00::/8 unix`. Bits behind the
- * prefix must be zero, so that a slip of the pen does not trust other machines than were meant.
+ * A list of networks is separated by spaces or commas: `10.0.0.0/8 192.168.1.7 fd00::/8 unix`. Bits after the prefix
+ * must be zero, so that a typing error does not trust other machines than intended.
  *
- * Ownership: plain data. Threads: any. Errors: address_networks_parse says which entry is wrong and how it should
- * be. */
+ * Ownership: plain data. Threads: any. Errors: address_networks_parse says which entry is wrong and what it should look
+ * like. */
 #ifndef SERVER_HTTP_ADDRESS_H
 #define SERVER_HTTP_ADDRESS_H
 

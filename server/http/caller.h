@@ -1,4 +1,4 @@
-/* caller - who sent a request: the share of a busy service that is his, and the name space of his image ids.
+/* caller - who sent a request: decides its share of a busy service and its name space of image ids.
  *
  * Plain data. Threads: pure functions. */
 #ifndef SERVER_HTTP_CALLER_H
@@ -17,7 +17,7 @@ struct caller {
     bool has_id_key;
 };
 
-/* An image id as the engine knows it to the one this caller sees, and back: another caller's id finds nothing. */
+/* Converts an image id of the engine to the one this caller sees, and back: another caller's id finds nothing. */
 void caller_mask_id(const struct caller *c, uint8_t id[32]);
 
 #endif

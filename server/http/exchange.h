@@ -1,13 +1,13 @@
-/* exchange - one HTTP request and its answer, free of sockets: what the HTTP room fills and the handlers read and
- * answer.
+/* exchange - one HTTP request and its answer, without sockets: filled by server/http, read and answered by the
+ * handlers.
  *
  *     HEADERS -> BODY -> WORKING -> ANSWERED
  *
- * A handler answers by exchange_answer (or reply.h) in any phase before ANSWERED. Answered before the body has come,
- * the request is refused and its body thrown away.
+ * A handler answers by exchange_answer (or reply.h) in any phase before ANSWERED. Answering before the body has arrived
+ * refuses the request and discards its body.
  *
- * Ownership: created at the headers (or at the refusal of what never became a request) and destroyed when the last byte
- *            of the answer is out or the connection has died. It owns copies of all its strings and the answer:
+ * Ownership: created at the headers (or when bytes that never became a request are refused) and destroyed when the last
+ *            byte of the answer is out or the connection has died. It owns copies of all its strings and the answer:
  *            nothing is borrowed from a connection.
  * Threads:   loop thread, all of it. */
 #ifndef SERVER_EXCHANGE_H
@@ -20,7 +20,7 @@
 
 #include <stdint.h>
 
-/* X(symbol, name): request headers that somebody reads */
+/* X(symbol, name): request headers that are read */
 #define EXCHANGE_HEADERS(X)                                                                                            \
     X(HEADER_ACCEPT, "Accept")                                                                                         \
     X(HEADER_ACCEPT_ENCODING, "Accept-Encoding")                                                                       \
@@ -57,7 +57,7 @@ enum {
     EXCHANGE_NO_PRIORITY = 3
 };
 
-/* A name and value of the query string, a form or the answer's headers. */
+/* A name and value from the query string, a form or the answer's headers. */
 struct exchange_pair {
     const char *name, *value;
     size_t n_name, n_value;
@@ -79,16 +79,16 @@ struct exchange {
     int n_query;
     bool has_too_much_query;
     const char *headers[HEADER_COUNT]; /* NULL: not sent */
-    bool is_admin;                     /* came in by the admin port */
+    bool is_admin;                     /* arrived on the admin port */
     bool is_chunked;
-    bool has_other_host; /* Host says something else than the target, an absolute one, which is headers[HEADER_HOST] */
-    bool was_offered;    /* on_headers has seen it; false for what the HTTP room refused before */
+    bool has_other_host;     /* Host differs from the absolute-form target, which is in headers[HEADER_HOST] */
+    bool was_offered;        /* on_headers has seen it; false if server/http refused it before */
     uint64_t content_length; /* 0 without one */
     uint64_t body_bytes;     /* that have arrived */
-    struct address address;  /* of the client, by what trusted proxies say (forwarded.h) */
+    struct address address;  /* of the client, as reported by trusted proxies (forwarded.h) */
     char peer[ADDRESS_TEXT_MAX];
     char request_id[EXCHANGE_ID_MAX + 1];
-    /* ---- where it stands ---- */
+    /* ---- its state ---- */
     enum exchange_phase phase;
     uint64_t began_us, received_us, deadline_us; /* deadline 0: none */
     const struct route *route;                   /* NULL: unknown */
@@ -97,7 +97,7 @@ struct exchange {
     bool has_plain_errors; /* errors are {"error": "message"}, as clients of this route read them */
     int overload_status;   /* of refusals for load; 0: 429 */
     struct work *work;     /* NULL: none, or it is done */
-    void (*on_abandon)(struct exchange *x, const char *why); /* deadline or vanished client: give up the work */
+    void (*on_abandon)(struct exchange *x, const char *why); /* deadline passed or client gone: give up the work */
     /* ---- answer ---- */
     int status; /* 0: none yet */
     struct buf answer;
@@ -105,13 +105,13 @@ struct exchange {
     struct exchange_out out[EXCHANGE_MAX_OUT];
     int n_out;
     bool must_close;
-    struct stream *stream; /* pieces on their way; sent instead of `answer` once is_streaming */
+    struct stream *stream; /* pieces of a streamed answer; sent instead of `answer` once is_streaming */
     bool is_streaming;
     /* ---- for log and metrics ---- */
     const char *error_code, *cancel_reason;
     struct timings timings;
     size_t answer_bytes; /* of the memory ledger */
-    /* ---- the HTTP room's ---- */
+    /* ---- owned by server/http ---- */
     void *connection;
     void *strings; /* one block that holds method, path, query and headers */
 };
@@ -123,7 +123,7 @@ void exchange_destroy(struct exchange *x); /* NULL is fine */
 /* The text of a query parameter; NULL when not given. The last one counts. */
 const char *exchange_query(const struct exchange *x, const char *name);
 
-/* Sets status and content type; the text is what `answer` holds. Once. */
+/* Sets status and content type; `answer` holds the text. Call once. */
 void exchange_answer(struct exchange *x, int status, const char *content_type);
 /* Adds a header to the answer; a value that is too long or has control characters is left out. */
 void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -131,7 +131,7 @@ void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __
 /* Takes the caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else makes a UUIDv7. */
 void exchange_read_id(struct exchange *x);
 
-/* The deadline: the least of what query, headers and the limit say. False with the name of the faulty one. */
+/* Sets the deadline: the earliest of query, headers and limit. False with the name of the faulty parameter. */
 bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
 /* RFC 9218, u=0..7; others: the default. */
 int exchange_priority(const struct exchange *x);

@@ -1,11 +1,11 @@
-/* forwarded - whose request it is, by what proxies have written: X-Forwarded-For, and Forwarded (RFC 7239).
+/* forwarded - whose request it is, according to proxies: X-Forwarded-For, and Forwarded (RFC 7239).
  *
- * Each proxy adds at the end the address that it got the request from. So the list is read from its end: as long as the
- * one who wrote an entry is trusted, the entry is true. The client is the first address from the end that is not a
- * trusted proxy itself. What stands before it, the client may have made up; nobody looks.
+ * Each proxy appends the address from which it received the request. So the list is read from its end: as long as the
+ * writer of an entry is trusted, the entry is true. The client is the first address from the end that is not itself a
+ * trusted proxy. Anything before it may be forged by the client and is ignored.
  *
- * An entry that names nobody (unknown, _hidden, what cannot be read) ends the search: the request counts for the proxy
- * that wrote it. Where both headers are there and name different clients, one of them was passed on unseen, and the
+ * An entry without an address (unknown, _hidden, or unreadable) ends the search: the request counts for the proxy that
+ * wrote it. If both headers are present and name different clients, one of them was passed on unchecked, and the
  * request counts for the peer. Neither lets a client choose its address.
  *
  * Ownership: plain data; texts are borrowed for the call. Threads: any. Errors: none. */
@@ -14,10 +14,10 @@
 
 #include "server/http/address.h"
 
-enum { FORWARDED_MAX = 16 }; /* hops that are looked at, from the end */
+enum { FORWARDED_MAX = 16 }; /* hops that are examined, from the end */
 
 struct forwarded_list {
-    struct address hops[FORWARDED_MAX]; /* a ring; ADDRESS_NONE: names nobody */
+    struct address hops[FORWARDED_MAX]; /* a ring; ADDRESS_NONE: an entry without an address */
     unsigned n;                         /* seen in all */
 };
 
@@ -25,10 +25,10 @@ struct forwarded {
     struct forwarded_list x, rfc7239;
 };
 
-/* One line of X-Forwarded-For or of Forwarded, in the order of the head. Zero *f before the first. */
+/* Adds one line of X-Forwarded-For or Forwarded, in the order of the head. Zero *f before the first. */
 void forwarded_add_x(struct forwarded *f, const char *value, size_t n);
 void forwarded_add(struct forwarded *f, const char *value, size_t n);
-/* peer: who is at the other end of the connection. */
+/* peer: the address at the other end of the connection. */
 struct address forwarded_client(const struct forwarded *f, const struct networks *trusted, const struct address *peer);
 
 #endif

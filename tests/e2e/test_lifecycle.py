@@ -79,7 +79,7 @@ class Start(unittest.TestCase):
             shutil.copytree(BASE, copy)
             stored = json.loads((copy / "selftest.json").read_text())
             for key, value in stored.items():
-                (copy / "selftest.json").write_text(json.dumps(stored | {key: [v + 0.1 for v in value]}))
+                (copy / "selftest.json").write_text(json.dumps(stored | {key: [v + 0.5 for v in value]}))
                 code, stderr = self.refuse(f"--model.dir={copy}")
                 self.assertEqual(code, 1)
                 self.assertIn(f"self-test failed: {key}", stderr)

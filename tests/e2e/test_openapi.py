@@ -31,7 +31,7 @@ from contract import (
     resolved,
     routes,
 )
-from support import BASE, TINY, Answer, Server, form, picture, run, unittest
+from support import BASE, ROOT, TINY, Answer, Server, form, picture, run, unittest
 
 GOOD = picture(0)
 B64 = base64.b64encode(GOOD).decode()
@@ -84,6 +84,11 @@ class Document(unittest.TestCase):
                 look(part)
         for schema in [*DOCUMENT["components"]["schemas"].values(), *every(DOCUMENT["paths"], "schema")]:
             look(schema)
+
+    def test_the_formats_are_those_of_the_engine(self):
+        names = re.findall(r'\[IMAGE_\w+\] = \{"(\w+)"', (ROOT / "engine/image/image.c").read_text())
+        documented = DOCUMENT["components"]["schemas"]["Checked"]["properties"]["format"]["enum"]
+        self.assertEqual(documented, list(dict.fromkeys(names)))
 
     def test_every_part_is_used(self):
         used = set(every(DOCUMENT, "$ref"))
@@ -298,7 +303,7 @@ class Answers(Service):
                 response = DOCUMENT["components"]["responses"]["MethodNotAllowed"]
                 self.assertEqual(answer.status, 405)
                 self.check_headers(response, answer)
-                is_plain = path.startswith("/v2/") and path != "/v2/rerank"
+                is_plain = path.startswith(("/v2", "/pipeline/")) and path != "/v2/rerank"  # other services' shape of errors
                 response = DOCUMENT["components"]["responses"]["PlainError"] if is_plain else response
                 self.assertEqual(list(faults(response["content"]["application/json"]["schema"], answer.json)), [])
                 expected = {m.upper() for m in methods} | ({"HEAD"} if "get" in methods else set())
@@ -426,7 +431,7 @@ class Answers(Service):
             ("/caption", {"image": B64, "num_beams": 2.5}), ("/caption", {"image": B64, "regions": "maybe"}),
             ("/vqa", {"image": B64, "question": ["a"]}), ("/vqa", {"image": B64, "questions": []}),
             ("/vqa", {"image": B64, "question": "a", "explain": "why"}), ("/images/check", {"image": {"id": ID}}),
-            ("/images/check", {"images": [B64]}), ("/retrieve", {"image": B64, "texts": [1]}),
+            ("/images/check", {"images": [B64, B64]}), ("/retrieve", {"image": B64, "texts": [1]}),
             ("/retrieve", {"query": "a", "documents": []}), ("/retrieve", {"query": {"text": "a"}, "documents": [5]}),
             ("/retrieve", {"query": {"image": B64}, "documents": ["a"], "top_n": 0}),
         ]:

@@ -1,7 +1,7 @@
-/* caption_state - a caption under way: its search and the keys and values that later steps look back on.
+/* caption_state - a caption under way: its search, and the keys and values that later steps attend to.
  *
  * A step feeds one row for each running hypothesis, its last token, and with the decoder "mask" a second one, [MASK] at
- * the next position. The last row of a hypothesis says the next word; the token's keys and values stay.
+ * the next position. The last row of a hypothesis predicts the next word; the token's keys and values are kept.
  *
  * For each layer there are keys and values of the context (tags, regions and cells, the same for all beams, [n_context,
  * D]) and of the text, one row for each position and beam: [position, beam, D]. Beams share their past: nothing is

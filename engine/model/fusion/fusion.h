@@ -5,11 +5,11 @@
  *     vqa, retrieve        [CLS] text [SEP], tags, regions, cells
  *     caption, first step  tags, regions, cells (the context), [CLS] and, with the decoder "mask", [MASK]
  *     caption, later       for each running hypothesis its last token and, with "mask", [MASK]
- * [CLS] of a pair decides, and the last row of a hypothesis on its next word: of the last layer nobody reads others,
- * so it makes of them keys and values alone.
- * All matrices work on all rows at once; only attention goes item by item.
+ * A pair is decided by [CLS], and the next word of a hypothesis by its last row: no other rows of the last layer are
+ * read, so it computes only keys and values for them. All matrix products cover all rows at once; only attention runs
+ * item by item.
  *
- * Ownership: a fusion owns no memory but points into the arena of its session. Threads: one owner. */
+ * Ownership: a fusion owns no memory; it points into its session's arena. Threads: one owner. */
 #ifndef ENGINE_MODEL_FUSION_H
 #define ENGINE_MODEL_FUSION_H
 
@@ -32,14 +32,14 @@ struct fusion {
 };
 enum { FUSION_HEAD_ROWS = 32 };
 
-/* Takes all that the pointers name from the arena, which may be measuring. */
+/* Takes all its arrays from the arena, which may be measuring. */
 void fusion_place(struct fusion *f, struct arena *a, const struct model *m, int max_rows);
 
-/* Writes x, the rows of all items; returns how many. */
+/* Writes x, the rows of all items; returns their number. */
 size_t fusion_embed(struct fusion *f, const struct fusion_item *items, int n_items);
 /* Rows of an item that decide. */
 size_t fusion_item_deciding(const struct fusion_item *item);
-/* x through one layer; the last one leaves the rows that decide, item after item. Captions keep their keys and
+/* Runs x through one layer; the last one leaves only the deciding rows, item after item. Captions keep their keys and
  * values. */
 void fusion_layer(struct fusion *f, int layer, const struct fusion_item *items, int n_items, size_t rows);
 /* x, as the last layer left it -> results. */

@@ -1,4 +1,4 @@
-/* bind - the tensors of a weights file put where the networks look for them.
+/* bind - puts the tensors of a weights file where the networks look for them.
  *
  * One table (bind_table.h) names every tensor, its shape and what becomes of it: packed for the GEMM (as floats, halves
  * or bytes), repacked, widened to floats once, or used straight from the mapping. Linear layers that read the same rows
@@ -36,8 +36,8 @@ struct bind_norm {
 struct bind_rows {
     const struct tensor *tensor; /* [rows, D] */
     const float *scale;          /* int8 only: [rows] */
-    const struct tensor *said;   /* words only, or NULL: [n_said, D], the rows of the words that can be said */
-    const int *said_ids;         /* [n_said], upwards */
+    const struct tensor *said;   /* words only, or NULL: [n_said, D], the rows of the words that can be generated */
+    const int *said_ids;         /* [n_said], ascending */
     size_t n_said;
 };
 
@@ -102,13 +102,13 @@ struct bind_layer {
     struct bind_norm attention_norm, ffn_norm;
 };
 
-/* Words with a bias of at most this can never be said (docs/model-format.md): no row is kept for them. */
+/* Words with a bias of at most this can never be generated (docs/model-format.md): no row is kept for them. */
 #define BIND_SILENT (-100.0F)
 
 struct bind_words {
     struct bind_linear weights; /* [n, D] */
-    const int *ids;             /* [n]: token of each row, upwards */
-    size_t n;                   /* words that can be said */
+    const int *ids;             /* [n]: token of each row, ascending */
+    size_t n;                   /* words that can be generated */
 };
 
 struct bind_fusion {
@@ -130,8 +130,8 @@ struct bind {
     struct bind_tee tee;
     struct bind_cells cells;
     struct bind_fusion fusion;
-    size_t block_bytes;    /* memory beside the mapping */
-    size_t n_parameters;   /* elements of all tensors but scales and rows given twice */
+    size_t block_bytes;    /* memory in addition to the weights file's */
+    size_t n_parameters;   /* elements of all tensors, except scales and rows stored twice */
     int n_linear, n_bytes; /* layers that may be in 8 bits, and those that are */
     float *_block;
     void *_arrays;

@@ -1,5 +1,5 @@
 /* bind_filter8 - the depthwise filter of a block in whole numbers, where the block runs in bytes: its products are in 8
- * bits, nothing stands between filter and products, and ReLU6 bounds both maps between them. Private to bind.
+ * bits, nothing lies between filter and products, and ReLU6 bounds both maps between them. Private to bind.
  *
  * Ownership, threads, errors: as in bind_kinds.h. */
 #ifndef ENGINE_MODEL_BIND_FILTER8_H

@@ -1,13 +1,13 @@
 /* bind_kinds - one kind of tensor after the other: found, checked and put into its place; private to bind.
  *
- * The walk over the tables is made twice with the same binder: first everything is checked and measured (block is
- * NULL), then the block is there and gets filled.
+ * The tables are walked twice with the same binder: first everything is checked and measured (block is NULL), then the
+ * block exists and is filled.
  *
- * A linear entry stands for NAME.weight and NAME.bias; entries in a row with the same place are stacked into one GEMM.
- * Sizes are symbols, because those of a block change from block to block; D_1 ends no shape, D_END does.
+ * A linear entry covers NAME.weight and NAME.bias; consecutive entries with the same place are stacked into one GEMM.
+ * Sizes are symbols, because they differ from block to block; D_1 does not end a shape, D_END does.
  *
  * Ownership: a binder owns nothing; bind_open makes and releases what it points to. Threads: one owner.
- * Errors:    the first fault stays in the binder (rc and its text), later calls do nothing. */
+ * Errors:    the first fault is kept in the binder (rc and its text), and later calls do nothing. */
 #ifndef ENGINE_MODEL_BIND_KINDS_H
 #define ENGINE_MODEL_BIND_KINDS_H
 
@@ -88,9 +88,9 @@ struct binder {
     struct errbuf *e;
 };
 
-/* Keeps the fault unless there is one already. */
+/* Records the fault unless there is one already. */
 void bind_kinds_fail(struct binder *b, const char *name, const char *what);
-/* Tensors by name; NULL and a fault where one is missing or has another shape. In the first walk they are seen. */
+/* Finds tensors by name; NULL and a fault if one is missing or has another shape. The first walk marks them as seen. */
 size_t bind_kinds_shape(const struct binder *b, const enum bind_dim *dims, size_t shape[WEIGHTS_MAX_DIMS]);
 const struct tensor *bind_kinds_find(struct binder *b, const char *name, const size_t *shape, size_t n_dims,
                                      bool f32_only);

@@ -1,5 +1,5 @@
-/* bind_table - every tensor of a model: name, kind, shape, place. Read by bind.c alone; what an entry says is explained
- * in bind_kinds.h. */
+/* bind_table - every tensor of a model: name, kind, shape, place. Used by bind.c only; bind_kinds.h explains the
+ * entries. */
 #ifndef ENGINE_MODEL_BIND_TABLE_H
 #define ENGINE_MODEL_BIND_TABLE_H
 

@@ -1,8 +1,8 @@
 /* jsonread - strict reading of the JSON in a model directory, on jansson.
  *
  * Stricter than jansson alone: size and depth are limited before the parser runs (it recurses), duplicate keys and NUL
- * are refused, every number is range-checked, every key must be known. Used by the three readers of JSON in this
- * folder; nobody else sees jansson.
+ * are refused, every number is range-checked, every key must be known. Used by the three JSON readers in this folder;
+ * no other code here uses jansson.
  *
  * Errors: ERR_BAD_MODEL, as "FILE: key 'image.size' must be ...". A value argument may be NULL (the key is missing). */
 #ifndef ENGINE_MODEL_JSONREAD_H
@@ -12,7 +12,7 @@
 
 #include <jansson.h>
 
-/* The file that is read and where the message goes. */
+/* The file being read, and where the message goes. */
 struct jsonread {
     const char *file;
     struct errbuf *e;
@@ -33,7 +33,7 @@ struct jsonread_text jsonread_printable(const char *text);
 
 MUST_USE enum err jsonread_int(const struct jsonread *r, const char *key, const json_t *value, int min, int max,
                                int *out);
-/* A whole number is fine too. */
+/* An integer is fine too. */
 MUST_USE enum err jsonread_float(const struct jsonread *r, const char *key, const json_t *value, double min, double max,
                                  float *out);
 MUST_USE enum err jsonread_bool(const struct jsonread *r, const char *key, const json_t *value, bool *out);
@@ -45,8 +45,8 @@ MUST_USE enum err jsonread_choice(const struct jsonread *r, const char *key, con
                                   const char *const *words, int n, int *out);
 MUST_USE enum err jsonread_array(const struct jsonread *r, const char *key, const json_t *value, size_t min_length,
                                  size_t max_length);
-/* An object whose keys are all among the `n` known ones. Missing keys are found when they are read. `key` is "" for the
- * root. */
+/* An object whose keys are all among the `n` known ones. Missing keys are reported when they are read. `key` is "" for
+ * the root. */
 MUST_USE enum err jsonread_object(const struct jsonread *r, const char *key, const json_t *value,
                                   const char *const *known, int n);
 

@@ -1,7 +1,7 @@
 /* labels - labels.json of a model directory: names of object classes, attributes and answers.
  *
- * Three lists of strings, 1..200 bytes each, without control characters, at most 100,000 a list. Whether the counts fit
- * the networks is for the caller to check: the file does not know them.
+ * Three lists of strings, 1..200 bytes each, without control characters, at most 100,000 per list. Whether the counts
+ * fit the networks is for the caller to check: the file does not know them.
  *
  * Ownership: the strings live in the labels until labels_close. Threads: immutable after open, shared by all. */
 #ifndef ENGINE_MODEL_LABELS_H

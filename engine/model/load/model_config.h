@@ -10,18 +10,18 @@
 enum { MODEL_MAX_BEAMS = 10, MODEL_MAX_TOKENS = 64 }; /* limits of caption.num_beams and caption.max_tokens */
 enum { MODEL_MAX_STAGES = 12, MODEL_LEVELS = 5, MODEL_TAPS = 4, MODEL_ANCHOR_RATIOS = 3 };
 
-/* In what the fusion multiplies. */
+/* The number format of the fusion's matrix products. */
 enum model_precision {
-    MODEL_PRECISION_AUTO, /* each matrix as the file has it: I8 in 8 bits, others as floats */
+    MODEL_PRECISION_AUTO, /* each matrix as stored in the file: I8 in 8 bits, others as floats */
     MODEL_PRECISION_FP32, /* floats, whatever the file has */
-    MODEL_PRECISION_INT8, /* 8 bits, made of what the file has */
+    MODEL_PRECISION_INT8, /* 8 bits, converted from what the file has */
     MODEL_PRECISION_COUNT
 };
 
 enum model_resize { MODEL_RESIZE_SQUARE, MODEL_RESIZE_SHORT_SIDE };
 enum model_activation { MODEL_SWISH, MODEL_RELU6 };
 enum model_padding { MODEL_PAD_SYMMETRIC, MODEL_PAD_SAME };
-/* Which row says the next word of a caption: a [MASK] behind the text, or the row of the last word itself. */
+/* Which row predicts the next word of a caption: a [MASK] after the text, or the row of the last word itself. */
 enum model_decoder { MODEL_DECODER_MASK, MODEL_DECODER_CAUSAL };
 
 struct model_stage {
@@ -59,9 +59,9 @@ struct model_config {
     } roi;
     struct {
         int channels;   /* of a cell; 0: no section "context", a model without cells */
-        int own_blocks; /* last blocks of the backbone that the cells have of their own */
+        int own_blocks; /* last blocks of the backbone that the cells have their own copies of */
         int pool;       /* a cell is the mean of pool x pool places of the map */
-        int regions;    /* kept regions, best first, that the fusion sees beside them; without cells it sees all */
+        int regions;    /* best regions that the fusion sees beside the cells; without cells it sees all */
     } context;
     struct {
         int layers, hidden, heads, ffn, vocab, positions;
@@ -84,7 +84,7 @@ struct model_config {
     } weights;
 };
 
-/* Pixels of the input along one side of a place of the backbone's last map. */
+/* Side length, in input pixels, of one position of the backbone's last map. */
 enum { MODEL_LAST_STRIDE = 32 };
 
 const char *model_config_decoder_name(enum model_decoder decoder); /* as in config.json */

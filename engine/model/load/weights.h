@@ -1,7 +1,7 @@
 /* weights - tensors of a safetensors file, read into memory once and never copied.
  *
  * Layout of the file: 8 bytes header length (little-endian), a JSON header {"name": {"dtype", "shape",
- * "data_offsets"}}, then the data without holes. Everything the header says is checked before a tensor is handed out:
+ * "data_offsets"}}, then the data without holes. The whole header is checked before a tensor is handed out:
  * types (F32, BF16, F16, I8), at most 4 dimensions, shape against size, ranges that touch but neither overlap nor leave
  * bytes unused, alignment of every tensor to its element (4 bytes for F32, 2 for BF16, F16). "__metadata__" is checked
  * and ignored. Limits: header 1 MiB, 8192 tensors, names of 1..255 printable ASCII characters.
@@ -47,10 +47,10 @@ MUST_USE enum err weights_check_finite(const struct weights *w, struct errbuf *e
 /* SHA-256 of the whole file, 64 lower-case hex digits. Reads the whole file. */
 void weights_sha256(const struct weights *w, char hex[65]);
 
-/* This matrix is read for as long as the weights are open. */
+/* Keeps this matrix readable for as long as the weights are open. */
 void weights_keep(const struct weights *w, const struct tensor *t);
-/* After packing: the memory of all tensors of two and more dimensions that were not kept is given back. Reading them,
- * weights_check_finite and weights_sha256 would crash. */
+/* Call after packing: returns the memory of all tensors of two or more dimensions that were not kept. Reading them, or
+ * calling weights_check_finite or weights_sha256, then crashes. */
 void weights_forget(const struct weights *w);
 /* Bytes of the file that are still in memory. */
 size_t weights_memory_bytes(const struct weights *w);

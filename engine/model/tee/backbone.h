@@ -10,15 +10,15 @@
 
 #include "engine/model/plan.h"
 
-/* Appends the steps for an input of h x w (multiples of 32). taps: maps of P2..P5 that stay; entry: the map that enters
- * the last `own_blocks` blocks (0: P5), which stays too; all else is released. */
+/* Appends the steps for an input of h x w (multiples of 32). taps: maps of P2..P5, which are kept; entry: the map that
+ * enters the last `own_blocks` blocks (0: P5), also kept; all else is released. */
 void backbone_plan(struct plan *p, const struct bind_tee *weights, const struct model_config *c, int h, int w,
                    struct plan_map taps[MODEL_TAPS], struct plan_map *entry);
-/* Appends n blocks from the map x on; the last one's output is y, which lies below all that is taken from now on. */
+/* Appends n blocks from the map x on; the last one's output is y, which lies below everything taken from now on. */
 void backbone_plan_blocks(struct plan *p, const struct bind_block *blocks, int n, const struct model_config *c,
                           struct plan_map x, struct plan_map y);
 enum act backbone_act(const struct model_config *c);
-/* Steps that they append at most for so many blocks, the stem included. */
+/* Upper bound of the steps appended for this many blocks, including the stem. */
 int backbone_max_steps(int n_blocks);
 
 #endif

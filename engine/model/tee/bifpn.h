@@ -10,13 +10,13 @@
 
 #include "engine/model/plan.h"
 
-/* Appends the steps; the five maps of `pyramid` stay, everything else taken is released. */
+/* Appends the steps; the five maps of `pyramid` are kept, everything else taken is released. */
 void bifpn_plan(struct plan *p, const struct bind_tee *weights, const struct plan_map taps[MODEL_TAPS],
                 struct plan_map pyramid[MODEL_LEVELS]);
-/* Objectness and deltas of every cell: [h, w, 3 + 12]. They stay. */
+/* Objectness and deltas of every cell: [h, w, 3 + 12]. They are kept. */
 void bifpn_plan_rpn(struct plan *p, const struct bind_tee *weights, const struct plan_map pyramid[MODEL_LEVELS],
                     struct plan_map rpn[MODEL_LEVELS]);
-/* Steps that both append at most. */
+/* Upper bound of the steps that both append. */
 int bifpn_max_steps(const struct bind_tee *weights);
 
 #endif

@@ -1,8 +1,8 @@
 /* regions - the second stage of the detector: proposals and pyramid -> regions with feature, label, score and box
  * (docs/model-format.md, "Region head", "Geometry", "Tags").
  *
- * Works in the stages below, each with its own function so that tests can feed each. Memory is one `struct regions` of
- * pointers into the caller's scratch.
+ * Works in the stages below, each a function of its own so that tests can run it alone. Memory is one `struct regions`
+ * of pointers into the caller's scratch.
  * Ownership: all memory is the caller's. Threads: one owner. */
 #ifndef ENGINE_MODEL_REGIONS_H
 #define ENGINE_MODEL_REGIONS_H
@@ -22,7 +22,7 @@ struct regions {
     float *scores;           /* [n], best non-background class */
     int *labels;             /* [n], from 1 */
     struct roi_box *refined; /* [n], deltas applied */
-    /* what stays, best first */
+    /* the kept regions, best first */
     int n_kept;
     int *kept; /* [max_regions]: index of the proposal */
     /* scratch of selection */
@@ -48,13 +48,12 @@ void regions_align(struct regions *r, const struct kernels *k, const struct mode
                    const struct regions_map maps[MODEL_TAPS]);
 /* aligned -> features, predictions. */
 void regions_head(struct regions *r, const struct kernels *k, const struct bind_tee *weights);
-/* predictions -> scores, labels, refined, kept. width x height: the resized image. False where something is not
- * finite. */
+/* predictions -> scores, labels, refined, kept. width x height: the resized image. False if something is not finite. */
 bool regions_select(struct regions *r, const struct kernels *k, const struct model_config *c, int width, int height);
 /* kept -> boxes in pixels of the upright image, vectors with geometry, labels, scores, tags. */
 void regions_write(const struct regions *r, const struct model *m, const struct tee_input *in, struct features *out);
-/* `from` without its region `index`, as if it had not been found; tags follow. No other region comes into sight for it,
- * and with it go the context cells of which more than half lies in its box and the one of which most does. */
+/* `from` without its region `index`, as if it had not been found; tags are updated. No other region replaces it, and it
+ * takes with it the context cells that lie more than half in its box, and the one that lies most in it. */
 void regions_leave_out(const struct model *m, const struct features *from, int index, struct features *out);
 
 #endif
