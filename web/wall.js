@@ -15,6 +15,7 @@ const NEVER = new Set(["unsupported_image", "corrupt_image", "body_too_large", "
 let name = "photographs", images = [], next = null, opened = false;
 let searching = 0;
 const urls = new Map(); // key -> object URL of its thumbnail
+const faceless = new Set(); // keys of which this browser has no picture
 
 const at = (key, of = name) => `collections/${encodeURIComponent(of)}${key === undefined ? "" : `/images/${key.split("/").map(encodeURIComponent).join("/")}`}`;
 const wait = (ms, signal) => new Promise((resolve) => {
@@ -29,7 +30,13 @@ async function face(tile, key) {
   let url = urls.get(key);
   if (!url) {
     const blob = await store.thumbs.get(of, key);
-    if (!blob || of !== name) return;
+    if (of !== name) return;
+    if (!blob) {
+      faceless.add(key);
+      if (!$("#search").value.trim()) describe();
+      return;
+    }
+    faceless.delete(key);
     url = URL.createObjectURL(blob);
     urls.set(key, url);
   }
@@ -83,7 +90,8 @@ async function removeOne(key, element) {
 // ---- the whole ----
 
 function describe() {
-  $("#wall-note").textContent = images.length ? `${plural(images.length, "picture")}${next ? " and more" : ""} in “${name}”` : "";
+  const why = images.some((i) => faceless.has(i.key)) ? ". Grey ones were added elsewhere: the service keeps no pictures, and this browser has no copy." : "";
+  $("#wall-note").textContent = images.length ? `${plural(images.length, "picture")}${next ? " and more" : ""} in “${name}”${why}` : "";
 }
 
 function drawAll() {
@@ -132,6 +140,7 @@ export function open(wanted = name) {
   if (wanted !== name) {
     for (const url of urls.values()) URL.revokeObjectURL(url);
     urls.clear();
+    faceless.clear();
   }
   name = wanted;
   opened = true;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -133,6 +133,19 @@ test("ranks stand beside what they rank; pictures that the service forgot are se
   const labels = await page.locator(".ranked button").evaluateAll((all) => all.map((b) => b.getAttribute("aria-label")));
   assert.deepEqual(labels, ["cat.jpg, 75 %", "coffee.jpg, 25 %"]);
   assert.equal(bodies.length, 3);
+});
+
+test("a picture from elsewhere has no face, and the wall says why; one that will never do is not tried again", async () => {
+  const put = await fetch(`${service.url}collections/photographs/images/elsewhere.jpg`, { method: "PUT", body: readFileSync(CAT) });
+  assert.ok(put.ok);
+  const page = await open(service.url, { path: "#wall" });
+  await page.waitForSelector("#wall-note:has-text('Grey ones were added elsewhere')");
+  await page.setInputFiles("#file", [{ name: "own.jpg", mimeType: "image/jpeg", buffer: readFileSync(COFFEE) },
+    { name: "notes.jpg", mimeType: "image/jpeg", buffer: Buffer.from("just words\nhere") }]);
+  await page.waitForSelector("#wall-progress .fault:has-text('notes.jpg')");
+  assert.match(await text(page, "#wall-progress .fault"), /This is text \("just words here"\)/);
+  assert.equal(await page.locator("#wall-progress .fault button").count(), 0);
+  await fetch(`${service.url}collections/photographs`, { method: "DELETE" });
 });
 
 test("the service says when to come again; the corner says its numbers", async () => {
