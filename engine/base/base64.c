@@ -28,11 +28,6 @@ static unsigned value_of(char c)
     return stored ? stored - 1u : BAD;
 }
 
-size_t base64_decoded_max(size_t n)
-{
-    return n / 4 * 3 + (n % 4 > 1 ? n % 4 - 1 : 0);
-}
-
 size_t base64_encoded_size(size_t n)
 {
     return (n + 2) / 3 * 4;

@@ -11,9 +11,8 @@
 
 #include "engine/base/err.h"
 
-/* The most bytes that n characters can encode; never more than n. */
-size_t base64_decoded_max(size_t n);
-/* out has base64_decoded_max(n) bytes and may be `text` itself (in place). ERR_BAD_REQUEST with text. */
+/* out has room for 3 bytes for each 4 characters (of 2 or 3 at the end: 1 or 2) and may be `text` itself (in place).
+ * ERR_BAD_REQUEST with text. */
 MUST_USE enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, struct errbuf *e);
 
 /* Characters of the encoded form of n bytes, without a NUL. */

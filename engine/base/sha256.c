@@ -1,11 +1,8 @@
 #include "engine/base/sha256.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <nettle/hmac.h>
 #include <nettle/sha2.h>
 #include <string.h>
-#include <unistd.h>
 
 /* The library's state lies in our struct, so that no other file needs its headers. */
 _Static_assert(sizeof(struct sha256_ctx) <= sizeof(struct sha256), "struct sha256 is too small for the library");
@@ -50,31 +47,6 @@ void sha256_hmac(const void *key, size_t n_key, const void *bytes, size_t n, uin
     }
     hmac_sha256_digest(&ctx, SHA256_BYTES, digest);
     explicit_bzero(&ctx, sizeof(ctx));
-}
-
-enum err sha256_file(const char *path, uint8_t digest[SHA256_BYTES], struct errbuf *e)
-{
-    struct sha256 s;
-    char block[1 << 16];
-    ssize_t n = 0;
-    memset(digest, 0, SHA256_BYTES);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return err_set(e, ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    }
-    sha256_begin(&s);
-    while ((n = read(fd, block, sizeof(block))) > 0 || (n < 0 && errno == EINTR)) {
-        if (n > 0) {
-            sha256_add(&s, block, (size_t)n);
-        }
-    }
-    int error = errno;
-    close(fd);
-    if (n < 0) {
-        return err_set(e, ERR_IO, "%s: cannot read: %s", path, strerror(error));
-    }
-    sha256_end(&s, digest);
-    return OK;
 }
 
 void sha256_hex(const uint8_t digest[SHA256_BYTES], char hex[SHA256_HEX])

@@ -1,7 +1,6 @@
-/* sha256 - SHA-256 and HMAC-SHA-256 of memory and files.
+/* sha256 - SHA-256 and HMAC-SHA-256 of memory.
  *
- * Ownership: borrows everything. Threads: thread-safe; a struct sha256 belongs to one thread at a time.
- * Failure:   only sha256_file can fail (ERR_IO with the path and the reason). */
+ * Ownership: borrows everything. Threads: thread-safe; a struct sha256 belongs to one thread at a time. */
 #ifndef ENGINE_BASE_SHA256_H
 #define ENGINE_BASE_SHA256_H
 
@@ -13,7 +12,6 @@ enum { SHA256_BYTES = 32, SHA256_HEX = 2 * SHA256_BYTES + 1 /* with the NUL */ }
 
 void sha256(const void *bytes, size_t n, uint8_t digest[SHA256_BYTES]);
 void sha256_hmac(const void *key, size_t n_key, const void *bytes, size_t n, uint8_t digest[SHA256_BYTES]);
-MUST_USE enum err sha256_file(const char *path, uint8_t digest[SHA256_BYTES], struct errbuf *e);
 
 /* Piece by piece: begin, add as often as needed, end. */
 struct sha256 {

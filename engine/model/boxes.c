@@ -69,11 +69,6 @@ static float overlap(struct roi_box a, float area_a, struct roi_box b, float are
     return both / (area_a + area_b - both);
 }
 
-float boxes_overlap(struct roi_box a, struct roi_box b)
-{
-    return overlap(a, boxes_area(a), b, boxes_area(b));
-}
-
 float boxes_inside(struct roi_box a, struct roi_box b)
 {
     return common(a, b) / boxes_area(a);

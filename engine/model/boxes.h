@@ -15,8 +15,7 @@ struct roi_box boxes_shift(struct roi_box anchor, int stride, int row, int colum
 /* Applies deltas (dx, dy, dw, dh), divided by `weights`, and clips to [0, width - 1] x [0, height - 1]. */
 struct roi_box boxes_decode(struct roi_box box, const float deltas[4], const float weights[4], int width, int height);
 float boxes_area(struct roi_box b);
-float boxes_overlap(struct roi_box a, struct roi_box b); /* intersection over union */
-float boxes_inside(struct roi_box a, struct roi_box b);  /* fraction of a that lies in b: 0..1 */
+float boxes_inside(struct roi_box a, struct roi_box b); /* fraction of a that lies in b: 0..1 */
 
 /* x0/W, y0/H, x1/W, y1/H, (x1-x0)/W, (y1-y0)/H of x0, y0, x1, y1 in an image of W x H. */
 enum { BOXES_GEOMETRY = 6 };

@@ -119,11 +119,6 @@ int wordpiece_size(const struct wordpiece *w)
     return vocab_size(w->vocab);
 }
 
-const char *wordpiece_token(const struct wordpiece *w, int id)
-{
-    return vocab_token(w->vocab, id);
-}
-
 struct wordpiece_special wordpiece_special(const struct wordpiece *w)
 {
     return w->special;

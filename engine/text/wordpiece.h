@@ -22,7 +22,6 @@ MUST_USE enum err wordpiece_parse(struct wordpiece **out, const char *text, size
 void wordpiece_close(struct wordpiece *w); /* NULL is fine */
 
 int wordpiece_size(const struct wordpiece *w);
-const char *wordpiece_token(const struct wordpiece *w, int id);
 
 struct wordpiece_special {
     int pad, unk, cls, sep, mask;

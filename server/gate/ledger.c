@@ -2,22 +2,15 @@
 
 #include "engine/base/err.h"
 
-static const struct {
-    const char *name, *text;
-} accounts[LEDGER_ACCOUNT_COUNT] = {
-#define LEDGER_ACCOUNT_TEXT(symbol, name, text) [symbol] = {name, text},
-    LEDGER_ACCOUNTS(LEDGER_ACCOUNT_TEXT)
-#undef LEDGER_ACCOUNT_TEXT
+static const char *const names[LEDGER_ACCOUNT_COUNT] = {
+#define LEDGER_ACCOUNT_NAME(symbol, name, text) [symbol] = name,
+    LEDGER_ACCOUNTS(LEDGER_ACCOUNT_NAME)
+#undef LEDGER_ACCOUNT_NAME
 };
 
 const char *ledger_account_name(enum ledger_account a)
 {
-    return accounts[a].name;
-}
-
-const char *ledger_account_text(enum ledger_account a)
-{
-    return accounts[a].text;
+    return names[a];
 }
 
 void ledger_set_limits(struct ledger *l, const struct ledger_limits *limits)
@@ -105,13 +98,6 @@ void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes, ui
 {
     atomic_store(&l->_held[a], n_bytes);
     raise_to(&l->_peak[a], peak > n_bytes ? peak : n_bytes);
-}
-
-bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes)
-{
-    uint64_t limit = atomic_load(&l->_limit[a]), total_limit = atomic_load(&l->_total_limit);
-    return n_bytes <= limit && atomic_load(&l->_held[a]) <= limit - n_bytes && n_bytes <= total_limit &&
-           atomic_load(&l->_total) <= total_limit - n_bytes;
 }
 
 void ledger_figures(struct ledger *l, struct ledger_figures *out)

@@ -60,8 +60,6 @@ void ledger_give(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
  * LEDGER_CONNECTIONS): what it reports to hold now, and its peak so far. Shown, but not added to the total, from which
  * the plan has already subtracted these budgets. */
 void ledger_mirror(struct ledger *l, enum ledger_account a, uint64_t n_bytes, uint64_t peak);
-/* Would ledger_take work now? Takes nothing and counts nothing. */
-bool ledger_has_room(struct ledger *l, enum ledger_account a, uint64_t n_bytes);
 
 struct ledger_figures {
     uint64_t held[LEDGER_ACCOUNT_COUNT], peak[LEDGER_ACCOUNT_COUNT], limit[LEDGER_ACCOUNT_COUNT];
@@ -70,6 +68,5 @@ struct ledger_figures {
 };
 void ledger_figures(struct ledger *l, struct ledger_figures *out);
 const char *ledger_account_name(enum ledger_account a); /* "bodies" */
-const char *ledger_account_text(enum ledger_account a); /* what it holds, for documents and help */
 
 #endif

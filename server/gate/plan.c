@@ -152,24 +152,3 @@ void plan_ledger_limits(const struct plan *p, struct ledger_limits *out)
         .total = p->limit - fixed_of(p) - p->decoding - p->cache - p->connections,
     };
 }
-
-void plan_print(const struct plan *p, struct buf *out)
-{
-    static const struct {
-        const char *name, *text, *key;
-        size_t at;
-        bool fixed;
-    } lines[] = {
-#define PLAN_LINE(name, text, key, fixed) {#name, text, key, offsetof(struct plan, name), fixed},
-        PLAN_LINES(PLAN_LINE)
-#undef PLAN_LINE
-    };
-    buf_text(out, "| MB | what | | keys |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        uint64_t n = *(const uint64_t *)(const void *)((const char *)p + lines[i].at);
-        buf_printf(out, "| %llu | %s: %s | %s | %s |\n", (unsigned long long)((n + MB - 1) / MB), lines[i].name,
-                   lines[i].text, lines[i].fixed ? "fixed" : "at most", lines[i].key);
-    }
-    buf_printf(out, "| %llu | all, of %llu | | limits.memory_bytes |\n", (unsigned long long)(p->total / MB),
-               (unsigned long long)(p->limit / MB));
-}

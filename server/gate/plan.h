@@ -13,7 +13,6 @@
 #define SERVER_GATE_PLAN_H
 
 #include "config/config.h"
-#include "engine/base/buf.h"
 #include "engine/engine.h"
 #include "server/gate/ledger.h"
 
@@ -55,7 +54,5 @@ MUST_USE enum err plan_make(struct plan *out, const struct config *c, const stru
  * elsewhere (the engine's, the connections'), so a second engine (LEDGER_RELOAD, during a reload) fits whenever the
  * budgets are not all in use. */
 void plan_ledger_limits(const struct plan *p, struct ledger_limits *out);
-/* A table for people, Markdown: one line per budget with its meaning and the key that changes it. */
-void plan_print(const struct plan *p, struct buf *out);
 
 #endif

@@ -51,7 +51,6 @@
 #define HTTP_PHASE_ENUM(symbol, name, clock, end) symbol,
 enum http_phase { HTTP_PHASES(HTTP_PHASE_ENUM) HTTP_PHASE_COUNT };
 #undef HTTP_PHASE_ENUM
-const char *http_phase_name(enum http_phase p);
 
 enum { HTTP_SWALLOW_BYTES = 65536 };
 

@@ -11,14 +11,6 @@ enum {
     STALL_US = 4 * WHEEL_STEP_US /* a running loop looks at the clock more often */
 };
 
-const char *http_phase_name(enum http_phase p)
-{
-#define HTTP_PHASE_NAME(symbol, name, clock, end) name,
-    static const char *const names[HTTP_PHASE_COUNT] = {HTTP_PHASES(HTTP_PHASE_NAME)};
-#undef HTTP_PHASE_NAME
-    return names[p];
-}
-
 /* ---- when ---- */
 
 uint64_t http_now(struct http *h)

@@ -2,9 +2,6 @@
 
 #include "tests/support/check.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 static const char *hex_of(const uint8_t digest[SHA256_BYTES])
 {
     static char hex[SHA256_HEX];
@@ -60,26 +57,6 @@ static void test_pieces(void)
     }
 }
 
-static void test_file(void)
-{
-    uint8_t digest[SHA256_BYTES], expected[SHA256_BYTES];
-    struct errbuf e = {""};
-    char path[] = "/tmp/test_sha256_XXXXXX";
-    static char text[200001];
-    memset(text, 'q', sizeof(text));
-    int fd = mkstemp(path);
-    CHECK(write(fd, text, sizeof(text)) == (ssize_t)sizeof(text));
-    close(fd);
-    sha256(text, sizeof(text), expected);
-    CHECK_INT(sha256_file(path, digest, &e), OK);
-    CHECK(sha256_equal(digest, expected));
-    unlink(path);
-    CHECK_INT(sha256_file(path, digest, &e), ERR_IO);
-    CHECK(strstr(e.text, path) != NULL);
-    CHECK_INT(sha256_file("/tmp", digest, &e), ERR_IO);
-    CHECK(strstr(e.text, "/tmp: cannot read") != NULL);
-}
-
 static void test_hex(void)
 {
     uint8_t digest[SHA256_BYTES], again[SHA256_BYTES];
@@ -113,7 +90,6 @@ int main(void)
     test_digests();
     test_hmac();
     test_pieces();
-    test_file();
     test_hex();
     return check_result();
 }

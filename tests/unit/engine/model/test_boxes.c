@@ -3,6 +3,7 @@
 #include "engine/model/boxes.h"
 
 #include "tests/support/check.h"
+#include "tests/support/overlap.h"
 
 #include <stdlib.h>
 
@@ -21,11 +22,15 @@ static void test_overlap(void)
     struct roi_box a = {0, 0, 9, 9}, b = {5, 0, 14, 9}, pixel = {3, 4, 3, 4}, beside = {10, 0, 19, 9};
     CHECK_NEAR(boxes_area(a), 100.0, 0.0);
     CHECK_NEAR(boxes_area(pixel), 1.0, 0.0);
-    CHECK_NEAR(boxes_overlap(a, a), 1.0, 1e-7);
-    CHECK_NEAR(boxes_overlap(a, b), 50.0 / 150.0, 1e-7);
-    CHECK_NEAR(boxes_overlap(b, a), 50.0 / 150.0, 1e-7);
-    CHECK_NEAR(boxes_overlap(a, pixel), 0.01, 1e-7);
-    CHECK_NEAR(boxes_overlap(a, beside), 0.0, 0.0);
+    struct roi_box pairs[][2] = {{a, a}, {a, b}, {b, a}, {a, pixel}, {a, beside}};
+    static const double overlaps[] = {1.0, 50.0 / 150.0, 50.0 / 150.0, 0.01, 0.0};
+    for (int i = 0; i < 5; i++) { /* the second of two goes when they overlap by more than the threshold */
+        int keep[2];
+        float scratch[10];
+        CHECK_NEAR(overlap_of(pairs[i][0], pairs[i][1]), overlaps[i], 1e-7);
+        CHECK_INT(boxes_nms(pairs[i], 2, (float)overlaps[i] + 0.001F, 2, keep, scratch), 2);
+        CHECK_INT(boxes_nms(pairs[i], 2, (float)overlaps[i] - 0.001F, 2, keep, scratch), 1);
+    }
 }
 
 static void test_anchors(void)
@@ -83,7 +88,7 @@ static void test_many(void)
     for (int i = 0; i < N; i++) {
         bool stays = true;
         for (int j = 0; j < n_kept; j++) {
-            stays = stays && !(boxes_overlap(boxes[keep[j]], boxes[i]) > 0.3F);
+            stays = stays && !(overlap_of(boxes[keep[j]], boxes[i]) > 0.3F);
         }
         if (stays) {
             CHECK(n_kept < n && keep[n_kept] == i);

@@ -1,5 +1,6 @@
 /* The tokeniser against the ids of the public package (tests/data/tokenizer, scripts/make_tokenizer_golden.py), and
  * what the package does not define: limits, broken UTF-8, decoding, hostile lengths. */
+#include "engine/text/vocab.h"
 #include "engine/text/wordpiece.h"
 #include "tests/support/check.h"
 #include "tests/support/slurp.h"
@@ -10,6 +11,7 @@
 #define VOCAB "tests/data/tokenizer/vocab.txt"
 
 static struct wordpiece *words;
+static struct vocab *tokens; /* the same file, to look into */
 
 enum { MAX_IDS = 4096 };
 
@@ -80,7 +82,7 @@ static void check_tokens(const char *text, const char *expected)
     CHECK(n <= 64);
     for (int i = 0; i < n; i++) {
         size_t used = strlen(got);
-        snprintf(got + used, sizeof(got) - used, "%s%s", i ? " " : "", wordpiece_token(words, ids[i]));
+        snprintf(got + used, sizeof(got) - used, "%s%s", i ? " " : "", vocab_token(tokens, ids[i]));
     }
     CHECK_STR(got, expected);
 }
@@ -88,11 +90,11 @@ static void check_tokens(const char *text, const char *expected)
 static void test_special_tokens_are_text(void)
 {
     struct wordpiece_special s = wordpiece_special(words);
-    CHECK_STR(wordpiece_token(words, s.pad), "[PAD]");
-    CHECK_STR(wordpiece_token(words, s.unk), "[UNK]");
-    CHECK_STR(wordpiece_token(words, s.cls), "[CLS]");
-    CHECK_STR(wordpiece_token(words, s.sep), "[SEP]");
-    CHECK_STR(wordpiece_token(words, s.mask), "[MASK]");
+    CHECK_STR(vocab_token(tokens, s.pad), "[PAD]");
+    CHECK_STR(vocab_token(tokens, s.unk), "[UNK]");
+    CHECK_STR(vocab_token(tokens, s.cls), "[CLS]");
+    CHECK_STR(vocab_token(tokens, s.sep), "[SEP]");
+    CHECK_STR(vocab_token(tokens, s.mask), "[MASK]");
     check_tokens("[MASK]", "[ m ##a ##s ##k ]");
     check_tokens("[UNK]", "[ un ##k ]");
     check_tokens("[unused3]", "[ un ##u ##s ##ed ##3 ]");
@@ -299,7 +301,9 @@ static enum err open_small(void *arg)
 int main(void)
 {
     struct errbuf e;
-    if (wordpiece_open(&words, VOCAB, &e) != OK) {
+    size_t n_text;
+    char *text = slurp(VOCAB, &n_text);
+    if (vocab_parse(&tokens, text, n_text, VOCAB, &e) || wordpiece_open(&words, VOCAB, &e)) {
         fprintf(stderr, "%s\n", e.text);
         return 1;
     }
@@ -315,5 +319,7 @@ int main(void)
     test_no_allocation();
     CHECK(torture(open_small, NULL) >= 7);
     wordpiece_close(words);
+    vocab_close(tokens);
+    free(text);
     return check_result();
 }

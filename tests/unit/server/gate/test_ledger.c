@@ -22,7 +22,6 @@ static void test_limits(void)
     CHECK(ledger_take(&l, LEDGER_BODIES, 100));
     CHECK(!ledger_take(&l, LEDGER_BODIES, 1));
     CHECK(!ledger_take(&l, LEDGER_PARSING, 51)); /* the total */
-    CHECK(ledger_has_room(&l, LEDGER_PARSING, 50) && !ledger_has_room(&l, LEDGER_PARSING, 51));
     CHECK(ledger_take(&l, LEDGER_PARSING, 50));
     CHECK(!ledger_take(&l, LEDGER_ANSWERS, UINT64_MAX)); /* no sum may wrap */
     ledger_give(&l, LEDGER_BODIES, 60);
@@ -100,7 +99,7 @@ static void test_threads(void)
 static void test_names(void)
 {
     for (int a = 0; a < LEDGER_ACCOUNT_COUNT; a++) {
-        CHECK(ledger_account_name(a)[0] && ledger_account_text(a)[0]);
+        CHECK(ledger_account_name(a)[0]);
     }
 }
 

@@ -132,20 +132,6 @@ static void test_others(void)
     CHECK(few.connections > PLAN_ADMIN_BYTES + mb);
 }
 
-static void test_print(void)
-{
-    struct config c;
-    struct plan p;
-    struct buf b;
-    struct engine_info info = engine_of(190);
-    config_defaults(&c);
-    CHECK_INT(plan_make(&p, &c, &info, 0, 1024 * mb, NULL), OK);
-    buf_init(&b, 65536);
-    plan_print(&p, &b);
-    CHECK(b.bytes && strstr(b.bytes, "limits.decode_memory_bytes") && strstr(b.bytes, "all, of 1024"));
-    buf_release(&b);
-}
-
 int main(void)
 {
     test_enough_memory();
@@ -154,6 +140,5 @@ int main(void)
     test_does_not_fit();
     test_ledger();
     test_others();
-    test_print();
     return check_result();
 }

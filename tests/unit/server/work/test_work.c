@@ -3,6 +3,7 @@
 #include "server/work/service.c"
 #include "server/work/work.c"
 #include "server/work/work_round.c"
+#include "server/work/work_run.c"
 
 #include "tests/support/check.h"
 #include "tests/support/fake_clock.h"

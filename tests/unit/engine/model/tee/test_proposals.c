@@ -4,6 +4,7 @@
 
 #include "engine/base/mem.h"
 #include "tests/support/check.h"
+#include "tests/support/overlap.h"
 
 #include <stdlib.h>
 
@@ -71,7 +72,7 @@ static int plain_level(const struct model_config *c, int level, int n_all)
     for (int i = 0; i < n && i < c->rpn.pre_nms; i++) {
         bool stays = true;
         for (int j = first; j < n_all; j++) {
-            stays = stays && !(boxes_overlap(all[j].box, level_list[i].box) > c->rpn.nms);
+            stays = stays && !(overlap_of(all[j].box, level_list[i].box) > c->rpn.nms);
         }
         if (stays) {
             all[n_all] = level_list[i];
