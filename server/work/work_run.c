@@ -1,4 +1,4 @@
-/* From the whole body to work that runs: the body parsed, here or on the side thread, a place at the gate, the service. */
+/* Body complete: it is parsed, here or on the side thread; then a place at the gate, the service, and the work runs. */
 #include "server/work/work.h"
 
 #include "engine/base/clock.h"
