@@ -133,7 +133,7 @@ static enum err walk_folder(struct names *s, const char *folder, struct errbuf *
         rc = visit(s, walk, at, strlen(folder), e);
     }
     fts_close(walk);
-    return rc || s->n > before ? rc : err_set(e, ERR_IO, "%s: there is no picture in this folder", folder);
+    return rc || s->n > before ? rc : err_set(e, ERR_IO, "%s: this folder contains no images", folder);
 }
 
 enum err cli_folder_expand(struct cli_args *a, struct errbuf *e)

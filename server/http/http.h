@@ -48,7 +48,7 @@
       "closed; not sent")                                                                                              \
     X(HTTP_SWALLOW, "swallow", "1 s for the rest of a refused body of at most 64 KiB", "closed")                       \
     X(HTTP_LINGER, "linger",                                                                                           \
-      "1 s without 64 KiB, 5 s or 64 MiB behind the last answer of a connection; 1 s while draining", "closed")
+      "1 s without 64 KiB, 5 s or 64 MiB after the last answer of a connection; 1 s while draining", "closed")
 #define HTTP_PHASE_ENUM(symbol, name, clock, end) symbol,
 enum http_phase { HTTP_PHASES(HTTP_PHASE_ENUM) HTTP_PHASE_COUNT };
 #undef HTTP_PHASE_ENUM

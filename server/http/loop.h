@@ -1,9 +1,9 @@
 /* loop - the event loop: descriptors, one-shot timers, signals, turns and wake-ups from other threads (libuv).
  *
- * Ownership: timers and signals are the loop's until loop_destroy; a watch belongs to who created it and must be
- * destroyed before the loop. Callbacks get the `user` they were given with. Threads:   everything belongs to the loop
- * thread but loop_wake, which any thread and any signal handler may call. Errors:    creation only; running cannot
- * fail. */
+ * Ownership: timers and signals belong to the loop until loop_destroy; a watch belongs to its creator and must be
+ *            destroyed before the loop. Callbacks get the `user` they were registered with.
+ * Threads:   everything belongs to the loop thread, except loop_wake, which any thread and any signal handler may call.
+ * Errors:    creation only; running cannot fail. */
 #ifndef SERVER_LOOP_H
 #define SERVER_LOOP_H
 

@@ -88,7 +88,7 @@ class Forwarded(unittest.TestCase):
                 self.assertEqual(self.ask(s, "X-Forwarded-For: 192.0.2.1"), "192.0.2.1")
                 file.write_text('{"server": {"trusted_proxies": "127.0.0.1/8"}}')
                 s.process.send_signal(signal.SIGHUP)
-                self.assertIn("bits behind its prefix", s.wait_for_log("configuration not reloaded")[0]["reason"])
+                self.assertIn("bits set after its prefix", s.wait_for_log("configuration not reloaded")[0]["reason"])
                 self.assertEqual(self.ask(s, "X-Forwarded-For: 192.0.2.1"), "192.0.2.1")
 
 
@@ -252,7 +252,7 @@ class Listeners(unittest.TestCase):
 
     def test_faults(self):
         rows = (
-            ("--server.trusted_proxies=10.0.0.1/8", 1, "bits behind its prefix"),
+            ("--server.trusted_proxies=10.0.0.1/8", 1, "bits set after its prefix"),
             ("--server.trusted_proxies=proxy.local", 1, "expected networks like"),
             ("--server.prefix=vision", 2, "server.prefix"),
             ("--server.prefix=/vision/", 2, "server.prefix"),

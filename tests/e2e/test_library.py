@@ -60,7 +60,7 @@ class Folders(Case):
     def test_nothing_there(self):
         (self.root / "empty").mkdir()
         code, out, err = self.run_it("caption", "empty")
-        self.assertEqual((code, out, err), (FAILED, "", "minivlm: empty: there is no picture in this folder\n"))
+        self.assertEqual((code, out, err), (FAILED, "", "minivlm: empty: this folder contains no images\n"))
 
 
     def test_what_only_looks_like_a_picture(self):
@@ -279,7 +279,7 @@ class Collections(Case):
             code, out, _ = self.run_it("search", "--collection", "album", "--json", "--top-k", "1", "a dog", **there)
             self.assertEqual(len(json.loads(out)["results"]), 1)
             code, out, err = self.run_it("search", "--collection", "other", "a dog", **there)
-            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection of this name (404)\n"))
+            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection with this name (404)\n"))
 
     def test_key_of_the_server(self):
         self.put("a.png", "b.png")
