@@ -37,6 +37,7 @@ struct cli_args {
     int *key_at;      /* [n_files]: where the path relative to a named folder, or the file name, begins */
     char **own_files; /* [n_own_files]: the files found in named folders */
     size_t n_own_files;
+    int n_missing;      /* names that were left out: there is nothing of that name */
     const char *output; /* NULL, or a file that ends in .jsonl or .csv */
     bool resume;
     bool with_sidecar;

@@ -362,7 +362,7 @@ int cli_batch_run(struct engine *e, const struct cli_args *a)
     if (rc) {
         fprintf(stderr, "minivlm: %s\n", errbuf_text(&error, rc));
     }
-    bool has_failed = rc || b->n_failed > 0;
+    bool has_failed = rc || b->n_failed > 0 || a->n_missing > 0;
     release(b);
     return has_failed ? CLI_FAILED : CLI_OK;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fts.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -136,14 +137,32 @@ static enum err walk_folder(struct names *s, const char *folder, struct errbuf *
     return rc || s->n > before ? rc : err_set(e, ERR_IO, "%s: this folder contains no images", folder);
 }
 
+/* A file of results has no row for what is no file at all, most likely a slip of the pen: a sentence says it. */
+static bool is_slip(struct cli_args *a, const char *name)
+{
+    struct stat st;
+    if (!a->output || strcmp(name, "-") == 0 || lstat(name, &st) == 0 || (errno != ENOENT && errno != ENOTDIR)) {
+        return false;
+    }
+    fprintf(stderr, "minivlm: %s: %s\n", name, strerror(errno));
+    a->n_missing++;
+    return true;
+}
+
 enum err cli_folder_expand(struct cli_args *a, struct errbuf *e)
 {
     struct names s = {0};
     struct stat st;
     enum err rc = OK;
     for (int i = 0; !rc && i < a->n_files; i++) {
+        if (is_slip(a, a->files[i])) {
+            continue;
+        }
         bool is_folder = strcmp(a->files[i], "-") != 0 && stat(a->files[i], &st) == 0 && S_ISDIR(st.st_mode);
         rc = is_folder ? walk_folder(&s, a->files[i], e) : add(&s, a->files[i], name_at(a->files[i]));
+    }
+    if (!rc && s.n == 0 && a->n_missing > 0) {
+        rc = err_set(e, ERR_IO, "no picture is left: nothing was written to %s", a->output);
     }
     if (!rc && s.n > INT32_MAX / 2) {
         rc = err_set(e, ERR_IO, "there are more than %d pictures", INT32_MAX / 2);

@@ -1,10 +1,12 @@
 /* cli_folder - expands folders named on the command line into the pictures at any depth below each, sorted by name.
  *
  * A picture is a file with the extension of a readable format. Names that begin with a dot and links to folders are
- * skipped. Files given as arguments are kept, whatever their extension. An unreadable subfolder is kept as if it were a
- * picture, so that it alone fails.
+ * skipped. Files given as arguments are kept, whatever their extension; with --output, names that do not exist are
+ * reported on stderr, counted in a->n_missing and left out. An unreadable subfolder is kept as if it were a picture, so
+ * that it alone fails.
  *
- * Threads: one owner. Errors: ERR_IO for a named folder that cannot be read or that holds no picture, ERR_NOMEM. */
+ * Threads: one owner. Errors: ERR_IO for a named folder that cannot be read or that holds no picture, and when nothing is
+ * left; ERR_NOMEM. */
 #ifndef CLI_FOLDER_H
 #define CLI_FOLDER_H
 

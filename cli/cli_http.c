@@ -100,7 +100,8 @@ enum err cli_http_send(struct cli_http *h, const char *method, const char *path,
     answer->is_cut =
         code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_PARTIAL_FILE;
     if (code != CURLE_OK) {
-        return err_set(e, ERR_IO, "%s: %s", h->base, curl_easy_strerror(code));
+        return err_set(e, ERR_IO, "%s: %s%s", h->base, curl_easy_strerror(code),
+                       code == CURLE_COULDNT_CONNECT ? "; is the server running?" : "");
     }
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &answer->status);
     curl_easy_getinfo(h->curl, CURLINFO_RETRY_AFTER, &wait);

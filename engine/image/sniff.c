@@ -138,7 +138,7 @@ static bool is_hex(const uint8_t *bytes, size_t n)
 static enum err refuse_text(const uint8_t *bytes, size_t n, struct errbuf *e)
 {
     enum { SHOWN = 24, ID_DIGITS = 64 };
-    const char *text = (const char *)bytes;
+    char text[SHOWN + 1] = "";
     const char *colon = memmem(bytes, n < 16 ? n : 16, "://", 3);
     if (n >= 23 && memcmp(bytes, "version https://git-lfs", 23) == 0) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE, "this is a Git LFS pointer; fetch the file itself (git lfs pull)");
@@ -151,8 +151,14 @@ static enum err refuse_text(const uint8_t *bytes, size_t n, struct errbuf *e)
         return err_set(e, ERR_UNSUPPORTED_IMAGE,
                        "this seems to be an image id; send it as JSON: {\"image\": {\"id\": \"...\"}}");
     }
-    return err_set(e, ERR_UNSUPPORTED_IMAGE, "this is text (\"%.*s%s\"), not a picture; send %s",
-                   (int)(n < SHOWN ? n : SHOWN), text, n > SHOWN ? "..." : "", image_formats_text());
+    for (size_t i = 0; i < n && i < SHOWN; i++) { /* on one line, in a terminal and in a table */
+        text[i] = iscntrl(bytes[i]) ? ' ' : (char)bytes[i];
+    }
+    for (size_t k = strlen(text); k > 0 && text[k - 1] == ' '; k--) {
+        text[k - 1] = '\0';
+    }
+    return err_set(e, ERR_UNSUPPORTED_IMAGE, "this is text (\"%s%s\"), not a picture; send %s", text,
+                   n > SHOWN ? "..." : "", image_formats_text());
 }
 
 static bool is_text(const uint8_t *bytes, size_t n)

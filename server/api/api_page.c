@@ -102,9 +102,10 @@ static bool is_known(const char *if_none_match, const char *etag)
 
 static const struct page_asset *find(const char *path)
 {
-    const char *name = strcmp(path, "/") == 0       ? "index.html"
-                       : strcmp(path, "/docs") == 0 ? "docs.html"
-                                                    : path + strlen("/page/");
+    const char *name = strcmp(path, "/") == 0              ? "index.html"
+                       : strcmp(path, "/docs") == 0        ? "docs.html"
+                       : strcmp(path, "/favicon.ico") == 0 ? "icon.svg" /* asked for beside a bare JSON document */
+                                                           : path + strlen("/page/");
     for (int i = 0; i < n_page_assets; i++) {
         if (strcmp(page_assets[i].name, name) == 0) {
             return &page_assets[i];

@@ -5,6 +5,7 @@ static const struct route routes[] = {
     {"GET", "/", "page", ROUTE_PUBLIC | ROUTE_PAGE, 0, api_page, NULL},
     {"GET", "/docs", "page", ROUTE_PUBLIC | ROUTE_PAGE, 0, api_page, NULL},
     {"GET", "/page/{}", "page", ROUTE_PUBLIC | ROUTE_PAGE, 0, api_page, NULL},
+    {"GET", "/favicon.ico", "page", ROUTE_PUBLIC | ROUTE_PAGE, 0, api_page, NULL},
     {"POST", "/caption", "caption", ROUTE_WORK, JOB_CAPTION, api_caption, NULL},
     {"POST", "/vqa", "vqa", ROUTE_WORK, JOB_VQA, api_vqa, NULL},
     {"POST", "/retrieve", "retrieve", ROUTE_WORK, JOB_RETRIEVE, api_retrieve, NULL},

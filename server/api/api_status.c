@@ -3,6 +3,7 @@
 #include "engine/base/version.h"
 #include "server/api/api.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { MINUTE_US = 60000000 };
@@ -54,7 +55,7 @@ void api_status(struct api *a, struct exchange *x)
         struct engine_stats s;
         engine_stats(serving->engine, &s);
         model = json_pack("{s:s, s:s}", "name", serving->info.model_name, "version", serving->info.model_version);
-        load = json_real(s.load_ratio);
+        load = json_real(round(s.load_ratio * 1e4) / 1e4);
     }
     exchange_out(x, "Cache-Control", "no-store");
     reply_json(x, 200,

@@ -142,7 +142,7 @@ static bool is_called_by_name(const struct admission *a, struct exchange *x)
 /* Of the Open Inference Protocol and of Hugging Face, where no route is or none of the method. */
 static bool is_plain_path(const char *path)
 {
-    return strcmp(path, "/v2") == 0 || strncmp(path, "/pipeline/", 10) == 0 ||
+    return strcmp(path, "/v2") == 0 || strncmp(path, "/pipeline/", 10) == 0 || strncmp(path, "/models/", 8) == 0 ||
            (strncmp(path, "/v2/", 4) == 0 && strcmp(path, "/v2/rerank") != 0);
 }
 
@@ -166,6 +166,10 @@ static const char *no_route_hint(const char *path)
     }
     if (strcmp(path, "/chat/completions") == 0 || strcmp(path, "/models") == 0) {
         return "the base URL for OpenAI's clients ends in /v1";
+    }
+    if (strncmp(path, "/models/", 8) == 0) {
+        return "Hugging Face's clients are served at / and /pipeline/image-to-text or "
+               "/pipeline/visual-question-answering";
     }
     return "the routes are listed in /openapi.json";
 }

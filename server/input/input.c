@@ -232,6 +232,15 @@ static bool check_collection(struct input *in, struct input_fault *f)
     return true;
 }
 
+/* How a question is asked, in the words of whoever asks. */
+static const char *way_of_question(enum input_dialect dialect)
+{
+    return dialect == INPUT_KSERVE
+               ? "add an input {\"name\": \"question\", \"datatype\": \"BYTES\", \"shape\": [1], \"data\": [...]}"
+           : dialect == INPUT_HUGGINGFACE ? "send {\"inputs\": {\"image\": ..., \"question\": ...}}"
+                                          : "give question=...";
+}
+
 static bool check_needed(struct input *in, struct input_fault *f)
 {
     if (in->n_images == 0 && !(in->collection && in->n_texts > 0)) {
@@ -239,10 +248,14 @@ static bool check_needed(struct input *in, struct input_fault *f)
                           "no image: send it as the body, as a form part named image, or as \"image\" in JSON");
     }
     if (in->route == INPUT_VQA && in->n_texts == 0) {
-        return input_fail(f, FAULT_BAD_REQUEST, "question", "no question: give question=...");
+        return input_fail(f, FAULT_BAD_REQUEST, "question", "no question: %s", way_of_question(in->dialect));
     }
     if (in->route == INPUT_RETRIEVE && in->n_texts == 0) {
-        return input_fail(f, FAULT_BAD_REQUEST, "texts", "no texts: give text=... or \"texts\": [...]");
+        return input_fail(
+            f, FAULT_BAD_REQUEST, "texts", "no texts: %s",
+            in->dialect == INPUT_KSERVE
+                ? "add an input {\"name\": \"text\", \"datatype\": \"BYTES\", \"shape\": [1], \"data\": [...]}"
+                : "give text=... or \"texts\": [...]");
     }
     if ((in->route == INPUT_CHECK || in->route == INPUT_STORE) && in->n_images != 1) {
         return input_fail(f, FAULT_BAD_REQUEST, "image", "one image at a time");

@@ -44,6 +44,10 @@ static bool read_inputs(struct input_parser *p, int inputs)
     return input_json_image(p, image, "/inputs/image") && read_question(p, question);
 }
 
+static const char of_body[] = "inputs parameters options image question"; /* options: of caches and queues elsewhere */
+static const char unread[] = "temperature do_sample top_p seed";
+static const char served[] = "num_beams length_penalty top_k tolerate_truncated timeout_ms truncate";
+
 static bool check_unread(struct input_parser *p, const char *name, int value)
 {
     bool is_true;
@@ -69,7 +73,7 @@ static bool read_parameters(struct input_parser *p, int parameters, const char *
         if (input_json_is_off(p, key + 1)) {
             continue;
         }
-        if (input_has_word("temperature do_sample top_p seed", name)) {
+        if (input_has_word(unread, name)) {
             if (!check_unread(p, name, key + 1)) {
                 return false;
             }
@@ -87,13 +91,15 @@ static bool read_parameters(struct input_parser *p, int parameters, const char *
             }
             continue;
         }
-        if (input_has_word("num_beams length_penalty top_k tolerate_truncated timeout_ms truncate", name) &&
-            !input_param_json(p, name, key + 1, &is_known)) {
+        if (input_has_word(served, name) && !input_param_json(p, name, key + 1, &is_known)) {
             return false;
         }
         if (!is_known) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "unknown parameter \"%.64s\"%s", name,
-                              p->in->route == INPUT_VQA ? " of a question" : " of a caption");
+            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "unknown parameter \"%.64s\" of a %s; there are: %s",
+                              name, p->in->route == INPUT_VQA ? "question" : "caption",
+                              p->in->route == INPUT_VQA
+                                  ? "top_k tolerate_truncated timeout_ms truncate"
+                                  : "max_new_tokens num_beams length_penalty tolerate_truncated timeout_ms");
         }
     }
     return true;
@@ -112,9 +118,8 @@ bool input_huggingface(struct input_parser *p)
     for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
-        if (!input_has_word("inputs parameters options image question",
-                            name)) { /* options: of caches and queues that are not here */
-            return input_json_unknown(p, name);
+        if (!input_has_word(of_body, name)) {
+            return input_json_unknown(p, name, of_body);
         }
     }
     int parameters = json_tree_find(&p->tree, 0, "parameters");

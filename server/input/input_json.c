@@ -227,9 +227,9 @@ bool input_json_is_off(struct input_parser *p, int value)
     }
 }
 
-bool input_json_unknown(struct input_parser *p, const char *key)
+bool input_json_unknown(struct input_parser *p, const char *key, const char *known)
 {
-    return input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown key \"%.64s\"", key);
+    return input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown key \"%.64s\"; there are: %s", key, known);
 }
 
 bool input_has_word(const char *words, const char *word)

@@ -51,7 +51,8 @@ static bool check_keys(struct input_parser *p, int object, const char *where, co
         char name[INPUT_KEY_MAX];
         input_json_key(p, key, name);
         if (!input_has_word(known, name)) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: unknown key \"%.64s\"", where, name);
+            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: unknown key \"%.64s\"; there are: %s", where,
+                              name, known);
         }
     }
     return true;
@@ -281,7 +282,13 @@ static bool read_parameter(struct input_parser *p, const char *key, int value)
         !input_param_json(p, key, value, &is_known)) {
         return false;
     }
-    return is_known || input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown parameter \"%.64s\"", key);
+    return is_known ||
+           input_fail(p->fault, FAULT_BAD_REQUEST, key,
+                      "unknown parameter \"%.64s\" of this model; there are: %s timeout_ms timeout priority "
+                      "binary_data_output",
+                      key,
+                      p->in->route == INPUT_CAPTION ? "num_beams max_tokens length_penalty tolerate_truncated"
+                                                    : "tolerate_truncated truncate");
 }
 
 static bool read_parameters(struct input_parser *p)

@@ -32,8 +32,7 @@ static const struct ignored ignored[] = {
     {"top_p", "a number from 0 to 1", 1U << JSON_TREE_NUMBER, 0, 1},
     {"presence_penalty frequency_penalty", "a number from -2 to 2", 1U << JSON_TREE_NUMBER, -2, 2},
 };
-static const char refused[] =
-    "tools functions logprobs top_logprobs logit_bias stop audio prediction web_search_options";
+static const char refused[] = "tools functions logprobs top_logprobs logit_bias stop audio prediction";
 static const char our_own[] = "timeout_ms num_beams length_penalty tolerate_truncated";
 static const char of_messages[] = "role content name refusal annotations reasoning reasoning_content";
 
@@ -290,11 +289,18 @@ static bool read_key(struct input_parser *p, const char *key, int value)
                input_fail(p->fault, FAULT_BAD_REQUEST, key,
                           "%s asks for a tool, and tools are not served: leave it out", key);
     }
+    if (strcmp(key, "web_search_options") == 0) { /* {} asks for it, too */
+        return input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is not served: leave it out", key);
+    }
     if (input_has_word(refused, key)) {
         return input_json_is_off(p, value) ||
                input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is not served: leave it out", key);
     }
-    return input_has_word(our_own, key) ? input_param_json(p, key, value, &is_known) : input_json_unknown(p, key);
+    return input_has_word(our_own, key) ? input_param_json(p, key, value, &is_known)
+                                        : input_json_unknown(p, key,
+                                                             "messages stream stream_options max_completion_tokens "
+                                                             "max_tokens timeout_ms num_beams length_penalty "
+                                                             "tolerate_truncated");
 }
 
 /* ---- the whole ---- */

@@ -71,7 +71,8 @@ bool input_json_bool(struct input_parser *p, const char *key, int value, bool *o
 bool input_json_is_off(struct input_parser *p, int value);
 /* Always false: reports the unknown name, and lists the known ones. */
 bool input_unknown(struct input_parser *p, const char *name);
-bool input_json_unknown(struct input_parser *p, const char *key); /* the same of a dialect, which has other names */
+/* The same of a dialect, which has other names: `known`, separated by spaces. */
+bool input_json_unknown(struct input_parser *p, const char *key, const char *known);
 /* Whether the space-separated list `words` contains the word. */
 bool input_has_word(const char *words, const char *word);
 

@@ -176,6 +176,17 @@ static bool check_query(const struct input_parser *p, int n_images)
     return true;
 }
 
+/* Somebody takes the address of a picture for the picture. */
+static bool has_address(const struct input *in)
+{
+    for (int i = 0; i < in->n_texts; i++) {
+        if (strncasecmp(in->texts[i], "http://", 7) == 0 || strncasecmp(in->texts[i], "https://", 8) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool input_rerank(struct input_parser *p)
 {
     struct input *in = p->in;
@@ -204,8 +215,11 @@ bool input_rerank(struct input_parser *p)
     }
     if (in->has_image_documents ? in->n_images > n_images : in->n_texts > n_texts) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "query",
-                          "a text ranks images and an image ranks texts; query and documents are both %s",
-                          in->has_image_documents ? "images" : "texts");
+                          "a text ranks images and an image ranks texts; query and documents are both %s%s",
+                          in->has_image_documents ? "images" : "texts",
+                          !in->has_image_documents && has_address(in)
+                              ? ": addresses are not fetched, send {\"image\": \"data:image/jpeg;base64,...\"}"
+                              : "");
     }
     return true;
 }
@@ -251,7 +265,7 @@ static bool read_key(struct input_parser *p, const char *key, int value)
         !input_param_json(p, is_text ? "return_documents" : key, value, &is_known)) {
         return false;
     }
-    return is_known || input_json_unknown(p, key);
+    return is_known || input_json_unknown(p, key, "query documents texts top_n return_documents truncate timeout_ms");
 }
 
 bool input_rerank_body(struct input_parser *p)

@@ -79,7 +79,7 @@ def served():
 
 def routes():
     """(method, path) -> row of the server's table; without the files of the page, which are no part of the API"""
-    return {(r["method"], r["path"]): r for r in served()["routes"] if r["path"] != "/page/{}"}
+    return {(r["method"], r["path"]): r for r in served()["routes"] if r["path"] not in ("/page/{}", "/favicon.ico")}
 
 
 def as_route(method, path):

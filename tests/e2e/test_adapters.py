@@ -169,7 +169,7 @@ class OpenAI(Adapters):
     def test_refusals_name_what_is_wrong(self):
         for more in ({"n": 2}, {"tool_choice": "required"}, {"tool_choice": {"type": "function", "function": {"name": "f"}}},
                      {"function_call": {"name": "f"}}, {"logit_bias": {"50256": -100}}, {"functions": [{"name": "f"}]}, {"top_logprobs": 3},
-                     {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]},
+                     {"tools": [{"type": "function"}]}, {"logprobs": True}, {"stop": ["."]}, {"web_search_options": {}},
                      {"audio": {"voice": "x"}},
                      {"response_format": {"type": "json_object"}}, {"modalities": ["audio"]}, {"max_tokens": 0},
                      {"max_tokens": "x"}, {"stream": "yes"}, {"best_of": 2}, {"stream_options": {"x": 1}}, {"stream_options": 1},
@@ -197,6 +197,7 @@ class OpenAI(Adapters):
                 ([{"role": "assistant", "tool_calls": [{}]}], "tool_calls"), ([{"role": "user", "content": [5]}], "/messages/0/content/0")):
             status = 413 if words == "one picture" else 400
             self.refused(self.CHAT, {"messages": messages}, status, words)
+        self.refused(self.CHAT, ask("describe", image(), num_beam=2), 400, '"num_beam"', "num_beams", "max_completion_tokens")
         self.refused(self.CHAT, b"{", 400, "not JSON")
         self.refused(self.CHAT, b"", 400, "not JSON")
         self.refused(self.CHAT, b"[]", 400, "object")
@@ -302,7 +303,9 @@ class KServe(Adapters):
                            ({"inputs": [{**good, "data": [B64, B64]}]}, "shape"), ({"inputs": [{**good, "data": [5]}]}, "string"),
                            ({"inputs": [{**good, "data": ["http://a/b"]}]}, "not fetched")):
             self.assertIn(word, self.infer("caption", head, status=400))
-        self.infer("vqa", {"inputs": [good]}, status=400)
+        self.assertIn('add an input {"name": "question", "datatype": "BYTES"', self.infer("vqa", {"inputs": [good]}, status=400))
+        self.assertIn('add an input {"name": "text", "datatype": "BYTES"', self.infer("retrieve", {"inputs": [good]}, status=400))
+        self.assertIn("num_beams", self.infer("caption", {"inputs": [good], "parameters": {"beams": 3}}, status=400))
         self.assertIn("image 1", self.infer("caption", {"inputs": [tensor("image", [B64, BAD])[0]]}, status=415))
         self.infer("caption", {"inputs": [tensor("image", [B64] * 5)[0]]}, status=413)
 
@@ -353,7 +356,11 @@ class HuggingFace(Adapters):
                                    (b"", 400, "no image"), (b"GIF", 415, ""),
                                    ({"inputs": B64, "parameters": {"top_k": 1}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
             self.assertIsInstance(self.refused("/", body, status, word), str)
-        self.refused("/pipeline/visual-question-answering", {"inputs": B64}, 400, "no question")
+        for inputs in (B64, {"image": B64}):
+            self.refused("/pipeline/visual-question-answering", {"inputs": inputs}, 400,
+                         'no question: send {"inputs": {"image": ..., "question": ...}}')
+        self.refused("/", {"inputs": B64, "parameters": {"max_length": 5}}, 400, "max_length", "max_new_tokens")
+        self.assertIsInstance(self.refused("/models/Salesforce/blip", {"inputs": B64}, 404, "/pipeline/image-to-text"), str)
         self.refused("/pipeline/summarization", {"inputs": "x"}, 404, "image-to-text")
 
 
@@ -398,7 +405,8 @@ class Rerank(Adapters):
                            ({"query": URI, "documents": ["a"], "texts": ["a"]}, "texts"), ({"query": URI, "texts": []}, "texts"),
                            ({"query": URI, "texts": ["a"], "raw_scores": True}, "raw_scores"), ({"query": URI, "documents": [5]}, "/documents/0"),
                            ({"query": URI, "documents": ["a"], "rank_fields": ["x"]}, "rank_fields"),
-                           ({"query": URI, "documents": ["a"], "x": 1}, '"x"'), ({"query": "https://a/b.jpg", "documents": ["a"]}, "ranks")):
+                           ({"query": URI, "documents": ["a"], "x": 1}, '"x"'), ({"query": "https://a/b.jpg", "documents": ["a"]}, "addresses are not fetched"),
+                           ({"query": "a", "documents": ["https://a/b.jpg"]}, "addresses are not fetched")):
             self.refused("/rerank", body, 400, word)
 
 

@@ -149,6 +149,19 @@ class Output(Case):
         self.assertEqual((self.root / "kept/real.csv.part").read_text(), "somebody's")
         self.assertEqual(len(list((self.root / "kept").iterdir())), 2)
 
+    def test_names_of_nothing(self):
+        """A folder that is mistyped is told, and has no row: also when resuming, and beside a good name."""
+        self.put("b/z.png")
+        code, out, err = self.run_it("caption", "--output", "o.csv", "typo/")
+        self.assertEqual((code, out), (FAILED, ""))
+        self.assertIn("minivlm: typo/: No such file or directory\n", err)
+        self.assertFalse((self.root / "o.csv").exists())
+        for n_error, names in ((1, ("typo/", "b", "b/z.png/none")), (0, ("--resume", "../nothere.png", "b"))):
+            code, out, err = self.run_it("caption", "--output", "o.csv", *names)
+            self.assertEqual((code, self.files("o.csv")), (FAILED, ["b/z.png"]), err)
+            self.assertIn(f"minivlm: {names[-1] if n_error else names[1]}: ", err)
+            self.assertNotIn("with an error", err)
+
     def test_formulas(self):
         """What a spreadsheet would run is text there, and names still name their files."""
         self.put("=1+1.png", "@a.png", "-5.png")

@@ -298,7 +298,7 @@ class Answers(Service):
                 response = DOCUMENT["components"]["responses"]["MethodNotAllowed"]
                 self.assertEqual(answer.status, 405)
                 self.check_headers(response, answer)
-                is_plain = path.startswith("/v2/") and path != "/v2/rerank"
+                is_plain = path.startswith(("/v2", "/pipeline/")) and path != "/v2/rerank"  # other services' shape of errors
                 response = DOCUMENT["components"]["responses"]["PlainError"] if is_plain else response
                 self.assertEqual(list(faults(response["content"]["application/json"]["schema"], answer.json)), [])
                 expected = {m.upper() for m in methods} | ({"HEAD"} if "get" in methods else set())

@@ -101,6 +101,10 @@ class Page(unittest.TestCase):
         for accept in ("*/*", "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8", ""):
             self.assertIn(b"<!doctype html>", self.get("/", Accept=accept).body)
 
+    def test_icon(self):
+        """Browsers ask for it beside what is no page: openapi.json, an answer."""
+        self.assertEqual(self.get("/favicon.ico").body, self.get("/page/icon.svg").body)
+
     def test_what_is_not_there(self):
         for path in ("/page/", "/page/none.js", "/page/../index.html", "/page/embed.cmake", "/page/a/b", "/index.html"):
             self.assertEqual(self.get(path).status, 404, path)

@@ -188,7 +188,7 @@ static uint64_t parse(const struct input_source *s)
     struct input_fault fault;
     size_t need = input_need_bytes(s) + buf_held(s->body);
     uint64_t hash;
-    (void)input_is_heavy(s);
+    (void)input_weight(s);
     if (input_parse(&in, s, &fault)) {
         check_taken(&in);
         hash = touch(&in);

@@ -33,6 +33,7 @@ static const struct {
     {"RIFF....WEB", 11, "send JPEG, PNG"},
     {"    ", 4, "send JPEG, PNG"},
     {"undefined", 9, "text (\"undefined\")"},
+    {"hi\nyou\r\n", 8, "text (\"hi you\"), not"},
     {"https://example.org/a.jpg", 25, "address"},
     {"[object File]", 13, "JavaScript"},
     {"version https://git-lfs.github.com/spec/v1", 42, "Git LFS"},

@@ -50,7 +50,13 @@ static void test_wishes(void)
                                                "How would you describe it?",
                                                "Summarize the image in one sentence",
                                                "What is going on in this picture?",
-                                               "What does this image show?"};
+                                               "What does this image show?",
+                                               "Can you tell me what you see?",
+                                               "Could you please tell me what's in this picture?",
+                                               "Beschreibe das Bild",
+                                               "D\xc3\xa9"
+                                               "cris cette image",
+                                               "describe the contents of the picture"};
     static const char *const questions[] = {"What colour is the cat?",
                                             "What is the cat doing in this image?",
                                             "What do you see on the table?",
@@ -60,6 +66,8 @@ static void test_wishes(void)
                                             "Is it raining?",
                                             "the colour of the car",
                                             "subscribe?",
+                                            "Can you see a cat?",
+                                            "describe the color of the cat",
                                             "What is happening on the left of the picture?"};
     for (size_t i = 0; i < sizeof(descriptions) / sizeof(descriptions[0]); i++) {
         check_wish(true, descriptions[i]);
