@@ -229,7 +229,7 @@ class Listeners(unittest.TestCase):
         self.path.write_text("precious")
         fourth = subprocess.run([BUILD / "minivlm-server", *flags], cwd=ROOT, capture_output=True, text=True, timeout=30)
         self.assertEqual(fourth.returncode, 1)
-        self.assertIn("no socket", fourth.stderr)
+        self.assertIn("not a socket", fourth.stderr)
         self.assertEqual(self.path.read_text(), "precious")
 
     def wait(self):
@@ -258,8 +258,8 @@ class Listeners(unittest.TestCase):
             ("--server.prefix=/vision/", 2, "server.prefix"),
             ("--server.prefix=/a/../b", 2, "server.prefix"),
             ("--server.socket_mode=0999", 2, "server.socket_mode"),
-            ("--server.port=-1", 2, "server.socket beside -1"),
-            ("--server.proxy_protocol=true", 2, "server.trusted_proxies beside it"),
+            ("--server.port=-1", 2, "-1 together with server.socket"),
+            ("--server.proxy_protocol=true", 2, "server.trusted_proxies to be set too"),
             ("--server.socket=/nonexistent/s.sock", 1, "cannot listen on /nonexistent/s.sock"),
             ("--server.host=999.1.1.1", 1, "server.host 999.1.1.1"),
         )

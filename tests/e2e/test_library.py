@@ -129,7 +129,7 @@ class Output(Case):
         (self.root / "out.csv").write_text("mine\n")
         code, _, err = self.run_it("caption", "a.png", "--output", "out.csv")
         self.assertEqual(code, FAILED)
-        self.assertIn("out.csv is there already; --resume goes on with it", err)
+        self.assertIn("out.csv already exists; continue it with --resume", err)
         code, _, err = self.run_it("caption", "a.png", "--output", "out.csv", "--resume")
         self.assertIn('its first line is not "file,caption,score,error"', err)
         self.assertEqual((self.root / "out.csv").read_text(), "mine\n")
@@ -271,7 +271,7 @@ class Sidecars(Case):
         (self.root / "a.png.xmp").write_text("<x:xmpmeta x:xmptk='darktable'/>")
         code, out, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
         self.assertEqual((code, out), (FAILED, ""))
-        self.assertIn("a.png.xmp is there already and not as minivlm wrote it", err)
+        self.assertIn("a.png.xmp was not written by minivlm or has been edited", err)
         self.assertEqual((self.root / "a.png.xmp").read_text(), "<x:xmpmeta x:xmptk='darktable'/>")
 
 
