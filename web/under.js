@@ -19,6 +19,8 @@ function waterfall({ timings, took }) {
     rows.push([name, label, Math.min(at, total - width), width, ms]);
     at = Math.min(at + width, total);
   }
+  const unnamed = Math.min(timings.total ?? 0, total) - at; // between its stages, above all the wait for a core
+  if (unnamed > 0.5) rows.push(["other", "waiting and the rest", at, unnamed, unnamed]);
   const rest = total - Math.max(at, timings.total ?? 0);
   if (rest > 0.5) rows.push(["network", "network and browser", total - rest, rest, rest]);
   return h("ol.waterfall", { "aria-label": `${milliseconds(took)} in all` }, rows.map(([name, label, start, width, ms]) =>

@@ -11,9 +11,11 @@ import { inWords } from "./words.js";
 
 const PAGE = 200, AT_ONCE = 2, TRIES = 8;
 const OF_ALL = new Set(["network", "too_many_inputs", "unauthorized", "forbidden", "collection_unavailable"]); // faults that the next picture would have too
+const NEVER = new Set(["unsupported_image", "corrupt_image", "body_too_large", "image_too_large"]); // of a picture that fails each time
 let name = "photographs", images = [], next = null, opened = false;
 let searching = 0;
 const urls = new Map(); // key -> object URL of its thumbnail
+const faceless = new Set(); // keys of which this browser has no picture
 
 const at = (key, of = name) => `collections/${encodeURIComponent(of)}${key === undefined ? "" : `/images/${key.split("/").map(encodeURIComponent).join("/")}`}`;
 const wait = (ms, signal) => new Promise((resolve) => {
@@ -28,7 +30,13 @@ async function face(tile, key) {
   let url = urls.get(key);
   if (!url) {
     const blob = await store.thumbs.get(of, key);
-    if (!blob || of !== name) return;
+    if (of !== name) return;
+    if (!blob) {
+      faceless.add(key);
+      if (!$("#search").value.trim()) describe();
+      return;
+    }
+    faceless.delete(key);
     url = URL.createObjectURL(blob);
     urls.set(key, url);
   }
@@ -82,7 +90,8 @@ async function removeOne(key, element) {
 // ---- the whole ----
 
 function describe() {
-  $("#wall-note").textContent = images.length ? `${plural(images.length, "picture")}${next ? " and more" : ""} in “${name}”` : "";
+  const why = images.some((i) => faceless.has(i.key)) ? ". Grey ones were added elsewhere: the service keeps no pictures, and this browser has no copy." : "";
+  $("#wall-note").textContent = images.length ? `${plural(images.length, "picture")}${next ? " and more" : ""} in “${name}”${why}` : "";
 }
 
 function drawAll() {
@@ -131,6 +140,7 @@ export function open(wanted = name) {
   if (wanted !== name) {
     for (const url of urls.values()) URL.revokeObjectURL(url);
     urls.clear();
+    faceless.clear();
   }
   name = wanted;
   opened = true;
@@ -268,9 +278,10 @@ function stopped(rest) {
 }
 
 function failed(faults) {
+  const passing = faults.filter(([, fault]) => !NEVER.has(fault.code)).map(([entry]) => entry);
   return h("div.fault", {}, h("div", { role: "alert" }, h("p.fault-title", {}, `${plural(faults.length, "picture")} could not be added`)),
     h("ul", {}, faults.map(([{ file }, fault]) => { const w = inWords(fault instanceof Fault ? fault : new Fault("corrupt_image", "")); return h("li", {}, h("b", {}, file.name), ` ${w.title}. ${w.text}`); })),
-    h("div.row", {}, h("button", { type: "button", onclick: () => queueUp(faults.map(([entry]) => entry)) }, "Try again")));
+    passing.length > 0 && h("div.row", {}, h("button", { type: "button", onclick: () => queueUp(passing) }, "Try again")));
 }
 
 // ---- searching ----

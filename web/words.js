@@ -20,7 +20,7 @@ const WORDS = {
   too_many_inputs: (f) => (/^collection/.test(f.message) ? ["The collection is full", `${sentence(f.message)} Remove some pictures first.`]
     : ["Too much at once", sentence(f.message)]),
   text_too_long: () => ["That text is too long", "One short sentence is best."],
-  unsupported_image: () => ["This image format is not supported", "Use JPEG, PNG, WebP, GIF, HEIC, AVIF or TIFF."],
+  unsupported_image: (f) => ["This image format is not supported", /^this (is|seems)/.test(f.message) ? sentence(f.message) : "Use JPEG, PNG, WebP, GIF, HEIC, AVIF or TIFF."],
   corrupt_image: () => ["The picture is damaged", "Its file ends early or has broken parts. Try to save it again, or choose another."],
   rate_limited: () => ["Your API key has reached its limit", "It may send only so many requests. This continues by itself as soon as it may again."],
   forbidden: () => ["This API key may not do that", "The service's operator can give you one that may."],

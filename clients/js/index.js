@@ -89,7 +89,7 @@ export class Client {
   constructor(url = "http://localhost:8080", { key, retries = 3, timeout = 60000, headers = {}, fetch: send = globalThis.fetch } = {}) {
     if (!(retries >= 0)) throw new RangeError("retries must be 0 or more");
     if (!(timeout > 0 && timeout < 2 ** 31)) throw new RangeError("timeout must be a number of milliseconds above 0");
-    this.url = url.replace(/\/+$/, "");
+    this.url = (/^[a-z][a-z0-9+.-]*:\/\//i.test(url) ? url : `http://${url}`).replace(/\/+$/, "");
     this.retries = retries;
     this.timeout = timeout;
     this.headers = { ...headers, ...(key === undefined ? {} : { Authorization: `Bearer ${key}` }) };
@@ -113,7 +113,7 @@ export class Client {
         if (signal?.aborted) throw signal.reason;
         if (attempted.signal.aborted) throw attempted.signal.reason;
         if (e instanceof MiniVLMError) throw e;
-        error = new MiniVLMError(`${e.message}${e.cause ? `: ${e.cause.message || e.cause.code}` : ""}`, { retryable: true });
+        error = new MiniVLMError(`${this.url}: ${e.message}${e.cause ? `: ${e.cause.message || e.cause.code}` : ""}`, { retryable: true });
       } finally {
         attempted.end();
       }

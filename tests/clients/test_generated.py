@@ -31,6 +31,23 @@ form = models.RetrieveFilesBody(image=[types.File(payload=bytes_, file_name="x.j
 print(len(retrieve.sync(client=client, body=form).scores[0]))
 """
 
+TYPED = """
+import { Client, MiniVLMError, type Answer } from "minivlm-client";
+const client = new Client("localhost:8080", { key: "k", retries: 1, timeout: 1000 });
+const bytes = new Uint8Array(9);
+export const caption: string = (await client.caption(bytes, { numBeams: 2, regions: true })).caption;
+export const answer: Answer = await client.ask(new Blob([bytes]), "what is it", { topK: 3, signal: new AbortController().signal });
+export const scores: (number[] | null)[] = (await client.match([bytes, { id: "x" }], ["a cat"])).scores;
+for await (const done of client.batch(["a", "b"], (name) => client.ask(bytes, name), { concurrency: 2 })) {
+  if (done.ok) console.log(done.image.length, done.result.answer);
+  else if (done.error instanceof MiniVLMError) console.log(done.error.code, done.error.retryable);
+}
+// @ts-expect-error a path is no picture
+await client.caption("cat.jpg");
+// @ts-expect-error no such option
+await client.caption(bytes, { num_beams: 2 });
+"""
+
 
 class Generated(unittest.TestCase):
     def run_it(self, *command, cwd=ROOT, env=None, seconds=500):
@@ -70,6 +87,17 @@ class Generated(unittest.TestCase):
                         "use.ts", "process.d.ts", cwd=place)
             said = self.run_it("node", "use.js", cwd=place, env={"SERVICE": f"http://127.0.0.1:{s.port}", "PICTURE": str(IMAGES[0])})
             self.assertEqual(said.strip(), s.post("/caption?num_beams=1", picture(0)).json["caption"])
+
+    def test_types_of_the_client(self):
+        """clients/js/index.d.ts says what its README does, and refuses what would fail."""
+        with tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            (place / "node_modules").mkdir()
+            (place / "node_modules" / "minivlm-client").symlink_to(ROOT / "clients" / "js")
+            (place / "package.json").write_text(json.dumps({"type": "module"}))
+            (place / "use.ts").write_text(TYPED)
+            self.run_it(HERE / "node_modules" / ".bin" / "tsc", "--strict", "--noEmit", "--target", "es2022", "--module", "nodenext",
+                        "--lib", "es2023,dom", "use.ts", cwd=place)
 
     def test_schemathesis(self):
         with tempfile.TemporaryDirectory() as folder, Server(f"--collections.path={folder}/c.db") as s:

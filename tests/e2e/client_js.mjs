@@ -34,7 +34,9 @@ const refused = async (promise, code, status) => {
 };
 assert.equal((await refused(client.caption(bytes, { numBeams: 99 }), "bad_request", 400)).param, "num_beams");
 await refused(client.caption(new Uint8Array(9)), "unsupported_image", 415);
-await refused(new Client("http://127.0.0.1:1", { retries: 0 }).version(), "unreachable", 0);
+const nobody = await refused(new Client("127.0.0.1:1", { retries: 0 }).version(), "unreachable", 0);
+assert.match(nobody.message, /^http:\/\/127\.0\.0\.1:1: /);
+assert.deepEqual(await new Client(url.replace("http://", "")).version(), await client.version());
 await assert.rejects(client.caption("https://a.example/x.jpg"), TypeError);
 await assert.rejects(client.caption(bytes, { signal: AbortSignal.abort() }), { name: "AbortError" });
 

@@ -97,7 +97,12 @@ class Live(unittest.TestCase):
                 c.caption("https://a.example/x.jpg")
             with self.assertRaises(FileNotFoundError):
                 c.caption("no/such/file.jpg")
-        with self.assertRaises(MiniVLMError) as caught, Client("http://127.0.0.1:1", retries=0) as c:
+            with self.assertRaisesRegex(TypeError, "a picture is bytes, .* not int"):
+                c.caption(7)
+        with Client(self.url.removeprefix("http://")) as c:
+            self.assertEqual(c.version()["name"], "minivlm-server")
+        with self.assertRaisesRegex(MiniVLMError, "^http://127.0.0.1:1: .*is the server running") as caught, \
+                Client("127.0.0.1:1", retries=0) as c:
             c.version()
         self.assertEqual((caught.exception.status, caught.exception.code), (0, "unreachable"))
 

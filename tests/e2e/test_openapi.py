@@ -426,7 +426,7 @@ class Answers(Service):
             ("/caption", {"image": B64, "num_beams": 2.5}), ("/caption", {"image": B64, "regions": "maybe"}),
             ("/vqa", {"image": B64, "question": ["a"]}), ("/vqa", {"image": B64, "questions": []}),
             ("/vqa", {"image": B64, "question": "a", "explain": "why"}), ("/images/check", {"image": {"id": ID}}),
-            ("/images/check", {"images": [B64]}), ("/retrieve", {"image": B64, "texts": [1]}),
+            ("/images/check", {"images": [B64, B64]}), ("/retrieve", {"image": B64, "texts": [1]}),
             ("/retrieve", {"query": "a", "documents": []}), ("/retrieve", {"query": {"text": "a"}, "documents": [5]}),
             ("/retrieve", {"query": {"image": B64}, "documents": ["a"], "top_n": 0}),
         ]:

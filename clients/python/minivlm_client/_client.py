@@ -24,7 +24,7 @@ class _Settings:
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         self.retries = retries
-        self.options: Dict[str, Any] = {"base_url": url, "headers": headers, "timeout": timeout, **httpx_options}
+        self.options: Dict[str, Any] = {"base_url": rq.address(url), "headers": headers, "timeout": timeout, **httpx_options}
 
 
 def _caption(image: Picture, **p: Any) -> Request:

@@ -40,11 +40,17 @@ class Request:
     json: Any = None
 
 
+def address(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
 def picture(image: Picture) -> Union[bytes, Mapping[str, str]]:
     if isinstance(image, Mapping):
         return image
     if isinstance(image, (bytes, bytearray, memoryview)):
         return bytes(image)
+    if not isinstance(image, (str, os.PathLike)):
+        raise TypeError(f"a picture is bytes, the path of a file, or {{'id': ...}} of an earlier answer, not {type(image).__name__}")
     text = os.fspath(image)
     if re.match(r"https?://", str(text)):
         raise ValueError(f"{text}: the service fetches no addresses; pass the picture's bytes or a file")
@@ -88,7 +94,9 @@ def error_of(response: httpx.Response) -> MiniVLMError:
 def lost(e: httpx.TransportError) -> MiniVLMError:
     """No answer: the connection was lost, which may pass, or the caller's own patience is at its end."""
     is_late = isinstance(e, httpx.TimeoutException) and not isinstance(e, httpx.ConnectTimeout)
-    return MiniVLMError(f"{type(e).__name__}: {e}", code="timeout" if is_late else "unreachable", retryable=not is_late)
+    where = f"{e.request.url.scheme}://{e.request.url.netloc.decode()}"
+    hint = "; is the server running?" if isinstance(e, httpx.ConnectError) else ""
+    return MiniVLMError(f"{where}: {type(e).__name__}: {e}{hint}", code="timeout" if is_late else "unreachable", retryable=not is_late)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> Optional[float]:
