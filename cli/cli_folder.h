@@ -5,8 +5,8 @@
  * reported on stderr, counted in a->n_missing and left out. An unreadable subfolder is kept as if it were a picture, so
  * that it alone fails.
  *
- * Threads: one owner. Errors: ERR_IO for a named folder that cannot be read or that holds no picture, and when nothing
- * is left; ERR_NOMEM. */
+ * Threads: one owner. Errors: ERR_NOMEM; ERR_IO for a named folder that cannot be read or that holds no picture, and
+ * when no name is left. */
 #ifndef CLI_FOLDER_H
 #define CLI_FOLDER_H
 
