@@ -20,12 +20,10 @@ python3 scripts/check_names.py
 python3 scripts/check_docs.py --self-test
 python3 scripts/check_docs.py
 
-step "python (with scripts/test.sh --training, which installs ruff and mypy)"
-if [ -x .venv/bin/ruff ]; then
-    .venv/bin/ruff check scripts/minivlm scripts/documents scripts/evaluation scripts/bench tests/e2e
-    .venv/bin/mypy
-    (cd clients/python && ../../.venv/bin/mypy --strict --ignore-missing-imports minivlm_client)
-fi
+step "python (scripts/test.sh installs ruff and mypy)"
+.venv-lint/bin/ruff check
+.venv-lint/bin/mypy
+(cd clients/python && ../../.venv-lint/bin/mypy --strict --ignore-missing-imports minivlm_client)
 
 step "address and undefined-behaviour sanitizers: unit, golden, fuzz regressions, chaos"
 cmake --preset asan >/dev/null

@@ -184,8 +184,8 @@ def print_graph(root: pathlib.Path) -> None:
             continue
         print(f"{room + '/':22} {n:3} modules  -> {', '.join(arrows) or '-'}")
     up = sum(rank[b] > rank[a] for a, b in between)
-    print(f"{len(graph)} modules in {len(rooms)} room{'s' * (len(rooms) > 1)}, {sum(map(len, graph.values()))} arrows between modules, {len(between)} between rooms, "
-          f"{up} up, {len(check_circles(root, paths))} circles")
+    print(f"{len(graph)} modules in {len(rooms)} room{'s' * (len(rooms) > 1)}, {sum(map(len, graph.values()))} arrows between "
+          f"modules, {len(between)} between rooms, {up} up, {len(check_circles(root, paths))} circles")
 
 
 def check_circles(root: pathlib.Path, paths: list[str]) -> list[str]:

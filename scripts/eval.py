@@ -21,9 +21,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from evaluation import baselines, metrics, rows as lines  # noqa: E402
-from evaluation.engine import Engine, EngineError  # noqa: E402
-from train import data  # noqa: E402
+from evaluation import baselines, metrics, rows as lines
+from evaluation.engine import Engine, EngineError
+from train import data
 
 PROGRAM = pathlib.Path(__file__).resolve().parents[1] / "build/release/minivlm"
 RECIPE = pathlib.Path(__file__).resolve().parent / "train/recipes/small.json"

@@ -123,7 +123,7 @@ def ranges_of(probe):
 def differences(probe):
     """Lines for people: where unicodedata would have answered otherwise."""
     cat = {c: unicodedata.category(chr(c)) for c in CHARACTERS}
-    is_ascii_symbol = lambda c: c < 128 and chr(c).isprintable() and not chr(c).isalnum() and c != 32  # noqa: E731
+    is_ascii_symbol = lambda c: c < 128 and chr(c).isprintable() and not chr(c).isalnum() and c != 32
     expected = {
         "control and format characters (Cc, Cf, Co) dropped": (
             {c for c in CHARACTERS if "DROP" in probe.flags[c]},

@@ -15,8 +15,7 @@ import sys
 import torch
 from golden import lively, margins, pictures, tiny, units
 from golden.record import Recorder, other_decoder
-from minivlm import config as cfg
-from minivlm import image, quantised, weights
+from minivlm import config as cfg, image, quantised, weights
 from minivlm.conv import fold
 from minivlm.model import Labels, MiniVLM
 from minivlm.text import Tokenizer

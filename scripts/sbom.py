@@ -91,7 +91,7 @@ def package_entry(package: str, files: list[str]) -> dict:
 def document(programs: list[str], packages: dict[str, list[str]]) -> dict:
     version = re.search(r'VERSION_TEXT\s+"(.*?)"', (ROOT / "engine/base/version.h").read_text())[1]
     when = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or
-                                           datetime.datetime.now().timestamp(), datetime.timezone.utc)
+                                           datetime.datetime.now().timestamp(), datetime.UTC)
     entries = [package_entry(name, files) for name, files in sorted(packages.items())]
     own = {"SPDXID": "SPDXRef-minivlm-server", "name": "minivlm-server", "versionInfo": version,
            "downloadLocation": "NOASSERTION", "filesAnalyzed": False, "licenseConcluded": "Apache-2.0",

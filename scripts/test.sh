@@ -6,8 +6,8 @@
 #                sources, and fuzzes each target for ten seconds
 #   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu
 #   --valgrind   instead: searches whose clients leave, and collections, under valgrind (about twenty minutes)
-#   --training   also the tests of the PyTorch reference and the training pipeline, ruff and mypy (installs
-#                PyTorch and those two into .venv)
+#   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
+# ruff and mypy, which Debian 12 does not have, come from PyPI into .venv-lint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,8 +60,10 @@ fi
 if [ "$training" = 1 ]; then
     [ -x .venv/bin/python ] || python3 -m venv .venv
     .venv/bin/pip install -q --disable-pip-version-check -r scripts/requirements-reference.txt \
-        -r scripts/train/requirements.txt -r scripts/requirements-lint.txt
+        -r scripts/train/requirements.txt
 fi
+[ -x .venv-lint/bin/python ] || python3 -m venv .venv-lint
+.venv-lint/bin/pip install -q --disable-pip-version-check -r scripts/requirements-lint.txt
 if [ "$clients" = 1 ]; then
     scripts/install_deps.sh clients
     [ -x .venv-clients/bin/python ] || python3 -m venv .venv-clients

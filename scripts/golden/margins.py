@@ -1,8 +1,7 @@
 """How near a decision is to tipping over. A golden test is only as good as its least margin: an engine whose arithmetic
 differs in the last bits must still decide alike."""
 import torch
-from minivlm import boxes as bx
-from minivlm import decode, roi
+from minivlm import boxes as bx, decode, roi
 
 
 def image_margins(model, prepared) -> dict[str, float]:

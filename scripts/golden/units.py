@@ -9,8 +9,7 @@
     resize.SOURCE.HxW            [H, W, 3]  pictures of tests/data/images resized, values 0..255"""
 import numpy as np
 import torch
-from minivlm import boxes as bx
-from minivlm import image, roi, rpn
+from minivlm import boxes as bx, image, roi, rpn
 
 PAPER_ANCHORS = {4: 32, 8: 64, 16: 128, 32: 256, 64: 512}
 RESIZED = {"waves": [(64, 85), (33, 17), (101, 131)], "discs": [(94, 64), (7, 5)], "stripes": [(31, 96), (64, 201)],

@@ -110,7 +110,8 @@ def transfer_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
     rgb = Image.fromarray(picture)
     files = {"png": save(rgb, "PNG"), "jpg": save(rgb, "JPEG", quality=90)}
     return {f"{how}.{kind}": (CORRUPT, changed) for kind, data in files.items()
-            for how, changed in bytes_changed(data).items() if (how, kind) not in (("unix", "jpg"), ("dos", "jpg"))}  # a small JPEG has hardly a line end
+            # a small JPEG has hardly a line end
+            for how, changed in bytes_changed(data).items() if (how, kind) not in (("unix", "jpg"), ("dos", "jpg"))}
 
 
 def other_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:

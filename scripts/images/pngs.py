@@ -201,4 +201,5 @@ def web_cases(picture: np.ndarray) -> list[Case]:
 
 
 def cases(picture: np.ndarray) -> list[Case]:
-    return grey_cases(picture[:17, :23]) + palette_cases(picture[:17, :23]) + colour_cases(picture[:20, :27]) + other_cases(picture) + web_cases(picture)
+    small, larger = picture[:17, :23], picture[:20, :27]
+    return grey_cases(small) + palette_cases(small) + colour_cases(larger) + other_cases(picture) + web_cases(picture)

@@ -13,8 +13,8 @@ import random
 import tempfile
 
 import torch
+from minivlm import Config, MiniVLM, weights
 
-from minivlm import MiniVLM, Config, weights
 from train import build, cache, common, data, export, fuse, recipe, run as stages
 from train.corpus import Corpus
 from train.scenes import Scenes

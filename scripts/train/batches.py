@@ -6,7 +6,6 @@ predicts the next. With the other each caption stands twice in the sequence, as 
 from dataclasses import dataclass
 
 import torch
-
 from minivlm.fusion import TAGS, TEXT, full_mask
 
 

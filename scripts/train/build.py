@@ -2,11 +2,11 @@
 import pathlib
 
 import torch
-
 from minivlm import MiniVLM, weights
 from minivlm.conv import fold
 from minivlm.model import Labels
 from minivlm.text import Tokenizer
+
 from train import cache, common, pretrained, recipe
 
 

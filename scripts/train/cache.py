@@ -13,10 +13,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
-
 from minivlm import image
 from minivlm.backbone import Backbone
 from minivlm.conv import fold
+
 from train import pretrained, recipe
 
 LEVELS = ("P2", "P3", "P4", "P5")

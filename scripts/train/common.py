@@ -5,7 +5,6 @@ import time
 
 import torch
 import torch.distributed as dist
-
 from minivlm.conv import fold
 
 

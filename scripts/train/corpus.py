@@ -4,9 +4,9 @@ import random
 from collections import Counter
 
 import torch
-
 from minivlm import config as cfg
 from minivlm.text import Tokenizer
+
 from train import coco_captions, common, data
 
 MIN = (3, 10, 20)  # times an answer is given, to be listed: with pictures, by rule, without pictures

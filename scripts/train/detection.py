@@ -1,7 +1,6 @@
 """Losses of the two detector stages, for pictures whose boxes are complete and for those where only some classes are."""
 import torch
 import torch.nn.functional as F
-
 from minivlm import boxes as bx
 from minivlm.roi import BOX_WEIGHTS
 

@@ -4,12 +4,12 @@ import json
 import pathlib
 
 import torch
-from PIL import Image
-from safetensors.torch import load_file
-
 from evaluation import predict
 from minivlm import MiniVLM, config as cfg, image, quantised, weights
 from minivlm.conv import fold
+from PIL import Image
+from safetensors.torch import load_file
+
 from train import build, common, recipe, rounding
 
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 
 import torch
 import torch.nn.functional as F
-
 from evaluation import metrics
 from minivlm import MiniVLM
+
 from train import agreement, ask, batches, build, common, data, recipe, risk
 from train.corpus import Corpus
 from train.scenes import Scenes
@@ -267,7 +267,7 @@ class Tasks:
 
     def __init__(self, r, s, fuser: Fuser, seed: int):
         corpus, generator = fuser.corpus, torch.Generator("cpu").manual_seed(seed)
-        share = lambda item: r.get("visit", {}).get(item[0].split("/")[0], 1.0)  # noqa: E731
+        share = lambda item: r.get("visit", {}).get(item[0].split("/")[0], 1.0)
         self.s, self.fuser, self.batch = s, fuser, s["batch"] // common.world()
         self.captions = common.Shuffle(corpus.captions["train"], generator, share=share)
         self.questions = common.Shuffle(corpus.questions["train"], generator, key=lambda q: q[0], share=share)
@@ -316,7 +316,8 @@ def train(r, stage, root, scenes_folder, out, eyes, start=None, minutes=None, st
         model.load_state_dict(state["model"]), opt.load_state_dict(state["opt"])
         average.state, average.count = state["average"], 1000
     print(f"{stage}: captions {len(corpus.captions['train'])} pictures, questions {len(corpus.questions['train'])}, "
-          f"by rule {len(corpus.made_questions)}, text-only {len(corpus.text_questions)}, {len(corpus.vocabulary)} words, {len(corpus.answers)} answers", flush=True)
+          f"by rule {len(corpus.made_questions)}, text-only {len(corpus.text_questions)}, {len(corpus.vocabulary)} words, "
+          f"{len(corpus.answers)} answers", flush=True)
     loop(r, s, run, fuser, opt, average)
     if common.rank() == 0:
         torch.save({"model": average.state, "answers": corpus.answers, "vocabulary": corpus.vocabulary},

@@ -12,8 +12,8 @@ import pathlib
 import subprocess
 
 import torch
-
 from minivlm import boxes as bx
+
 from train import data, recipe
 from train.cache import Images
 

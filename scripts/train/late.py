@@ -4,8 +4,8 @@ The first `frozen` blocks stay those of the start, so their maps serve a learnin
 import numpy as np
 import torch
 import torch.nn.functional as F
-
 from minivlm import config as cfg
+
 from train.cache import Images, normalise
 
 CROP, STRETCH, LIGHT = 0.7, 1.25, 0.2  # smallest share of a side, largest change of aspect, largest change of brightness

@@ -3,7 +3,6 @@ import json
 import pathlib
 
 import torch
-
 from minivlm import config as cfg
 
 COCO = ("person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"

@@ -5,7 +5,6 @@ probability of those that do better than the others of the same picture rises, t
 a stage (fuse.py): the others go on beside it, so that they are not forgotten."""
 import torch
 import torch.nn.functional as F
-
 from evaluation import metrics
 
 

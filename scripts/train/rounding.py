@@ -8,8 +8,7 @@ model runs."""
 import pathlib
 
 import torch
-from minivlm import config as cfg
-from minivlm import quantised
+from minivlm import config as cfg, quantised
 from safetensors.torch import load_file
 from torch import nn
 

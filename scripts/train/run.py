@@ -5,8 +5,8 @@ import argparse
 import pathlib
 
 import torch
-
 from minivlm import weights
+
 from train import build, cache, convert, export, fuse, label, recipe, scenes, smoke, tee
 
 

@@ -18,9 +18,9 @@ import time
 
 import numpy as np
 import torch
-
 from minivlm import MiniVLM, quantised, tee
 from minivlm.cells import STRIDE, grid
+
 from train import data, late, recipe
 from train.build import with_eyes
 from train.cache import Images, normalise

@@ -11,10 +11,10 @@ import random
 import tempfile
 
 import torch
-from PIL import Image, ImageDraw
-
 from evaluation import metrics, predict
 from minivlm import MiniVLM, weights
+from PIL import Image, ImageDraw
+
 from train import cache, data, export, recipe, run as stages, sprint, tee
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 70, 220), "yellow": (230, 220, 50)}

@@ -14,11 +14,11 @@ from collections import Counter
 
 import torch
 import torch.nn.functional as F
-from torch import nn
-
 from minivlm import MiniVLM
 from minivlm.conv import fold
 from minivlm.tee import Tee
+from torch import nn
+
 from train import common, data, detection, late, pretrained, recipe
 from train.cache import Images, first_backbone, open_taps
 

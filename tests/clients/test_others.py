@@ -17,7 +17,7 @@ from langchain_openai import ChatOpenAI
 from tritonclient.utils import InferenceServerException
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from support import BASE, ROOT, Server, form, picture, run  # noqa: E402
+from support import BASE, ROOT, Server, form, picture, run
 
 PICTURE = picture(0)
 URI = "data:image/jpeg;base64," + base64.b64encode(PICTURE).decode()

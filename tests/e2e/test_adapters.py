@@ -405,7 +405,8 @@ class Rerank(Adapters):
                            ({"query": URI, "documents": ["a"], "texts": ["a"]}, "texts"), ({"query": URI, "texts": []}, "texts"),
                            ({"query": URI, "texts": ["a"], "raw_scores": True}, "raw_scores"), ({"query": URI, "documents": [5]}, "/documents/0"),
                            ({"query": URI, "documents": ["a"], "rank_fields": ["x"]}, "rank_fields"),
-                           ({"query": URI, "documents": ["a"], "x": 1}, '"x"'), ({"query": "https://a/b.jpg", "documents": ["a"]}, "addresses are not fetched"),
+                           ({"query": URI, "documents": ["a"], "x": 1}, '"x"'),
+                           ({"query": "https://a/b.jpg", "documents": ["a"]}, "addresses are not fetched"),
                            ({"query": "a", "documents": ["https://a/b.jpg"]}, "addresses are not fetched")):
             self.refused("/rerank", body, 400, word)
 

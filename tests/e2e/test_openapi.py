@@ -31,7 +31,7 @@ from contract import (
     resolved,
     routes,
 )
-from support import BASE, TINY, Answer, Server, form, picture, run, unittest
+from support import BASE, ROOT, TINY, Answer, Server, form, picture, run, unittest
 
 GOOD = picture(0)
 B64 = base64.b64encode(GOOD).decode()
@@ -84,6 +84,11 @@ class Document(unittest.TestCase):
                 look(part)
         for schema in [*DOCUMENT["components"]["schemas"].values(), *every(DOCUMENT["paths"], "schema")]:
             look(schema)
+
+    def test_the_formats_are_those_of_the_engine(self):
+        names = re.findall(r'\[IMAGE_\w+\] = \{"(\w+)"', (ROOT / "engine/image/image.c").read_text())
+        documented = DOCUMENT["components"]["schemas"]["Checked"]["properties"]["format"]["enum"]
+        self.assertEqual(documented, list(dict.fromkeys(names)))
 
     def test_every_part_is_used(self):
         used = set(every(DOCUMENT, "$ref"))
@@ -532,7 +537,7 @@ class Errors(Service):
         self.keys()
         self.slow_model()
         # 405 has a test of its own; a full engine, a drain and a fault of the service cannot be had in good order
-        # (those of the framing: test_conduct.py; of a locked or vanished file: test_attacks_bounds.py)
+        # (those of the framing: test_conduct.py; of a locked or vanished file: test_collections.py)
         others = {"method_not_allowed", "deadline_unreachable", "draining", "internal", "collection_busy",
                   "collection_unavailable", "header_too_large", "version_not_supported", "expectation_failed",
                   "not_implemented", "too_many_connections", "target_too_long"}

@@ -11,11 +11,11 @@ import unittest
 from unittest import mock
 
 import torch
-from support import DATA, PICTURES, ROOT
 from evaluation import parity, rows
 from evaluation.engine import Engine, EngineError
 from evaluation.predict import Reference
 from minivlm import MiniVLM, fusion
+from support import DATA, PICTURES, ROOT
 
 PROGRAM = pathlib.Path(os.environ.get("MINIVLM_BUILD_DIR", ROOT / "build/release")).resolve() / "minivlm"
 NAMES = [f"{name}.png" for name in PICTURES]

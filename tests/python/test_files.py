@@ -8,13 +8,13 @@ import tempfile
 import unittest
 
 import torch
-from support import DATA, GOLDEN, PICTURES, ROOT, TINY
 from bench.pytorch_eager import unfold
 from golden import tiny
 from minivlm import Config, Labels, MiniVLM, config as cfg, image, weights
 from minivlm.conv import fold
 from minivlm.text import Tokenizer
 from safetensors.torch import load_file, save_file
+from support import DATA, GOLDEN, PICTURES, ROOT, TINY
 
 
 def documented_names() -> list[str]:

@@ -4,13 +4,13 @@ import unittest
 
 import numpy as np
 import torch
-from support import DATA, PICTURES, TINY
 from golden import lively, pictures, tiny
 from minivlm import Labels, MiniVLM, boxes as bx, config as cfg, image, roi, rpn, tee
 from minivlm.backbone import Backbone
 from minivlm.conv import Conv, fold, same_padding
 from minivlm.text import Tokenizer
 from PIL import Image
+from support import DATA, PICTURES, TINY
 
 
 def parameters(module) -> int:

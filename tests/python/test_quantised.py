@@ -3,10 +3,9 @@ import pathlib
 import unittest
 
 import torch
-from safetensors.torch import load_file
-
 from minivlm import quantised, weights
 from minivlm.model import MiniVLM
+from safetensors.torch import load_file
 from train import rounding
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"

@@ -6,17 +6,17 @@ import unittest
 from unittest import mock
 
 import torch
-from support import DATA, GOLDEN, PICTURES, TINY
 from minivlm import MiniVLM, config as cfg, decode, image
 from minivlm.fusion import TAGS, TEXT, Fusion, additive, caption_mask, full_mask
 from minivlm.heads import Heads
 from minivlm.text import Tokenizer, tag_string
+from support import DATA, GOLDEN, PICTURES, TINY
 
 
 class Paper(unittest.TestCase):
     def test_parameters(self):
         config = cfg.paper()
-        count = lambda m: sum(p.numel() for p in m.parameters())  # noqa: E731
+        count = lambda m: sum(p.numel() for p in m.parameters())
         fusion, heads = Fusion(config.fusion, config.roi.hidden), Heads(config)
         pooler = count(heads.vqa.pooler)
         self.assertEqual(count(fusion) + pooler, 33_756_672)  # with the 30,522 words: the paper's "34 M" transformer

@@ -9,13 +9,31 @@ import zipfile
 from unittest import mock
 
 import torch
-from support import DATA, ROOT
 from golden import tiny
 from minivlm import Labels, MiniVLM, image, weights
 from minivlm.decode import FullScorer
 from minivlm.text import Tokenizer
-from train import adapt, agreement, ask, batches, build, coco_captions, common, data, detection, formats, label, late, plot, recipe, risk
-from train import run as stages, scenes, smoke
+from support import DATA, ROOT
+from train import (
+    adapt,
+    agreement,
+    ask,
+    batches,
+    build,
+    coco_captions,
+    common,
+    data,
+    detection,
+    formats,
+    label,
+    late,
+    plot,
+    recipe,
+    risk,
+    run as stages,
+    scenes,
+    smoke,
+)
 from train.corpus import Corpus
 
 

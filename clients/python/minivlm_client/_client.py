@@ -5,13 +5,14 @@ import asyncio
 import collections
 import concurrent.futures
 import time
-from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, cast
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any, Callable, Optional, cast
 
 import httpx
 
 from . import _request as rq
 from ._batch import PICTURE_FAULTS, Outcome, Progress
-from ._request import MiniVLMError, Picture, Request
+from ._request import Picture, Request
 from ._types import Answer, Caption, Matches, Reranked
 
 
@@ -20,11 +21,11 @@ class _Settings:
                  **httpx_options: Any):
         if retries < 0:
             raise ValueError("retries must be 0 or more")
-        headers: Dict[str, str] = dict(httpx_options.pop("headers", None) or {})
+        headers: dict[str, str] = dict(httpx_options.pop("headers", None) or {})
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         self.retries = retries
-        self.options: Dict[str, Any] = {"base_url": rq.address(url), "headers": headers, "timeout": timeout, **httpx_options}
+        self.options: dict[str, Any] = {"base_url": rq.address(url), "headers": headers, "timeout": timeout, **httpx_options}
 
 
 def _caption(image: Picture, **p: Any) -> Request:
@@ -40,7 +41,7 @@ def _match(images: Sequence[Picture], texts: Sequence[str], **p: Any) -> Request
 
 
 def _rerank(query: str, images: Sequence[Picture], top_n: Optional[int]) -> Request:
-    body: Dict[str, Any] = {"query": query, "documents": [{"image": rq.in_json(i)} for i in images]}
+    body: dict[str, Any] = {"query": query, "documents": [{"image": rq.in_json(i)} for i in images]}
     return Request("POST", "/retrieve", json={**body, **rq.given({"top_n": top_n})})
 
 
@@ -108,7 +109,7 @@ class Client(_Settings):
         A picture that fails has its error in its outcome. progress None: a bar when stderr is a terminal."""
         work = call if call is not None else self.caption
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
-        waiting: Deque[Tuple[Picture, concurrent.futures.Future[Any]]] = collections.deque()
+        waiting: collections.deque[tuple[Picture, concurrent.futures.Future[Any]]] = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(max(1, concurrency)) as pool:
             try:
                 for image in images:
@@ -125,14 +126,14 @@ class Client(_Settings):
     def close(self) -> None:
         self._http.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.close()
 
 
-def _home(image: Picture, future: "concurrent.futures.Future[Any]", bar: Progress) -> Outcome:
+def _home(image: Picture, future: concurrent.futures.Future[Any], bar: Progress) -> Outcome:
     try:
         outcome = Outcome(image, future.result())
     except PICTURE_FAULTS as e:
@@ -197,7 +198,7 @@ class AsyncClient(_Settings):
         work = call if call is not None else self.caption
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
         gate = asyncio.Semaphore(max(1, concurrency))
-        waiting: Deque[asyncio.Future[Outcome]] = collections.deque()
+        waiting: collections.deque[asyncio.Future[Outcome]] = collections.deque()
 
         async def one(image: Picture) -> Outcome:
             async with gate:
@@ -216,7 +217,7 @@ class AsyncClient(_Settings):
             while waiting:
                 yield await waiting.popleft()
         finally:
-            left: List[Any] = list(waiting)
+            left: list[Any] = list(waiting)
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -225,7 +226,7 @@ class AsyncClient(_Settings):
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def __aenter__(self) -> "AsyncClient":
+    async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *error: Any) -> None:

@@ -8,7 +8,8 @@ import email.utils
 import os
 import random
 import re
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from collections.abc import Mapping
+from typing import Any, Optional, Union
 
 import httpx
 
@@ -35,7 +36,7 @@ class MiniVLMError(Exception):
 class Request:
     method: str
     path: str
-    params: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
     content: Optional[bytes] = None
     json: Any = None
 
@@ -63,7 +64,7 @@ def in_json(image: Picture) -> Any:
     return base64.b64encode(given).decode() if isinstance(given, bytes) else dict(given)
 
 
-def given(parameters: Mapping[str, Any]) -> Dict[str, Any]:
+def given(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Those that are not None."""
     return {name: value for name, value in parameters.items() if value is not None}
 
@@ -123,7 +124,7 @@ def wait_s(response: Optional[httpx.Response], attempt: int) -> float:
     return min(wait, LONGEST_WAIT_S) * random.uniform(1.0, 1.25)  # not all clients at once
 
 
-def outcome(response: httpx.Response) -> Tuple[Any, Optional[MiniVLMError]]:
+def outcome(response: httpx.Response) -> tuple[Any, Optional[MiniVLMError]]:
     if response.status_code >= 400:
         return None, error_of(response)
     try:

@@ -1,14 +1,14 @@
 """What the service answers, as the keys of its JSON (docs/api.md); keys that only some requests bring are optional."""
 from __future__ import annotations
 
-from typing import Any, List, TypedDict
+from typing import Any, TypedDict
 
 
 class ImageInfo(TypedDict):
     id: str
     width: int
     height: int
-    warnings: List[str]
+    warnings: list[str]
 
 
 class _Common(TypedDict):
@@ -22,14 +22,14 @@ class ScoredCaption(TypedDict):
 
 
 class _CaptionMore(TypedDict, total=False):
-    regions: List[Any]
+    regions: list[Any]
     explain: Any
 
 
 class Caption(_Common, _CaptionMore):
     caption: str
     score: float
-    captions: List[ScoredCaption]
+    captions: list[ScoredCaption]
     usage: Any
 
 
@@ -42,7 +42,7 @@ class Answer(_Common, _CaptionMore):
     question: str
     answer: str
     score: float
-    answers: List[ScoredAnswer]
+    answers: list[ScoredAnswer]
 
 
 class Match(TypedDict):
@@ -53,9 +53,9 @@ class Match(TypedDict):
 
 
 class Matches(TypedDict):
-    scores: List[List[float]]
-    results: List[Match]
-    images: List[Any]
+    scores: list[list[float]]
+    results: list[Match]
+    images: list[Any]
     model: str
 
 
@@ -65,5 +65,5 @@ class RerankedDocument(TypedDict):
 
 
 class Reranked(TypedDict):
-    results: List[RerankedDocument]
+    results: list[RerankedDocument]
     model: str
