@@ -134,7 +134,7 @@ static enum err walk_folder(struct names *s, const char *folder, struct errbuf *
         rc = visit(s, walk, at, strlen(folder), e);
     }
     fts_close(walk);
-    return rc || s->n > before ? rc : err_set(e, ERR_IO, "%s: there is no picture in this folder", folder);
+    return rc || s->n > before ? rc : err_set(e, ERR_IO, "%s: this folder contains no images", folder);
 }
 
 /* A file of results has no row for what is no file at all, most likely a slip of the pen: a sentence says it. */

@@ -11,7 +11,7 @@ const struct cli_option cli_options[] = {
     {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA | 1 << CLI_SEARCH,
      "how many answers or pictures to print, 1 to 20 (default 5)"},
     {"num-beams", "N", OPT_BEAMS, 1 << CLI_CAPTION, "beam width, 1 to 10; 1 is greedy search (default: the model's)"},
-    {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions per picture, at most num-beams (default 1)"},
+    {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions per image, at most num-beams (default 1)"},
     {"max-tokens", "N", OPT_TOKENS, 1 << CLI_CAPTION, "maximum length of a caption (default: the model's)"},
     {"length-penalty", "X", OPT_PENALTY, 1 << CLI_CAPTION, "above 0 favours longer captions (default: the model's)"},
     {"regions", NULL, OPT_REGIONS, CLI_FOR_WORDS, "print the regions too (with --json)"},
@@ -36,7 +36,7 @@ const struct cli_option cli_options[] = {
     {"at-once", "N", OPT_AT_ONCE, 1 << CLI_BENCH,
      "captions in progress when throughput is measured, 1 to 64 (default 16)"},
     {"stages", NULL, OPT_STAGES, 1 << CLI_BENCH,
-     "print where the time of a picture goes, kernel by kernel, on one thread"},
+     "print where the time of an image goes, kernel by kernel, on one thread"},
     {"plan", NULL, OPT_PLAN, 1 << CLI_INSPECT,
      "print every step with its shapes, number format, kernel, bytes and operations"},
     {"json", NULL, OPT_JSON, CLI_FOR_ENGINE | 1 << CLI_SEARCH, "print JSON, one object per line"},
@@ -44,7 +44,7 @@ const struct cli_option cli_options[] = {
     {"verify", NULL, OPT_VERIFY, CLI_FOR_ENGINE, "check the weights against the model's checksum"},
     {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
     {"split", "N", OPT_SPLIT, 1 << CLI_BENCH | 1 << CLI_INSPECT,
-     "engine threads that work on one picture while nothing else waits, 1 to 16 (default: 1 to measure, 4 in a plan)"},
+     "engine threads that work on one image while nothing else waits, 1 to 16 (default: bench 1, inspect 4)"},
     {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", OPT_ISA, CLI_FOR_ENGINE,
      "newest instruction set to use (default auto)"},
     {"precision", "auto|fp32|int8", OPT_PRECISION, CLI_FOR_ENGINE,
@@ -57,11 +57,11 @@ _Static_assert((int)N_OPTIONS <= (int)CLI_OPTIONS_MAX, "CLI_OPTIONS_MAX is too s
 const int cli_options_n = N_OPTIONS;
 
 const struct cli_command_text cli_options_commands[CLI_COMMAND_COUNT] = {
-    [CLI_CAPTION] = {"caption", "IMAGE...", "describe pictures in a sentence",
+    [CLI_CAPTION] = {"caption", "IMAGE...", "describe images in a sentence",
                      "Lines of --jsonl: {\"image\": \"dog.jpg\"}\n"},
     [CLI_VQA] = {"vqa", "--question Q IMAGE...", "answer questions about images",
                  "Lines of --jsonl: {\"image\": \"dog.jpg\", \"question\": \"what colour is the dog?\"}\n"},
-    [CLI_RETRIEVE] = {"retrieve", "--text T IMAGE...", "score how well sentences and pictures match",
+    [CLI_RETRIEVE] = {"retrieve", "--text T IMAGE...", "score how well sentences and images match",
                       "Prints the sentences of each image, best first; with several images, then the images of each "
                       "sentence.\nLines of --jsonl: {\"image\": \"dog.jpg\", \"texts\": [\"a dog\", \"a cat\"]}\n"},
     [CLI_REGIONS] = {"regions", "IMAGE...", "list detected objects with their boxes: score, x0, y0, x1, y1, label",
@@ -69,10 +69,10 @@ const struct cli_command_text cli_options_commands[CLI_COMMAND_COUNT] = {
     [CLI_INSPECT] = {"inspect", "", "describe the model and the memory it needs", ""},
     [CLI_BENCH] = {"bench", "IMAGE...", "measure the speed of every stage", ""},
     [CLI_IMPORT] =
-        {"import", "--collection NAME IMAGE...", "store pictures in a collection of a running server",
-         "The key of a picture is its path below the folder given as argument. Set MINIVLM_API_KEY if the server "
+        {"import", "--collection NAME IMAGE...", "store images in a collection of a running server",
+         "The key of an image is its path relative to the folder given as argument. Set MINIVLM_API_KEY if the server "
          "requires an API key.\n"},
-    [CLI_SEARCH] = {"search", "--collection NAME TEXT", "find pictures of a collection of a running server",
+    [CLI_SEARCH] = {"search", "--collection NAME TEXT", "find images in a collection of a running server",
                     "Prints score and key, best first. Set MINIVLM_API_KEY if the server requires an API key.\n"},
 };
 
@@ -84,12 +84,12 @@ void cli_options_print_commands(FILE *to)
     for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
         fprintf(to, "  %-9s %s\n", cli_options_commands[i].name, cli_options_commands[i].summary);
     }
-    fprintf(
-        to,
-        "\nImages are %s files, or folders of them; - is standard input.\nminivlm COMMAND --help lists its options,\n"
-        "minivlm --version prints the version.\n"
-        "Exit code: 0 all fine, 1 something failed, 2 wrong usage.\n",
-        image_formats_text());
+    fprintf(to,
+            "\nImages are %s files, or folders of them; - is standard input.\n"
+            "minivlm COMMAND --help lists the options of a command;\n"
+            "minivlm --version prints the version.\n"
+            "Exit code: 0 success, 1 failure, 2 usage error.\n",
+            image_formats_text());
 }
 
 void cli_options_print_help(enum cli_command c)
@@ -129,8 +129,8 @@ bool cli_options_print_usage(const char *shell)
                             "captions, answers and matches for photographs",
                             "COMMAND [OPTION]... [IMAGE]...",
                             "Describes photographs, answers questions about them and matches them with sentences, on "
-                            "the CPU and without a network.\n"
-                            "Exit code: 0 all fine, 1 something failed, 2 wrong usage.",
+                            "the CPU. Only import and search use the network, to reach a server.\n"
+                            "Exit code: 0 success, 1 failure, 2 usage error.",
                             1,
                             known,
                             CLI_COMMAND_COUNT,

@@ -226,7 +226,7 @@ static enum err create(struct cli_output *o, const char *path, struct errbuf *e)
 {
     o->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | O_EXCL, 0666);
     if (o->fd < 0 && errno == EEXIST) {
-        return err_set(e, ERR_IO, "%s is there already; --resume goes on with it, or name another file", path);
+        return err_set(e, ERR_IO, "%s already exists; continue it with --resume, or name another file", path);
     }
     return o->fd < 0 ? err_set(e, ERR_IO, "%s: %s", path, strerror(errno)) : write_header(o, e);
 }

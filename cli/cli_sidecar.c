@@ -121,7 +121,7 @@ enum err cli_sidecar_write(const char *picture, const char *caption, struct errb
         return err_set(e, ERR_IO, "the name of its sidecar would be too long");
     }
     if (!is_ours(path)) {
-        return err_set(e, ERR_IO, "%s is there already and not as minivlm wrote it; move it away to have a new one",
+        return err_set(e, ERR_IO, "%s was not written by minivlm or has been edited; move it away to get a new one",
                        path);
     }
     buf_init(&text, SIDECAR_MAX_BYTES);

@@ -200,7 +200,7 @@ static int read_key_flag(struct config_request *request, char **argv, int left, 
         bool has_next = !argv[0][n] && left > 1 && strncmp(argv[1], "--", 2) != 0;
         *flags[i].value = argv[0][n] ? argv[0] + n + 1 : has_next ? argv[1] : "";
         if (!(*flags[i].value)[0]) {
-            buf_printf(faults, "flag: %s: expected a value behind it, found nothing\n", flags[i].flag);
+            buf_printf(faults, "flag: %s: expected a value after it, found nothing\n", flags[i].flag);
         }
         if (i == 0) {
             request->action = CONFIG_MAKE_KEY;
@@ -303,10 +303,10 @@ static void check_server(const struct config *c, struct buf *faults)
         buf_printf(faults, "server.socket_mode: expected three octal digits like 0660, found \"%s\"\n", mode);
     }
     if (c->server.port < 0 && !c->server.socket[0]) {
-        buf_text(faults, "server.port: expected a port, or server.socket beside -1, found \"-1\"\n");
+        buf_text(faults, "server.port: expected a port, or -1 together with server.socket, found \"-1\"\n");
     }
     if (c->server.proxy_protocol && !c->server.trusted_proxies[0]) {
-        buf_text(faults, "server.proxy_protocol: expected server.trusted_proxies beside it, found none\n");
+        buf_text(faults, "server.proxy_protocol: expected server.trusted_proxies to be set too, found none\n");
     }
 }
 

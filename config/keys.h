@@ -31,23 +31,23 @@
 
 #define CONFIG_KEYS_server(X) \
     X(server, host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
-      "Addresses to listen on, IPv4 or IPv6, separated by spaces; :: for all of both families, 0.0.0.0 for all of IPv4; a name stands for all its addresses.") \
+      "Addresses to listen on, IPv4 or IPv6, separated by spaces; :: for all of both families, 0.0.0.0 for all of IPv4; a name means all its addresses.") \
     X(server, port, INT, 8080, -1, 65535, NULL, START, \
       "Port to listen on; 0: any free port, which is logged; -1: none, only server.socket.") \
     X(server, socket, TEXT, "", 0, 107, NULL, START, \
       "Path of an additional UNIX socket to listen on; one left behind by a dead process is replaced; empty: none.") \
     X(server, socket_mode, TEXT, "0660", 0, 63, NULL, START, \
-      "Permissions of the UNIX socket, in octal; whoever may write may connect.") \
+      "Permissions of the UNIX socket, in octal; whoever can write to it can connect.") \
     X(server, prefix, TEXT, "", 0, 255, NULL, START, \
-      "Path prefix of all routes of the main port, such as /vision, for balancers that pass it on; health routes also answer without it; empty: none.") \
+      "Path prefix of all routes of the main port, such as /vision, for load balancers that pass it on; health routes also answer without it; empty: none.") \
     X(server, trusted_proxies, TEXT, "", 0, 1023, NULL, RELOAD, \
-      "Networks of the proxies whose X-Forwarded-For and Forwarded are believed, such as 10.0.0.0/8 fd00::/8, separated by spaces; unix: clients of server.socket; empty: none.") \
+      "Networks of the proxies whose X-Forwarded-For and Forwarded are trusted, such as 10.0.0.0/8 fd00::/8, separated by spaces; unix: clients of server.socket; empty: none.") \
     X(server, proxy_protocol, BOOL, false, 0, 1, NULL, START, \
       "Connections from server.trusted_proxies to the main port begin with a PROXY protocol header, version 1 or 2; others may not send one.") \
     X(server, admin_host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
       "Address of the admin port.") \
     X(server, admin_names, TEXT, "", 0, 1023, NULL, RELOAD, \
-      "Host names under which the admin port answers, separated by spaces, besides IP addresses, localhost and server.admin_host; * allows all.") \
+      "Host names under which the admin port answers, separated by spaces, in addition to IP addresses, localhost and server.admin_host; * allows all.") \
     X(server, admin_port, INT, -1, -1, 65535, NULL, START, \
       "Port for health, metrics, /debug and /admin; -1: health and metrics on the main port, no /debug, no /admin; 0: any free port.") \
     X(server, tls_certificate, TEXT, "", 0, 1023, NULL, START, \
@@ -55,7 +55,7 @@
     X(server, tls_key, TEXT, "", 0, 1023, NULL, START, \
       "PEM file of the certificate's private key.") \
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
-      "Maximum number of open connections, at most a third of the descriptors the process may have; a new one replaces an idle or stalled one, or else is answered 503 and closed.") \
+      "Maximum number of open connections, at most a third of the descriptors the process may have; a new one replaces an idle or stalled one, otherwise it is answered 503 and closed.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
       "Maximum number of open connections of one address (IPv6: one /64); 0: a quarter of server.max_connections, at least 64, and only once seven eighths of all are in use.") \
     X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
@@ -73,21 +73,21 @@
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
       "Origins allowed to call from a browser, separated by spaces; * allows all; empty: none.") \
     X(server, overload_status, CHOICE, "429", 0, 0, "429|503", RELOAD, \
-      "Status of requests refused because of load; 503 for meshes that retry nothing else.") \
+      "Status of requests refused because of load; 503 for service meshes that retry nothing else.") \
     X(server, page, BOOL, true, 0, 1, NULL, RELOAD, \
-      "The page for people at /; false: 404.") \
+      "The web page at /; false: 404.") \
     X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
       "Restrict the process once it listens: system calls (seccomp), files (Landlock), privileges; auto: as far as the kernel supports it; require: all of it, or the service does not start.") \
     X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \
-      "Folders that the sandbox lets the service read, separated by colons, besides those of the configured files; needed if model.dir is a link that may later lead elsewhere.")
+      "Folders that the sandbox lets the service read, separated by colons, in addition to those of the configured files; needed if model.dir is a link that may later lead elsewhere.")
 
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
       "Maximum size of the body of one request.") \
     X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Memory for the bodies of all requests; 0: 256 MiB, or less where memory is short.") \
+      "Memory for the bodies of all requests; 0: 256 MiB, or less if memory is short.") \
     X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Memory for all pictures being decoded: 3 to 15 bytes per pixel, AVIF 21, both twice that with more than 8 bits; 0: enough for the largest that limits.pixels allows in 15, or less where memory is short.") \
+      "Memory for all pictures being decoded: 3 to 15 bytes per pixel, AVIF 21, in either case twice that above 8 bits per channel; 0: enough for the largest that limits.pixels allows in 15, or less if memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Maximum number of requests that are accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \
@@ -109,7 +109,7 @@
 
 #define CONFIG_KEYS_image(X) \
     X(image, fast_scaling, BOOL, true, 0, 1, NULL, START, \
-      "Decode a JPEG of at least four times the size of the network's input at a half, a quarter or an eighth of its size; false: always decode all pixels.")
+      "Decode JPEGs at least four times as large as the network's input at 1/2, 1/4 or 1/8 scale; false: always decode all pixels.")
 
 #define CONFIG_KEYS_engine(X) \
     X(engine, threads, INT, 0, 0, 1024, NULL, START, \
@@ -119,7 +119,7 @@
     X(engine, split_threads, INT, 4, 1, 16, NULL, START, \
       "Engine threads that may share one step of a request while nothing else waits; 1: never share.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
-      "By how much engine and decode threads are nicer, as of nice(1), than the thread that answers HTTP; 0 is best where other programs compete for the CPUs.") \
+      "How much to lower the priority (nice(1)) of engine and decode threads relative to the thread that answers HTTP; 0 is best if other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
       "Number format of matrices; auto: as in the model directory; int8: those of the fusion in 8 bits whatever their stored type, the image half in floats.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \
@@ -139,7 +139,7 @@
 
 #define CONFIG_KEYS_cache(X) \
     X(cache, bytes, BYTES, 268435456, 0, 1099511627776, NULL, START, \
-      "Maximum memory for region features; the least recently used are evicted first; less where memory is short; 0: none.")
+      "Maximum memory for region features; the least recently used are evicted first; less if memory is short; 0: none.")
 
 #define CONFIG_KEYS_collections(X) \
     X(collections, path, TEXT, "", 0, 1023, NULL, START, \
@@ -159,13 +159,13 @@
     X(log, format, CHOICE, "auto", 0, 0, "auto|json|text", START, \
       "auto: text on a terminal, else JSON.") \
     X(log, requests_per_second, INT, 1000, 0, 1000000, NULL, RELOAD, \
-      "Maximum number of request lines per second; the next line says how many were left out; 0: no limit.")
+      "Maximum number of request lines per second; the next line says how many were dropped; 0: no limit.")
 
 #define CONFIG_KEYS_drain(X) \
     X(drain, delay_ms, INT, 0, 0, 600000, NULL, RELOAD, \
-      "After SIGTERM, continue to serve for this long, so that balancers notice that readiness is gone.") \
+      "After SIGTERM, continue to serve for this long, so that load balancers notice that it is no longer ready.") \
     X(drain, timeout_ms, INT, 30000, 0, 3600000, NULL, RELOAD, \
-      "After that, time for requests in flight to finish before they are cut off.")
+      "Then the time that requests in flight have to finish before they are cut off.")
 /* clang-format on */
 
 #endif

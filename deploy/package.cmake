@@ -1,12 +1,12 @@
 # cmake --install with GNU paths, and two Debian packages by CPack: minivlm-server (both programs) and
-# minivlm-model-base (the weights, whose licence is another). scripts/package.sh builds and tries them.
+# minivlm-model-base (the weights, under a different licence). scripts/package.sh builds and tests them.
 include(GNUInstallDirs)
 
 set(model_dir ${CMAKE_INSTALL_FULL_DATADIR}/minivlm/models/minivlm-base)
 set(config_dir ${CMAKE_INSTALL_FULL_SYSCONFDIR}/minivlm-server)
 set(made ${PROJECT_BINARY_DIR}/package)
 
-# Manual pages and completions come out of the tables that make --help.
+# Manual pages and completions are generated from the tables behind --help.
 set(documents)
 foreach(program minivlm minivlm-server)
   set(section 1)

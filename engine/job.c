@@ -142,7 +142,8 @@ static enum err check_texts(const struct job_private *j, struct errbuf *why)
     const struct engine_options *o = &j->engine->options;
     bool needs_texts = r->task == JOB_VQA || r->task == JOB_RETRIEVE;
     if (r->n_texts < 0 || (r->n_texts > 0) != needs_texts || (needs_texts && (!r->texts || !r->text_bytes))) {
-        return err_set(why, ERR_BAD_REQUEST, needs_texts ? "at least one text is needed" : "this task takes no text");
+        return err_set(why, ERR_BAD_REQUEST,
+                       needs_texts ? "at least one text is needed" : "this task does not accept text");
     }
     if (r->n_texts > o->max_texts) {
         return err_set(why, ERR_TOO_MANY_INPUTS, "%d texts; at most %d are allowed", r->n_texts, o->max_texts);

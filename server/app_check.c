@@ -74,7 +74,7 @@ static enum err check_socket(const char *path, struct errbuf *e)
 {
     struct stat st;
     if (path[0] && stat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
-        return err_set(e, ERR_BAD_CONFIG, "server.socket: %s is there and is no socket: move it away, or name another",
+        return err_set(e, ERR_BAD_CONFIG, "server.socket: %s exists and is not a socket: move it away, or name another",
                        path);
     }
     return check_folder("server.socket", path, e);

@@ -39,7 +39,7 @@ static void on_body(void *user, struct exchange *x, const char *bytes, size_t n)
     if (x->work) {
         work_body(x->work, bytes, n);
     } else if (x->body_bytes > SMALL_BODY) {
-        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "this route takes no body");
+        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "this route does not accept a body");
     }
 }
 
@@ -140,7 +140,7 @@ static void charge_answer(struct app *a, struct exchange *x)
         x->status = 0;
         reply_retry(x, FAULT_OVERLOADED, 1000000, "%s",
                     v == GATE_SHARE_USED ? "answers that you have not read yet use up your share of the memory for them"
-                                         : "answers that nobody has read yet use all the memory there is for them");
+                                         : "answers not yet read use all the memory reserved for them");
     }
     x->answer_bytes = x->answer.n;
     if (x->answer_bytes <= SMALL_ANSWER) {

@@ -22,7 +22,7 @@
     X(ERR_BAD_CONFIG, "bad_config", "the configuration is not valid")                                                  \
     X(ERR_BAD_MODEL, "bad_model", "the model directory is not valid")                                                  \
     X(ERR_BAD_REQUEST, "bad_request", "the request is not valid")                                                      \
-    X(ERR_UNSUPPORTED_IMAGE, "unsupported_image", "not an image of a type that is read")                               \
+    X(ERR_UNSUPPORTED_IMAGE, "unsupported_image", "unsupported image type")                                            \
     X(ERR_CORRUPT_IMAGE, "corrupt_image", "the image is truncated or corrupt")                                         \
     X(ERR_IMAGE_TOO_LARGE, "image_too_large", "the image has too many pixels")                                         \
     X(ERR_TOO_MANY_INPUTS, "too_many_inputs", "too many images or texts")                                              \

@@ -253,7 +253,7 @@ enum err heif_decode(const uint8_t *bytes, size_t n, const struct image_limits *
         if (!from || heif_image_get_width(r.image, heif_channel_interleaved) != info->width ||
             heif_image_get_height(r.image, heif_channel_interleaved) != info->height || stride < 3 * info->width) {
             rc = err_set(e, ERR_CORRUPT_IMAGE,
-                         "HEIF: a picture of another size than the file says; send an undamaged copy");
+                         "HEIF: the picture's size is not the one in the file's header; send an undamaged copy");
         } else {
             copy_rows(&r, info, from, (size_t)stride, pixels, work);
         }

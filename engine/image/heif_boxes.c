@@ -266,7 +266,7 @@ static enum err check_coded(const struct file *f, const struct item *item, struc
     bool is_good = is_av1 ? heif_coded_av1(item->config.at, item->config.n, data.at, data.n, &size)
                           : heif_coded_hevc(item->config.at, item->config.n, data.at, data.n, &size);
     if (!is_good) {
-        return corrupt(f, "a picture without a valid header, or a film in place of a picture");
+        return corrupt(f, "a picture without a valid header, or a video instead of a picture");
     }
     if (size.width > rounded(item->width) || size.height > rounded(item->height)) {
         return corrupt(f, "a picture is larger than the file says");

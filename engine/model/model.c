@@ -68,7 +68,7 @@ static enum err open_weights(struct model *m, const char *dir, bool verify_hash,
         weights_sha256(m->weights, m->sha256);
         if (strcmp(m->sha256, m->config.weights.sha256) != 0) {
             return err_set(e, ERR_BAD_MODEL,
-                           "%s has SHA-256 %s, config.json says %s: the file is damaged or another one", path,
+                           "%s has SHA-256 %s, config.json says %s: the file is damaged or not the right one", path,
                            m->sha256, m->config.weights.sha256);
         }
     }

@@ -173,7 +173,7 @@ static enum err read_tokens(struct vocab *v, size_t n, const char *name, struct 
         v->tokens[id] = line;
         line[length] = '\0';
         if (!insert(v, line, id)) {
-            return err_set(e, ERR_BAD_MODEL, "%s: line %d: '%s' is there twice", name, id + 1, line);
+            return err_set(e, ERR_BAD_MODEL, "%s: line %d: '%s' occurs twice", name, id + 1, line);
         }
         line = v->text + (next - v->text);
     }

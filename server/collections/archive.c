@@ -272,7 +272,7 @@ void archive_cancel(struct archive *a, struct archive_task *t)
     pthread_mutex_lock(&a->lock);
     atomic_store(&r->is_cancelled, true);
     if (r->stage == ARCHIVE_WAITING && archive_queue_remove(&a->queues[archive_errand_is_write(t->kind)], &r->item)) {
-        finish_unbegun(a, r, ERR_CANCELLED, "nobody waits for the collection's answer any more");
+        finish_unbegun(a, r, ERR_CANCELLED, "the client no longer waits for the collection's answer");
         is_done = true;
     }
     pthread_mutex_unlock(&a->lock);

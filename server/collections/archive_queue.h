@@ -26,7 +26,7 @@ struct archive_queue {
     int n;
 };
 
-/* A zeroed queue is empty. False: the client already has `most` waiting. */
+/* A zeroed queue is empty. False: the client already has its maximum waiting. */
 bool archive_queue_add(struct archive_queue *q, struct archive_queue_item *item, int max);
 struct archive_queue_item *archive_queue_pop(struct archive_queue *q); /* NULL: empty */
 bool archive_queue_remove(struct archive_queue *q, struct archive_queue_item *item);

@@ -94,7 +94,7 @@ enum err collection_db_failed(const struct collections *cs, const char *doing, s
 enum err collection_db_limits(const struct collections *cs, struct errbuf *e)
 {
     if (cs->limits.is_cancelled && atomic_load(cs->limits.is_cancelled)) {
-        return err_set(e, ERR_CANCELLED, "nobody waits for the collection's answer any more");
+        return err_set(e, ERR_CANCELLED, "the client no longer waits for the collection's answer");
     }
     if (cs->limits.deadline_us && cs->now_us() >= cs->limits.deadline_us) {
         return err_set(e, ERR_DEADLINE, "the deadline passed before the collection could answer");

@@ -169,9 +169,9 @@ static enum err own(struct collection_file *f, struct errbuf *e)
         return OK;
     }
     if (errno == EAGAIN || errno == EACCES) {
-        return err_set(e, ERR_BAD_CONFIG,
-                       "%s: another process serves this file; end it first, or name another file in collections.path",
-                       f->path);
+        return err_set(
+            e, ERR_BAD_CONFIG,
+            "%s: another process is using this file; stop it first, or name another file in collections.path", f->path);
     }
     return err_set(e, ERR_BAD_CONFIG, "%s: this file system cannot lock files (%s); name a file on a local disk",
                    f->path, strerrordesc_np(errno));

@@ -105,7 +105,7 @@ static bool parse_option(struct auth_key *k, const char *word, char *problem, si
         snprintf(problem, n, "share must be a whole number from 1 to 100 and %%, like 25%%, found \"%.40s\"", value);
         return parse_share(value, &k->share);
     }
-    snprintf(problem, n, "behind the hash may stand role=, rate= and share=, found \"%.40s\"", word);
+    snprintf(problem, n, "the hash may be followed by role=, rate= and share=, found \"%.40s\"", word);
     return false;
 }
 

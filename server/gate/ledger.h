@@ -5,9 +5,9 @@
  * Memory allocated once at start (weights, sessions, slots) is not here: the plan has already subtracted it.
  *
  * Ownership: plain storage of the caller, no memory of its own.
- * Threads:   every function but ledger_init may be called by any thread at any time; no locks, no waiting. A figure
- * read while others take and give is right for some moment of the call. Errors:    none; a refusal is `false`. Giving
- * back more than was taken is BUG_ON. */
+ * Threads:   every function except ledger_init may be called by any thread at any time; no locks, no waiting. A figure
+ *            read while others take and give is correct for some moment during the call.
+ * Errors:    none; a refusal is `false`. Giving back more than was taken is BUG_ON. */
 #ifndef SERVER_GATE_LEDGER_H
 #define SERVER_GATE_LEDGER_H
 

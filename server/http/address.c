@@ -98,11 +98,11 @@ static const char *add_network(struct networks *out, const char *text, size_t n)
         bits -= 96;
     }
     if (bits < 0 || bits > max) {
-        return "the prefix behind / must be 0 to 32 for IPv4, 0 to 128 for IPv6";
+        return "the prefix after / must be 0 to 32 for IPv4, 0 to 128 for IPv6";
     }
     for (int bit = bits; bit < max; bit++) {
         if (is_bit_set(&a, bit)) {
-            return "the address has bits behind its prefix; write the network's first address";
+            return "the address has bits set after its prefix; write the network's first address";
         }
     }
     if (out->n == NETWORKS_MAX) {

@@ -95,7 +95,7 @@ static bool read_trailer_name(struct chunk *c, char byte)
     }
     c->step = byte == ':' ? TRAILER_VALUE : TRAILER_NAME;
     if (!head_is_token_char((unsigned char)byte) && (byte != ':' || is_first)) {
-        return refuse(c, "each trailer must be a name, a colon right behind it, and a value, on one line");
+        return refuse(c, "each trailer must be a name, a colon directly after it, and a value, on one line");
     }
     return count_extra(c);
 }

@@ -136,7 +136,7 @@ bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **
 /* RFC 9218, u=0..7; others: the default. */
 int exchange_priority(const struct exchange *x);
 
-/* Whole number in decimal digits within least..most. */
+/* Whole number in decimal digits within min..max. */
 bool exchange_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 #endif

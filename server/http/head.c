@@ -217,7 +217,7 @@ static enum head_state parse_target(struct head *h, struct head_text t)
         h->path = (struct head_text){"/", 1};
     }
     if (!has_good_escapes(h->path)) {
-        return refuse(h, REFUSAL_MALFORMED, "each % in the path must stand before two hex digits other than 00");
+        return refuse(h, REFUSAL_MALFORMED, "each % in the path must be followed by two hex digits other than 00");
     }
     return HEAD_WHOLE;
 }
@@ -234,7 +234,7 @@ static enum head_state parse_request_line(struct head *h, const char *line, size
         return refuse(h, REFUSAL_MALFORMED, bad_line);
     }
     if (h->method.n > HEAD_MAX_METHOD || (h->method.n == 7 && memcmp(line, "CONNECT", 7) == 0)) {
-        return refuse(h, REFUSAL_METHOD, "this service is no proxy and knows no such method");
+        return refuse(h, REFUSAL_METHOD, "this service is not a proxy and does not support this method");
     }
     const char *target = first + 1, *second = memchr(target, ' ', n - (size_t)(target - line));
     if (!second) {
@@ -331,14 +331,14 @@ static enum head_state keep_field(struct head *h, struct head_text name, struct 
 static enum head_state parse_field(struct head *h, struct framing *f, const char *line, size_t n)
 {
     if (line[0] == ' ' || line[0] == '\t') {
-        return refuse(h, REFUSAL_MALFORMED, "a header field must stand on one line; folded lines are obsolete");
+        return refuse(h, REFUSAL_MALFORMED, "a header field must be on one line; folded lines are obsolete");
     }
     const char *colon = memchr(line, ':', n);
     struct head_text name = {line, colon ? (size_t)(colon - line) : 0};
     if (!colon || !is_token(name)) {
         return refuse(h, REFUSAL_MALFORMED,
                       "each header line must be a name of letters, digits and hyphens, a colon "
-                      "right behind it, and a value");
+                      "directly after it, and a value");
     }
     struct head_text value = trim((struct head_text){colon + 1, n - name.n - 1});
     if (!is_value(value)) {
@@ -448,7 +448,7 @@ static enum head_state look_at_method(struct head *h, const char *bytes, size_t 
             return refuse(h, REFUSAL_MALFORMED, bad_line);
         }
         if (i == HEAD_MAX_METHOD) {
-            return refuse(h, REFUSAL_METHOD, "this service is no proxy and knows no such method");
+            return refuse(h, REFUSAL_METHOD, "this service is not a proxy and does not support this method");
         }
     }
     return HEAD_MORE;

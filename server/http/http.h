@@ -1,29 +1,30 @@
 /* http - HTTP/1.1: sockets in, exchanges out.
  *
- * One struct http listens on one address. In front stands a byte mover of our own, which owns every client socket
- * (plain or TLS), holds requests to RFC 9110 and 9112 (head.h, chunk.h), keeps the clocks and decides who may connect.
- * Behind it libmicrohttpd gets one request at a time of each connection, checked and normalised, through a socket pair
- * that exists while requests come, carries the body to the handler and writes the answer; the front moves its bytes to
- * the client.
+ * One struct http listens on one address. The front is our own: it owns every client socket (plain or TLS), checks
+ * requests against RFC 9110 and 9112 (head.h, chunk.h), enforces the time limits and decides who may connect. Behind
+ * it, libmicrohttpd gets one request of each connection at a time, checked and normalised, through a socket pair that
+ * exists while requests arrive; it carries the body to the handler and writes the answer, whose bytes the front moves
+ * to the client.
  *
  * Per request it calls, on the loop thread:
- *     on_headers  the head is there; the handler may answer at once (a refusal: the body is then thrown away)
+ *     on_headers  the head is complete; the handler may answer at once (a refusal: the body is then discarded)
  *     on_body     a piece of the body; the handler keeps it or answers
- *     on_request  all is there; the handler answers, or keeps the exchange and answers later by http_ready
- *     on_refused  the HTTP room turns the request away, in any phase before an answer; the handler must answer
+ *     on_request  the request is complete; the handler answers, or keeps the exchange and answers later by http_ready
+ *     on_refused  server/http refuses the request, in any phase before an answer; the handler must answer
  *                 (reply_refused has the words). x->was_offered: on_headers has seen the exchange
  *     on_answer   its answer is about to be sent
- *     on_gone     while the exchange was worked on, its client was lost
+ *     on_gone     the client was lost while its exchange was being worked on
  *     on_end      the exchange is about to go; is_sent: the kernel has taken the answer's last byte for the client
  * Each exchange gets exactly one on_end, and at most one answer of exactly one head. Requests of a connection are
- * served in order; what comes of the next one waits, in the kernel but for a bounded buffer.
+ * served in order; the bytes of the next one wait in the kernel, except for a bounded buffer.
  *
  * A client that ends its sending side after a whole request is served. To learn whether it is still there, the front
- * sends the first letter of the answer ahead ("H" of "HTTP/1.1"): who has gone resets the connection, and on_gone
- * comes.
+ * sends the first letter of the answer ahead ("H" of "HTTP/1.1"): a client that has gone resets the connection, and
+ * on_gone is called.
  *
- * Answers to a request whose body has not come: at once, by the front. A declared rest of at most HTTP_SWALLOW_BYTES is
- * then thrown away and the connection kept; else it is closed, after reading and throwing away for a bounded time.
+ * A request answered before its body has arrived is answered at once, by the front. If at most HTTP_SWALLOW_BYTES of
+ * the declared body are missing, they are discarded and the connection is kept; otherwise it is closed, after reading
+ * and discarding for a bounded time.
  *
  * Threads: the loop thread. Errors: http_open says what is wrong with address, port or certificate. */
 #ifndef SERVER_HTTP_H
@@ -33,7 +34,7 @@
 #include "server/http/loop.h"
 #include "server/http/refusal.h"
 
-/* Every phase of a connection has a clock and an end.
+/* Every phase of a connection has a time limit.
  * X(symbol, name, clock, what happens when it runs out) */
 #define HTTP_PHASES(X)                                                                                                 \
     X(HTTP_PROXY, "proxy", "5 s for the PROXY header of a trusted proxy", "closed; a failed header")                   \
@@ -47,7 +48,7 @@
       "closed; not sent")                                                                                              \
     X(HTTP_SWALLOW, "swallow", "1 s for the rest of a refused body of at most 64 KiB", "closed")                       \
     X(HTTP_LINGER, "linger",                                                                                           \
-      "1 s without 64 KiB, 5 s or 64 MiB behind the last answer of a connection; 1 s while draining", "closed")
+      "1 s without 64 KiB, 5 s or 64 MiB after the last answer of a connection; 1 s while draining", "closed")
 #define HTTP_PHASE_ENUM(symbol, name, clock, end) symbol,
 enum http_phase { HTTP_PHASES(HTTP_PHASE_ENUM) HTTP_PHASE_COUNT };
 #undef HTTP_PHASE_ENUM
@@ -62,7 +63,7 @@ struct http_handler {
     void (*on_body)(void *user, struct exchange *x, const char *bytes, size_t n);
     void (*on_request)(void *user, struct exchange *x);
     void (*on_refused)(void *user, struct exchange *x, enum refusal why, const char *message);
-    void (*on_answer)(void *user, struct exchange *x); /* the answer stands: last chance to add headers */
+    void (*on_answer)(void *user, struct exchange *x); /* the answer is set: last chance to add headers */
     void (*on_gone)(void *user, struct exchange *x);
     void (*on_end)(void *user, struct exchange *x, bool is_sent);
 };
@@ -74,12 +75,12 @@ struct http_rates {
 };
 
 struct http_options {
-    const char *host;                /* one or more, with spaces between; a name stands for all its addresses */
+    const char *host;                /* one or more, separated by spaces; a name means all its addresses */
     int port;                        /* 0: a free one, the same at each host; -1: none */
     const char *socket;              /* path of a UNIX socket to listen on too; "": none */
     unsigned socket_mode;            /* its permissions */
-    const struct networks *trusted;  /* proxies whose word counts; borrowed, may change between turns */
-    bool has_proxy_header;           /* each connection of theirs begins with a PROXY header */
+    const struct networks *trusted;  /* trusted proxies; borrowed, may change between turns */
+    bool has_proxy_header;           /* each of their connections begins with a PROXY header */
     int max_connections;             /* lowered to what descriptors allow */
     int max_connections_per_address; /* 0: a share, see http_accept.c */
     uint64_t idle_timeout_ms, send_timeout_ms;
@@ -97,16 +98,16 @@ int http_port(const struct http *h); /* -1: a UNIX socket alone */
 /* Connections that begin from now on get this certificate; a faulty one changes nothing. TLS ports only. */
 MUST_USE enum err http_set_certificate(struct http *h, const char *certificate, const char *key, struct errbuf *e);
 void http_set_rates(struct http *h, const struct http_rates *rates);
-/* What all connections may hold at once, in bytes; until it is called there is no bound. Over it, connections that are
- * idle or have stalled make room; where there are none, newcomers, heads that grow and requests are refused with
- * 503. */
+/* Sets the bytes that all connections may hold at once; until it is called there is no bound. Above it, idle or stalled
+ * connections are closed; if there are none, new connections, growing heads and requests are refused with 503. */
 void http_set_memory(struct http *h, size_t n_bytes);
 
-/* ---- leaving, in this order ---- */
+/* ---- shutting down, in this order ---- */
 
-/* From now on every answer carries `Connection: close`, and a connection that asks nothing for a second is closed. */
+/* From now on every answer carries `Connection: close`, and a connection without a request for a second is closed. */
 void http_drain(struct http *h);
-/* No new connections: the port is closed, idle ones are closed at once, but for those whose next request is here. */
+/* No new connections: the port is closed, and idle ones are closed at once, except those whose next request has already
+ * arrived. */
 void http_quiesce(struct http *h);
 /* Cuts all that is left, without answers: each exchange gets its on_end before this returns. */
 void http_abort(struct http *h);
@@ -115,13 +116,12 @@ void http_abort(struct http *h);
 
 /* The exchange that on_request kept has its answer (or the stream its next piece). It goes out within this turn. */
 void http_ready(struct exchange *x);
-/* Answers although the body has not come whole, and closes the connection. */
+/* Answers before the body is complete, and closes the connection. */
 void http_cut(struct exchange *x);
-/* The exchange whose body has made no progress for longest, for a gate that needs its place; NULL: none is coming
- * in. */
+/* The exchange whose upload has made no progress for longest, for a gate that needs its place; NULL: no upload. */
 struct exchange *http_most_stalled(struct http *h, uint64_t *stalled_us);
-/* The exchange whose client has been taking its answer for longest and has still not taken it, for a ledger that needs
- * the room; NULL: there is none. Streams, which hold no whole answer, are not meant. */
+/* The exchange whose client has been reading its answer for longest without finishing, for a ledger that needs the
+ * room; NULL: there is none. Streams are excluded, because they do not hold a whole answer. */
 struct exchange *http_slowest_reader(struct http *h, uint64_t *taking_us);
 /* Closes the connection in the middle of the answer. */
 void http_drop(struct exchange *x);
@@ -129,12 +129,13 @@ void http_drop(struct exchange *x);
 /* ---- figures ---- */
 
 struct http_stats {
-    int connections, phases[HTTP_PHASE_COUNT]; /* open, in all and by phase */
+    int connections, phases[HTTP_PHASE_COUNT]; /* open, in total and by phase */
     int max_connections;                       /* as lowered */
     uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, failed_proxy_headers,
         refused_requests;
-    size_t held_bytes, held_peak_bytes; /* of memory: all that a connection takes but its answer and the work on it */
-    int max_a_turn; /* requests begun or refused between two looks at what else there is, at most so far */
+    size_t held_bytes, held_peak_bytes; /* of memory: everything a connection takes except its answer and the work on
+    it */
+    int max_a_turn; /* largest number so far of requests begun or refused between two checks for other events */
 };
 void http_stats(const struct http *h, struct http_stats *out);
 int http_connections(const struct http *h);

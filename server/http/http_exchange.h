@@ -7,7 +7,7 @@
 #include "server/http/exchange.h"
 #include "server/http/head.h"
 
-/* h NULL: nothing was understood. It gets a request id in either case. */
+/* h NULL: nothing was understood. The exchange gets a request id in either case. */
 MUST_USE enum err http_exchange_create(struct exchange **out, const struct head *h);
 
 #endif

@@ -103,7 +103,7 @@ static enum err listen_at(struct http *h, const char *host, struct errbuf *e)
     int why = listen_at_all(h, found);
     freeaddrinfo(found);
     if (is_absent(why) && strcmp(host, "::") == 0) {
-        log_warn("this machine has no IPv6: listening on 0.0.0.0 in the place of ::");
+        log_warn("this machine has no IPv6: listening on 0.0.0.0 instead of ::");
         return listen_at(h, "0.0.0.0", e);
     }
     return why ? err_set(e, ERR_IO, "cannot listen on %s port %d: %s", host, h->options.port, strerror(why)) : OK;
@@ -139,8 +139,8 @@ static enum err clear_path(const struct sockaddr_un *address, struct errbuf *e)
         return OK; /* bind has the words when it is for another reason than that nothing is there */
     }
     if (!S_ISSOCK(found.st_mode)) {
-        return err_set(e, ERR_BAD_CONFIG, "server.socket: %s is there and no socket; remove it or name another path",
-                       path);
+        return err_set(e, ERR_BAD_CONFIG,
+                       "server.socket: %s exists and is not a socket; remove it or name another path", path);
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int why = fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : errno;
@@ -200,7 +200,7 @@ enum err http_listen_open(struct http *h, struct errbuf *e)
     bool has_socket = h->options.socket && h->options.socket[0];
     enum err rc = h->options.port >= 0 ? listen_tcp(h, e) : OK;
     if (!rc && has_socket && h->n_listeners == HTTP_LISTENERS_MAX) {
-        rc = err_set(e, ERR_BAD_CONFIG, "server.host: at most %d addresses beside server.socket",
+        rc = err_set(e, ERR_BAD_CONFIG, "server.host: at most %d addresses in addition to server.socket",
                      HTTP_LISTENERS_MAX - 1);
     }
     return rc || !has_socket ? rc : listen_unix(h, e);

@@ -27,17 +27,18 @@ enum {
     HTTP_HEAD_PIECE = 16384, /* read in one go where the next request may follow */
     HTTP_SECOND_US = 1000000,
     HTTP_GRACE_US = 5000000,      /* before a minimum rate counts */
-    HTTP_LINGER_BYTES = 64 << 20, /* more than a body may have: who reads the answer only then shall get it */
+    HTTP_LINGER_BYTES = 64 << 20, /* more than a body may have: a client that reads its answer only after sending shall
+    get it */
     HTTP_LINGER_US = 5000000,
-    HTTP_LINGERING_MIN = 8, /* connections that may, and one more for each so many that count */
+    HTTP_LINGERING_MIN = 8, /* connections that may linger, and one more for each this many that count */
     HTTP_LINGERING_PART = 8,
     HTTP_LISTENERS_MAX = 8,
-    HTTP_BEGUN_MAX = 16, /* requests, before libmicrohttpd runs: few inner connections serve a crowd */
-    /* Quotas of one turn of the loop, so that whoever comes waits for a bounded part of what others brought. */
-    HTTP_AT_ONCE = 16,  /* connections served in their event, the others in line */
-    HTTP_REFUSALS = 4,  /* heads refused in their event or first in line, the others last */
+    HTTP_BEGUN_MAX = 16, /* requests, before libmicrohttpd runs: few inner connections serve many clients */
+    /* Quotas of one turn of the loop, so that every client waits for a bounded part of the others' work only. */
+    HTTP_AT_ONCE = 16,  /* connections served on their event; the others queue */
+    HTTP_REFUSALS = 4,  /* heads refused on their event or first in the queue; the others last */
     HTTP_TURN_MAX = 48, /* requests in all */
-    HTTP_IN_LINE = 32,  /* connections of one address in line, its others last */
+    HTTP_IN_LINE = 32,  /* queued connections of one address; its others last */
     /* Memory, measured: of libmicrohttpd for one request at most; of a TLS session; of the rest of a connection and of
        a request beside their structs. */
     HTTP_INNER_BYTES = 32768,
@@ -52,7 +53,7 @@ struct http_connection;
 struct http_inner {
     struct http *http;
     struct http_inner *next;       /* of the free ones */
-    struct http_connection *front; /* NULL: free, or forsaken and libmicrohttpd is about to learn */
+    struct http_connection *front; /* NULL: free, or abandoned and libmicrohttpd is about to notice */
     struct MHD_Connection *mhd;    /* NULL: closed by the library */
     struct loop_watch *watch;
     int fd;
@@ -81,7 +82,7 @@ struct http_connection {
     struct http *http;
     struct wire wire;
     struct loop_watch *watch;
-    struct address address; /* the client's, as far as the connection tells: its own, or by the PROXY header */
+    struct address address; /* the client's, according to the connection: its own, or from the PROXY header */
     struct peer *peer;
     enum http_phase phase;
     struct http_link by_phase; /* ordered by progress, the oldest first */
@@ -89,8 +90,8 @@ struct http_connection {
     struct http_connection *next_touched;
     /* in the front's time, http_now: when the phase and the request began, when bytes last moved */
     uint64_t since_us, begun_us, progress_us;
-    uint64_t n_bytes;             /* moved since then (an answer: since the client last kept us waiting) */
-    struct buf in, to_inner, out; /* not yet judged; not yet taken by the library; by the client */
+    uint64_t n_bytes;             /* bytes moved since then (an answer: since the client last kept us waiting) */
+    struct buf in, to_inner, out; /* not yet checked; not yet taken by the library; not yet by the client */
     size_t out_at;                /* of `out`, taken already */
     uint64_t blocked_us;          /* since when `out` waits */
     size_t accounted;             /* of http->stats.held_bytes */
@@ -103,11 +104,11 @@ struct http_connection {
     int ready;                  /* events not yet served */
     bool keeps;                 /* another request may follow */
     bool has_hung_up;           /* the client will send no more than what is on its way already */
-    bool has_ended;             /* all of that is read */
-    bool is_early;              /* the answer's first letter is out */
-    bool is_queued, is_drained; /* the library has the answer; has given all of it */
+    bool has_ended;             /* all of that has been read */
+    bool is_early;              /* the answer's first letter has been sent */
+    bool is_queued, is_drained; /* the library has the answer; has written all of it */
     bool is_refusable;          /* its head is to be refused, which can wait */
-    bool is_lost;               /* reset by the client, which can wait too */
+    bool is_lost;               /* reset by the client, which can also wait */
     bool is_over, is_working, is_later, is_touched;
 };
 
@@ -119,24 +120,24 @@ struct http {
     struct loop_watch *daemon_watch;
     struct http_listener listeners[HTTP_LISTENERS_MAX];
     int n_listeners;
-    struct stat socket; /* the file of the UNIX socket, to know it again; st_ino 0: none */
+    struct stat socket; /* the file of the UNIX socket, to recognise it; st_ino 0: none */
     struct http_options options;
     struct http_handler handler;
     struct tls_identity *identity; /* NULL: plain */
-    int port, spare;               /* spare: a descriptor to give up when there are none */
+    int port, spare;               /* spare: a descriptor to give up when none are left */
     bool is_draining, is_quiet, is_paused, must_run, is_ticking,
-        is_behind; /* the clock: more has run out than was ended */
+        is_behind; /* the clock: more has expired than was ended */
     struct http_list phases[HTTP_PHASE_COUNT];
     struct http_list work, later;           /* later: pipelined requests, refusals, hang-ups, what
                                                is thrown away, and where an address has many in line */
     struct http_connection *touched, *over; /* `over` is linked by next_touched */
-    struct http_inner *adding;              /* while it is handed to the library */
+    struct http_inner *adding;              /* while it is being handed to the library */
     struct http_inner *spares;              /* free ones */
     int n_spares, n_begun;                  /* requests begun since the library last ran */
     int n_at_once, n_refused, n_requests;   /* of this turn, against the quotas */
     uint64_t at_once_until_us;
     struct wheel wheel;
-    uint64_t seen_us, lost_us; /* http_clock.c: the clock's last look; time in which the loop did not run */
+    uint64_t seen_us, lost_us; /* http_clock.c: last check of the clock; time during which the loop did not run */
     struct peers peers;
     struct http_stats stats;
     size_t max_held_bytes;
@@ -145,23 +146,23 @@ struct http {
 
 /* ---- http.c ---- */
 
-/* Its watches and account are put right at the end of the turn. */
+/* Its watches and account are updated at the end of the turn. */
 void http_touch(struct http_connection *c);
-/* Its turn comes in the time that is for moving bytes; later than others' where nobody waits for the first time. */
+/* Queues it for the part of the turn that moves bytes; after those that wait for the first time. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
-/* Lets libmicrohttpd run and moves its answers, until until_us; then puts right what was touched. From callbacks of the
- * loop only. */
+/* Runs libmicrohttpd and moves its answers, until until_us; then updates what was touched. From callbacks of the loop
+ * only. */
 void http_turn(struct http *h, uint64_t until_us);
 
 /* ---- http_accept.c ---- */
 
 MUST_USE enum err http_accept_open(struct http *h, struct errbuf *e);
 void http_accept_close(struct http *h);
-void http_accept_resume(struct http *h); /* after a pause for want of memory */
-/* One more connection of this peer, which is counted already, is within the share of an address. */
+void http_accept_resume(struct http *h); /* after a pause for lack of memory */
+/* Whether this peer's new connection, already counted, is within the share of an address. */
 bool http_accept_is_within_share(const struct http *h, const struct peer *peer);
-/* This connection may hold n bytes more. Ends others that are idle or have stalled until it is so. */
+/* Lets this connection hold n more bytes, ending idle or stalled ones as needed. */
 bool http_accept_has_memory(struct http_connection *c, size_t n);
 
 /* ---- http_listen.c ---- */
@@ -177,32 +178,32 @@ void http_proxy_read(struct http_connection *c);
 
 /* ---- http_front.c ---- */
 
-/* Takes the socket. NULL: no memory, it is closed. */
+/* Takes the socket. NULL: out of memory, and the socket is closed. */
 struct http_connection *http_front_create(struct http *h, int fd, const struct address *address, struct peer *peer);
-/* Behind the PROXY header, if there was one. */
+/* After the PROXY header, if there was one. */
 void http_front_begin(struct http_connection *c);
-void http_front_reset_in(struct http_connection *c); /* forgets c->in without a release */
+void http_front_reset_in(struct http_connection *c); /* resets c->in without releasing it */
 void http_front_enter(struct http_connection *c, enum http_phase p);
 void http_front_progress(struct http_connection *c, size_t n);
-/* Moves bytes, once each way where something is ready. */
+/* Moves bytes, once each way if something is ready. */
 void http_front_serve(struct http_connection *c);
 /* The client is lost: its exchange ends unsent. */
 void http_front_lose(struct http_connection *c);
 /* Closes the socket; there is no exchange any more. */
 void http_front_end(struct http_connection *c);
-/* Closes our side, then reads and throws away for a while; where too many do, the one that has stalled for longest
- * is ended. */
+/* Closes our side, then reads and discards for a while; if too many do so, the one that has stalled for longest is
+ * ended. */
 void http_front_linger(struct http_connection *c);
 /* Connections that may linger beside the max_connections that count. */
 int http_max_lingering(const struct http *h);
-/* The events to be told of next. */
+/* The events to wait for next. */
 void http_front_settle(struct http_connection *c);
 
 /* ---- http_request.c ---- */
 
-/* Takes what the phase can use; the rest waits in c->in. Changes the bytes. */
+/* Consumes what the phase can use; the rest waits in c->in. Modifies the bytes. */
 void http_request_read(struct http_connection *c, char *bytes, size_t n);
-/* The same with what waits. */
+/* The same with the bytes waiting in c->in. */
 void http_request_read_waiting(struct http_connection *c);
 /* Answers with a refusal and closes. */
 void http_request_refuse(struct http_connection *c, enum refusal why, const char *message);
@@ -213,11 +214,11 @@ MUST_USE enum err http_inner_start(struct http *h, struct errbuf *e);
 void http_inner_stop(struct http *h);
 /* Gives c an inner connection for one request. False: no descriptor or memory. */
 bool http_inner_open(struct http_connection *c);
-/* Takes it away in the middle; libmicrohttpd gives up what it was doing there. */
+/* Takes it away in the middle; libmicrohttpd abandons its request. */
 void http_inner_forsake(struct http_connection *c);
-/* Takes it away behind the answer, for the next request of anybody. */
+/* Takes it away after the answer, for the next request of any client. */
 void http_inner_return(struct http_connection *c);
-/* To libmicrohttpd; what its socket does not take waits in to_inner. */
+/* Sends to libmicrohttpd; what its socket does not take waits in to_inner. */
 void http_inner_send(struct http_connection *c, const char *before, const char *bytes, size_t n, const char *after);
 void http_inner_flush(struct http_connection *c);
 /* From libmicrohttpd to the client. */
@@ -226,22 +227,22 @@ void http_inner_run(struct http *h);
 
 /* ---- http_answer.c ---- */
 
-/* Gives the exchange's answer to libmicrohttpd. */
+/* Hands the exchange's answer to libmicrohttpd. */
 enum MHD_Result http_answer_queue(struct http_connection *c);
-/* Sends it from here: the request never got to libmicrohttpd whole. closes: whatever its framing, the connection
- * ends. */
+/* Sends the answer from the front: libmicrohttpd never got the whole request. closes: the connection ends, whatever its
+ * framing. */
 void http_answer_directly(struct http_connection *c, bool closes);
 void http_answer_send(struct http_connection *c, const char *bytes, size_t n);
 void http_answer_flush(struct http_connection *c);
-/* Learns whether the client of a request that is worked on is still there. */
+/* Finds out whether the client of a request in progress is still there. */
 void http_answer_probe(struct http_connection *c);
-/* The exchange ends when its answer is out. */
+/* Ends the exchange once its answer has been sent. */
 void http_answer_finish(struct http_connection *c);
 
 /* ---- http_clock.c ---- */
 
-/* The front's time: it stands still while the loop does not run (the process was stopped, the machine was taken away),
- * so that no client is late because nobody read what it had sent. */
+/* The front's time: it stops while the loop does not run (the process or the machine was suspended), so that no client
+ * is late because its bytes were not read. */
 uint64_t http_now(struct http *h);
 
 void http_clock_arm(struct http_connection *c);

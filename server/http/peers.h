@@ -16,19 +16,19 @@ struct peer {
     struct peer *next;
     unsigned char key[16];
     int n;         /* connections */
-    int n_in_line; /* of these, with bytes to move before others' (http.c) */
-    size_t held;   /* bytes of memory that they take */
+    int n_in_line; /* of these, the ones whose bytes move before others' (http.c) */
+    size_t held;   /* bytes of memory that they use */
 };
 
 struct peers {
     struct peer *buckets[PEERS_BUCKETS];
 };
 
-/* One connection more or less; the peer lives while it has one. */
+/* Adds or removes one connection; the peer exists while it has one. */
 struct peer *peers_add(struct peers *p, const struct address *address);
 void peers_drop(struct peers *p, struct peer *peer);
 
-/* A number for what counts as one address: the same for all addresses of one host, whoever counts what. */
+/* A number for what counts as one address: the same for all addresses of one host. */
 uint64_t peers_number(const struct address *address);
 
 #endif

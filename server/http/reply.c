@@ -19,7 +19,7 @@ static const struct {
 };
 
 const char reply_unknown_image[] =
-    "this instance does not know the image id: it forgot it, or another instance made it; "
+    "this instance does not have the image id: it was evicted, or another instance made it; "
     "send the bytes, or let the balancer route by X-Image-Id";
 
 enum fault reply_fault(enum err e)

@@ -2,8 +2,8 @@
  *
  * Where x->has_plain_errors, it is the message alone: {"error": "message"}.
  *
- * The table below is the only place that says which fault has which status. A message tells the caller what to change;
- * nothing of the inside (paths, addresses, source) is in it. It may quote the caller: invalid UTF-8 is replaced by `?`.
+ * The table below is the only place that maps faults to statuses. A message tells the caller what to change; it
+ * contains nothing internal (paths, addresses, source). It may quote the caller: invalid UTF-8 is replaced by `?`.
  *
  * Ownership: functions that take a json_t take its reference. Threads: the loop thread. */
 #ifndef SERVER_REPLY_H
@@ -51,26 +51,26 @@
 enum fault { REPLY_FAULTS(REPLY_FAULT_ENUM) FAULT_COUNT };
 #undef REPLY_FAULT_ENUM
 
-enum fault reply_fault(enum err e); /* how an error of the engine shows */
-/* For x: where it says so (x->overload_status), refusals for load have another status than 429. */
+enum fault reply_fault(enum err e); /* the fault that an engine error is reported as */
+/* For x: x->overload_status may give refusals for load a status other than 429. */
 int reply_fault_status(const struct exchange *x, enum fault f);
 const char *reply_fault_code(enum fault f);
 
 /* Answers with the error object. param: JSON pointer or field name, or NULL. */
 void reply_error(struct exchange *x, enum fault f, const char *param, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* The same with a time after which to come again (Retry-After, retry_after_ms). */
+/* The same with a time after which to retry (Retry-After, retry_after_ms). */
 void reply_retry(struct exchange *x, enum fault f, uint64_t after_us, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Of FAULT_IMAGE_NOT_CACHED. */
 extern const char reply_unknown_image[];
-/* What the HTTP room refuses, in its words. */
+/* Answers a refusal by server/http. */
 void reply_refused(struct exchange *x, enum refusal why, const char *message);
-/* The error object alone, to stand in the place of a result; NULL when out of memory. */
+/* The error object alone, to be put in place of a result; NULL when out of memory. */
 json_t *reply_error_object(const struct exchange *x, enum fault f, const char *message, const char *param,
                            const char *stage, uint64_t retry_after_us);
 
-/* Answers with an error that stands in the place of a result, {"error": ...}; NULL: out of memory. */
+/* An error in place of a result, {"error": ...}; NULL: out of memory. */
 void reply_item_error(struct exchange *x, enum fault f, const json_t *item);
 /* Answers with the object; NULL (out of memory while it was built) is FAULT_INTERNAL. */
 void reply_json(struct exchange *x, int status, json_t *object);

@@ -1,4 +1,4 @@
-/* timings - where a piece of work spent its time, as log, history, metrics and Server-Timing show it. */
+/* timings - where a piece of work spent its time, for log, history, metrics and Server-Timing. */
 #ifndef SERVER_HTTP_TIMINGS_H
 #define SERVER_HTTP_TIMINGS_H
 

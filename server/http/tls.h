@@ -1,8 +1,8 @@
-/* tls - certificate and private key: the texts that the configuration's files hold, and what TLS sessions are made
- * from.
+/* tls - certificate and private key: the contents of the configured files, and the identity made from them for TLS
+ * sessions.
  *
- * TLS 1.2 or later. An identity is shared by the sessions that were begun with it and goes with the last of them, so
- * that a new certificate can take its place at any time.
+ * TLS 1.2 or later. An identity is shared by the sessions begun with it and freed with the last of them, so that a new
+ * certificate can replace it at any time.
  *
  * Ownership: the texts belong to the struct tls, which the caller releases (the key is wiped); identities are counted.
  * Errors: ERR_BAD_CONFIG, ERR_IO with the key of the configuration and the file. Threads: one. */
@@ -20,7 +20,7 @@ MUST_USE enum err tls_load(struct tls *t, const struct config *c, struct errbuf 
 void tls_release(struct tls *t);
 
 struct tls_identity;
-/* From PEM texts, which need not live on. */
+/* From PEM texts, which need not be kept. */
 MUST_USE enum err tls_identity_create(struct tls_identity **out, const char *certificate, const char *key,
                                       struct errbuf *e);
 struct tls_identity *tls_identity_keep(struct tls_identity *i);

@@ -1,9 +1,9 @@
-/* wheel - one coming time for each of very many things, and which of them are due: a timing wheel.
+/* wheel - a timing wheel: one due time for each of very many entries.
  *
- * Setting and removing are O(1); a look costs one pass over what falls due in the slots since the last look, and once a
- * turn of the wheel (WHEEL_SLOTS * WHEEL_STEP_US, 25.6 s) over what lies further ahead. Times are exact to a step.
+ * Setting and removing are O(1); a check makes one pass over the slots that fell due since the last one and, once per
+ * turn of the wheel (WHEEL_SLOTS * WHEEL_STEP_US, 25.6 s), over entries further ahead. Times are exact to one step.
  *
- * Ownership: entries are members of the caller's things. Threads: one. Errors: none; allocates nothing. */
+ * Ownership: entries are members of the caller's structs. Threads: one. Errors: none; allocates nothing. */
 #ifndef SERVER_WHEEL_H
 #define SERVER_WHEEL_H
 
@@ -19,14 +19,14 @@ struct wheel_entry {
 
 struct wheel {
     struct wheel_entry slots[WHEEL_SLOTS]; /* heads of circular lists */
-    uint64_t step;                         /* looked at up to and without this step */
+    uint64_t step;                         /* checked up to, but not including, this step */
 };
 
 void wheel_init(struct wheel *w, uint64_t now_us);
 /* Replaces an earlier time. UINT64_MAX: never. */
 void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t due_us);
 void wheel_remove(struct wheel_entry *e); /* also fine when it is in none */
-/* Removes and returns one that is due; NULL: none is. Call until then. */
+/* Removes and returns one that is due; NULL: none. Call until NULL. */
 struct wheel_entry *wheel_pop_due(struct wheel *w, uint64_t now_us);
 
 #endif

@@ -152,8 +152,8 @@ static bool check_places(int *index, int n, int n_indexed, const char *what, str
     }
     for (int i = 0; i < n; i++) { /* n numbers below n, none twice: each place is taken */
         if (index[i] >= n) {
-            return input_fail(f, FAULT_BAD_REQUEST, what, "%s[%d] is given but not all before it; places begin at 0",
-                              what, index[i]);
+            return input_fail(f, FAULT_BAD_REQUEST, what,
+                              "%s[%d] is given, but an earlier index is missing; indices begin at 0", what, index[i]);
         }
         for (int k = 0; k < i; k++) {
             if (index[k] == index[i]) {
@@ -304,7 +304,7 @@ bool input_check_headers(const struct input_source *s, struct input_fault *f)
         return true;
     }
     return input_fail(f, FAULT_UNSUPPORTED_ENCODING, "Content-Encoding",
-                      "Content-Encoding: %.40s is not read here; send the body uncompressed and without this header",
+                      "Content-Encoding: %.40s is not supported; send the body uncompressed and without this header",
                       encoding);
 }
 

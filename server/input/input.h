@@ -1,12 +1,12 @@
-/* input - what a request brings: images, texts and parameters, from any of the ways to send them.
+/* input - the contents of a request: images, texts and parameters, in any of the formats they may be sent in.
  *
- *     an image type, any other, none      the body is one image, parameters stand in the query string
+ *     an image type, any other, none      the body is one image, parameters are in the query string
  *     multipart/form-data                 parts named `image`, text parts, query string
  *     application/json, or no type and    keys; images as base64, data: URI or {"id": "..."}; query string
  *     a body that begins with {
  *
- * Unknown names, wrong types and values out of range are faults that name the parameter. One picture of several that
- * cannot be read fails alone: its fault stands in its place.
+ * Unknown names, wrong types and values out of range are faults that name the parameter. If one picture of several
+ * cannot be read, it fails alone: its fault takes its place.
  *
  *     input_limits_of(&limits, config);
  *     s = (struct input_source){.route = INPUT_VQA, .content_type = ..., .body = &x->body, .limits = limits};
@@ -29,9 +29,9 @@
 #include "engine/job.h"
 #include "server/http/reply.h"
 
-/* In whose words the body is: our own, or those of an API that many clients speak (input_openai.c and so on say what of
- * it is taken, ignored and refused). A dialect may settle the route by what it reads: input.route then says what is
- * asked for. */
+/* The dialect of the body: our own, or that of an API that many clients use (input_openai.c and so on say what is
+ * accepted, ignored and refused). A dialect may choose the route from the body: input.route then says which task is
+ * requested. */
 enum input_dialect { INPUT_NATIVE, INPUT_OPENAI, INPUT_KSERVE, INPUT_HUGGINGFACE, INPUT_RERANK };
 enum input_route { INPUT_CAPTION = 1, INPUT_VQA = 2, INPUT_RETRIEVE = 4, INPUT_CHECK = 8, INPUT_STORE = 16 };
 
@@ -66,13 +66,13 @@ struct input_image {
     struct input_fault *fault; /* not NULL: this picture cannot be read; only where there are several */
 };
 
-/* Of KServe's tensors that an answer has; bits. */
+/* Bits: which KServe tensors the answer has. */
 enum input_output { INPUT_OUTPUT_TEXT = 1, INPUT_OUTPUT_SCORE = 2 };
 
-/* How the answer is wanted, as far as only a dialect has it. */
+/* Options for the answer that only a dialect has. */
 struct input_wish {
-    char *id;                 /* KServe: of the request, to be given back; NULL: none */
-    unsigned outputs, binary; /* KServe: bits of input_output; `binary`: as bytes behind the JSON */
+    char *id;                 /* KServe: id of the request, to be returned; NULL: none */
+    unsigned outputs, binary; /* KServe: bits of input_output; `binary`: as bytes after the JSON */
     bool is_bare;             /* rerank: a list without an object around it (TEI) */
     bool usage;               /* OpenAI: the last piece of a stream has the usage */
 };
@@ -90,7 +90,7 @@ struct input {
     /* parameters; 0 (length_penalty: NAN) when not given */
     int num_beams, num_captions, max_tokens, top_k;
     float length_penalty;
-    /* explain: by attention; occlusion: by leaving out; truncate (true when not given): texts may be cut */
+    /* explain: by attention; occlusion: by leaving regions out; truncate (default true): texts may be cut */
     bool regions, explain, occlusion, stream, tolerate_truncated, truncate;
     uint64_t timeout_ms;
     const char *collection; /* NULL: none */
@@ -106,26 +106,26 @@ struct input {
     size_t _held_bytes; /* beside the body */
 };
 
-/* What the headers alone say, so that it can be refused before the body: a Content-Encoding. */
+/* Checks what the headers alone show, to refuse before the body arrives: a Content-Encoding. */
 MUST_USE bool input_check_headers(const struct input_source *s, struct input_fault *fault);
 /* What parsing takes of the thread that moves bytes, in bytes of a form; more than INPUT_WEIGHT_MAX at once (JSON over
  * 16 KiB, forms over 256 KiB) belongs on another thread. */
 enum { INPUT_WEIGHT_MAX = 256 << 10 };
 size_t input_weight(const struct input_source *s);
-/* The most bytes that parsing and its result take beside the body. */
+/* Upper bound of the bytes that parsing and its result take besides the body. */
 size_t input_need_bytes(const struct input_source *s);
 
-/* False with the fault; *in can be released either way. s->body is left empty either way. */
+/* False with the fault. In both cases *in can be released and s->body is left empty. */
 MUST_USE bool input_parse(struct input *in, const struct input_source *s, struct input_fault *fault);
-/* Bytes held, the body included. */
+/* Bytes held, including the body. */
 size_t input_bytes(const struct input *in);
 void input_release(struct input *in);
 
-/* A source for another thread: owns copies of all texts, and the body, which is taken over (not when it fails). */
+/* A source for another thread: owns copies of all texts, and takes over the body (unless it fails). */
 MUST_USE enum err input_source_copy(struct input_source **out, const struct input_source *s);
 void input_source_destroy(struct input_source *s); /* one made by input_source_copy; NULL is fine */
 
-/* Adds a text that is not of the caller's making (a caption to be explained), within the same limits. */
+/* Adds a text that the caller did not send (a caption to be explained), within the same limits. */
 MUST_USE bool input_add_text(struct input *in, const char *param, const char *text, size_t n, struct input_fault *f);
 
 #endif

@@ -114,7 +114,7 @@ static bool explain_any(struct input_parser *p, const char *b, size_t n)
                    p->in->dialect == INPUT_NATIVE
                        ? "the body is a form, but Content-Type does not say multipart/form-data; boundary=...: leave "
                          "this header to the HTTP client"
-                       : "the body is a form (multipart/form-data), which this route does not take: send JSON");
+                       : "the body is a form (multipart/form-data), which this route does not accept: send JSON");
     } else if (is_base64_text(b, n)) {
         input_fail(p->fault, FAULT_UNSUPPORTED_IMAGE, "image",
                    "the body is an image as base64 text; send its bytes, or JSON: {\"image\": \"...\"}");

@@ -415,7 +415,7 @@ static bool fail_without_boundary(const struct form *f, char *body, struct input
     }
     if (has_bare_newlines(f, body, f->end)) {
         return input_fail(fault, FAULT_BAD_REQUEST, NULL,
-                          "the form has no boundary behind CR LF; its lines must end with CR LF");
+                          "the form has no boundary after CR LF; its lines must end with CR LF");
     }
     return input_fail(fault, FAULT_BAD_REQUEST, n_line > 2 ? "Content-Type" : NULL,
                       "the form has no line %s, the boundary that Content-Type names%s%.*s; HTTP clients write this "
@@ -435,8 +435,8 @@ static bool fail_part(const struct form *f, const struct part *p, int i, struct 
                                  "Content-Disposition: form-data; name=\"...\"",
                                  i, NAME_SIZE - 1)
                     : input_fail(fault, FAULT_BAD_REQUEST, NULL,
-                                 "part %d of the form is not complete: the empty line behind its head or the boundary "
-                                 "behind its end is missing",
+                                 "part %d of the form is not complete: the empty line after its head or the boundary "
+                                 "after its end is missing",
                                  i);
 }
 

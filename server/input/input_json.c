@@ -88,7 +88,7 @@ static const char *other_text(const char *text, size_t n)
         return "Python's b'...' around base64: turn bytes into text with .decode()";
     }
     if (n == SHA256_HEX - 1 && is_hex(text, n)) {
-        return "an image id goes into {\"id\": \"...\"}";
+        return "put an image id into {\"id\": \"...\"}";
     }
     if (n >= 8 && (strncasecmp(text, "ffd8ff", 6) == 0 || strncasecmp(text, "89504e47", 8) == 0) && is_hex(text, n)) {
         return "the image is written in hexadecimal digits; send base64";
@@ -158,7 +158,7 @@ bool input_json_image(struct input_parser *p, int value, const char *where)
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
                           "%s must be base64 text, a data: URI or {\"id\": \"64 hexadecimal digits\"}%s", where,
                           is_numbers(t, value)                          ? ", not a list of numbers"
-                          : json_tree_kind(t, value) == JSON_TREE_ARRAY ? "; a list goes into images"
+                          : json_tree_kind(t, value) == JSON_TREE_ARRAY ? "; put a list into images"
                                                                         : "");
     }
     bool is_good = is_text ? decode(p, value, where, &image) : read_id(p, id, where, &image);
@@ -170,7 +170,8 @@ static bool add_images(struct input_parser *p, int list)
     char where[48];
     const struct json_tree_value *v = p->tree.values;
     if (json_tree_kind(&p->tree, list) != JSON_TREE_ARRAY) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, "images", "images must be a list; one image goes into image");
+        return input_fail(p->fault, FAULT_BAD_REQUEST, "images",
+                          "images must be a list; put a single image into image");
     }
     p->in->has_image_list = true;
     for (int i = 0, at = list + 1; i < v[list].count; i++, at = v[at].next) {

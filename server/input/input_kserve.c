@@ -79,7 +79,7 @@ static bool read_bytes(struct input_parser *p, const struct tensor *t, struct re
     long long n_all;
     if (!read_count(p, size, &n_all) || (size_t)n_all > rest->n) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, t->where,
-                          "%s/parameters/binary_data_size is more than there is behind the JSON, %zu bytes", t->where,
+                          "%s/parameters/binary_data_size is more than the %zu bytes after the JSON", t->where,
                           rest->n);
     }
     const uint8_t *at = rest->bytes;
@@ -88,8 +88,8 @@ static bool read_bytes(struct input_parser *p, const struct tensor *t, struct re
         size_t n = left < 4 ? SIZE_MAX : at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16 | (size_t)at[3] << 24;
         if (n == SIZE_MAX || n > left - 4) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, t->where,
-                              "%s: element %lld of %lld is longer than its tensor: each has its length before it, 4 "
-                              "bytes, least first",
+                              "%s: element %lld of %lld is longer than its tensor: each must be prefixed by its "
+                              "4-byte little-endian length",
                               t->where, i, t->n_elements);
         }
         const struct input_image image = {.bytes = at + 4, .n_bytes = n};
@@ -107,7 +107,7 @@ static bool read_bytes(struct input_parser *p, const struct tensor *t, struct re
     rest->bytes = at;
     rest->n -= (size_t)n_all;
     return left == 0 || input_fail(p->fault, FAULT_BAD_REQUEST, t->where,
-                                   "%s: %zu bytes are left over behind the %lld elements of its shape", t->where, left,
+                                   "%s: %zu bytes are left over after the %lld elements of its shape", t->where, left,
                                    t->n_elements);
 }
 
@@ -171,7 +171,7 @@ static bool read_input(struct input_parser *p, struct rest *rest, int i, int inp
                           text ? " or \"" : "", text ? text : "", text ? "\"" : "");
     }
     if (t.is_image ? p->in->n_images > 0 : p->in->n_texts > 0) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: an input of this name was there before", where);
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: this input name is used twice", where);
     }
     if (datatype < 0 || json_tree_kind(&p->tree, datatype) != JSON_TREE_STRING ||
         !input_json_is(p, datatype, "BYTES")) {
@@ -183,7 +183,7 @@ static bool read_input(struct input_parser *p, struct rest *rest, int i, int inp
     }
     if ((size >= 0) == (data >= 0)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where,
-                          "%s needs data, or parameters/binary_data_size with the bytes behind the JSON, not both",
+                          "%s needs data, or parameters/binary_data_size with the bytes after the JSON, not both",
                           where);
     }
     return size >= 0 ? read_bytes(p, &t, rest, size) : read_data(p, &t, data);
@@ -202,7 +202,7 @@ static bool read_inputs(struct input_parser *p, struct rest *rest)
         }
     }
     return rest->n == 0 ||
-           input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "%zu bytes behind the JSON belong to no input", rest->n);
+           input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "%zu bytes after the JSON belong to no input", rest->n);
 }
 
 /* ---- outputs and parameters ---- */

@@ -11,7 +11,7 @@ enum { INPUT_N_PARAMS = 17 }; /* rows of the table in input_params.c */
 enum { INPUT_NO_INDEX = -1 };
 enum { INPUT_JSON_BYTES = 384 }; /* of a json_t, at most, beside its text */
 
-/* A request on its way into an input. */
+/* A request being parsed into an input. */
 struct input_parser {
     struct input *in;
     struct input_fault *fault;
@@ -19,15 +19,15 @@ struct input_parser {
     /* the N of texts[N] and image[N]; INPUT_NO_INDEX: none */
     int *image_index, *text_index;
     int n_indexed_images, n_indexed_texts;
-    /* of each parameter's values in query string and form */
+    /* number of each parameter's values in query string and form */
     int n_given[INPUT_N_PARAMS], n_empty[INPUT_N_PARAMS];
-    /* of the parts of a form named image and images: how many, and the place plus one of a text field that is empty */
+    /* form parts named image and images: how many, and one plus the index of an empty text field */
     int n_image_parts[2], empty_image[2];
     struct json_tree tree;
 };
 
 enum input_body { INPUT_BODY_NONE, INPUT_BODY_RAW, INPUT_BODY_JSON, INPUT_BODY_FORM };
-/* What the body is: its bytes decide where they can, then the content type. */
+/* The type of the body: decided by its bytes if possible, otherwise by the content type. */
 enum input_body input_body_of(const char *content_type, const char *bytes, size_t n);
 
 bool input_fail(struct input_fault *f, enum fault fault, const char *param, const char *fmt, ...)
@@ -36,7 +36,7 @@ bool input_out_of_memory(struct input_fault *f);
 /* mem_alloc that counts; false with the fault. */
 bool input_alloc(struct input *in, void *out, size_t n_bytes, struct input_fault *f);
 int input_max_values(const struct input_limits *limits);  /* of a JSON body */
-size_t input_max_echo(const struct input_limits *limits); /* bytes of documents that come back */
+size_t input_max_echo(const struct input_limits *limits); /* bytes of documents to return */
 
 /* Parts of a body. */
 bool input_raw(struct input_parser *p);
@@ -51,12 +51,12 @@ bool input_huggingface(struct input_parser *p);
 /* True when a text asks for a description of the picture, false when it is a question about it. */
 bool input_asks_for_description(const char *text, size_t n);
 
-/* ---- bodies that are something else ---- */
+/* ---- bodies of the wrong type ---- */
 bool input_is_type(const char *content_type, const char *type); /* whatever parameters follow */
 bool input_is_json_type(const char *content_type);
 bool input_begins_object(const char *bytes, size_t n); /* of JSON, in whatever encoding */
-/* A body that is no picture, or with wants_json no JSON, though it should be: true when it can be told what it is, with
- * the fault that says how to send it. */
+/* For a body that should be a picture (with wants_json: JSON) but is not: true if its type is recognised, with a fault
+ * that says how to send it. */
 bool input_explain(struct input_parser *p, bool wants_json);
 
 /* ---- JSON ---- */
@@ -67,30 +67,31 @@ bool input_json_parse(struct input_parser *p, size_t n);
 void input_json_key(struct input_parser *p, int key, char name[INPUT_KEY_MAX]);
 bool input_json_is(struct input_parser *p, int value, const char *text); /* of a string or number */
 bool input_json_bool(struct input_parser *p, const char *key, int value, bool *out);
-/* null, false, 0, "", [] or {}: a thing that was not asked for. */
+/* null, false, 0, "", [] or {}: the option is not requested. */
 bool input_json_is_off(struct input_parser *p, int value);
 /* Always false: reports the unknown name, and lists the known ones. */
 bool input_unknown(struct input_parser *p, const char *name);
 /* The same of a dialect, which has other names: `known`, separated by spaces. */
 bool input_json_unknown(struct input_parser *p, const char *key, const char *known);
-/* Whether `words`, separated by spaces, has the word. */
+/* Whether the space-separated list `words` contains the word. */
 bool input_has_word(const char *words, const char *word);
 
 /* ---- parameters ---- */
 /* As text (query string, form): name, name[] or name[3]. value NULL: there was no `=`. */
 bool input_param_text(struct input_parser *p, const char *name, const char *value, size_t n);
-/* As JSON. *is_known: false when no parameter has this name (then nothing else is said). */
+/* As JSON. *is_known: false when no parameter has this name (then no fault is set). */
 bool input_param_json(struct input_parser *p, const char *name, int value, bool *is_known);
-/* max_tokens by another name. Clients ask for as many as other models have: more than can be is no fault. */
+/* max_tokens by another name. Clients ask for as many as other models allow: a value above the maximum is not a
+ * fault. */
 bool input_param_max_tokens(struct input_parser *p, const char *name, int value);
-bool input_param_ends(struct input_parser *p); /* what can be said when all were seen */
-/* Splits name[3] or name.3 into the length of `name` and the index; false: it is not written so (then the name is as it
- * is). *index: INPUT_NO_INDEX for []. */
+bool input_param_ends(struct input_parser *p); /* checks that need all parameters */
+/* Splits name[3] or name.3 into the length of `name` and the index; false: it has no such form (then the name is
+ * unchanged). *index: INPUT_NO_INDEX for []. */
 bool input_param_place(const char *name, size_t *n_name, int *index);
 
 /* ---- images and texts ---- */
 bool input_add_image(struct input_parser *p, const char *param, const struct input_image *image, int index);
-/* An image that cannot be read, with the fault that p->fault holds: it stands in its place, and true is returned. */
+/* Adds an image that cannot be read: p->fault takes its place, and true is returned. */
 bool input_add_bad_image(struct input_parser *p, const char *param, int index);
 bool input_add_indexed_text(struct input_parser *p, const char *param, const char *text, size_t n, int index);
 /* base64, data: URI or {"id"} at a value of the tree. */

@@ -88,7 +88,7 @@ static bool keep_document(struct input_parser *p, int document, int image, size_
     }
     if (!copy || json_array_append_new(p->in->documents, copy)) {
         return input_fail(p->fault, FAULT_TEXT_TOO_LONG, "return_documents",
-                          "the documents cannot be given back: their texts and further keys have more than %zu bytes, "
+                          "the documents cannot be returned: their texts and further keys have more than %zu bytes, "
                           "or a number is out of range; leave return_documents out",
                           input_max_echo(&p->in->limits));
     }

@@ -50,7 +50,7 @@ static enum err fail_token(struct reader *r)
         {"Infinity", "JSON has no Infinity"},
         {"-Infinity", "JSON has no Infinity"},
         {"undefined", "JSON has no undefined"},
-        {"'", "strings stand in double quotes"},
+        {"'", "strings must be in double quotes"},
         {"/*", "JSON has no comments"},
         {"//", "JSON has no comments"},
         {"}", "a value is missing before }"},
@@ -294,7 +294,7 @@ static enum err read_key(struct reader *r)
     int i = object + 1;
     for (int k = 0; k < t->values[object].count; k++, i = t->values[i + 1].next) {
         if (t->values[i].n == n && memcmp(t->text + t->values[i].from, name, n) == 0) {
-            return fail_at(r, at, "a key that is there twice");
+            return fail_at(r, at, "a duplicate key");
         }
     }
     if (t->values[object].count == JSON_TREE_KEYS) {
@@ -372,7 +372,7 @@ static enum err step(struct reader *r)
     case EXPECT_COMMA_OR_END:
         return read_comma(r);
     default:
-        return fail_at(r, r->at, "text behind the end of the value");
+        return fail_at(r, r->at, "text after the end of the value");
     }
 }
 

@@ -5,8 +5,8 @@
 
 #include "config/config.h"
 
-/* On the main port, or with TLS there on the admin port. 0 when /healthz answers 200 within two seconds, else 1 with a
- * sentence on standard error. */
+/* Asks on the main port or, if that uses TLS, on the admin port. 0 when /healthz answers 200 within two seconds, else 1
+ * with a message on standard error. */
 int health_client_ask(const struct config *c);
 
 #endif

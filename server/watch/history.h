@@ -1,4 +1,4 @@
-/* history - the last requests as they went, for /debug/requests.
+/* history - the most recent requests, for /debug/requests.
  *
  * A ring of fixed size: no allocation after history_create. Threads: the loop thread. */
 #ifndef SERVER_HISTORY_H

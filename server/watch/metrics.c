@@ -246,7 +246,7 @@ static void print_gate(const struct gate_stats *g, struct buf *b)
             (double)g->late);
     gauge(b, "minivlm_backlog_seconds", "Until all that is accepted is done.", (double)g->backlog_us * 1e-6);
     gauge(b, "minivlm_gate_margin", "Share of the time until a deadline that the gate keeps free.", g->margin);
-    gauge(b, "minivlm_gate_ratio", "How long requests take beside what the gate's costs say.", g->ratio);
+    gauge(b, "minivlm_gate_ratio", "Actual duration of requests divided by the gate's estimate.", g->ratio);
 }
 
 static void print_ledger(const struct ledger_figures *f, struct buf *b)
@@ -339,7 +339,7 @@ void metrics_print(const struct metrics *m, const struct metrics_state *s, struc
           s->load_1m);
     print_keys(s->auth, b);
     gauge(b, "minivlm_connections", "Open connections.", s->connections);
-    gauge(b, "minivlm_turn_requests_max", "Requests begun in one turn of the loop, at most so far: bounded.",
+    gauge(b, "minivlm_turn_requests_max", "Largest number of requests begun in one turn of the loop so far; bounded.",
           s->max_a_turn);
     gauge(b, "minivlm_turn_cpu_seconds_max", "Processor time of the longest turn of the loop so far.",
           s->longest_turn_s);

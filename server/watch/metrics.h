@@ -1,6 +1,6 @@
 /* metrics - what /metrics prints, in Prometheus' text format 0.0.4.
  *
- * Requests are counted here as they end; what the engine knows is read from it when somebody asks.
+ * Requests are counted here as they end; the engine's figures are read on each scrape.
  * Threads: the loop thread. Failure: none but a full buf. */
 #ifndef SERVER_METRICS_H
 #define SERVER_METRICS_H
@@ -31,13 +31,13 @@ struct metrics {
     uint64_t client_gone;
 };
 
-/* Every route has its counters from the start: a rate over a first event would be missed. */
+/* Every route has its counters from the start: otherwise a rate would miss the first event. */
 void metrics_begin(struct metrics *m, const struct route_table *routes);
 /* An exchange has ended. */
 void metrics_count(struct metrics *m, const struct exchange *x, uint64_t now_us);
 
 struct metrics_state {
-    struct engine_stats stats; /* zeros before an engine is there */
+    struct engine_stats stats; /* zeros while there is no engine */
     struct engine_info info;
     bool has_engine;
     bool is_ready;

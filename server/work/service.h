@@ -1,13 +1,13 @@
-/* service - an open engine with its pool of jobs: what a model reload replaces as a whole.
+/* service - an open engine with its pool of jobs: the unit that a model reload replaces.
  *
  *     LOADING -> CURRENT -> RETIRING -> GONE
  *        \-> FAILED
  *
- * A service is counted: whoever may still touch its engine holds it (each piece of work, and the table of services
- * while it is current). The last service_drop reports it to on_idle, and only then it may be closed.
+ * A service is reference-counted: everything that may still touch its engine holds it (each piece of work, and the
+ * table of services while it is current). The last service_drop reports it to on_idle, and only then may it be closed.
  *
- * Jobs come home on engine threads into a mailbox; the loop is woken and takes them all. A slot is a job that can be
- * lent; who finds none waits in line (service_wait) and is called when one is free.
+ * Engine threads return jobs through a mailbox; the loop is woken and takes them all. A slot is a job that can be lent;
+ * if none is free, the caller waits in line (service_wait) and is called back.
  *
  * Ownership: a service owns engine and jobs. A slot taken is given back by service_give.
  * Threads:   service_open and service_close block and may run on any thread; everything else is the loop thread's. */
@@ -24,10 +24,10 @@ struct service_slot {
     struct mailbox_item item; /* the first member */
     struct job *job;
     struct service *service;
-    void *owner; /* whoever took the slot */
+    void *owner; /* the owner of the slot */
     void (*on_home)(struct service_slot *slot);
     int index;             /* the owner's */
-    struct stream *stream; /* the owner's: where tokens go */
+    struct stream *stream; /* for the owner: where tokens go */
     struct service_slot *next_free;
 };
 
@@ -47,15 +47,15 @@ struct service {
     int references;
     uint64_t loaded_us;                             /* when it became current */
     uint64_t weights_bytes;                         /* of its file */
-    size_t overlap_bytes;                           /* what the ledger holds until it is gone */
-    void (*on_idle)(struct service *s, void *user); /* the last reference is gone */
+    size_t overlap_bytes;                           /* what the ledger counts until the service is gone */
+    void (*on_idle)(struct service *s, void *user); /* the last reference has been dropped */
     void *on_idle_user;
     struct loop *loop;
     int n_slots, n_free;
     struct service_slot *slots, *free;
     struct service_waiter *waiting, **waiting_end;
     struct mailbox home;
-    struct mailbox_item *rest; /* taken out of it, and still to be told */
+    struct mailbox_item *rest; /* removed from it, and still to be called back */
     struct service *next;      /* in the table of services */
 };
 
@@ -63,9 +63,9 @@ const char *service_state_name(enum service_state s);
 
 MUST_USE enum err service_open(struct service **out, const struct engine_options *options, struct loop *l,
                                struct errbuf *e);
-/* All slots must be back and nobody may hold it. NULL is fine. */
+/* All slots must have been returned and nothing may hold it. NULL is fine. */
 void service_close(struct service *s);
-/* Submits the slot's job and waits for it: while nobody else, the loop neither, uses the service. */
+/* Submits the slot's job and waits for it; only while nothing else, including the loop, uses the service. */
 MUST_USE enum err service_run_alone(struct service *s, struct service_slot *slot, struct errbuf *e);
 
 struct service *service_hold(struct service *s); /* the same */
@@ -73,11 +73,11 @@ void service_drop(struct service *s);
 
 struct service_slot *service_take(struct service *s); /* NULL: none is free */
 void service_give(struct service_slot *slot);
-/* Waits in line; on_free is called by service_reap, out of line then. */
+/* Waits in line; service_reap calls on_free after removing it from the line. */
 void service_wait(struct service *s, struct service_waiter *w);
 void service_leave_line(struct service *s, struct service_waiter *w); /* also fine when not waiting */
-/* Calls on_home of the jobs that have come home, the first ones first, until until_us or all; for the others the loop
- * is woken again. Then those in line while slots are free. */
+/* Calls on_home for finished jobs in order of arrival, until until_us or all are done; for the rest the loop is woken
+ * again. Then serves the line while slots are free. */
 void service_reap(struct service *s, uint64_t until_us);
 
 #endif

@@ -151,7 +151,7 @@ static enum err charge(struct services *s, struct loader *l, struct errbuf *e)
     if (!ledger_take(s->options.ledger, LEDGER_RELOAD, needed)) {
         return err_set(
             e, ERR_NOMEM,
-            "a second model needs %zu MB beside the one that serves, and the memory limit leaves less: raise "
+            "a second model needs %zu MB in addition to the one in use, and the memory limit leaves less: raise "
             "limits.memory_bytes, lower cache.bytes, or restart with the new model",
             needed >> 20);
     }

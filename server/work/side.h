@@ -1,4 +1,4 @@
-/* side - a thread for what is too long for the loop: parsing large bodies, printing large answers, closing engines.
+/* side - a thread for tasks too long for the loop: parsing large bodies, printing large answers, closing engines.
  *
  * Tasks run one after the other in the order of adding, each bounded by the limits on what it works on; then their
  * on_done is called on the loop thread.
@@ -23,7 +23,7 @@ struct side_task {
 MUST_USE enum err side_open(struct side **out, struct loop *l, struct errbuf *e);
 void side_close(struct side *s); /* NULL is fine */
 void side_add(struct side *s, struct side_task *t);
-/* Calls on_done of what has been done. */
+/* Calls on_done for finished tasks. */
 void side_reap(struct side *s);
 
 #endif

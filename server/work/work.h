@@ -1,17 +1,18 @@
-/* work - one request after its headers: owns all that it needs, and is the only thing that other threads are handed.
+/* work - one request after its headers: owns everything it needs, and is the only thing handed to other threads.
  *
  *     ARRIVING --(body whole)--> PARSING --(gate)--> RUNNING --(kind's last step)--> FINISHED
  *
- * A piece of work belongs to an exchange until that is answered. Its client may vanish or its deadline pass before
- * that: then it is abandoned (w->x is NULL from there on), tells its jobs, and goes when the last of what it has handed
- * out (jobs, a task of the side thread or of the archive) is home again. Until then it holds all of its own: bytes,
- * place at the gate, share of memory, service.
+ * A piece of work belongs to an exchange until that is answered. If the client disconnects or the deadline passes
+ * before that, the work is abandoned (w->x is NULL from then on): it cancels its jobs, and is freed when the last of
+ * the things it handed out (jobs, a task of the side thread or of the archive) has come back. Until then it holds
+ * everything it has: bytes, place at the gate, share of memory, service.
  *
- * What is done in RUNNING is the kind's: it starts rounds of jobs (work_round) or other threads' tasks, and ends with
- * an answer and work_finish. A kind never sees another request and never frees w.
+ * RUNNING is up to the kind: it starts rounds of jobs (work_round) or tasks of other threads, and ends with an answer
+ * and work_finish. A kind never sees another request and never frees w.
  *
- * Ownership: the works of a process are listed in struct desk, the room's own state; a piece of work destroys itself.
- * Threads:   the loop thread. Other threads read what was handed to them and nothing changes it meanwhile.
+ * Ownership: struct desk, the shared state of server/work, lists all works of the process; a piece of work destroys
+ * itself.
+ * Threads:   the loop thread. Other threads read what was handed to them, and it does not change meanwhile.
  * Errors:    become answers (reply.h). */
 #ifndef SERVER_WORK_WORK_H
 #define SERVER_WORK_WORK_H
@@ -25,7 +26,7 @@
 
 struct work;
 
-/* What all work shares. */
+/* State shared by all work. */
 struct desk {
     const struct config *config;
     struct loop *loop;
@@ -37,20 +38,20 @@ struct desk {
     bool (*make_room)(void *user,
                       const struct exchange *x); /* for x: ends an upload that has stalled; false: none has */
     struct work *first;                          /* all there is */
-    uint64_t parsing_since_us;                   /* a millisecond in which so much was parsed on the loop thread: */
+    uint64_t parsing_since_us;                   /* bytes parsed on the loop thread in the current millisecond: */
     size_t parsed_weight;
     int n;
 };
 
-/* What is to be done once the input is there. */
+/* What to do once the input is complete. */
 struct work_kind {
     enum input_route input;
-    enum job_task task;              /* what the gate weighs */
+    enum job_task task;              /* the kind of work, for the gate */
     void (*begin)(struct work *w);   /* w has input, service and (see work_enter) place; answers, or starts a round */
-    void (*abandon)(struct work *w); /* calls back what it handed out; may be NULL */
+    void (*abandon)(struct work *w); /* cancels what it handed out; may be NULL */
     void (*release)(struct work *w); /* frees w->state; may be NULL */
     enum input_dialect dialect;      /* of the body */
-    const struct work_kind *(*refine)(const struct input *in); /* what the input turns out to ask for; may be NULL */
+    const struct work_kind *(*refine)(const struct input *in); /* the kind that the input asks for; may be NULL */
 };
 
 /* One round: a job for each item, as many at once as there are slots. */
@@ -65,7 +66,7 @@ struct work_round {
     float *scores;                          /* [n_items, max(1, n_texts)], filled where `item` is NULL */
     const struct features *const *features; /* [n_items]: instead of images; NULL: images. The kind's. */
     json_t *(*item)(struct work *w, const struct job *job, int index); /* NULL: only scores matter */
-    void (*done)(struct work *w);                                      /* all are home, and w has its exchange */
+    void (*done)(struct work *w);                                      /* all are done, and w still has its exchange */
 };
 
 enum work_phase { WORK_ARRIVING, WORK_PARSING, WORK_RUNNING, WORK_FINISHED };
@@ -94,7 +95,7 @@ struct work {
     struct stream *stream;   /* NULL: the answer comes as a whole */
     struct service_waiter in_line;
     struct services_waiter for_model;
-    int n_out; /* handed to other threads and not yet home */
+    int n_out; /* handed to other threads and not yet returned */
     struct work_round round;
     void *state; /* the kind's */
     struct timings timings;
@@ -105,20 +106,20 @@ struct work {
 struct work *work_create(struct desk *d, struct exchange *x);
 /* A piece of the body; answers x (429, 413) when it does not fit. */
 void work_body(struct work *w, const char *bytes, size_t n);
-/* The body is whole: parse, enter the gate, begin. */
+/* The body is complete: parse, enter the gate, begin. */
 void work_run(struct work *w, const struct work_kind *kind);
 /* Without input and gate: begins at once; for kinds whose `input` is 0. */
 void work_run_plain(struct work *w, const struct work_kind *kind);
 
 /* Bytes of the ledger; false and x answered with overloaded when there is no room. */
 bool work_charge(struct work *w, enum ledger_account account, size_t n);
-/* A place at the gate, for so many pictures whose features are there beside those of the input. False: x has been
- * answered with a refusal. Before `begin`, but for a search in a collection, which weighs what it has found. */
+/* Takes a place at the gate, for this many pictures with known features in addition to those of the input. False: x has
+ * been answered with a refusal. Before `begin`, but for a search in a collection, which weighs what it has found. */
 bool work_enter(struct work *w, int n_known);
-/* Takes the current model instead of the one it began on. */
+/* Switches to the current model instead of the one it began on. */
 void work_hold_current_service(struct work *w);
 
-/* n_items jobs; `done` is called when all are home, unless w was abandoned. False: x has been answered. */
+/* Starts n_items jobs; `done` is called when all are done, unless w was abandoned. False: x has been answered. */
 bool work_round_begin(struct work *w, enum job_task task, int n_items,
                       json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *));
 /* As before with given features, n_items of them, which the kind keeps until the round is over. */
@@ -131,16 +132,16 @@ enum fault work_round_fault(const struct work *w);
 void work_answer(struct work *w, int status, json_t *object);
 /* The same with a body that is no JSON object or has been printed: takes the text. */
 void work_answer_text(struct work *w, const char *content_type, struct buf *text);
-/* The exchange has its answer: w lets go of it, and goes when nothing is out. */
+/* The exchange has its answer: w releases it, and is freed when nothing is handed out. */
 void work_finish(struct work *w);
-/* Something handed out is home (w->n_out was lowered): goes if it was the last. True: w is gone. */
+/* Something handed out has come back (w->n_out was lowered): frees w if it was the last. True: w is freed. */
 bool work_settle(struct work *w);
 
-/* Deadlines; returns microseconds until it wants to be called again, UINT64_MAX: no work. */
+/* Handles deadlines; returns microseconds until the next call, UINT64_MAX: no work. */
 uint64_t work_sweep(struct desk *d, uint64_t now_us);
-/* Streams that have something to send get going. */
+/* Sends pending bytes of streams. */
 void work_pump(struct desk *d);
-/* Gives all up and answers with `draining`. */
+/* Abandons all work and answers with `draining`. */
 void work_cut_all(struct desk *d);
 
 /* ---- for the parts work.c and work_round.c ---- */

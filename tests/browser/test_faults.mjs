@@ -78,7 +78,7 @@ test("what is no picture, too large or damaged is told in words; the picture bef
   await look(page, CAT);
   const file = (name, bytes) => { writeFileSync(join(folder, name), bytes); return join(folder, name); };
   await page.setInputFiles("#file", file("notes.txt", "just words"));
-  await page.waitForSelector("#toast:has-text('no picture')");
+  await page.waitForSelector("#toast:has-text('not supported')");
   await page.setInputFiles("#file", file("empty.jpg", ""));
   await page.waitForSelector("#toast:has-text('empty.jpg')");
   await page.setInputFiles("#file", file("large.heic", Buffer.alloc(200000, "\0\0\0\x18ftypheic")));
@@ -88,7 +88,7 @@ test("what is no picture, too large or damaged is told in words; the picture bef
   assert.ok(await page.locator("#caption .under").isVisible());
   await page.setInputFiles("#file", file("broken.jpg", Buffer.concat([Buffer.from("ffd8ffe000104a46494600010100000100010000", "hex"), Buffer.alloc(500, 7)])));
   await page.waitForSelector("#caption .fault");
-  assert.match(await text(page, "#caption .fault"), /damaged|cannot|no picture/i);
+  assert.match(await text(page, "#caption .fault"), /damaged|cannot|not supported/i);
   assert.equal(await text(page, ".blank"), "This browser cannot show this picture.");
   await shot(page, "fault-picture");
   await sound(page, "fault-picture");
@@ -136,7 +136,7 @@ test("an answer of somebody else, or half of one, is told in words", async () =>
     { status: 200, contentType: "application/json", body: "{\"answers\": [" }]) {
     await page.route("**/vqa*", (route) => route.fulfill(answer), { times: 1 });
     await page.click("#suggestions .chip");
-    await page.waitForSelector("#thread .fault:has-text('makes no sense')");
+    await page.waitForSelector("#thread .fault:has-text('Unexpected answer')");
     await plain(page);
     await page.click("#thread .fault button", { timeout: 1000 }).catch(() => null); // or it goes on by itself first
     await page.waitForFunction(() => !document.querySelector("#thread .fault"));

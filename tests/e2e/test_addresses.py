@@ -88,7 +88,7 @@ class Forwarded(unittest.TestCase):
                 self.assertEqual(self.ask(s, "X-Forwarded-For: 192.0.2.1"), "192.0.2.1")
                 file.write_text('{"server": {"trusted_proxies": "127.0.0.1/8"}}')
                 s.process.send_signal(signal.SIGHUP)
-                self.assertIn("bits behind its prefix", s.wait_for_log("configuration not reloaded")[0]["reason"])
+                self.assertIn("bits set after its prefix", s.wait_for_log("configuration not reloaded")[0]["reason"])
                 self.assertEqual(self.ask(s, "X-Forwarded-For: 192.0.2.1"), "192.0.2.1")
 
 
@@ -229,7 +229,7 @@ class Listeners(unittest.TestCase):
         self.path.write_text("precious")
         fourth = subprocess.run([BUILD / "minivlm-server", *flags], cwd=ROOT, capture_output=True, text=True, timeout=30)
         self.assertEqual(fourth.returncode, 1)
-        self.assertIn("no socket", fourth.stderr)
+        self.assertIn("not a socket", fourth.stderr)
         self.assertEqual(self.path.read_text(), "precious")
 
     def wait(self):
@@ -252,14 +252,14 @@ class Listeners(unittest.TestCase):
 
     def test_faults(self):
         rows = (
-            ("--server.trusted_proxies=10.0.0.1/8", 1, "bits behind its prefix"),
+            ("--server.trusted_proxies=10.0.0.1/8", 1, "bits set after its prefix"),
             ("--server.trusted_proxies=proxy.local", 1, "expected networks like"),
             ("--server.prefix=vision", 2, "server.prefix"),
             ("--server.prefix=/vision/", 2, "server.prefix"),
             ("--server.prefix=/a/../b", 2, "server.prefix"),
             ("--server.socket_mode=0999", 2, "server.socket_mode"),
-            ("--server.port=-1", 2, "server.socket beside -1"),
-            ("--server.proxy_protocol=true", 2, "server.trusted_proxies beside it"),
+            ("--server.port=-1", 2, "-1 together with server.socket"),
+            ("--server.proxy_protocol=true", 2, "server.trusted_proxies to be set too"),
             ("--server.socket=/nonexistent/s.sock", 1, "cannot listen on /nonexistent/s.sock"),
             ("--server.host=999.1.1.1", 1, "server.host 999.1.1.1"),
         )

@@ -103,7 +103,7 @@ class Keys(unittest.TestCase):
     def test_making(self):
         for flags, words in ((("two words",), "the name must be"), (("x", "--role=root"), "client, metrics or admin"),
                              (("x", "--rate=fast"), "like 5/s"), (("x", "--share", "2"), "like 25%"),
-                             (("--role=admin",), "expected a value behind it")):
+                             (("--role=admin",), "expected a value after it")):
             done = subprocess.run([BUILD / "minivlm-server", "--make-key", *flags], capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertIn(words, done.stderr)

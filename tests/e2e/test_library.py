@@ -60,7 +60,7 @@ class Folders(Case):
     def test_nothing_there(self):
         (self.root / "empty").mkdir()
         code, out, err = self.run_it("caption", "empty")
-        self.assertEqual((code, out, err), (FAILED, "", "minivlm: empty: there is no picture in this folder\n"))
+        self.assertEqual((code, out, err), (FAILED, "", "minivlm: empty: this folder contains no images\n"))
 
 
     def test_what_only_looks_like_a_picture(self):
@@ -129,7 +129,7 @@ class Output(Case):
         (self.root / "out.csv").write_text("mine\n")
         code, _, err = self.run_it("caption", "a.png", "--output", "out.csv")
         self.assertEqual(code, FAILED)
-        self.assertIn("out.csv is there already; --resume goes on with it", err)
+        self.assertIn("out.csv already exists; continue it with --resume", err)
         code, _, err = self.run_it("caption", "a.png", "--output", "out.csv", "--resume")
         self.assertIn('its first line is not "file,caption,score,error"', err)
         self.assertEqual((self.root / "out.csv").read_text(), "mine\n")
@@ -252,7 +252,7 @@ class Sidecars(Case):
     def test_none_for_standard_input(self):
         code, out, err = self.run_it("caption", "-", "--sidecar", "xmp")
         self.assertEqual((code, out), (USAGE, ""))
-        self.assertIn("no place for a sidecar", err)
+        self.assertIn("a picture from standard input has no path", err)
 
     def test_description(self):
         self.put("a.png")
@@ -271,7 +271,7 @@ class Sidecars(Case):
         (self.root / "a.png.xmp").write_text("<x:xmpmeta x:xmptk='darktable'/>")
         code, out, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
         self.assertEqual((code, out), (FAILED, ""))
-        self.assertIn("a.png.xmp is there already and not as minivlm wrote it", err)
+        self.assertIn("a.png.xmp was not written by minivlm or has been edited", err)
         self.assertEqual((self.root / "a.png.xmp").read_text(), "<x:xmpmeta x:xmptk='darktable'/>")
 
 
@@ -292,7 +292,7 @@ class Collections(Case):
             code, out, _ = self.run_it("search", "--collection", "album", "--json", "--top-k", "1", "a dog", **there)
             self.assertEqual(len(json.loads(out)["results"]), 1)
             code, out, err = self.run_it("search", "--collection", "other", "a dog", **there)
-            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection of this name (404)\n"))
+            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection with this name (404)\n"))
 
     def test_key_of_the_server(self):
         self.put("a.png", "b.png")

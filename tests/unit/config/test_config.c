@@ -358,10 +358,10 @@ static void test_keys_that_depend_on_each_other(void)
     CHECK_FAULT("server.admin_port: expected another port than server.port, found \"90\"\n");
     CHECK_INT(load(ARGS("--server.port=0", "--server.admin_port=0"), NO_ENV), OK); /* two free ones */
     CHECK_INT(load(ARGS("--server.port=-1"), NO_ENV), ERR_BAD_CONFIG);
-    CHECK_FAULT("server.port: expected a port, or server.socket beside -1, found \"-1\"\n");
+    CHECK_FAULT("server.port: expected a port, or -1 together with server.socket, found \"-1\"\n");
     CHECK_INT(load(ARGS("--server.port=-1", "--server.socket=/run/x"), NO_ENV), OK);
     CHECK_INT(load(ARGS("--server.proxy_protocol"), NO_ENV), ERR_BAD_CONFIG);
-    CHECK_FAULT("server.proxy_protocol: expected server.trusted_proxies beside it, found none\n");
+    CHECK_FAULT("server.proxy_protocol: expected server.trusted_proxies to be set too, found none\n");
 }
 
 static void test_server_texts(void)

@@ -54,7 +54,7 @@ static void test_refusals(void)
     CHECK_REFUSED(JOB_REGIONS, priority = JOB_PRIORITIES, ERR_BAD_REQUEST, "the task or the priority is out of range");
     CHECK_REFUSED(JOB_REGIONS, features = (const struct features *)texts, ERR_BAD_REQUEST,
                   "a job has either an image or features, not both");
-    CHECK_REFUSED(JOB_CAPTION, n_texts = 1, ERR_BAD_REQUEST, "this task takes no text");
+    CHECK_REFUSED(JOB_CAPTION, n_texts = 1, ERR_BAD_REQUEST, "this task does not accept text");
     CHECK_REFUSED(JOB_VQA, n_texts = 0, ERR_BAD_REQUEST, "at least one text is needed");
     CHECK_REFUSED(JOB_RETRIEVE, n_texts = 3, ERR_TOO_MANY_INPUTS, "3 texts; at most 2 are allowed");
     CHECK_REFUSED(JOB_VQA, text_bytes = long_bytes, ERR_TEXT_TOO_LONG, "text 1 has 9 bytes; at most 8 are allowed");

@@ -56,8 +56,8 @@ static void test_malformed(void)
         {"a\nb c\n", 6, "line 2 has white space"},
         {"a\nb\xc2\xa0\n", 6, "line 2 has white space"},
         {"a\n\xff\n", 4, "line 2 is not valid UTF-8"},
-        {"a\nb\nc\na\n", 8, "line 4: 'a' is there twice"},
-        {"##a\n##a\n", 8, "line 2: '##a' is there twice"},
+        {"a\nb\nc\na\n", 8, "line 4: 'a' occurs twice"},
+        {"##a\n##a\n", 8, "line 2: '##a' occurs twice"},
         {"##a\na\n", 6, NULL},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

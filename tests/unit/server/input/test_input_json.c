@@ -88,7 +88,7 @@ static void test_faults_of_images(void)
         {"{\"image\": [255, 216]}", "not a list of numbers"},
         {"{\"image\": {\"type\": \"Buffer\", \"data\": [255, 216]}}", "not a list of numbers"},
         {"{\"image\": {\"0\": 255, \"1\": 216}}", "not a list of numbers"},
-        {"{\"image\": [\"QQ==\"]}", "a list goes into images"},
+        {"{\"image\": [\"QQ==\"]}", "put a list into images"},
         {"{\"image\": \"/home/me/cat.jpg\"}", "name of a file"},
         {"{\"image\": \"cat.jpeg\"}", "name of a file"},
     };

@@ -191,7 +191,7 @@ static void test_messages(void)
         {"\xff\xfe{\n", "UTF-16"},
         {"{\"a\": \"x\ny\"}", "control character"},
         {"{\"a\": \"\xff\"}", "not UTF-8 (line 1, column 8)"},
-        {"{\"a\": 1, \"a\": 1}", "twice (line 1, column 10)"},
+        {"{\"a\": 1, \"a\": 1}", "a duplicate key (line 1, column 10)"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         CHECK_INT(parse_text(cases[i][0]), ERR_BAD_REQUEST);
