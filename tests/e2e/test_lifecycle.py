@@ -18,7 +18,7 @@ import time
 
 from support import BASE, BUILD, ROOT, TINY, Server, picture, run, unittest
 
-SLOW = ("--engine.isa=ref", "--engine.threads=1")  # with the real model an answer takes tens to hundreds of milliseconds
+SLOW = ("--engine.isa=ref", "--engine.threads=1", "--limits.timeout_ms=600000")  # with the real model tens to hundreds of ms an answer
 
 
 class Start(unittest.TestCase):

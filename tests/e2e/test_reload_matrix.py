@@ -12,7 +12,7 @@ from support import LITE, PATIENCE, TINY, Models, Server, form, run, unittest
 PICTURES = [wire.png(700, 500, n) for n in range(16)]  # some milliseconds of decoding each
 TEXTS = [("text", f"a picture of thing {n}") for n in range(4)]
 FLAGS = ("--engine.isa=ref", "--engine.threads=1", "--engine.decode_threads=1", "--cache.bytes=0", "--server.admin_port=0",
-         "--log.level=info", "--limits.requests=4096")
+         "--log.level=info", "--limits.requests=4096", "--limits.timeout_ms=600000")
 
 
 def posted(target, parts):
