@@ -8,7 +8,7 @@
 Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
 appear only in the files of LIBRARIES; other system headers must be of the C library; a header compiles alone (a header
 without an include guard is a list for macros and is left out). `*` stands for part of one name,
-never for a folder. Files of the engine that may not include pthread.h do not use its locks through another header
+never for a folder. Files of the engine that may not include <pthread.h> do not use its locks through another header
 either. Besides, the one idiom for errors (CONTRIBUTING.md): an error is tested as it is, never compared with OK, and
 nothing is assigned inside the condition of an if."""
 import argparse
