@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that what comments and pages name is there: files, and errors of engine/base/err.h.
+"""Checks that what comments and pages name is there: files, and errors of engine/base/err.h; and that the
+version which other files repeat is that of engine/base/version.h.
 
     check_names.py               checks comments of programs and scripts, docs/*.md, ARCHITECTURE.md, CONTRIBUTING.md
     check_names.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
@@ -24,6 +25,14 @@ WITH_COMMENT = (".c", ".h", ".inc", ".js", ".css")
 WITH_HASH = (".sh", ".cmake", ".yml", ".yaml", ".toml", "CMakeLists.txt", "Dockerfile")
 FILE = re.compile(r"(?<![\w*.<>{/-])((?:\.?[\w-]+/)*[\w-]+\.(?:c|h|inc|py|md|sh|json|js|css|cmake|ya?ml))\b(?![\w*(])")
 ERROR = re.compile(r"\bERR_[A-Z]+(?:_[A-Z]+)*\b(?!\*)")
+
+VERSION = re.compile(r'VERSION_TEXT "([^"]+)"')
+VERSIONS = {
+    "server/api/openapi.json": re.compile(r'^  "version": "([^"]*)"', re.M),
+    "deploy/k8s/kustomization.yaml": re.compile(r"(?:minivlm-server:|newTag: )([\w.-]+)"),
+    "clients/js/package.json": re.compile(r'^  "version": "([^"]*)"', re.M),
+    "clients/python/pyproject.toml": re.compile(r'^version = "([^"]*)"', re.M),
+}
 
 
 def endings(paths: list[str]) -> set[str]:
@@ -66,11 +75,24 @@ def check(root: pathlib.Path, paths: list[str]) -> list[str]:
                 if found.group() not in errors:
                     line = first + text.count("\n", 0, found.start())
                     faults.append((path, line, f"{found.group()} is not in engine/base/err.h"))
-    return [f"{path}:{line}: {what}" for path, line, what in faults]
+    return [f"{path}:{line}: {what}" for path, line, what in faults] + check_versions(root, paths)
+
+
+def check_versions(root: pathlib.Path, paths: list[str]) -> list[str]:
+    version = "".join(VERSION.findall((root / "engine/base/version.h").read_text()))
+    faults = []
+    for path in sorted(VERSIONS.keys() & set(paths)):
+        text = (root / path).read_text()
+        found = [(text.count("\n", 0, m.start()) + 1, m.group(1)) for m in VERSIONS[path].finditer(text)]
+        faults += [f"{path}:{line}: {other} is not the version of engine/base/version.h" for line, other in found if other != version]
+        faults += [] if found else [f"{path}:1: names no version"]
+    return faults
 
 
 GOOD = {
     "engine/base/err.h": "X(ERR_IO, a, b)\n",
+    "engine/base/version.h": '#define VERSION_TEXT "1.2.3"\n',
+    "clients/python/pyproject.toml": 'version = "1.2.3"\n',
     "engine/a.h": "/* a - see engine/a.h, a.h, base/err.h, <stdio.h>, test_*.c and model_config.json5 */\nint x; /* ERR_IO */\n",
     "engine/a.c": 'static const char *names = "nothere.c";\n',
     "scripts/a.py": '"""See engine/a.h."""\nx = "nothere.c"  # a.c\n',
@@ -93,6 +115,10 @@ PLANTED = {
     "web/b.js": ("// gone.css\n", "web/b.js:1: there is no gone.css"),
     "deploy/b.cmake": ("# .github/workflows/gone.yml\n", "deploy/b.cmake:1: there is no .github/workflows/gone.yml"),
     "docs/api.md": ("\nscripts/lost.sh\n", "docs/api.md:2: there is no scripts/lost.sh"),
+    "server/api/openapi.json": ('{\n  "version": "1.2.2",\n', "server/api/openapi.json:2: 1.2.2 is not the version of engine/base/version.h"),
+    "deploy/k8s/kustomization.yaml": ("# minivlm-server:1.2.3\n    newTag: 1.2.4\n",
+                                      "deploy/k8s/kustomization.yaml:2: 1.2.4 is not the version of engine/base/version.h"),
+    "clients/js/package.json": ("{\n}\n", "clients/js/package.json:1: names no version"),
     "CONTRIBUTING.md": ("\nscripts/gone.sh\n", "CONTRIBUTING.md:2: there is no scripts/gone.sh"),
 }
 
