@@ -77,7 +77,7 @@ class Clients(unittest.TestCase):
         turned = parts(('name="texts[1]"', texts[1]), ('name="image"', GOOD), ('name="texts[0]"', texts[0]))
         self.assertEqual(self.taken(self.server.post("/retrieve", *turned))["scores"], scores)
         gap = parts(('name="texts[2]"', texts[1]), ('name="image"', GOOD), ('name="texts[0]"', texts[0]))
-        self.refused(self.server.post("/retrieve", *gap), 400, "bad_request", "places begin at 0")
+        self.refused(self.server.post("/retrieve", *gap), 400, "bad_request", "indices begin at 0")
 
     def test_fields_not_filled_in(self):
         right = self.taken(self.server.post("/vqa?question=what", GOOD))

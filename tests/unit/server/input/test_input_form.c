@@ -95,7 +95,7 @@ static void test_brackets(void)
     CHECK(strstr(fault.text.text, "image[0]"));
     CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("file") "a" END), FAULT_BAD_REQUEST, "file", "unknown");
     CHECK(strstr(fault.text.text, "there are image, images, num_beams"));
-    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[1]") "a" END), FAULT_BAD_REQUEST, "images", "places begin at 0");
+    CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[1]") "a" END), FAULT_BAD_REQUEST, "images", "indices begin at 0");
     CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[0]") "a\r\n" HEAD("images[0]") "b" END), FAULT_BAD_REQUEST, "images",
                 "twice");
     CHECK_FAULT(FORM(INPUT_CAPTION, HEAD("images[0]") "a\r\n" HEAD("image") "b" END), FAULT_BAD_REQUEST, "images",
