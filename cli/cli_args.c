@@ -121,15 +121,17 @@ static const struct place *find_place(const struct place *table, size_t n, int i
 static bool set_option(struct cli_args *a, const struct cli_option *o, const char *value)
 {
     char *base = (char *)a;
-    const struct place *p;
-    if ((p = FIND_PLACE(switches, o->id))) {
+    const struct place *p = FIND_PLACE(switches, o->id);
+    if (p) {
         return *(bool *)(base + p->at) = true;
     }
-    if ((p = FIND_PLACE(words, o->id))) {
+    p = FIND_PLACE(words, o->id);
+    if (p) {
         *(const char **)(void *)(base + p->at) = value;
         return true;
     }
-    if ((p = FIND_PLACE(numbers, o->id))) {
+    p = FIND_PLACE(numbers, o->id);
+    if (p) {
         return parse_int(o->name, value, 1, p->max, (int *)(void *)(base + p->at));
     }
     switch (o->id) {

@@ -136,7 +136,7 @@ void cli_output_error(struct cli_output *o, const struct cli_input *in, enum err
 
 bool cli_output_has_failed(const struct cli_output *o)
 {
-    return o->err != OK;
+    return !!o->err;
 }
 
 /* ---- resuming ---- */

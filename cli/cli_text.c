@@ -26,7 +26,8 @@ void cli_text_order(int *order, const float *scores, int n)
     for (int i = 0; i < n; i++) {
         order[i] = i;
     }
-    if (mem_array(&spare, (size_t)n, sizeof(*spare)) == OK) { /* else unsorted rather than not at all */
+    enum err rc = mem_array(&spare, (size_t)n, sizeof(*spare));
+    if (!rc) { /* else unsorted rather than not at all */
         sort(order, spare, scores, n);
     }
     mem_free(spare);

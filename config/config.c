@@ -215,15 +215,9 @@ static void read_flags(struct config *c, struct config_request *request, int arg
     for (int i = 1; i < argc;) {
         int n;
         config_file_flag(argv + i, argc - i, &n);
-        if (n > 0) {
-            i += n;
-        } else if (set_action(argv[i], request)) {
-            i++;
-        } else if ((n = read_key_flag(request, argv + i, argc - i, faults)) > 0) {
-            i += n;
-        } else {
-            i += read_flag(c, argv + i, argc - i, faults);
-        }
+        n = n <= 0 && set_action(argv[i], request) ? 1 : n;
+        n = n > 0 ? n : read_key_flag(request, argv + i, argc - i, faults);
+        i += n > 0 ? n : read_flag(c, argv + i, argc - i, faults);
     }
     const char *const options[] = {request->key.role, request->key.rate, request->key.share};
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {

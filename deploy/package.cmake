@@ -2,8 +2,6 @@
 # minivlm-model-base (the weights, under a different licence). scripts/package.sh builds and tests them.
 include(GNUInstallDirs)
 
-set(model_dir ${CMAKE_INSTALL_FULL_DATADIR}/minivlm/models/minivlm-base)
-set(config_dir ${CMAKE_INSTALL_FULL_SYSCONFDIR}/minivlm-server)
 set(made ${PROJECT_BINARY_DIR}/package)
 
 # Manual pages and completions are generated from the tables behind --help.
@@ -27,12 +25,13 @@ foreach(program minivlm minivlm-server)
 endforeach()
 add_custom_target(documents ALL DEPENDS ${documents})
 
-configure_file(deploy/debian/minivlm-server.service.in ${made}/minivlm-server.service @ONLY)
-configure_file(deploy/debian/config.json.in ${made}/config.json @ONLY)
-configure_file(deploy/debian/postrm.in ${made}/postrm @ONLY)
 install(TARGETS minivlm minivlm-server DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
-install(FILES ${made}/minivlm-server.service DESTINATION ${CMAKE_INSTALL_PREFIX}/lib/systemd/system COMPONENT programs)
-install(FILES ${made}/config.json DESTINATION ${config_dir} COMPONENT programs)
+# The unit and the configuration name absolute paths, so they are written when the prefix is known for certain.
+install(CODE "set(bin_dir [[${CMAKE_INSTALL_BINDIR}]])
+set(data_dir [[${CMAKE_INSTALL_DATADIR}]])
+set(etc_dir [[${CMAKE_INSTALL_SYSCONFDIR}]])
+set(made [[${made}]])" COMPONENT programs)
+install(SCRIPT deploy/install_paths.cmake COMPONENT programs)
 install(FILES deploy/debian/copyright README.md CHANGELOG.md docs/api.md docs/configuration.md docs/operations.md
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-server COMPONENT programs)
 file(GLOB model_files CONFIGURE_DEPENDS models/minivlm-base/*)
@@ -41,6 +40,11 @@ install(FILES deploy/debian/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/m
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(config_dir /etc/minivlm-server) # as in deploy/install_paths.cmake
+if(IS_ABSOLUTE "${CMAKE_INSTALL_SYSCONFDIR}")
+  set(config_dir ${CMAKE_INSTALL_SYSCONFDIR}/minivlm-server)
+endif()
+configure_file(deploy/debian/postrm.in ${made}/postrm @ONLY)
 set(CPACK_PACKAGE_CONTACT "The minivlm-server maintainers <maintainers@minivlm-server.invalid>")
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_STRIP_FILES ON)
@@ -61,7 +65,7 @@ set(CPACK_DEBIAN_MODEL_PACKAGE_NAME minivlm-model-base)
 set(CPACK_DEBIAN_MODEL_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_MODEL_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_MODEL_DESCRIPTION "MiniVLM weights for minivlm-server, for research and non-commercial use only
- A small vision-language model; what it can and cannot do stands in its README.md. The weights derive from photographs
- that were given for research: they are not free software.")
+ A small vision-language model; its README.md says what it can and cannot do. The weights derive from photographs that
+ were released for research: they are not free software.")
 set(CPACK_DEBIAN_MODEL_PACKAGE_SECTION non-free/science)
 include(CPack)

@@ -282,16 +282,16 @@ static void *run_thread(void *arg)
     thread_yield_to_others(w->engine->options.nice);
     scheduler_enter(s);
     while (!s->is_stopping) {
-        struct job_private *j;
-        struct flight *f;
         scheduler_sweep(s, clock_us(), &leaving);
         if (!TAILQ_EMPTY(&leaving)) {
             scheduler_deliver(s, &leaving);
             continue;
         }
-        if ((j = scheduler_pop_prepare(s))) {
+        struct job_private *j = scheduler_pop_prepare(s);
+        struct flight *f = j ? NULL : scheduler_pop_decode(s);
+        if (j) {
             prepare(s, j, &leaving);
-        } else if ((f = scheduler_pop_decode(s))) {
+        } else if (f) {
             decode(w, f, &leaving);
         } else {
             scheduler_wait_decode(s);

@@ -160,7 +160,8 @@ static void look(struct runner *r, struct batcher_view *v)
         v->images++;
         v->oldest_image_us = f->ready_us < v->oldest_image_us ? f->ready_us : v->oldest_image_us;
     }
-    if ((f = TAILQ_FIRST(&s->images))) {
+    f = TAILQ_FIRST(&s->images);
+    if (f) {
         v->image_due_us = f->due_us;
         v->image_client = f->client;
         v->image_priority = f->priority;

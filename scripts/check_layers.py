@@ -7,8 +7,10 @@
 
 Rules: a file includes its own folder and lower layers, by the path from the root; libraries and instruction-set headers
 appear only in the files of LIBRARIES; other system headers must be of the C library; a header compiles alone (a header
-without an include guard is a list for macros and is left out). Besides, the one idiom for errors (CONTRIBUTING.md): `rc`
-is tested as it is, never compared with OK, and not assigned inside an if."""
+without an include guard is a list for macros and is left out). `*` stands for part of one name,
+never for a folder. Files of the engine that may not include <pthread.h> do not use its locks through another header
+either. Besides, the one idiom for errors (CONTRIBUTING.md): an error is tested as it is, never compared with OK, and
+nothing is assigned inside the condition of an if."""
 import argparse
 import concurrent.futures
 import fnmatch
@@ -26,11 +28,18 @@ TOP_FOLDERS = ("engine", "cli", "config", "server")
 LAYERS = [
     ("engine/base/", ["engine/base/*"]),
     ("engine/image/", ["engine/base/*", "engine/image/*"]),
+    ("engine/kernels/arm/", ["engine/base/*", "engine/kernels/*", "engine/kernels/arm/*", "engine/kernels/x86/*.inc"]),
+    ("engine/kernels/x86/", ["engine/base/*", "engine/kernels/*", "engine/kernels/x86/*"]),
     ("engine/kernels/", ["engine/base/*", "engine/kernels/*"]),
     ("engine/text/", ["engine/base/*", "engine/text/*"]),
-    ("engine/model/", ["engine/base/*", "engine/kernels/*", "engine/text/*", "engine/model/*"]),
+    ("engine/model/load/", ["engine/base/*", "engine/kernels/*", "engine/model/*", "engine/model/load/*"]),
+    ("engine/model/tee/", ["engine/base/*", "engine/kernels/*", "engine/model/*", "engine/model/load/*", "engine/model/tee/*"]),
+    ("engine/model/fusion/", ["engine/base/*", "engine/kernels/*", "engine/text/*", "engine/model/*", "engine/model/load/*",
+                              "engine/model/fusion/*"]),
+    ("engine/model/", ["engine/base/*", "engine/kernels/*", "engine/text/*", "engine/model/*", "engine/model/*/*"]),
     ("engine/answer/", ["engine/base/*", "engine/engine.h", "engine/job.h", "engine/answer/*"]),
-    ("engine/", ["engine/*"]),
+    ("engine/", ["engine/base/*", "engine/image/*", "engine/kernels/*", "engine/text/*", "engine/model/*", "engine/model/tee/regions.h",
+                 "engine/*"]),
     ("cli/", ["engine/base/*", "engine/image/*", "engine/engine.h", "engine/job.h", "engine/profile.h", "engine/answer/*", "cli/*"]),
     ("config/", ["engine/base/*", "config/*"]),
     # the rooms of the server, lower ones first
@@ -47,7 +56,7 @@ LAYERS = [
                      "server/gate/*", "server/input/*", "server/collections/*", "server/sandbox/*", "server/work/*",
                      "server/watch/*", "server/api/*",
                      "web/*"]),
-    ("server/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/*"]),
+    ("server/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/*", "server/*/*"]),
 ]
 # system header -> the only files that may include it
 LIBRARIES = [
@@ -72,9 +81,9 @@ LIBRARIES = [
     (["gnutls/*"], ["server/http/tls.c", "server/http/wire.c"]),
     (["seccomp.h"], ["server/sandbox/sandbox_calls.c"]),
     (["sqlite3.h"], ["server/collections/collection*.c"]),
-    (["pthread.h"], ["engine/base/*", "engine/image/heif.c", "engine/kernels/kernels.c", "cli/*", "server/*"]),  # engine/: monitor.h
-    (["poll.h"], ["engine/base/log_ring.c", "engine/base/err.c", "server/*", "cli/*"]),
-    (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "sys/epoll.h"], ["server/*", "cli/*"]),
+    (["pthread.h"], ["engine/base/*", "engine/image/heif.c", "engine/kernels/kernels.c", "cli/*", "server/*", "server/*/*"]),  # engine/: monitor.h
+    (["poll.h"], ["engine/base/log_ring.c", "engine/base/err.c", "server/*", "server/*/*", "cli/*"]),
+    (["sys/socket.h", "sys/un.h", "netinet/*", "arpa/*", "netdb.h", "sys/epoll.h"], ["server/*", "server/*/*", "cli/*"]),
 ]
 C_LIBRARY = set("""assert ctype dirent dlfcn errno fcntl fenv float fts getopt inttypes iso646 langinfo libgen limits linux/* locale
     malloc math sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
@@ -87,12 +96,16 @@ DOORS = {"engine/base/err.c", "engine/engine.c", "engine/image/image.c", "engine
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
-IDIOM = re.compile(r"\brc\b (?:==|!=) OK\b|\bif \(.*\brc = ")
+LOCK = re.compile(r"\bpthread_(?!t\b|join\b)\w+")  # a thread of engine/base/thread.h is joined by whom started it
+COMPARED = re.compile(r"[=!]= OK\b|\bOK [=!]= ")
+IF = re.compile(r"\bif \(")
+QUIET = re.compile(r'"(?:\\.|[^"\\\n])*"|[{,]\s*\.\w+ = ')  # texts, and members of a value: no assignments
+ASSIGNED = re.compile(r"[\w\])] = ")
 GUARD = re.compile(r"^[ \t]*#[ \t]*(ifndef \w+_H\b|pragma once)", re.M)
 
 
 def matches(name: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, p) for p in patterns)
+    return any(p.count("/") == name.count("/") and fnmatch.fnmatchcase(name, p) for p in patterns)
 
 
 def layer_of(table: list, path: str) -> list[str]:
@@ -121,6 +134,25 @@ def sources(root: pathlib.Path) -> list[str]:
     return sorted(str(p.relative_to(root)) for p in found)
 
 
+def condition(text: str, start: int) -> str:
+    """What is in the parentheses whose content begins at start."""
+    depth, end = 1, start
+    while depth and end < len(text):
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        end += 1
+    return text[start:end]
+
+
+def check_idioms(path: str, text: str) -> list[str]:
+    """text: without comments."""
+    text = QUIET.sub(lambda m: "_" * len(m.group()), text)
+    at = {m.start(): "another idiom for errors than that of CONTRIBUTING.md" for m in COMPARED.finditer(text)}
+    at |= {m.start(): "an assignment inside an if" for m in IF.finditer(text) if ASSIGNED.search(condition(text, m.end()))}
+    if system_include(path, "pthread.h"):
+        at |= {m.start(): f"{m.group()}: the locks of the engine are monitors" for m in LOCK.finditer(text)}
+    return [f"{path}:{text.count(chr(10), 0, start) + 1}: {what}" for start, what in sorted(at.items())]
+
+
 def check_includes(root: pathlib.Path, path: str) -> list[str]:
     text = (root / path).read_text()
     text = COMMENT.sub(lambda m: "\n" * m.group().count("\n"), text)
@@ -131,8 +163,7 @@ def check_includes(root: pathlib.Path, path: str) -> list[str]:
         if fault:
             line = text.count("\n", 0, found.start(1)) + 1
             faults.append(f"{path}:{line}: {target} {fault}")
-    lines = enumerate(text.split("\n"), 1)
-    return faults + [f"{path}:{n}: another idiom for errors than that of CONTRIBUTING.md" for n, line in lines if IDIOM.search(line)]
+    return faults + check_idioms(path, text)
 
 
 def check_header(root: pathlib.Path, path: str) -> list[str]:
@@ -227,6 +258,12 @@ GOOD = {
     "engine/kernels/x86/gemm_avx2.c": "#include <immintrin.h>\n",
     "engine/model/m.h": '#ifndef M_H\n#define M_H\n#include "engine/base/a.h"\n#endif\n',
     "engine/engine.h": "#ifndef ENGINE_H\n#define ENGINE_H\n#endif\n",
+    "engine/model/load/l.h": "#ifndef L_H\n#define L_H\n#endif\n",
+    "engine/model/tee/t.h": '#ifndef T_H\n#define T_H\n#include "engine/model/load/l.h"\n#endif\n',
+    "engine/model/fusion/f.h": "#ifndef MF_H\n#define MF_H\n#endif\n",
+    "engine/answer/s.h": "#ifndef S_H\n#define S_H\n#endif\n",
+    "engine/thread.c": "pthread_t t;\n",
+    "engine/if.c": 'if (f(g(1), (struct s){.a = 1, .b = 2}, "x = y")) a = 1;\nwhile ((a = f())) {\n',
     "engine/engine.c": '#include "engine/engine.h"\n#include "engine/model/m.h"\n#include "engine/base/a.h"\n',
     "cli/main.c": '#include "engine/engine.h"\n',
     "config/config.c": '#include "engine/base/a.h"\n#include <jansson.h>\n',
@@ -263,7 +300,16 @@ PLANTED = [
     ("engine/base/d.c", "#include <jansson.h>\n", "engine/base/d.c:1: jansson.h belongs to"),
     ("engine/base/e.c", "/* x\n*/ #include <ldap.h>\n", "engine/base/e.c:2: ldap.h is neither"),
     ("engine/base/g.c", "\nif (rc == OK) {\n", "engine/base/g.c:2: another idiom"),
-    ("engine/base/h.c", "if (is_new && (rc = f())) {\n", "engine/base/h.c:1: another idiom"),
+    ("engine/base/g2.c", "bool x = s->err == OK;\n", "engine/base/g2.c:1: another idiom"),
+    ("engine/base/g3.c", "if (OK != e) {\n", "engine/base/g3.c:1: another idiom"),
+    ("engine/base/h.c", "if (is_new && (rc = f())) {\n", "engine/base/h.c:1: an assignment"),
+    ("engine/base/h2.c", "\n} else if (a(b) &&\n    (s->e = f())) {\n", "engine/base/h2.c:2: an assignment"),
+    ("engine/z.c", '#include "engine/answer/s.h"\n', "engine/z.c:1: engine/answer/s.h is not a lower layer"),
+    ("engine/model/tee/z.c", '#include "engine/model/fusion/f.h"\n', "engine/model/tee/z.c:1: engine/model/fusion/f.h is not a lower layer"),
+    ("engine/model/fusion/z.c", '#include "engine/model/tee/t.h"\n', "engine/model/fusion/z.c:1: engine/model/tee/t.h is not a lower layer"),
+    ("engine/model/load/z.c", '#include "engine/model/tee/t.h"\n', "engine/model/load/z.c:1: engine/model/tee/t.h is not a lower layer"),
+    ("engine/lock.c", "void f(void)\n{\n    pthread_mutex_lock(&m);\n", "engine/lock.c:3: pthread_mutex_lock: the locks"),
+    ("engine/model/lock.c", "static pthread_once_t o;\n", "engine/model/lock.c:1: pthread_once_t: the locks"),
     ("engine/base/f.h", "#ifndef F_H\n#define F_H\nuint8_t f(void);\n#endif\n", "engine/base/f.h: does not compile alone"),
 ]
 

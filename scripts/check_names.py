@@ -1,23 +1,38 @@
 #!/usr/bin/env python3
-"""Checks that what comments and the architecture page name is there: files, and errors of engine/base/err.h.
+"""Checks that what comments and pages name is there: files, and errors of engine/base/err.h; and that the
+version which other files repeat is that of engine/base/version.h.
 
-    check_names.py               checks the comments of C files, ARCHITECTURE.md and CONTRIBUTING.md
+    check_names.py               checks comments of programs and scripts, docs/*.md, ARCHITECTURE.md, CONTRIBUTING.md
     check_names.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
 
-A file may be named by the end of its path (`gate/gate.h`, `gate.h`)."""
+A file may be named by the end of its path (`gate/gate.h`, `gate.h`). JSON without
+a folder is data in Python and in docs/training.md: what a program reads or writes elsewhere."""
 import argparse
+import io
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
+import tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
-FOREIGN = {"jpeglib.h", "Resample.c"}  # of libraries that comments speak of
+PAGE = re.compile(r"(ARCHITECTURE|CONTRIBUTING|docs/[\w-]+)\.md")
+FOREIGN = {"jpeglib.h", "Resample.c", "annotations/captions_train2017.json", "FILE.c"}  # of libraries, data sets, usage
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
-FILE = re.compile(r"(?<![\w*.<{/-])((?:[\w-]+/)*[\w-]+\.(?:c|h|inc|py|md|sh|json|js|css))\b(?![\w*(])")
+HASH = re.compile(r"(?:^|(?<=[ \t]))#[^\n]*", re.M)
+WITH_COMMENT = (".c", ".h", ".inc", ".js", ".css")
+WITH_HASH = (".sh", ".cmake", ".yml", ".yaml", ".toml", "CMakeLists.txt", "Dockerfile")
+FILE = re.compile(r"(?<![\w*.<>{/-])((?:\.?[\w-]+/)*[\w-]+\.(?:c|h|inc|py|md|sh|json|js|css|cmake|ya?ml))\b(?![\w*(])")
 ERROR = re.compile(r"\bERR_[A-Z]+(?:_[A-Z]+)*\b(?!\*)")
+
+VERSION = re.compile(r'VERSION_TEXT "([^"]+)"')
+VERSIONS = {
+    "server/api/openapi.json": re.compile(r'^  "version": "([^"]*)"', re.M),
+    "deploy/k8s/kustomization.yaml": re.compile(r"(?:minivlm-server:|newTag: )([\w.-]+)"),
+    "clients/js/package.json": re.compile(r'^  "version": "([^"]*)"', re.M),
+    "clients/python/pyproject.toml": re.compile(r'^version = "([^"]*)"', re.M),
+}
 
 
 def endings(paths: list[str]) -> set[str]:
@@ -32,10 +47,15 @@ def tracked(root: pathlib.Path) -> list[str]:
 
 
 def texts(path: str, content: str) -> list[tuple[int, str]]:
-    """(line, text) of what is to be read: comments of C, a page as a whole."""
+    """(line, text) of what is to be read: comments, docstrings of Python, a page as a whole."""
     if path.endswith(".md"):
         return [(1, content)]
-    return [(content.count("\n", 0, m.start()) + 1, m.group()) for m in COMMENT.finditer(content)]
+    if path.endswith(".py"):
+        tokens = tokenize.generate_tokens(io.StringIO(content).readline)
+        return [(t.start[0], t.string) for t in tokens
+                if t.type == tokenize.COMMENT or t.type == tokenize.STRING and t.string.startswith('"""')]
+    pattern = HASH if path.endswith(WITH_HASH) else COMMENT
+    return [(content.count("\n", 0, m.start()) + 1, m.group()) for m in pattern.finditer(content)]
 
 
 def check(root: pathlib.Path, paths: list[str]) -> list[str]:
@@ -43,29 +63,62 @@ def check(root: pathlib.Path, paths: list[str]) -> list[str]:
     errors = set(ERROR.findall((root / "engine/base/err.h").read_text()))
     faults = []
     for path in paths:
-        if path not in PAGES and not path.endswith((".c", ".h", ".inc")):
+        if not PAGE.fullmatch(path) and not path.endswith((".py", *WITH_COMMENT, *WITH_HASH)):
             continue
         for first, text in texts(path, (root / path).read_text()):
             for found in FILE.finditer(text):
-                if found.group(1) not in known:
-                    faults.append((path, first + text.count("\n", 0, found.start()), f"there is no {found.group(1)}"))
+                name = found.group(1)
+                is_data = name.endswith(".json") and "/" not in name and (path.endswith(".py") or path == "docs/training.md")
+                if name not in known and not is_data:
+                    faults.append((path, first + text.count("\n", 0, found.start()), f"there is no {name}"))
             for found in ERROR.finditer(text) if errors else ():
                 if found.group() not in errors:
                     line = first + text.count("\n", 0, found.start())
                     faults.append((path, line, f"{found.group()} is not in engine/base/err.h"))
-    return [f"{path}:{line}: {what}" for path, line, what in faults]
+    return [f"{path}:{line}: {what}" for path, line, what in faults] + check_versions(root, paths)
+
+
+def check_versions(root: pathlib.Path, paths: list[str]) -> list[str]:
+    version = "".join(VERSION.findall((root / "engine/base/version.h").read_text()))
+    faults = []
+    for path in sorted(VERSIONS.keys() & set(paths)):
+        text = (root / path).read_text()
+        found = [(text.count("\n", 0, m.start()) + 1, m.group(1)) for m in VERSIONS[path].finditer(text)]
+        faults += [f"{path}:{line}: {other} is not the version of engine/base/version.h" for line, other in found if other != version]
+        faults += [] if found else [f"{path}:1: names no version"]
+    return faults
 
 
 GOOD = {
     "engine/base/err.h": "X(ERR_IO, a, b)\n",
+    "engine/base/version.h": '#define VERSION_TEXT "1.2.3"\n',
+    "clients/python/pyproject.toml": 'version = "1.2.3"\n',
     "engine/a.h": "/* a - see engine/a.h, a.h, base/err.h, <stdio.h>, test_*.c and model_config.json5 */\nint x; /* ERR_IO */\n",
     "engine/a.c": 'static const char *names = "nothere.c";\n',
+    "scripts/a.py": '"""See engine/a.h."""\nx = "nothere.c"  # a.c\n',
+    "scripts/d.sh": "cp x.json y.json # see scripts/a.py\n",
+    "web/a.js": "fetch('x.json'); // a.h\n",
+    "docs/training.md": "scenes.json\n",
+    "README.md": "photo.json\n",
     "ARCHITECTURE.md": "`engine/a.h` and [a](engine/a.c)\n",
 }
 PLANTED = {
     "engine/b.h": ("int x;\n/* b -\n * see gone.h */\n", "engine/b.h:3: there is no gone.h"),
     "engine/c.c": ("/* engine/base/a.h */\n", "engine/c.c:1: there is no engine/base/a.h"),
     "engine/d.c": ("// ERR_NO_MEMORY\n", "engine/d.c:1: ERR_NO_MEMORY is not in engine/base/err.h"),
+    "engine/e.c": ("/* gone_file.cmake */\n", "engine/e.c:1: there is no gone_file.cmake"),
+    "engine/f.c": ("/* nothere.yml */\n", "engine/f.c:1: there is no nothere.yml"),
+    "scripts/b.py": ("x = 1\n# nothere.c\n", "scripts/b.py:2: there is no nothere.c"),
+    "scripts/c.py": ('def f():\n    """See\n    gone.py."""\n', "scripts/c.py:3: there is no gone.py"),
+    "scripts/e.sh": ("true # as scripts/gone.py does\n", "scripts/e.sh:1: there is no scripts/gone.py"),
+    "scripts/f.py": ("# server/gone.json\n", "scripts/f.py:1: there is no server/gone.json"),
+    "web/b.js": ("// gone.css\n", "web/b.js:1: there is no gone.css"),
+    "deploy/b.cmake": ("# .github/workflows/gone.yml\n", "deploy/b.cmake:1: there is no .github/workflows/gone.yml"),
+    "docs/api.md": ("\nscripts/lost.sh\n", "docs/api.md:2: there is no scripts/lost.sh"),
+    "server/api/openapi.json": ('{\n  "version": "1.2.2",\n', "server/api/openapi.json:2: 1.2.2 is not the version of engine/base/version.h"),
+    "deploy/k8s/kustomization.yaml": ("# minivlm-server:1.2.3\n    newTag: 1.2.4\n",
+                                      "deploy/k8s/kustomization.yaml:2: 1.2.4 is not the version of engine/base/version.h"),
+    "clients/js/package.json": ("{\n}\n", "clients/js/package.json:1: names no version"),
     "CONTRIBUTING.md": ("\nscripts/gone.sh\n", "CONTRIBUTING.md:2: there is no scripts/gone.sh"),
 }
 

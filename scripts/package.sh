@@ -16,7 +16,7 @@ fail() {
 
 build() {
     scripts/install_deps.sh build
-    cmake --preset release -B "$out" -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_INSTALL_SYSCONFDIR=/etc -DMINIVLM_TESTS=OFF >/dev/null
+    cmake --preset release -B "$out" -DMINIVLM_TESTS=OFF >/dev/null
     cmake --build "$out"
     rm -f "$out"/*.deb
     (cd "$out" && cpack -G DEB >/dev/null) || fail "cpack"

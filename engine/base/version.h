@@ -1,4 +1,5 @@
-/* version - this program's version, defined only here. CMake reads it from this file. Threads: a constant. */
+/* version - this program's version. CMake reads it from this file, and scripts/check_names.py compares the files that
+ * repeat it. Threads: a constant. */
 #ifndef ENGINE_BASE_VERSION_H
 #define ENGINE_BASE_VERSION_H
 

@@ -10,6 +10,7 @@ static const uint64_t float_ops_per_ns[ISA_COUNT] = {
 static const uint64_t byte_ops_per_ns[ISA_COUNT] = {
     [ISA_REF] = 20,         [ISA_AVX2] = 140, [ISA_AVXVNNI] = 250, [ISA_AVX512] = 170,
     [ISA_AVX512VNNI] = 380, [ISA_NEON] = 50,  [ISA_NEONDOT] = 120};
+_Static_assert(ISA_COUNT == 7, "a new instruction set needs its rates in the two tables above: they are divisors");
 /* Fewer rows do not use a core's multipliers: their weights are read. */
 enum { FEW_ROWS = 8 };
 

@@ -32,7 +32,8 @@ static bool is_same(const struct trace *t, const struct trace_row *a, const stru
                                            strcmp(a->format, b->format) == 0));
 }
 
-static struct trace_row *add_row(struct trace *t)
+/* A row for calls like this one, without any yet. */
+static struct trace_row *add_row(struct trace *t, const struct trace_row *like)
 {
     if (t->n == t->max) {
         struct trace_row *more = NULL;
@@ -49,7 +50,10 @@ static struct trace_row *add_row(struct trace *t)
         t->rows = more;
         t->max = max;
     }
-    return &t->rows[t->n++];
+    struct trace_row *row = &t->rows[t->n++];
+    *row = *like;
+    row->calls = row->ns = row->operations = row->bytes = row->m = 0;
+    return row;
 }
 
 /* A call of a kernel that began at from_ns is over. */
@@ -66,10 +70,7 @@ static void note(uint64_t from_ns, struct trace_row call)
     for (int i = t->n - 1; i >= 0 && !row && (t->is_summary || t->rows[i].turn == call.turn); i--) {
         row = is_same(t, &t->rows[i], &call) ? &t->rows[i] : NULL;
     }
-    if (!row && (row = add_row(t))) {
-        *row = call;
-        row->calls = row->ns = row->operations = row->bytes = row->m = 0;
-    }
+    row = row ? row : add_row(t, &call);
     if (row) {
         row->m += call.m;
         row->cuts = call.cuts > row->cuts ? call.cuts : row->cuts;

@@ -84,7 +84,7 @@ void api_model(struct api *a, struct exchange *x)
                                               (double)(now - s.loading_since_us) * 1e-6));
     }
     if (s.last.number > 0) {
-        bool has_failed = s.last.err != OK;
+        bool has_failed = s.last.err;
         last = json_pack("{s:s, s:s?, s:s?, s:f}", "outcome", has_failed ? "failed" : "ok", "model",
                          has_failed ? NULL : s.last.model, "reason",
                          has_failed ? errbuf_text(&s.last.error, s.last.err) : NULL, "loaded_ms",

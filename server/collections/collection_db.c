@@ -184,7 +184,7 @@ enum err collection_db_end(struct collections *cs, enum err rc, struct errbuf *e
     }
     if (rc && !sqlite3_get_autocommit(cs->db)) {
         struct errbuf why;
-        if (collection_db_done(cs, cs->sql[SQL_ROLLBACK], &why) != OK) {
+        if (collection_db_done(cs, cs->sql[SQL_ROLLBACK], &why)) {
             log_limited(LOG_ERROR, LOG_HERE, "collections_rollback_failed", LOG_STR("reason", why.text));
         }
     }
@@ -275,8 +275,7 @@ static int on_busy(void *user, int n)
     }
     cs->last_locked_us = now;
     bool is_late = now - cs->locked_since_us >= COLLECTION_BUSY_MS * UINT64_C(1000);
-    if (is_late ||
-        (cs->call != SQL_COUNT && (collection_db_limits(cs, &unused) != OK || !collection_file_is_there(cs)))) {
+    if (is_late || (cs->call != SQL_COUNT && (collection_db_limits(cs, &unused) || !collection_file_is_there(cs)))) {
         return 0;
     }
     nanosleep(&step, NULL);
@@ -288,7 +287,7 @@ static int on_progress(void *user)
 {
     struct collections *cs = user;
     struct errbuf unused;
-    return cs->call == SQL_BEGIN_READ && collection_db_limits(cs, &unused) != OK;
+    return cs->call == SQL_BEGIN_READ && collection_db_limits(cs, &unused);
 }
 
 /* ---- open, close ---- */

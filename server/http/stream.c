@@ -42,7 +42,7 @@ void stream_add(struct stream *s, const char *bytes, size_t n)
 {
     pthread_mutex_lock(&s->lock);
     buf_append(&s->bytes, bytes, n);
-    s->is_ended |= s->bytes.err != OK;
+    s->is_ended |= !!s->bytes.err;
     pthread_mutex_unlock(&s->lock);
 }
 

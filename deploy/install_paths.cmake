@@ -1,0 +1,17 @@
+# Runs when cmake --install or cpack copies, after deploy/package.cmake has set bin_dir, data_dir, etc_dir and made: writes
+# the systemd unit and the configuration for the prefix of this installation (--prefix may change it after the build).
+cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_PREFIX NORMALIZE OUTPUT_VARIABLE prefix)
+if(etc_dir STREQUAL "etc" AND prefix MATCHES "^/usr/?$")
+  set(etc_dir /etc)
+endif()
+foreach(dir bin_dir data_dir etc_dir)
+  cmake_path(ABSOLUTE_PATH ${dir} BASE_DIRECTORY ${prefix} NORMALIZE)
+endforeach()
+set(config_dir ${etc_dir}/minivlm-server)
+set(model_dir ${data_dir}/minivlm/models/minivlm-base)
+cmake_path(APPEND prefix lib/systemd/system OUTPUT_VARIABLE unit_dir)
+set(templates ${CMAKE_CURRENT_LIST_DIR}/debian)
+configure_file(${templates}/minivlm-server.service.in ${made}/minivlm-server.service @ONLY)
+configure_file(${templates}/config.json.in ${made}/config.json @ONLY)
+file(INSTALL ${made}/minivlm-server.service DESTINATION ${unit_dir})
+file(INSTALL ${made}/config.json DESTINATION ${config_dir})
