@@ -191,7 +191,7 @@ class Collections(unittest.TestCase):
                 command = [BUILD / "minivlm-server", f"--model.dir={TINY}", "--server.port=0", f"--collections.path={path}"]
                 done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=30, cwd=ROOT, check=False)
                 self.assertNotEqual(done.returncode, 0)
-                self.assertIn("another process serves this file", done.stderr)
+                self.assertIn("another process is using this file", done.stderr)
             self.assertEqual(self.put(s, "k", 0).status, 201)
             s.process.send_signal(signal.SIGKILL)
             s.process.wait()

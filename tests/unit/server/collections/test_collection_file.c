@@ -87,7 +87,7 @@ static enum err open_elsewhere(const char *name)
         struct collections *cs;
         errbuf_clear(&e);
         enum err rc = collections_open(&cs, name, NULL, &e);
-        _exit(rc == ERR_BAD_CONFIG && !strstr(e.text, "another process serves this file") ? ERR_COUNT : (int)rc);
+        _exit(rc == ERR_BAD_CONFIG && !strstr(e.text, "another process is using this file") ? ERR_COUNT : (int)rc);
     }
     CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
     return (enum err)WEXITSTATUS(status);
@@ -143,7 +143,7 @@ static void test_owner_killed(void)
     struct collections *cs = NULL;
     errbuf_clear(&e);
     CHECK_INT(collections_open(&cs, path, NULL, &e), ERR_BAD_CONFIG);
-    CHECK(!cs && strstr(e.text, path) && strstr(e.text, "another process serves this file"));
+    CHECK(!cs && strstr(e.text, path) && strstr(e.text, "another process is using this file"));
     end_owner(pid);
     cs = open_at(path);
     CHECK_STR(search(cs, "a", "dog", 5), "child");
@@ -261,7 +261,7 @@ static void test_replaced_by_others(void)
     CHECK(rmdir(path) == 0);
     pid_t pid = start_owner();
     CHECK_INT(put_words(cs, "a", "k2", 2, "dog"), ERR_UNAVAILABLE);
-    CHECK(strstr(e.text, "another process serves"));
+    CHECK(strstr(e.text, "another process is using"));
     end_owner(pid);
     CHECK_INT(put_words(cs, "a", "k2", 2, "dog"), OK); /* it is free now */
     CHECK(has(search(reader, "a", "dog", 5), "child") && has(search(reader, "a", "dog", 5), "k2"));
