@@ -55,7 +55,7 @@
     X(server, tls_key, TEXT, "", 0, 1023, NULL, START, \
       "PEM file of the certificate's private key.") \
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
-      "Maximum number of open connections, at most a third of the descriptors the process may have; a new one replaces an idle or stalled one, otherwise it is answered 503 and closed.") \
+      "Maximum number of open connections, at most a third of the allowed descriptors; one more replaces an idle or stalled one, or is answered 503.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
       "Maximum number of open connections of one address (IPv6: one /64); 0: a quarter of server.max_connections, at least 64, and only once seven eighths of all are in use.") \
     X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
@@ -77,9 +77,9 @@
     X(server, page, BOOL, true, 0, 1, NULL, RELOAD, \
       "The web page at /; false: 404.") \
     X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
-      "Restrict the process once it listens: system calls (seccomp), files (Landlock), privileges; auto: as far as the kernel supports it; require: all of it, or the service does not start.") \
+      "Restrict system calls (seccomp), files (Landlock) and privileges once it listens; auto: as far as the kernel can; require: fully, or do not start.") \
     X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \
-      "Folders that the sandbox lets the service read, separated by colons, in addition to those of the configured files; needed if model.dir is a link that may later lead elsewhere.")
+      "More folders that the sandbox lets the service read, separated by colons; needed if model.dir is a link that may later lead elsewhere.")
 
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
@@ -87,7 +87,7 @@
     X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Memory for the bodies of all requests; 0: 256 MiB, or less if memory is short.") \
     X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Memory for all pictures being decoded: 3 to 15 bytes per pixel, AVIF 21, in either case twice that above 8 bits per channel; 0: enough for the largest that limits.pixels allows in 15, or less if memory is short.") \
+      "Memory for all pictures being decoded: 3 to 15 bytes per pixel, AVIF 21, twice that above 8 bits per channel; 0: enough for limits.pixels, or less if memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Maximum number of requests that are accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \

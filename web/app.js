@@ -61,7 +61,7 @@ function ways() {
     if (!isOurs(event)) return;
     event.preventDefault(); // a browser follows a link that is dropped, and the page would be gone
     if (isFiles(event)) take([...event.dataTransfer.files]);
-    else tray.toast("That was no file. Save the picture first, then drop its file here.");
+    else tray.toast("That was not a file. Save the picture first, then drop its file here.");
   });
 }
 
@@ -104,8 +104,8 @@ let asking = null;
 function askForKey(wasRefused) {
   asking ??= new Promise((resolve) => {
     const dialog = $("#key-dialog");
-    $("#key-text").textContent = wasRefused ? "That key was not accepted. Look for a typing mistake, or ask whoever runs the service."
-      : "This service answers to keys. Yours is kept in this tab only, and is gone when you close it.";
+    $("#key-text").textContent = wasRefused ? "That key was not accepted. Check it for typing mistakes, or ask whoever runs the service."
+      : "This service requires an API key. Yours is kept in this tab only, and is gone when you close it.";
     $("#key-input").value = "";
     dialog.returnValue = "";
     dialog.showModal();

@@ -5,6 +5,7 @@ import { predict } from "./picture.js";
 import { Stage } from "./stage.js";
 import * as tray from "./tray.js";
 import { forPicture, under } from "./under.js";
+import { NEVER } from "./words.js";
 
 const SUGGESTIONS = ["What is this?", "What colour is it?", "Where is it?", "How many are there?"];
 let stage;
@@ -39,7 +40,10 @@ function captionOf(picture) {
     const answer = await predict("caption", picture, parameters, { signal, onText: (t) => {
       if (!line.isConnected && !signal.aborted) { clear(); place.replaceChildren(line); }
       text.textContent = t;
-    } });
+    } }).catch((fault) => {
+      if (!signal.aborted) invite(!NEVER.has(fault.code)); // nobody can ask about what cannot be read
+      throw fault;
+    });
     if (signal.aborted) return;
     picture.caption = { text: answer.data.caption, answer };
     picture.regions = answer.data.regions;
@@ -63,7 +67,7 @@ function drawCaption(picture) {
   }, { busy: "Searching for words" }) }, icon("layers"), h("span", {}, "Other wordings"));
   const wheres = whereButtons(picture, "caption", { num_beams: 1 }, "the caption");
   wheres.append(others);
-  $("#caption").replaceChildren(h("p.caption", {}, text || "No words came."), wheres, more,
+  $("#caption").replaceChildren(h("p.caption", {}, text || "The model found no words for it."), wheres, more,
     under(answer, streamCode(picture), `streamed, ${plural(picture.regions.length, "region")}`));
 }
 
@@ -73,6 +77,10 @@ function streamCode(picture) {
 }
 
 // ---- questions ----
+
+function invite(may) {
+  $("#questions").hidden = !may;
+}
 
 function drawAnswer(picture, entry) {
   const { answers } = entry.answer.data;
@@ -109,6 +117,7 @@ function show() {
   $("#desk").hidden = !picture;
   giveUp($("#caption"));
   if (!picture) return;
+  invite(true);
   stage.show(picture);
   $("#thread").replaceChildren(...picture.thread.map((entry) => entry.element));
   if (picture.caption) drawCaption(picture);

@@ -14,7 +14,7 @@ const lines = () => $("#sentences").value.split("\n").map((l) => l.trim()).filte
 
 function describe() {
   const ranksPictures = mode === "pictures";
-  $("#sentences-label").textContent = ranksPictures ? "One sentence" : "Sentences, one a line";
+  $("#sentences-label").textContent = ranksPictures ? "One sentence" : "Sentences, one per line";
   $("#sentences").rows = ranksPictures ? 2 : 5;
   const preview = $("#match-picture");
   preview.hidden = ranksPictures || !tray.chosen?.shown;

@@ -28,12 +28,21 @@ function drawn(bitmap, longest, quality) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
 }
 
+// What a file is that is no picture, in the service's words; "" if it may be one.
+async function strange(file) {
+  if (file.size === 0) return "this is an empty file, not a picture";
+  if (!file.type || /^(image\/|application\/octet-stream)/.test(file.type)) return "";
+  const text = /^text\//.test(file.type) ? (await file.slice(0, 200).text()).split(/\r?\n/)[0].slice(0, 24) : "";
+  const what = text ? `text ("${text}${file.size > text.length ? "..." : ""}")` : `a file of the type ${file.type}`;
+  return `this is ${what}, not a picture; use JPEG, PNG, WebP, GIF, HEIC, AVIF or TIFF`;
+}
+
 // A file of any kind -> a picture of the tray. Throws a Fault in words when it can be none.
 export async function take(file, name = file.name || "picture.jpg") {
-  if (file.size === 0) throw new Fault("unsupported_image", "empty file");
   const bitmap = await bitmapOf(file);
   let blob = file, note = "";
-  if (!bitmap && file.type && !/^(image|application\/octet-stream)/.test(file.type)) throw new Fault("unsupported_image", "no picture");
+  const other = bitmap ? "" : await strange(file);
+  if (other) throw new Fault("unsupported_image", other);
   if (bitmap && (Math.max(bitmap.width, bitmap.height) > HUGE || file.size > limits.body_bytes)) {
     const small = await drawn(bitmap, ENOUGH, 0.92);
     if (small) {

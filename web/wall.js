@@ -7,11 +7,10 @@ import { take, thumbnail } from "./picture.js";
 import * as store from "./store.js";
 import * as tray from "./tray.js";
 import { forPut, forSearch, under } from "./under.js";
-import { inWords } from "./words.js";
+import { inWords, NEVER } from "./words.js";
 
 const PAGE = 200, AT_ONCE = 2, TRIES = 8;
 const OF_ALL = new Set(["network", "too_many_inputs", "unauthorized", "forbidden", "collection_unavailable"]); // faults that the next picture would have too
-const NEVER = new Set(["unsupported_image", "corrupt_image", "body_too_large", "image_too_large"]); // of a picture that fails each time
 let name = "photographs", images = [], next = null, opened = false;
 let searching = 0;
 const urls = new Map(); // key -> object URL of its thumbnail

@@ -23,7 +23,7 @@ const WORDS = {
   unsupported_image: (f) => ["This image format is not supported", /^this (is|seems)/.test(f.message) ? sentence(f.message) : "Use JPEG, PNG, WebP, GIF, HEIC, AVIF or TIFF."],
   corrupt_image: () => ["The picture is damaged", "Its file ends early or has broken parts. Try to save it again, or choose another."],
   rate_limited: () => ["Your API key has reached its limit", "It may send only so many requests. This continues by itself as soon as it may again."],
-  forbidden: () => ["This API key may not do that", "The service's operator can give you one that may."],
+  forbidden: () => ["This API key does not allow that", "The service's operator can give you one that does."],
   overloaded: () => ["The service is busy", "Others are being served first."],
   deadline_unreachable: () => ["The service is busy", "An answer would not have been ready in time."],
   collection_busy: () => ["The collection is locked", "Another program is using its file."],
@@ -37,6 +37,8 @@ const WORDS = {
 const AGAIN = new Set(["network", "timeout", "strange", "upload_timeout", "rate_limited", "overloaded", "deadline_unreachable", "collection_busy",
   "collection_unavailable", "too_many_connections", "draining", "not_ready", "deadline_exceeded", "internal", "unauthorized"]);
 const WAITS = new Set(["rate_limited", "overloaded", "deadline_unreachable", "collection_busy", "too_many_connections", "draining", "strange"]);
+
+export const NEVER = new Set(["unsupported_image", "corrupt_image", "body_too_large", "image_too_large"]); // of a picture that fails each time
 
 export function sentence(text) {
   const t = String(text).trim();

@@ -6,21 +6,22 @@ import shutil
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RUN = ("README.md", "docs/api.md", "docs/compatible.md", "docs/cookbook.md", "docs/command-line.md", "docs/operations.md")
+RUN = ("README.md", "docs/api.md", "docs/compatible.md", "docs/cookbook.md", "docs/command-line.md", "docs/operations.md",
+       "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/model-format.md", "docs/training.md", "models/minivlm-base/README.md")
 CUT = "\N{HORIZONTAL ELLIPSIS}"
 
-# First words of commands that are run elsewhere, and where.
+# First words of commands that are not run here, and why. missing() looks whether what they name exists.
 ELSEWHERE = {
     "scripts/run.sh": "builds as root; a clean machine is its test",
     "scripts/test.sh": "would run these tests again",
-    "pip": "tests/clients",
-    "npm": "tests/clients",
-    "cmake": "scripts/check.sh",
-    "ctest": "scripts/check.sh",
-    "python3": "tests/python",
-    "export": "tests/python",
-    "mkdir": "tests/python",
-    ".venv/bin/python": "tests/python",
+    "pip": "downloads; tests/clients does it",
+    "npm": "downloads; tests/clients does it",
+    "cmake": "builds for minutes; scripts/check.sh does it",
+    "ctest": "would run these tests again; scripts/check.sh does it",
+    "python3": "needs PyTorch, pictures and hours; tests/python calls the same functions on drawn pictures",
+    "export": "for the next line",
+    "mkdir": "for the next command, a download",
+    ".venv/bin/python": "as python3",
 }
 
 
@@ -62,6 +63,38 @@ def commands(fence: Fence) -> list[str]:
 
 def is_elsewhere(command: str) -> bool:
     return command.split()[0] in ELSEWHERE
+
+
+def mentions(document: str, root: pathlib.Path = ROOT) -> list[str]:
+    """The commands of ours that it names and nothing runs here: blocks of ELSEWHERE, and `code` in the text."""
+    text = re.sub(r"^```.*?^```\n", "", (root / document).read_text(encoding="utf-8"), flags=re.S | re.M)
+    blocks = [c for f in fences(document, root) if f.kind == "sh" for c in commands(f) if is_elsewhere(c)]
+    spans = [re.sub(r"\s+", " ", s) for s in re.findall(r"`([^`]+)`", text)]
+    return [*blocks, *(s for s in spans if re.match(r"((\.venv/bin/)?python3? |cmake --|ctest --|scripts/\S+\.(py|sh)\b)", s))]
+
+
+def missing(command: str, root: pathlib.Path = ROOT) -> list[str]:
+    """What it names that is not there: programs, modules and files of ours, options of a program, presets."""
+    presets = re.findall(r'"name": "(\w+)"', (root / "CMakePresets.json").read_text(encoding="utf-8"))
+    absent = [f"--preset {name}" for name in re.findall(r"--preset (\w+)", command) if name not in presets]
+    for part in re.split(r"&&|[|;]", command.split("   # ")[0]):
+        program = None
+        for word in re.findall(r"(?<![\w/.-])(?:scripts|models/minivlm-base|deploy|tests)(?:/[\w.-]+)+", part):
+            path = root / word.rstrip(".")
+            if not path.exists():
+                absent.append(word)
+            elif path.suffix in (".py", ".sh") and program is None:
+                program = path
+        for module in re.findall(r"-m ([\w.]+)", part):
+            path = root / "scripts" / (module.replace(".", "/") + ".py")
+            if path.is_file():
+                program = path
+            elif (root / "scripts" / module.split(".")[0]).is_dir():
+                absent.append(module)
+        known = program.read_text(encoding="utf-8") if program else ""
+        absent += [f"{option} of {program.name}" for option in re.findall(r"(?<!\S)--[a-z][\w-]*", part)
+                   if program and not re.search(rf"{option}\b(?!-)", known)]
+    return absent
 
 
 class Desk:

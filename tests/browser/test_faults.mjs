@@ -78,9 +78,9 @@ test("what is no picture, too large or damaged is told in words; the picture bef
   await look(page, CAT);
   const file = (name, bytes) => { writeFileSync(join(folder, name), bytes); return join(folder, name); };
   await page.setInputFiles("#file", file("notes.txt", "just words"));
-  await page.waitForSelector("#toast:has-text('not supported')");
+  await page.waitForSelector("#toast:has-text('This is text (\"just words\"), not a picture')");
   await page.setInputFiles("#file", file("empty.jpg", ""));
-  await page.waitForSelector("#toast:has-text('empty.jpg')");
+  await page.waitForSelector("#toast:has-text('empty.jpg: This image format is not supported. This is an empty file')");
   await page.setInputFiles("#file", file("large.heic", Buffer.alloc(200000, "\0\0\0\x18ftypheic")));
   await page.waitForSelector("#toast:has-text('too large')");
   await plain(page);
@@ -90,11 +90,13 @@ test("what is no picture, too large or damaged is told in words; the picture bef
   await page.waitForSelector("#caption .fault");
   assert.match(await text(page, "#caption .fault"), /damaged|cannot|not supported/i);
   assert.equal(await text(page, ".blank"), "This browser cannot show this picture.");
+  assert.ok(await page.locator("#questions").isHidden()); // there is nothing to ask about
   await shot(page, "fault-picture");
   await sound(page, "fault-picture");
   await plain(page);
   await page.click('#tray-look [aria-label="cat.jpg"]');
   await page.waitForSelector("#caption .under");
+  assert.ok(await page.locator("#questions").isVisible());
 });
 
 test("a forgotten picture is sent again without a word", async () => {

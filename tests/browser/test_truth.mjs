@@ -140,6 +140,7 @@ test("a picture from elsewhere has no face, and the wall says why; one that will
   assert.ok(put.ok);
   const page = await open(service.url, { path: "#wall" });
   await page.waitForSelector("#wall-note:has-text('Grey ones were added elsewhere')");
+  assert.equal((await page.locator(".tile").first().innerText()).trim().split("\n").length, 1); // each name once
   await page.setInputFiles("#file", [{ name: "own.jpg", mimeType: "image/jpeg", buffer: readFileSync(COFFEE) },
     { name: "notes.jpg", mimeType: "image/jpeg", buffer: Buffer.from("just words\nhere") }]);
   await page.waitForSelector("#wall-progress .fault:has-text('notes.jpg')");

@@ -102,7 +102,8 @@ class Generated(unittest.TestCase):
     def test_schemathesis(self):
         with tempfile.TemporaryDirectory() as folder, Server(f"--collections.path={folder}/c.db") as s:
             self.run_it(BIN / "schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"http://127.0.0.1:{s.port}/openapi.json",
-                        "--phases", "examples,coverage", "--continue-on-failure", "--exclude-path-regex", "^/(admin|debug)", cwd=folder)
+                        "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--continue-on-failure",
+                        "--exclude-path-regex", "^/(admin|debug)", cwd=folder)
 
 
 run(__name__)

@@ -1,10 +1,15 @@
 """Clients that people own already, unmodified, against the live server: scripts/test.sh --clients installs them."""
 import base64
+import json
 import pathlib
 import re
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 import unittest
+import urllib.request
 
 import cohere
 import numpy
@@ -125,6 +130,36 @@ class Cookbook(unittest.TestCase):
                 done = subprocess.run([sys.executable, "-c", text.replace("localhost:8080", f"127.0.0.1:{s.port}")], cwd=ROOT,
                                       capture_output=True, text=True, timeout=120)
                 self.assertEqual((done.returncode, bool(done.stdout.strip())), (0, True), done.stderr)
+
+    def test_envoy(self):
+        """A caption goes through the printed configuration."""
+        text = re.search(r"```yaml\n(static_resources:.*?)```", (ROOT / "docs" / "cookbook.md").read_text(), re.S)[1]
+        with Server() as s, socket.socket() as free, tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+            free.close()
+            file.write(text.replace("port_value: 8000", f"port_value: {port}").replace("port_value: 8080", f"port_value: {s.port}"))
+            file.flush()
+            process = subprocess.Popen([pathlib.Path(sys.executable).parent / "envoy", "-c", file.name, "--use-dynamic-base-id",
+                                        "--concurrency", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                end = time.monotonic() + 60
+                while (answer := self.through(port)) is None:
+                    self.assertIsNone(process.poll(), "Envoy has ended")
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.1)
+                self.assertEqual(answer["caption"], s.post("/caption", PICTURE).json["caption"])
+            finally:
+                process.terminate()
+                process.wait(30)
+
+    @staticmethod
+    def through(port):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/caption", PICTURE, timeout=60) as answer:
+                return json.load(answer)
+        except OSError:
+            return None
 
 
 run(__name__)
