@@ -294,7 +294,7 @@ class KServe(Adapters):
             raw, headers = binary_body({"inputs": [pictures]}, body)
             self.refused("/v2/models/caption/infer", raw, 400, "Inference-Header-Content-Length",
                          headers={**headers, "Inference-Header-Content-Length": length})
-        for head, word in (({}, "inputs"), ({"inputs": []}, "inputs"), ({"inputs": [5]}, "/inputs/0"), ({"inputs": [good, good]}, "before"),
+        for head, word in (({}, "inputs"), ({"inputs": []}, "inputs"), ({"inputs": [5]}, "/inputs/0"), ({"inputs": [good, good]}, "twice"),
                            ({"inputs": [good], "x": 1}, "x"), ({"inputs": [good], "outputs": [{"name": "x"}]}, "caption"),
                            ({"inputs": [good], "outputs": [{"name": "score", "parameters": {"classification": 3}}]}, "classification"),
                            ({"inputs": [good], "outputs": [{"name": "score", "parameters": {"binary_data": 1}}]}, "binary_data"),
