@@ -328,9 +328,10 @@ def train(r, stage, root, scenes_folder, out, eyes, start=None, minutes=None, st
     model.tee.requires_grad_(False), model.cells.blocks.requires_grad_(False)
     if s.get("keep_words"):
         model.fusion.embeddings.requires_grad_(False)
-    fuser, run = Fuser(model, corpus, scenes, s), common.Run(out, minutes, steps, s.get("warm_up", 0.03), end=s.get("end", 0.02))
+    fuser = Fuser(model, corpus, scenes, s)
     if s.get("teachers"):
         listen(fuser, r, s, root, eyes, out)
+    run = common.Run(out, minutes, steps, s.get("warm_up", 0.03), end=s.get("end", 0.02))
     opt = optimiser(model, s)
     average = common.Average(model, s.get("average", 0.995))
     state = run.resume()

@@ -54,6 +54,7 @@ def machine_captions(teachers: Teachers, corpus, files, file, least: float) -> l
     """Items like those of Corpus.captions, of the captions that agree at least that much. `file` keeps all of them for the next start."""
     file = pathlib.Path(file)
     if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
         rows = teachers.captions(files, corpus.config.caption.max_tokens)
         file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     return [(r["image"], pairs) for r in data.read_jsonl(file) if (pairs := agreed(r, corpus, least))]
