@@ -355,7 +355,7 @@ def listen(fuser: Fuser, r, s, root, eyes, out) -> None:
         corpus.bare = teach.uncaptioned(root, corpus, scenes)
         with common.cast(s.get("half", False)):
             corpus.machine_captions = teach.machine_captions(fuser.teachers, corpus, corpus.bare, pathlib.Path(out) / "machine.jsonl",
-                                                             s.get("least_agreement", 0.3))
+                                                             s.get("min_agreement", 0.3))
     print(f"{len(s['teachers'])} teachers, captions of {len(corpus.machine_captions)} of {len(corpus.bare)} pictures by machine", flush=True)
 
 

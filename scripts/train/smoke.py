@@ -39,7 +39,7 @@ RECIPE = {
              "risk": {"batch": 8, "draws": 4, "lr": 0.001, "lr_new": 0.001, "average": 0.9,
                       "tasks": {"risk": 0.7, "caption": 0.1, "vqa": 0.1, "retrieve": 0.1}, "validate": 8, "validate_every": 1000},
              "taught": {"batch": 8, "lr": 0.001, "lr_new": 0.001, "average": 0.9, "tasks": {"caption": 0.6, "vqa": 0.4}, "validate": 8,
-                        "validate_every": 1000, "taught": 0.5, "machine": 0.25, "borrowed": 0.2, "least_agreement": 0.0}}}
+                        "validate_every": 1000, "taught": 0.5, "machine": 0.25, "borrowed": 0.2, "min_agreement": 0.0}}}
 UNDESCRIBED = 6  # pictures without captions, questions or boxes
 
 

@@ -50,16 +50,16 @@ def uncaptioned(root, corpus, scenes) -> list[str]:
     return [f for f in scenes.files if f not in known]
 
 
-def machine_captions(teachers: Teachers, corpus, files, file, least: float) -> list:
+def machine_captions(teachers: Teachers, corpus, files, file, min_agreement: float) -> list:
     """Items like those of Corpus.captions, of the captions that agree at least that much. `file` keeps all of them for the next start."""
     file = pathlib.Path(file)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         rows = teachers.captions(files, corpus.config.caption.max_tokens)
         file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    return [(r["image"], pairs) for r in data.read_jsonl(file) if (pairs := agreed(r, corpus, least))]
+    return [(r["image"], pairs) for r in data.read_jsonl(file) if (pairs := agreed(r, corpus, min_agreement))]
 
 
-def agreed(row: dict, corpus, least: float) -> list:
-    texts = dict.fromkeys(t for t, a in zip(row["captions"], row["agreement"]) if a >= least)
+def agreed(row: dict, corpus, min_agreement: float) -> list:
+    texts = dict.fromkeys(t for t, a in zip(row["captions"], row["agreement"]) if a >= min_agreement)
     return [(corpus.words(t), corpus.words(data.mirror(t))) for t in texts]
