@@ -131,10 +131,7 @@ static enum err decode(struct bench *b, const struct profile_picture *p, struct 
 static void make_up(struct bench *b, struct tee_input *in)
 {
     struct preprocess_shape shape;
-    int width = b->params.size, height = b->params.size;
-    if (b->params.mode == RESIZE_SHORT_SIDE) {
-        width = width * 4 / 3;
-    }
+    int height = b->params.size, width = b->params.mode == RESIZE_SHORT_SIDE ? height * 4 / 3 : height;
     preprocess_shape(&b->params, width, height, &shape);
     uint32_t state = 1;
     for (size_t i = 0; i < 3 * (size_t)shape.padded_width * (size_t)shape.padded_height; i++) {

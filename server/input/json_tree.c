@@ -126,7 +126,7 @@ static enum err check_escape(struct reader *r, size_t *at)
         return fail_at(r, *at, "\\u without four hexadecimal digits");
     }
     if (code == 0) {
-        return fail_at(r, *at, "\\u0000 is not accepted");
+        return fail_at(r, *at, "\\u0000 is not accepted; binary data is sent as base64");
     }
     if (code < 0xd800 || code > 0xdfff) {
         *at += 6;

@@ -33,7 +33,7 @@ struct jsonread_text jsonread_printable(const char *text)
 {
     struct jsonread_text safe;
     size_t i = 0;
-    for (; text[i] && i < 100; i++) {
+    for (; i < 100 && text[i]; i++) {
         safe.text[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
     }
     memcpy(safe.text + i, text[i] ? "..." : "", text[i] ? 4 : 1);

@@ -206,12 +206,12 @@ static enum err read_stages(const struct jsonread *r, const char *key, const jso
 }
 
 static enum err read_number(const struct jsonread *r, const struct field *f, const char *key, const json_t *value,
-                            char *place)
+                            void *place)
 {
     if (f->kind == KIND_INT) {
-        return jsonread_int(r, key, value, (int)f->min, (int)f->max, (int *)place);
+        return jsonread_int(r, key, value, (int)f->min, (int)f->max, place);
     }
-    return jsonread_float(r, key, value, f->min, f->max, (float *)place);
+    return jsonread_float(r, key, value, f->min, f->max, place);
 }
 
 static enum err read_field(const struct jsonread *r, const struct field *f, const char *key, const json_t *value,
