@@ -125,7 +125,7 @@
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \
       "Newest instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
-      "Multiply matrices with OpenBLAS instead of the engine's own kernels.") \
+      "Multiply matrices with OpenBLAS instead of the engine's own kernels: the last digits of an answer then depend on what shares its batch.") \
     X(engine, batching, CHOICE, "continuous", 0, 0, "continuous|static|off", START, \
       "continuous: work joins and leaves the fusion batch at every step; static: a batch runs to its end; off: one item at a time.") \
     X(engine, max_captions, INT, 0, 0, 65536, NULL, START, \

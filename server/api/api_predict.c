@@ -53,7 +53,9 @@ bool api_predict_fault(struct work *w)
     if (r->faults[at] == FAULT_TEXT_TOO_LONG) { /* the same texts for all pictures */
         reply_item_error(w->x, FAULT_TEXT_TOO_LONG, r->items[at]);
     } else if (f == FAULT_DEADLINE && r->n_items > 1) {
-        reply_error(w->x, f, NULL, "the deadline passed before all %d images were done", r->n_items);
+        reply_error(w->x, f, NULL,
+                    "the deadline passed before all %d images were done; send fewer, or allow more (timeout_ms)",
+                    r->n_items);
     } else if (r->n_items > 1) {
         return false;
     } else {

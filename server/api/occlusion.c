@@ -113,7 +113,8 @@ static void answer_fault(struct work *w, enum fault f)
     if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
         reply_retry(w->x, f, 1000000, "the picture could not be asked again for each region");
     } else if (f == FAULT_DEADLINE) {
-        reply_error(w->x, f, NULL, "the deadline passed before every region had been left out once");
+        reply_error(w->x, f, NULL,
+                    "the deadline passed before every region had been left out once; allow more (timeout_ms)");
     } else {
         reply_error(w->x, FAULT_INTERNAL, NULL, "internal error");
     }

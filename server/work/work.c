@@ -135,8 +135,7 @@ void work_body(struct work *w, const char *bytes, size_t n)
 {
     struct exchange *x = w->x;
     if (w->body.n + n > w->desk->config->limits.body_bytes) {
-        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "the body may have %llu bytes (limits.body_bytes)",
-                    (unsigned long long)w->desk->config->limits.body_bytes);
+        admission_too_large(x, w->desk->config->limits.body_bytes);
         abandon(x, "refused");
         return;
     }
@@ -164,7 +163,8 @@ void work_body(struct work *w, const char *bytes, size_t n)
 
 static void reply_late(struct work *w)
 {
-    reply_error(w->x, FAULT_DEADLINE, NULL, "the deadline passed after %llu ms",
+    reply_error(w->x, FAULT_DEADLINE, NULL,
+                "the deadline passed after %llu ms; allow more (timeout_ms), or ask for less",
                 (unsigned long long)((w->deadline_us - w->began_us) / 1000));
 }
 

@@ -107,6 +107,12 @@ void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t af
     reply_error(x, verdict == GATE_TOO_LATE ? FAULT_DEADLINE_UNREACHABLE : FAULT_OVERLOADED, NULL, "refused");
 }
 
+void admission_too_large(struct exchange *x, uint64_t max)
+{
+    CHECK_INT(max, 3);
+    reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "too large");
+}
+
 /* ---- input ---- */
 
 void input_limits_of(struct input_limits *out, const struct config *c)
