@@ -157,7 +157,11 @@ test("other wordings, time and code", async () => {
 });
 
 test("sentences for a picture, pictures for a sentence", async () => {
-  const page = await open(service.url);
+  const page = await open(service.url, { path: "#match" });
+  await page.click("#match-form .primary"); // without a picture: it says what is missing, and where that goes
+  assert.equal(await text(page, "#match-note"), "First add a picture.");
+  assert.equal(await page.evaluate(() => document.activeElement.innerText), "Add pictures");
+  await page.click("nav >> text=Look");
   await look(page, COFFEE, CAT);
   await page.click("nav >> text=Match");
   await page.click("#match-form .primary");
