@@ -29,10 +29,14 @@ function prepare(contract) {
 function show(contract) {
   $("#before").hidden = true;
   prepare(contract);
-  const ui = globalThis.SwaggerUIBundle({
+  globalThis.SwaggerUIBundle({
     spec: contract, dom_id: "#viewer", deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true,
     defaultModelsExpandDepth: 0, defaultModelExpandDepth: 2, validatorUrl: null,
-    onComplete: () => { if (key.get()) ui.preauthorizeApiKey("bearer", key.get()); },
+    showMutatedRequest: false, // its line for curl is what was sent without the key
+    requestInterceptor: (request) => {
+      if (key.get()) request.headers.Authorization ??= `Bearer ${key.get()}`;
+      return request;
+    },
   });
 }
 

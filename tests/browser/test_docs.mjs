@@ -80,6 +80,7 @@ test("where the service wants a key it is asked for, and used", async () => {
       await page.waitForSelector(then);
     }
     await send(page, "status", 200);
+    assert.doesNotMatch(await page.locator("body").innerText(), /secret/); // nor in the line for curl
   } finally {
     await guarded.stop();
   }

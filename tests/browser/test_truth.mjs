@@ -1,11 +1,10 @@
 // What is shown is what was said: places of boxes and heat, order of what is ranked, numbers of the corner, lines to copy.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ask, CAT, COFFEE, collections, look, open, serve, suite, text } from "./browser.mjs";
+import { ask, CAT, COFFEE, collections, look, open, suite, text } from "./browser.mjs";
 
 const service = suite(collections), { folder } = service;
 
@@ -185,23 +184,4 @@ test("lines to copy do the same in a shell, whatever the names are", async () =>
   await page.fill("#search", "it's a cup");
   await page.waitForSelector("#wall-under .under");
   assert.equal(JSON.parse(await code("#wall-under")).results[0].key, name);
-});
-
-test("the reference at /docs asks for a key where one is needed, and sends it", async () => {
-  const keys = join(folder, "keys");
-  writeFileSync(keys, `ann ${createHash("sha256").update("secret").digest("hex")}\n`);
-  const guarded = await serve(`--auth.keys_file=${keys}`);
-  try {
-    const page = await open(guarded.url, { path: "docs" });
-    await page.waitForSelector("#routes:has-text('enter yours above')");
-    await page.fill("#key", "secret");
-    await page.press("#key", "Tab");
-    await page.click("#version > summary");
-    await page.click("#version form button");
-    await page.waitForSelector("#version .status-good");
-    assert.match(await text(page, "#version"), /"minivlm-server"/);
-    assert.doesNotMatch(await text(page, "body"), /secret/); // nor in the line for curl
-  } finally {
-    await guarded.stop();
-  }
 });

@@ -401,6 +401,8 @@ class Rerank(Adapters):
         for best in (self.post("/rerank", {"query": URI, "documents": ["a dog", "a boat"], "top_n": 1}).json["results"],
                      self.post("/rerank", {"query": URI, "documents": [{"text": "a dog"}, "a boat"], "top_n": 1}).json["results"]):
             self.assertEqual(best, native[:1])
+        loud = self.post("/rerank", {"query": URI.replace("data:image", "DATA:Image"), "documents": ["a dog", "a boat"]}).json
+        self.assertEqual(loud["results"], native)
         self.assertEqual(sorted(native, key=lambda r: -r["relevance_score"]), native)
         self.assertEqual(tei[0]["text"], ["a dog", "a boat"][tei[0]["index"]])
         pictures = self.post("/rerank", {"query": "a dog", "documents": [URI, {"image": B64}], "return_documents": True}).json
