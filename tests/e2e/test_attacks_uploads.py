@@ -305,7 +305,11 @@ class InTime(unittest.TestCase):
             words = f"capacity {capacity:.1f}/s, {collections.Counter(status for status, _ in out)}"
             self.assertEqual([o for o in out if o[0] not in (200, 429, 504)], [], words)
             self.assertFalse(any(late for _, late in out), "a partly late answer is a 200; " + words)
-            self.assertEqual(wire.ask(s.port, self.message(0, 300000, 1), patience=310).status, 200, words)
+            end = time.monotonic() + 200 * PATIENCE
+            while (status := wire.ask(s.port, self.message(0, 300000, 1), patience=310).status) == 429:  # the rest of the crowd's
+                self.assertLess(time.monotonic(), end, words)
+                time.sleep(0.5)
+            self.assertEqual(status, 200, words)
 
     def test_twice_with_a_second(self):
         """A6: at twice the capacity and 1 s: 7.5 % in time, none refused."""
