@@ -2,21 +2,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { ask, CAT, close, COFFEE, look, open, serve, text } from "./browser.mjs";
+import { test } from "node:test";
+import { ask, CAT, COFFEE, collections, look, open, serve, suite, text } from "./browser.mjs";
 
-const folder = mkdtempSync(join(tmpdir(), "minivlm-page-"));
-let service;
-
-before(async () => { service = await serve(`--collections.path=${join(folder, "c.db")}`); });
-after(async () => {
-  await service?.stop();
-  rmSync(folder, { recursive: true });
-  await close();
-});
+const service = suite(collections), { folder } = service;
 
 const json = (body, status = 200, headers = {}) => ({ status, headers, contentType: "application/json", body: JSON.stringify(body) });
 const WIDE = 400, HIGH = 300;
