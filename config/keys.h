@@ -119,7 +119,7 @@
     X(engine, split_threads, INT, 4, 1, 16, NULL, START, \
       "Engine threads that may share one step of a request while nothing else waits; 1: never share.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
-      "How much to lower the priority (nice(1)) of engine and decode threads relative to the thread that answers HTTP; 0 is best if other programs compete for the CPUs.") \
+      "How much to lower the priority (nice(1)) of the threads that compute (engine, decode, side) relative to the thread that answers HTTP; 0 is best if other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
       "Number format of matrices; auto: as in the model directory; int8: those of the fusion in 8 bits whatever their stored type, the image half in floats.") \
     X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \

@@ -160,18 +160,28 @@ static bool begin_stream(struct work *w)
 
 /* ---- retrieve ---- */
 
-static void retrieve_done(struct work *w)
+static json_t *make_retrieved(const struct work *w)
 {
     const struct work_round *r = &w->round;
-    if (api_predict_fault(w)) {
-        return;
-    }
     json_t *object = answer_retrieve(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k);
     answer_add_warnings(object, r->warnings);
     if (object) {
         json_object_set_new(object, "model", answer_model(&w->service->info));
     }
-    answer(w, object);
+    return object;
+}
+
+static void retrieve_done(struct work *w)
+{
+    if (api_predict_fault(w)) {
+        return;
+    }
+    if (w->input.occlusion) {
+        answer(w, make_retrieved(w));
+    } else {
+        api_predict_headers(w);
+        work_answer_made(w, 200, make_retrieved);
+    }
 }
 
 /* ---- beginning ---- */

@@ -31,11 +31,8 @@ void occlusion_release(struct work *w)
 static bool keep_blocks(struct work *w, struct occlusion *o, const struct job_result *r)
 {
     const size_t n_bytes = w->service->info.features_bytes, n = (size_t)o->n_regions + 1;
-    if (!ledger_take(w->desk->ledger, LEDGER_RESULTS, n_bytes * n)) {
-        return false;
-    }
-    w->held[LEDGER_RESULTS] += n_bytes * n;
-    if (mem_alloc(&o->blocks, n_bytes * n) || mem_array(&o->features, n, sizeof(*o->features))) {
+    if (!work_take(w, LEDGER_RESULTS, n_bytes * n) || mem_alloc(&o->blocks, n_bytes * n) ||
+        mem_array(&o->features, n, sizeof(*o->features))) {
         return false;
     }
     memcpy(o->blocks, r->features, n_bytes);

@@ -50,6 +50,8 @@ bool input_kserve(struct input_parser *p, const char *json_bytes);
 bool input_huggingface(struct input_parser *p);
 /* True when a text asks for a description of the picture, false when it is a question about it. */
 bool input_asks_for_description(const char *text, size_t n);
+/* Its part that knows verbs and nouns ("describe", "Beschreibung") and the commonest sentences of other languages. */
+bool input_languages_ask(const char *text, size_t n);
 
 /* ---- bodies of the wrong type ---- */
 bool input_is_type(const char *content_type, const char *type); /* whatever parameters follow */
