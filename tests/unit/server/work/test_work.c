@@ -11,6 +11,8 @@
 
 /* ---- what stands around it ---- */
 
+static struct ledger ledger;
+
 static struct {
     int n_ready;               /* http_ready */
     enum gate_verdict verdict; /* of gate_enter */
@@ -79,6 +81,18 @@ void gate_upload_end(struct gate *g, struct gate_upload *u)
     u->_held = 0;
 }
 
+enum gate_verdict gate_bytes_take(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes)
+{
+    (void)g, (void)client;
+    return ledger_take(&ledger, a, n_bytes) ? GATE_ACCEPTED : GATE_FULL;
+}
+
+void gate_bytes_give(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes)
+{
+    (void)g, (void)client;
+    ledger_give(&ledger, a, n_bytes);
+}
+
 enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_request *r, struct gate_place *p,
                              uint64_t *retry_after_us)
 {
@@ -105,6 +119,12 @@ void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t af
 {
     (void)after_us;
     reply_error(x, verdict == GATE_TOO_LATE ? FAULT_DEADLINE_UNREACHABLE : FAULT_OVERLOADED, NULL, "refused");
+}
+
+void admission_too_large(struct exchange *x, uint64_t max)
+{
+    CHECK_INT(max, 3);
+    reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "too large");
 }
 
 /* ---- input ---- */
@@ -220,7 +240,6 @@ static const struct work_kind kind = {
 /* ---- a scene ---- */
 
 static struct config config;
-static struct ledger ledger;
 static struct desk desk;
 static struct exchange exchange;
 
@@ -467,10 +486,10 @@ static void test_cut(void)
     end_scene();
 }
 
-/* A large answer is printed elsewhere; the client may leave meanwhile. */
+/* A large answer is made, printed and freed elsewhere; the client may leave meanwhile. */
 static void test_large_answer(void)
 {
-    for (int leaves = 0; leaves < 2; leaves++) {
+    for (int leaves = 0; leaves < 3; leaves++) { /* never; while it is printed; while it is made */
         set_scene(1);
         struct work *w = arrive("body");
         work_run(w, &kind);
@@ -478,13 +497,21 @@ static void test_large_answer(void)
         w->input.text_bytes[0] = LARGE_TEXT_BYTES;
         fake_engine_finish(OK);
         service_reap(fake.service, UINT64_MAX);
-        w->input.text_bytes[0] = 5;
         CHECK_INT(exchange.status, 0);
-        if (leaves) {
-            exchange.on_abandon(&exchange, "client_gone");
+        for (int step = 2; step > 0; step--) {
+            if (step == leaves) {
+                exchange.on_abandon(&exchange, "client_gone");
+            }
+            if (step == 2 || leaves < 2) {
+                CHECK_INT(fake.service->n_free, step == 2 ? 0 : 1); /* its slot is lent until it is made */
+                run_side();
+            }
         }
-        run_side();
         CHECK_INT(exchange.status, leaves ? 0 : 200);
+        CHECK_INT(desk.n, 1);
+        run_side(); /* what it was made of is freed there too */
+        size_t *n_bytes = w->input.text_bytes;
+        *n_bytes = 5;
         CHECK(leaves || answer_has("\"index\":0"));
         end_scene();
     }
