@@ -21,7 +21,7 @@ struct model_options {
     enum gemm_backend gemm_backend;
     enum model_precision precision;
     bool verify_hash; /* compare the weights with config.json's sha256 */
-    bool is_split;                  /* calls of kernels may be shared among threads: model_enter */
+    bool is_split;    /* calls of kernels may be shared among threads: model_enter */
     /* NULL, or the trace that records all its kernels: the model then runs only in the thread that has entered the
      * trace. */
     struct trace *trace;

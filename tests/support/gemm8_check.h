@@ -88,8 +88,8 @@ struct result {
 static const struct gemm8_row fixed = {0.21f, 131};
 
 /* first .. first + m - 1 of the product's rows, as floats or as bytes. */
-__attribute__((unused)) static struct result product_run(const struct kernels *k, const struct product *p, size_t first, size_t m, enum act act,
-                                 bool residual, bool as_bytes)
+__attribute__((unused)) static struct result product_run(const struct kernels *k, const struct product *p, size_t first,
+                                                         size_t m, enum act act, bool residual, bool as_bytes)
 {
     struct result out = {.m = m, .n = p->n, .ld = p->n + 3};
     size_t n_bytes = (k->gemm8_packed_bytes(p->n, p->k) + 63) / 64 * 64;
@@ -139,7 +139,8 @@ __attribute__((unused)) static const struct kernels *plain(void)
     return kernels_select(ISA_REF, GEMM_NATIVE);
 }
 
-__attribute__((unused)) static void check_same(const struct kernels *k, struct product *p, enum act act, bool residual, bool as_bytes)
+__attribute__((unused)) static void check_same(const struct kernels *k, struct product *p, enum act act, bool residual,
+                                               bool as_bytes)
 {
     struct result expected = product_run(plain(), p, 0, p->m, act, residual, as_bytes);
     struct result c = product_run(k, p, 0, p->m, act, residual, as_bytes);
@@ -152,7 +153,8 @@ __attribute__((unused)) static void check_same(const struct kernels *k, struct p
     result_release(&c);
 }
 
-__attribute__((unused)) static void check_product(const struct kernels *k, size_t m, size_t n, size_t depth, enum act act, int flags)
+__attribute__((unused)) static void check_product(const struct kernels *k, size_t m, size_t n, size_t depth,
+                                                  enum act act, int flags)
 {
     struct product p = product_make(m, n, depth);
     p.row_step = flags & 4 ? 0 : 1;
