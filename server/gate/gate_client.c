@@ -47,8 +47,8 @@ void gate_client_put(struct gate *g, struct gate_client *c)
     mem_free(c);
 }
 
-/* May a client that holds `own` bytes of a room of `size`, of which `used` are taken, hold n more? The fair part is that
- * of one client among all that are here and one more who may come. */
+/* May a client that holds `own` bytes of a room of `size`, of which `used` are taken, hold n more? The fair part is
+ * that of one client among all that are here and one more who may come. */
 static bool may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new,
                      int reserve)
 {

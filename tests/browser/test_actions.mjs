@@ -180,6 +180,7 @@ test("sentences for a picture, pictures for a sentence", async () => {
   await sound(page, "match-pictures");
   await page.click(".ranked button >> nth=0");
   await page.waitForSelector("#look:not([hidden]) .frame img");
+  assert.equal(await page.locator("#tray-look [aria-pressed=true]").getAttribute("aria-label"), "coffee.jpg");
 });
 
 test("a collection as a wall with a search box", async () => {

@@ -67,6 +67,13 @@ test("a key with a slash, in a path that all methods share", async () => {
   assert.match(await send(page, "storeImage", 201), /"key": "pets\/cat.jpg"/);
 });
 
+test("behind a proxy that takes a prefix away", async () => {
+  const strip = (page) => page.route("**/behind/**", (r) => r.continue({ url: r.request().url().replace("/behind", "") }));
+  const page = await open(service.url, { path: "behind/docs#/operations/version", before: strip });
+  await send(page, "version", 200);
+  assert.ok((await route(page, "version").locator(".request-url").innerText()).endsWith(`${service.url}behind/version`));
+});
+
 test("where the service wants a key it is asked for, and used", async () => {
   const keys = join(service.folder, "keys");
   writeFileSync(keys, `ann ${createHash("sha256").update("secret").digest("hex")}\n`);

@@ -40,6 +40,7 @@ test("with TLS and behind a prefix everything is there: the page, its API, its c
     await page.click('.opblock[id$="-version"] .opblock-summary-control');
     await page.click('.opblock[id$="-version"] .execute');
     await page.waitForSelector('.opblock[id$="-version"] .live-responses-table:has-text("minivlm-server")');
+    assert.equal((await text(page, '.opblock[id$="-version"] .request-url')).replace(/^Request URL\s*/, ""), `${url}vision/version`);
   } finally {
     await secure.stop();
   }

@@ -123,6 +123,9 @@ test("ranks stand beside what they rank; pictures that the service forgot are se
   const labels = await page.locator(".ranked button").evaluateAll((all) => all.map((b) => b.getAttribute("aria-label")));
   assert.deepEqual(labels, ["cat.jpg, 75 %", "coffee.jpg, 25 %"]);
   assert.equal(bodies.length, 3);
+  await page.click("nav >> text=Look");
+  await page.route("**/vqa*", (route) => route.fulfill(json({ error: { code: "image_not_cached", message: "not known" } }, 404)), { times: 1 });
+  await ask(page, "what is this?");
 });
 
 test("a picture from elsewhere has no face, and the wall says why; one that will never do is not tried again", async () => {
