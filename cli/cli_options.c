@@ -45,10 +45,10 @@ const struct cli_option cli_options[] = {
     {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
     {"split", "N", OPT_SPLIT, 1 << CLI_BENCH | 1 << CLI_INSPECT,
      "engine threads that work on one image while nothing else waits, 1 to 16 (default: bench 1, inspect 4)"},
-    {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", OPT_ISA, CLI_FOR_ENGINE,
+    {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni|amx|neon|neondot", OPT_ISA, CLI_FOR_ENGINE,
      "newest instruction set to use (default auto)"},
     {"precision", "auto|fp32|int8", OPT_PRECISION, CLI_FOR_ENGINE,
-     "number format of the fusion (default auto: as in the model directory)"},
+     "number format of matrices (default auto: as in the model directory; int8: the fusion in 8 bits in any case)"},
     {"openblas", NULL, OPT_OPENBLAS, CLI_FOR_ENGINE, "use OpenBLAS for matrix products"},
     {"help", NULL, OPT_HELP, CLI_FOR_ALL, "print this help"},
 };

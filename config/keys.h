@@ -121,9 +121,9 @@
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
       "How much to lower the priority (nice(1)) of the threads that compute (engine, decode, side) relative to the thread that answers HTTP; 0 is best if other programs compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
-      "Number format of matrices; auto: as in the model directory; int8: those of the fusion in 8 bits whatever their stored type, the image half in floats.") \
-    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot", START, \
-      "Newest instruction set to use.") \
+      "Number format of matrices; auto: as in the model directory; int8: those of the fusion in 8 bits whatever their stored type, those of the image half as stored; fp32: all in floats.") \
+    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|amx|neon|neondot", START, \
+      "Newest instruction set to use; amx only if named, because it was never timed.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
       "Multiply matrices with OpenBLAS instead of the engine's own kernels: the last digits of an answer then depend on what shares its batch.") \
     X(engine, batching, CHOICE, "continuous", 0, 0, "continuous|static|off", START, \

@@ -24,7 +24,7 @@ enum { ENGINE_ISA_AUTO = -1, ENGINE_MAX_SPLIT = 16 };
 struct engine_options {
     const char *model_dir;
     int isa_cap;            /* best instruction set to use: of engine_find_isa, or ENGINE_ISA_AUTO */
-    int precision;          /* of the fusion's matrices: of engine_find_precision */
+    int precision;          /* of engine_find_precision */
     bool use_openblas;      /* GEMM by OpenBLAS instead of our own kernels */
     bool verify_hash;       /* compare the weights with config.json */
     int nice;               /* 0..19: nice value of its threads, so that the caller's event loop goes first */

@@ -74,6 +74,7 @@ LIBRARIES = [
                      for end in ("c", "inc")]),
     (["arm_neon.h"], ["engine/kernels/arm/*.inc"]),
     (["cpuid.h"], ["engine/kernels/kernels.c"]),
+    (["asm/prctl.h"], ["engine/kernels/kernels.c", "server/sandbox/sandbox_calls.c"]),
     (["jansson.h"], ["config/config*.c", "engine/model/load/*.[ch]", "engine/answer/*.[ch]", "cli/*.[ch]", "server/api/*.[ch]", "server/input/*.[ch]",
                      "server/http/reply.[ch]", "server/work/self_test.c", "server/app_check.c"]),
     (["uv.h", "uv/*"], ["server/http/loop.c"]),

@@ -37,6 +37,8 @@ void rows_avx512_install(struct kernels *k);
 void gemm8_avx512vnni_install(struct kernels *k);
 void conv8_avx512vnni_install(struct kernels *k);
 
+void gemm8_amx_install(struct kernels *k);
+
 void gemm_neon_install(struct kernels *k);
 void gemm8_neon_install(struct kernels *k);
 void conv_neon_install(struct kernels *k);

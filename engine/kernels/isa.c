@@ -7,6 +7,7 @@ const char *isa_name(enum isa isa)
                                                  [ISA_AVXVNNI] = "avxvnni",
                                                  [ISA_AVX512] = "avx512",
                                                  [ISA_AVX512VNNI] = "avx512vnni",
+                                                 [ISA_AMX] = "amx",
                                                  [ISA_NEON] = "neon",
                                                  [ISA_NEONDOT] = "neondot"};
     BUG_ON(isa >= ISA_COUNT);

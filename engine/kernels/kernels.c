@@ -5,7 +5,10 @@
 
 #include <pthread.h>
 #ifdef __x86_64__
+#include <asm/prctl.h>
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -30,6 +33,28 @@ static bool has_f16c(void)
     return __get_cpuid_count(1, 0, &eax, &ebx, &ecx, &edx) && (ecx & 1U << 29);
 }
 
+/* Tiles, products of bytes in them, and that the operating system keeps them: leaf 7, EDX bits 24 and 25; leaf 1, ECX
+ * bit 27 says that there is XCR0, whose bits 17 and 18 they are. */
+static bool has_amx(void)
+{
+    enum { TILE_AND_INT8 = 3 << 24, HAS_XCR0 = 1 << 27, TILES = 3 << 17 };
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & TILE_AND_INT8) != TILE_AND_INT8 ||
+        !__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & HAS_XCR0)) {
+        return false;
+    }
+    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    return (eax & TILES) == TILES;
+}
+
+/* Linux wants to be asked by each process that uses tiles, and refuses where handlers of signals have too little room
+ * to save them; so it is asked only if somebody wants them. */
+static bool is_allowed(enum isa isa)
+{
+    enum { TILE_DATA = 18 };
+    return isa != ISA_AMX || syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
+}
+
 /* __builtin_cpu_supports also asks (xgetbv) whether the operating system saves the wide registers. */
 static void detect(bool has_isa[ISA_COUNT])
 {
@@ -41,6 +66,7 @@ static void detect(bool has_isa[ISA_COUNT])
                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                           __builtin_cpu_supports("avx512dq");
     has_isa[ISA_AVX512VNNI] = has_isa[ISA_AVX512] && __builtin_cpu_supports("avx512vnni");
+    has_isa[ISA_AMX] = has_isa[ISA_AVX512VNNI] && has_amx();
 }
 
 static void overlay(struct kernels *k)
@@ -66,13 +92,22 @@ static void overlay(struct kernels *k)
         attend_avx512_install(k);
         rows_avx512_install(k);
     }
-    if (k->isa == ISA_AVX512VNNI) {
+    if (k->isa >= ISA_AVX512VNNI) {
         gemm8_avx512vnni_install(k);
         conv8_avx512vnni_install(k);
+    }
+    if (k->isa == ISA_AMX) {
+        gemm8_amx_install(k);
     }
 }
 
 #elif defined(__aarch64__)
+
+static bool is_allowed(enum isa isa)
+{
+    (void)isa;
+    return true;
+}
 
 static void detect(bool has_isa[ISA_COUNT])
 {
@@ -98,6 +133,12 @@ static void overlay(struct kernels *k)
 
 #else
 
+static bool is_allowed(enum isa isa)
+{
+    (void)isa;
+    return true;
+}
+
 static void detect(bool has_isa[ISA_COUNT])
 {
     has_isa[ISA_REF] = true;
@@ -115,12 +156,16 @@ bool kernels_has_isa(enum isa isa)
     bool has_isa[ISA_COUNT] = {false};
     BUG_ON(isa >= ISA_COUNT);
     detect(has_isa);
-    return has_isa[isa];
+    return has_isa[isa] && is_allowed(isa);
 }
 
+/* AMX has to be named. */
 static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
 {
-    while (!has_isa[cap]) {
+    if (cap == ISA_AMX && has_isa[cap] && is_allowed(cap)) {
+        return cap;
+    }
+    while (!has_isa[cap] || cap == ISA_AMX) {
         cap--;
     }
     return cap;

@@ -2,8 +2,8 @@
  *
  * kernels_select() fills a table with the plain-C reference entries and overlays what the CPU (and the cap given) does
  * better: avx2, avx512, and for products and filters of bytes avxvnni or avx512vnni above them; neon, and neondot
- * above it. Every entry of an overlay is tested
- * against ref on odd sizes.
+ * above it. Above avx512vnni is amx, for products of bytes, which has to be named: its logic is tested everywhere, with
+ * the instructions in plain C, but it was never timed. Every entry of an overlay is tested against ref on odd sizes.
  *
  * Contract of every entry: no failure, no allocation, no globals, any size (tails included), thread-safe. Maps are
  * channels-last, [height, width, channels], rows dense. An output never overlaps an input unless the entry says so.
@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* Those of x86-64, then those of arm64. */
-enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_NEON, ISA_NEONDOT, ISA_COUNT };
+enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_AMX, ISA_NEON, ISA_NEONDOT, ISA_COUNT };
 enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS, GEMM_BACKEND_COUNT };
 enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
 
@@ -187,13 +187,14 @@ struct kernels {
     uint64_t (*multiply_add)(uint64_t rounds);
 };
 
-/* The best instruction set of this CPU and operating system. The CPU need not support all those listed before it. */
+/* The best instruction set of this CPU and operating system, never amx. The CPU need not support all those listed
+ * before it. */
 enum isa kernels_detect_isa(void);
 bool kernels_has_isa(enum isa isa);
-/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot" */
+/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", "neon", "neondot" */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
-/* The table for the best instruction set up to `cap` that the CPU supports. Cheap; the table is constant for the
+/* The table for the best instruction set up to `cap` that the CPU supports; amx only where cap is that. Cheap; the table is constant for the
  * process. OpenBLAS is limited to one thread per caller. */
 const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
 

@@ -19,9 +19,9 @@ struct session;
 struct model_options {
     enum isa isa_cap;
     enum gemm_backend gemm_backend;
-    enum model_precision precision; /* of the fusion */
-    bool verify_hash;               /* compare the weights with config.json's sha256 */
-    bool is_split;                  /* calls of kernels may be shared among threads: model_enter */
+    enum model_precision precision;
+    bool verify_hash; /* compare the weights with config.json's sha256 */
+    bool is_split;    /* calls of kernels may be shared among threads: model_enter */
     /* NULL, or the trace that records all its kernels: the model then runs only in the thread that has entered the
      * trace. */
     struct trace *trace;

@@ -37,7 +37,7 @@ ROOT = HERE.parents[1]
 STAGES = ("regions", "vqa", "caption greedy", "greedy in all")
 NAMES = {"vqa": "question", "caption greedy": "greedy caption", "greedy in all": "bytes to caption"}
 PEERS = ("OpenVINO fp32", "OpenVINO bf16", "ONNX Runtime fp32", "ONNX Runtime int8", "mix", "PyTorch eager", "PyTorch compiled")
-OURS = {"ours": [], "ours fp32": ["--precision", "fp32"], "ours int8": ["--precision", "int8"], "ours AVX2": ["--isa", "avx2"],
+OURS = {"ours": [], "ours fp32": ["--precision", "fp32"], "ours AVX2": ["--isa", "avx2"],
         "ours OpenBLAS": ["--openblas"]}
 LARGE_IN = ("OpenVINO bf16", "ONNX Runtime fp32", "ONNX Runtime int8")
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}

@@ -100,7 +100,7 @@ def apply_eyes(model, directory) -> None:
 def apply(model, directory, everything=False) -> None:
     """Makes the model that came from `directory` run as the engine does: by default (`engine.precision` auto) the
     matrices that the file has as I8 in 8 bits, that of the words only behind a layer in 8 bits. `everything`: all
-    matrices of the fusion (int8), the image half in floats."""
+    matrices of the fusion, as `int8` has them, but the image half in floats, so that the fusion can be compared alone."""
     file = load_file(pathlib.Path(directory) / model.config.weights.file)
     for name, layer in linears(model).items():
         stored = file[f"{name}.weight"]

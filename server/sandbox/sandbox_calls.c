@@ -22,6 +22,9 @@
 #include <unistd.h>
 
 #include <seccomp.h>
+#ifdef __x86_64__
+#include <asm/prctl.h>
+#endif
 
 enum group {
     WORK = 1,     /* to compute, wait, and use descriptors that are open */
@@ -205,6 +208,11 @@ static int add_by_argument(scmp_filter_ctx c, unsigned groups)
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(sched_getattr), 1, equal(0, 0)); /* the thread's own */
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(sched_setattr), 1, equal(0, 0));
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(prctl), 1, equal(0, PR_SET_NAME));
+#ifdef __x86_64__
+    if (!rc && groups & CODE) { /* who loads a model may ask for the tiles of AMX (engine/kernels/kernels.c) */
+        rc = seccomp_rule_add(c, allow, SCMP_SYS(arch_prctl), 1, equal(0, ARCH_REQ_XCOMP_PERM));
+    }
+#endif
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mmap), 1, masked(2, code, 0));
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mprotect), 1, masked(2, code, 0));
     rc = rc ? rc : seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1, masked(0, CLONE_THREAD, 0));

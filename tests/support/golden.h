@@ -26,9 +26,9 @@ static const double golden_tolerance = 1e-4; /* of the largest magnitude in a te
 struct golden_place {
     const char *model, *golden, *images; /* folders */
     bool is_loose;
-    enum model_precision precision; /* of the fusion */
-    const char *suffix;             /* of the results' files: "-bytes" the fusion in 8 bits, "-image" the image half */
-    double tolerance;               /* of the fusion; 0: golden_tolerance */
+    enum model_precision precision;
+    const char *suffix; /* of the results' files: "-bytes" the fusion in 8 bits, "-image" the image half */
+    double tolerance;   /* of the fusion; 0: golden_tolerance */
 };
 
 struct golden {
@@ -355,7 +355,7 @@ enum {
     }
 #define GOLDEN_BYTES(name)                                                                                             \
     {                                                                                                                  \
-        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_INT8, "-bytes", 2e-2           \
+        "tests/data/" name, "tests/golden", "tests/data/images", false, MODEL_PRECISION_FUSION, "-bytes", 2e-2         \
     }
 static const struct golden_place golden_places[GOLDEN_PLACES] = {GOLDEN_FP32("tiny"),       GOLDEN_FP32("tiny-lite"),
                                                                  GOLDEN_FP32("tiny-cells"), GOLDEN_FP32("tiny-both"),

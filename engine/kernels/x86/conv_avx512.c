@@ -1,5 +1,5 @@
-/* 12 pixels x 2 vectors of output channels, 2 of weights and a broadcast fill the registers. */
-enum { CONV_RGB_PIXELS = 12 };
+/* 14 pixels x 2 vectors of output channels, 2 of weights and a broadcast fill the registers. */
+enum { CONV_RGB_PIXELS = 14 };
 
 #include "engine/kernels/x86/vec_avx512.inc"
 

@@ -1,5 +1,5 @@
 /* A matrix in F16 stays F16 where the kernels take halves; any other is packed as floats, or as bytes where the
- * fusion's precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word
+ * precision says so. On the way it is widened into a scratch buffer, so that no second copy stays. Word
  * embeddings are an exception: the caption head needs them packed, look-ups read single rows from the file. */
 #include "engine/model/load/bind_kinds.h"
 
@@ -117,9 +117,17 @@ static void bind_floats(struct binder *b, const struct parts *p, bool is_fc6, st
 
 /* ---- in 8 bits ---- */
 
+/* Of the fusion. */
 static bool wants_bytes(const struct binder *b, bool is_i8)
 {
-    return b->precision == MODEL_PRECISION_INT8 || (b->precision == MODEL_PRECISION_AUTO && is_i8);
+    bool is_converted = b->precision == MODEL_PRECISION_INT8 || b->precision == MODEL_PRECISION_FUSION;
+    return is_converted || (is_i8 && b->precision == MODEL_PRECISION_AUTO);
+}
+
+/* Of the image half, whose weights become bytes at export only, where they are rounded by what enters them. */
+static bool keeps_bytes(const struct binder *b, bool is_i8)
+{
+    return is_i8 && (b->precision == MODEL_PRECISION_AUTO || b->precision == MODEL_PRECISION_INT8);
 }
 
 /* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats behind them, and the
@@ -218,7 +226,7 @@ static void bind_linear(struct binder *b, const char *prefix, const struct bind_
     bool is_fc6 = entries[0].kind == B_FC6;
     struct bind_linear *out = place;
     bool is_stored = are_all(&p, TENSOR_I8), is_fusion = entries[0].kind == B_LINEAR8;
-    bool is_wanted = is_fusion ? wants_bytes(b, is_stored) : is_stored && b->precision == MODEL_PRECISION_AUTO;
+    bool is_wanted = is_fusion ? wants_bytes(b, is_stored) : keeps_bytes(b, is_stored);
     bool is_bytes = p.k <= GEMM8_MAX_DEPTH && is_wanted;
     if (!b->block && is_fusion) {
         b->out->n_linear++;

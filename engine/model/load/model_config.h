@@ -10,12 +10,14 @@
 enum { MODEL_MAX_BEAMS = 10, MODEL_MAX_TOKENS = 64 }; /* limits of caption.num_beams and caption.max_tokens */
 enum { MODEL_MAX_STAGES = 12, MODEL_LEVELS = 5, MODEL_TAPS = 4, MODEL_ANCHOR_RATIOS = 3 };
 
-/* The number format of the fusion's matrix products. */
+/* The number format of matrix products. */
 enum model_precision {
     MODEL_PRECISION_AUTO, /* each matrix as stored in the file: I8 in 8 bits, others as floats */
     MODEL_PRECISION_FP32, /* floats, whatever the file has */
-    MODEL_PRECISION_INT8, /* 8 bits, converted from what the file has */
-    MODEL_PRECISION_COUNT
+    MODEL_PRECISION_INT8, /* the fusion's in 8 bits, converted from what the file has; the image half's as stored */
+    MODEL_PRECISION_COUNT,
+    MODEL_PRECISION_FUSION = MODEL_PRECISION_COUNT /* not offered: INT8 with the image half in floats, so that the
+                                                      fusion can be compared alone */
 };
 
 enum model_resize { MODEL_RESIZE_SQUARE, MODEL_RESIZE_SHORT_SIDE };

@@ -344,7 +344,7 @@ static void test_all_faults_at_once(void)
                 "found \"lots\"\n");
     CHECK_FAULT("MINIVLM_DRAIN_DELAY_MS: drain.delay_ms: expected a whole number from 0 to 600000, found \"-1\"\n");
     CHECK_FAULT(
-        "flag: engine.isa: expected one of auto|ref|avx2|avxvnni|avx512|avx512vnni|neon|neondot, found \"mmx\"\n");
+        "flag: engine.isa: expected one of auto|ref|avx2|avxvnni|avx512|avx512vnni|amx|neon|neondot, found \"mmx\"\n");
     CHECK_FAULT("flag: log.format: expected one of auto|json|text, found \"xml\"\n");
     unlink(path);
 }

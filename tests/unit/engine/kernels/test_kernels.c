@@ -11,6 +11,7 @@ static void test_names(void)
     CHECK_STR(isa_name(ISA_AVXVNNI), "avxvnni");
     CHECK_STR(isa_name(ISA_AVX512), "avx512");
     CHECK_STR(isa_name(ISA_AVX512VNNI), "avx512vnni");
+    CHECK_STR(isa_name(ISA_AMX), "amx");
     CHECK_STR(isa_name(ISA_NEON), "neon");
     CHECK_STR(isa_name(ISA_NEONDOT), "neondot");
     CHECK_STR(gemm_backend_name(GEMM_NATIVE), "native");
@@ -47,8 +48,8 @@ static void test_caps(void)
     for (int isa = ISA_REF; isa < ISA_COUNT; isa++) {
         for (int b = 0; b < GEMM_BACKEND_COUNT; b++) {
             const struct kernels *k = kernels_select((enum isa)isa, (enum gemm_backend)b);
-            CHECK(k->isa <= (enum isa)isa && k->isa <= best);
-            CHECK(isa < (int)best || k->isa == best);
+            CHECK(k->isa <= (enum isa)isa && (k->isa <= best || k->isa == ISA_AMX));
+            CHECK(isa < (int)best || k->isa == best || (isa == ISA_AMX && k->isa == ISA_AMX));
             CHECK(isa != ISA_REF || k->isa == ISA_REF);
             CHECK(k == kernels_select(k->isa, (enum gemm_backend)b));
             CHECK_INT(k->gemm_backend, b);

@@ -2,6 +2,7 @@
  * and the region head stay near, a wrong scale shows, and the same picture gives the same bits. How right the bytes are
  * is for tests/golden/test_image_bytes.c. */
 #include "engine/base/mem.h"
+#include "engine/model/model_private.h"
 #include "engine/model/session.h"
 #include "tests/support/check.h"
 #include "tests/support/kernel_check.h"
@@ -104,6 +105,26 @@ static double heads_apart(const struct half *bytes, const struct half *floats)
     return d;
 }
 
+/* INT8 leaves the image half as it is stored, which is in bytes here; for the fusion alone it is in floats. */
+static void test_precisions(const char *dir)
+{
+    static const enum model_precision pairs[2][2] = {{MODEL_PRECISION_AUTO, MODEL_PRECISION_INT8},
+                                                     {MODEL_PRECISION_FP32, MODEL_PRECISION_FUSION}};
+    for (int i = 0; i < 2; i++) {
+        struct half a, b;
+        if (make(&a, dir, ISA_REF, pairs[i][0]) && make(&b, dir, ISA_REF, pairs[i][1])) {
+            run(&a);
+            run(&b);
+            CHECK_INT(memcmp(a.features, b.features, features_bytes(model_config(a.model))), 0);
+            CHECK_INT(a.session->tee.weights->fc6.bytes.n > 0, i == 0);
+            CHECK_INT(b.session->tee.weights->fc6.bytes.n > 0, i == 0);
+            CHECK(b.model->bound->n_bytes == b.model->bound->n_linear);
+        }
+        release(&a);
+        release(&b);
+    }
+}
+
 static void test_near(const char *dir, enum isa isa)
 {
     struct half bytes, floats;
@@ -146,5 +167,6 @@ int main(void)
         test_near("tests/data/tiny-lite", (enum isa)isa);
         test_near("tests/data/tiny-cells", (enum isa)isa);
     }
+    test_precisions("tests/data/tiny-lite");
     return check_result();
 }
