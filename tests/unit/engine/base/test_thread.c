@@ -1,4 +1,4 @@
-/* A thread yields by so much from where it was, never beyond the end of the scale. */
+/* A thread yields by that much from where it was, never beyond the end of the scale. */
 #include "engine/base/thread.h"
 
 #include "tests/support/check.h"

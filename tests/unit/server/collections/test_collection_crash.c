@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -149,8 +150,9 @@ static uint32_t run_and_kill(uint32_t from)
         CHECK_INT(i, acknowledged);
         acknowledged = i + 1;
     }
-    struct timespec moment = {.tv_nsec = (long)random_below(2500) * 1000};
-    nanosleep(&moment, NULL);
+    for (uint64_t until = clock_us() + random_below(2500); clock_us() < until;) { /* some moment later */
+        sched_yield();
+    }
     kill(pid, SIGKILL);
     while (read(ends[0], &i, sizeof(i)) == sizeof(i)) {
         CHECK_INT(i, acknowledged);
