@@ -69,8 +69,7 @@ void thread_set_guard(enum err (*fresh)(const char *name))
 void thread_yield_to_others(int nice)
 {
     enum { NICEST = 19 };
-    if (nice >
-        0) { /* from where the service was started: one that is to yield as a whole must not become more urgent */
+    if (nice > 0) { /* added to what the service was started with, which must not make it more urgent */
         int sum = getpriority(PRIO_PROCESS, (id_t)gettid()) + nice;
         setpriority(PRIO_PROCESS, (id_t)gettid(), sum < NICEST ? sum : NICEST);
     }

@@ -93,7 +93,7 @@ static const char *without_courtesy(const char *words)
     return begins(words, openings) ? strstr(words, " you ") + strlen(" you") : words;
 }
 
-/* " describe " with what is looked at behind it: one property of it is a question, the picture is not. */
+/* " describe " followed by what to look at: one property of it is a question, the picture is not. */
 static bool describes(const char *words)
 {
     static const char *const properties[] = {"color ",   "colour ",   "shape ",    "size ",     "number ",  "breed ",
@@ -123,7 +123,7 @@ static bool describes(const char *words)
 
 bool input_asks_for_description(const char *text, size_t n)
 {
-    /* Whole sentences: with more behind them ("what is this animal") they are questions. */
+    /* Whole sentences: with more after them ("what is this animal") they are questions. */
     static const char *const wholes[] = {" ",
                                          " what is this ",
                                          " what is this image ",

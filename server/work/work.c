@@ -168,7 +168,7 @@ static void reply_late(struct work *w)
                 (unsigned long long)((w->deadline_us - w->began_us) / 1000));
 }
 
-/* An answer of so many texts or weights is printed on the side thread. */
+/* An answer with this many texts or weights is printed on the side thread. */
 enum { LARGE_TEXTS = 256, LARGE_TEXT_BYTES = 65536 };
 
 static bool is_large(const struct work *w)
