@@ -168,7 +168,7 @@ int cli_collection_import(const struct cli_args *a)
     int wanted = a->parallel < a->n_files ? a->parallel : a->n_files, n = 0;
     cli_progress_begin(&m.progress, !a->no_progress, a->n_files, clock_us());
     pthread_mutex_lock(&m.lock);
-    while (n < wanted && thread_start(&threads[n], "import", send_pictures, &m) == OK) {
+    while (n < wanted && !thread_start(&threads[n], "import", send_pictures, &m)) {
         n++;
         m.n_running++;
     }

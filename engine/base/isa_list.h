@@ -1,5 +1,5 @@
-/* isa_list - the instruction sets that have kernels: plain C, those of x86-64, those of arm64, each worst first. One list
- * for the enum and the names of engine/kernels and for the choices of configuration and command line.
+/* isa_list - the instruction sets that have kernels: plain C, those of x86-64, those of arm64, each worst first. One
+ * list for the enum and the names of engine/kernels and for the choices of configuration and command line.
  *
  * Use: #define ROW(id, name) ..., then ISA_LIST(ROW). Threads: constants. */
 #ifndef ENGINE_BASE_ISA_LIST_H

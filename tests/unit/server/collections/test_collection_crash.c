@@ -2,6 +2,7 @@
  *
  * Operation i is a function of i alone, so the content after n operations is known: what is found after a crash must be
  * the content after all acknowledged operations, or after one more (it was under way). */
+#include "engine/base/clock.h"
 #include "tests/unit/server/collections/test_collection.h"
 
 #include <errno.h>
