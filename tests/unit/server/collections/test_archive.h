@@ -1,5 +1,5 @@
-/* test_archive - the archive over a real file with the test's clock; what came of requests is recorded in `done`; a lock
- * of a second connection holds the writer where a test wants it.
+/* test_archive - the archive over a real file with the test's clock. What came of requests is recorded in `done`; a
+ * lock of a second connection holds the writer where a test wants it.
  *
  * Threads: the archive's own; everything here is called by the test's. */
 #ifndef TESTS_UNIT_SERVER_COLLECTIONS_TEST_ARCHIVE_H
