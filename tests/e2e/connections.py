@@ -9,7 +9,7 @@ from support import picture
 PICTURE = picture(0)
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 CAPTION = b"POST /caption HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE
-SLOW = ("--engine.isa=ref", "--engine.threads=1", "--cache.bytes=0")
+SLOW = ("--engine.isa=ref", "--engine.threads=1", "--cache.bytes=0", "--limits.timeout_ms=600000")  # no forecast refuses it
 
 
 def connect(server, address="127.0.0.1", receive_buffer=None, port=None):

@@ -54,7 +54,7 @@ class Client:
     def __init__(self, port, admin_port=None):
         self.port, self.admin_port = port, admin_port
 
-    def wait_for(self, path, status, seconds=30):
+    def wait_for(self, path, status, seconds=120):
         end = time.monotonic() + seconds * PATIENCE
         while (answer := self.get(path)).status != status:
             assert time.monotonic() < end, f"{path} is {answer.status}, not {status}: {answer.body}"
