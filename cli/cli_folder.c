@@ -1,5 +1,6 @@
 #include "cli/cli_folder.h"
 
+#include "cli/cli_input.h"
 #include "engine/base/mem.h"
 
 #include <errno.h>
@@ -144,7 +145,7 @@ static bool is_slip(struct cli_args *a, const char *name)
     if (!a->output || strcmp(name, "-") == 0 || lstat(name, &st) == 0 || (errno != ENOENT && errno != ENOTDIR)) {
         return false;
     }
-    fprintf(stderr, "minivlm: %s: %s\n", name, strerror(errno));
+    fprintf(stderr, "minivlm: %s: %s\n", name, cli_input_why(name));
     a->n_missing++;
     return true;
 }

@@ -54,6 +54,12 @@ int cli_source_count(const struct cli_source *s)
 
 /* ---- reading ---- */
 
+const char *cli_input_why(const char *path)
+{
+    return errno == ENOENT && strstr(path, "://") ? "addresses are not fetched; download it and name the file"
+                                                  : strerror(errno);
+}
+
 enum err cli_input_read(const char *path, uint8_t **bytes, size_t *n, struct errbuf *e)
 {
     bool is_stdin = strcmp(path, "-") == 0;
@@ -62,7 +68,7 @@ enum err cli_input_read(const char *path, uint8_t **bytes, size_t *n, struct err
     struct buf b;
     size_t got;
     if (!file) {
-        return err_set(e, ERR_IO, "%s", strerror(errno));
+        return err_set(e, ERR_IO, "%s", cli_input_why(path));
     }
     struct stat st;
     buf_init(&b, CLI_INPUT_MAX_BYTES);

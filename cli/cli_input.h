@@ -32,5 +32,7 @@ int cli_source_count(const struct cli_source *s);     /* inputs in all; 0: unkno
 /* A whole file, or standard input ("-"), of at most CLI_INPUT_MAX_BYTES. Release with mem_free. */
 enum { CLI_INPUT_MAX_BYTES = 256 << 20 };
 MUST_USE enum err cli_input_read(const char *path, uint8_t **bytes, size_t *n, struct errbuf *e);
+/* errno of a file that is not there, in words: a web address gets better ones. */
+const char *cli_input_why(const char *path);
 
 #endif

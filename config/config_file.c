@@ -1,6 +1,7 @@
 #include "config/config_private.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/open.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -91,10 +92,14 @@ void config_read_text(struct config *c, const char *text, size_t n, const char *
 
 void config_read_file(struct config *c, const char *path, struct buf *faults)
 {
-    FILE *file = fopen(path, "r");
+    FILE *file;
     char *text = NULL;
-    if (!file || mem_alloc(&text, FILE_MAX + 1)) {
-        buf_printf(faults, "%s: %s\n", path, file ? "out of memory" : strerror(errno));
+    struct errbuf e;
+    errbuf_clear(&e);
+    enum err rc = open_regular(&file, "configuration", path, &e);
+    rc = rc ? rc : mem_alloc(&text, FILE_MAX + 1);
+    if (rc) {
+        buf_printf(faults, "%s\n", errbuf_text(&e, rc));
     } else {
         size_t n = fread(text, 1, FILE_MAX + 1, file);
         if (n > FILE_MAX || ferror(file)) {

@@ -122,13 +122,13 @@
     X(engine, split_threads, INT, 4, 1, 16, NULL, START, \
       "Engine threads that may share one step of a request while nothing else waits; 1: never share.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
-      "nice(1) of engine and decode threads relative to the HTTP thread; 0 is best if other programs compete for the CPUs.") \
+      "nice(1) of engine, decode and side threads relative to the HTTP thread; 0 is best if others compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
       "Number format of matrices; auto: as in the model directory; int8: the fusion in 8 bits, the image half in floats.") \
     X(engine, isa, CHOICE, "auto", 0, 0, ISA_CHOICES, START, \
       "Newest instruction set to use.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
-      "Multiply matrices with OpenBLAS instead of the engine's own kernels.") \
+      "Multiply matrices with OpenBLAS: the last digits of an answer then depend on what shares its batch.") \
     X(engine, batching, CHOICE, "continuous", 0, 0, "continuous|static|off", START, \
       "continuous: work joins and leaves a batch at every step; static: a batch runs to its end; off: one item at a time.") \
     X(engine, max_captions, INT, 0, 0, 65536, NULL, START, \

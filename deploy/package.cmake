@@ -35,7 +35,7 @@ set(data_dir [[${CMAKE_INSTALL_DATADIR}]])
 set(etc_dir [[${CMAKE_INSTALL_SYSCONFDIR}]])
 set(made [[${made}]])" COMPONENT programs)
 install(SCRIPT deploy/install_paths.cmake COMPONENT programs)
-install(FILES deploy/debian/copyright README.md ${made}/changelog.gz docs/api.md docs/configuration.md docs/operations.md
+install(FILES deploy/debian/copyright NOTICE README.md ${made}/changelog.gz docs/api.md docs/configuration.md docs/operations.md
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-server COMPONENT programs)
 file(GLOB model_files CONFIGURE_DEPENDS models/minivlm-base/*)
 install(FILES ${model_files} DESTINATION ${CMAKE_INSTALL_DATADIR}/minivlm/models/minivlm-base COMPONENT model)

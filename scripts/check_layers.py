@@ -75,7 +75,7 @@ LIBRARIES = [
     (["arm_neon.h"], ["engine/kernels/arm/*.inc"]),
     (["cpuid.h"], ["engine/kernels/kernels.c"]),
     (["jansson.h"], ["config/config*.c", "engine/model/load/*.[ch]", "engine/answer/*.[ch]", "cli/*.[ch]", "server/api/*.[ch]", "server/input/*.[ch]",
-                     "server/http/reply.[ch]", "server/work/self_test.c"]),
+                     "server/http/reply.[ch]", "server/work/self_test.c", "server/app_check.c"]),
     (["uv.h", "uv/*"], ["server/http/loop.c"]),
     (["microhttpd.h"], ["server/http/http*.[ch]"]),
     (["gnutls/*"], ["server/http/tls.c", "server/http/wire.c"]),

@@ -11,8 +11,9 @@ export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
 port=${PORT:-18090}
 
 # Inside a build the packages come from where this machine gets its own.
-apt_of_host=(--volume /etc/apt:/etc/apt:ro --volume /usr/share/keyrings:/usr/share/keyrings:ro
+packages_of_host=(--volume /etc/apt:/etc/apt:ro --volume /usr/share/keyrings:/usr/share/keyrings:ro
     --volume /etc/ssl/certs:/etc/ssl/certs:ro)
+[ -f /etc/pip.conf ] && packages_of_host+=(--volume /etc/pip.conf:/etc/pip.conf:ro)
 
 make_base() {
     local tar
@@ -29,7 +30,7 @@ make_base() {
 build() {
     scripts/install_deps.sh container
     make_base
-    buildah bud --format docker --layers=false --pull-never --build-arg BASE=localhost/minivlm-base-os "${apt_of_host[@]}" \
+    buildah bud --format docker --layers=false --pull-never --build-arg BASE=localhost/minivlm-base-os "${packages_of_host[@]}" \
         -t minivlm-server -f deploy/Dockerfile .
     buildah images --format '{{.Name}} {{.Size}}' localhost/minivlm-server
 }

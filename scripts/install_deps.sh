@@ -7,9 +7,10 @@ set -euo pipefail
 
 build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev libuv1-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libgif-dev libheif-dev libtiff-dev
-    libopenblas-dev nettle-dev libsqlite3-dev libcurl4-gnutls-dev libseccomp-dev ca-certificates curl)
+    libopenblas-dev nettle-dev libsqlite3-dev libcurl4-gnutls-dev libseccomp-dev ca-certificates curl
+    python3-pip) # fetch_viewer.sh
 test_packages=(clang-format python3 python3-venv python3-yaml python3-httpx python3-jsonschema python3-setuptools python3-wheel nodejs
-    haproxy nginx-light openssl valgrind chromium fonts-inter)
+    haproxy nginx-light openssl valgrind chromium fonts-inter systemd) # systemd-analyze knows its groups of system calls
 clients_packages=(python3-venv nodejs)
 container_packages=(buildah crun curl mmdebstrap procps python3)
 analysis_packages=(clang libclang-rt-14-dev clang-tidy cppcheck gcovr) # lint.sh, fuzz.sh, coverage.sh

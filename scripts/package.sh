@@ -19,6 +19,7 @@ fail() {
 
 build() {
     scripts/install_deps.sh build
+    scripts/fetch_viewer.sh
     cmake --preset release -B "$out" -DMINIVLM_TESTS=OFF >/dev/null
     cmake --build "$out"
     rm -f "$out"/*.deb

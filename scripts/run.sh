@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install_deps.sh build
+scripts/fetch_viewer.sh
 cmake --preset release >/dev/null
 cmake --build --preset release --target minivlm-server minivlm
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes an SPDX 2.3 document (JSON) of what the programs are linked with: the Debian packages that hold the libraries
-which the loader maps, with version, source, licences and the files' checksums.
+which the loader maps, with version, source, licences and the files' checksums; and the viewer inside (/docs).
 
     sbom.py [--output FILE] PROGRAM...     for instance build/release/minivlm-server build/release/minivlm
     sbom.py --licences PROGRAM...          a table of packages and licences
@@ -88,6 +88,23 @@ def package_entry(package: str, files: list[str]) -> dict:
                           "referenceLocator": f"pkg:deb/debian/{name}@{version}?distro=debian-12"}]}
 
 
+def viewer_of(programs: list[str]) -> str | None:
+    """The version of Swagger UI inside a program (scripts/fetch_viewer.sh)."""
+    found = [re.search(rb'PACKAGE_VERSION:"([\d.]+)"', pathlib.Path(p).read_bytes()) for p in programs]
+    return next((f[1].decode() for f in found if f), None)
+
+
+def viewer_entry(version: str) -> dict:
+    return {
+        "SPDXID": "SPDXRef-swagger-ui", "name": "swagger-ui", "versionInfo": version,
+        "supplier": "Organization: SmartBear Software Inc.", "downloadLocation": "NOASSERTION", "filesAnalyzed": False,
+        "sourceInfo": "served unchanged to browsers at /docs", "homepage": "https://github.com/swagger-api/swagger-ui",
+        "licenseConcluded": "NOASSERTION", "licenseDeclared": "Apache-2.0",
+        "copyrightText": "Copyright 2020-2021 SmartBear Software Inc.",
+        "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+                          "referenceLocator": f"pkg:npm/swagger-ui-dist@{version}"}]}
+
+
 def document(programs: list[str], packages: dict[str, list[str]]) -> dict:
     version = re.search(r'VERSION_TEXT\s+"(.*?)"', (ROOT / "engine/base/version.h").read_text())[1]
     when = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")) or
@@ -97,18 +114,22 @@ def document(programs: list[str], packages: dict[str, list[str]]) -> dict:
            "downloadLocation": "NOASSERTION", "filesAnalyzed": False, "licenseConcluded": "Apache-2.0",
            "licenseDeclared": "Apache-2.0", "copyrightText": "NOASSERTION",
            "sourceInfo": ", ".join(f"{pathlib.Path(p).name} sha256:{sha256(p)}" for p in programs)}
+    viewer = viewer_of(programs)
+    contained = [viewer_entry(viewer)] if viewer else []
     references = sorted({w for e in entries for w in re.findall(r"LicenseRef-[A-Za-z0-9.-]+", e["licenseDeclared"])})
     return {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"minivlm-server-{version}",
         "documentNamespace": "urn:minivlm-server:" + hashlib.sha256(own["sourceInfo"].encode()).hexdigest(),
         "creationInfo": {"created": when.strftime("%Y-%m-%dT%H:%M:%SZ"), "creators": ["Tool: scripts/sbom.py"]},
-        "packages": [own, *entries],
+        "packages": [own, *contained, *entries],
         "hasExtractedLicensingInfos": [{"licenseId": r, "extractedText": "see /usr/share/doc/PACKAGE/copyright"}
                                        for r in references],
         "relationships": [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES",
                            "relatedSpdxElement": own["SPDXID"]}] +
                          [{"spdxElementId": own["SPDXID"], "relationshipType": "DYNAMIC_LINK",
-                           "relatedSpdxElement": e["SPDXID"]} for e in entries]}
+                           "relatedSpdxElement": e["SPDXID"]} for e in entries] +
+                         [{"spdxElementId": own["SPDXID"], "relationshipType": "CONTAINS",
+                           "relatedSpdxElement": e["SPDXID"]} for e in contained]}
 
 
 def main() -> int:
@@ -121,6 +142,8 @@ def main() -> int:
     if arguments.licences:
         for package in sorted(packages):
             print(f"{package.split(':')[0]:28} {', '.join(licences_of(package)) or 'see its copyright file'}")
+        if viewer_of(arguments.programs):
+            print(f"{'swagger-ui':28} Apache-2.0")
     else:
         json.dump(document(arguments.programs, packages), arguments.output, indent=1)
         arguments.output.write("\n")

@@ -8,7 +8,7 @@
 #   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu
 #   --valgrind   instead: searches whose clients leave, and collections, under valgrind (about twenty minutes)
 #   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
-# ruff and mypy, which Debian 12 does not have, come from PyPI into .venv-lint.
+# ruff and mypy, which Debian 12 does not have, come from PyPI into .venv-lint, the viewer of /docs into build/viewer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -58,6 +58,7 @@ if [ "$arm64" = 1 ]; then
     exec ctest --preset arm64 -L 'unit|golden' -E "$left_out" -j "$(nproc)"
 fi
 scripts/install_deps.sh test
+scripts/fetch_viewer.sh
 if [ "$valgrind" = 1 ]; then
     cmake --preset release >/dev/null
     cmake --build --preset release --target minivlm-server minivlm

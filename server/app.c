@@ -2,6 +2,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/base/thread.h"
 
 #include <math.h>
 #include <signal.h>
@@ -28,8 +29,8 @@ void app_pump(struct app *a)
 /* Continues what has come back, only some of it if it is a lot; returns the archive's next deadline. */
 static uint64_t reap(struct app *a, uint64_t now)
 {
+    side_reap(a->api.desk.side); /* slots come back there too, for those who wait in line */
     services_reap(a->api.desk.services, now + SLICE_US);
-    side_reap(a->api.desk.side);
     uint64_t next_us = a->api.archive ? archive_reap(a->api.archive, now) : UINT64_MAX;
     app_pump(a);
     return next_us;
@@ -210,7 +211,7 @@ static enum err open_parts(struct app *a, struct errbuf *e)
     if (log_start()) {
         log_warn("no thread for the log: a reader that stalls holds the service up");
     }
-    enum err rc = side_open(&a->api.desk.side, a->loop, e);
+    enum err rc = side_open(&a->api.desk.side, a->loop, (int)a->config.engine.nice, e);
     rc = rc ? rc : app_model_open(a, e);
     if (!rc) {
         connect_parts(a);
@@ -276,6 +277,7 @@ int app_run(struct app *a)
         log_error("cannot start", LOG_STR("code", err_slug(rc)), LOG_STR("reason", errbuf_text(&e, rc)));
         a->exit_code = 1;
     } else {
+        thread_answer_promptly();
         loop_run(a->loop);
     }
     bool is_closed = stop(a);

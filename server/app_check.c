@@ -4,6 +4,7 @@
 #include "server/app.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,19 +37,36 @@ static enum err check_hosts(const char *key, const char *list, struct errbuf *e)
     return OK;
 }
 
+static enum err open_of_model(FILE **out, const struct config *c, const char *name, struct errbuf *e)
+{
+    char path[2 * CONFIG_TEXT_MAX];
+    snprintf(path, sizeof(path), "%s/%s", c->model.dir, name);
+    return open_regular(out, "model.dir", path, e);
+}
+
+/* The weights have the name that config.json gives them. */
 static enum err check_model(const struct config *c, struct errbuf *e)
 {
-    static const char *const files[] = {"config.json", "model.safetensors", "vocab.txt", "labels.json"};
-    char path[CONFIG_TEXT_MAX + 32];
-    enum err rc = OK;
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !rc; i++) {
-        FILE *file;
-        snprintf(path, sizeof(path), "%s/%s", c->model.dir, files[i]);
-        rc = open_regular(&file, "model.dir", path, e);
+    FILE *file;
+    json_error_t why;
+    const char *names[] = {NULL, "vocab.txt", "labels.json"};
+    enum err rc = open_of_model(&file, c, "config.json", e);
+    if (rc) {
+        return rc;
+    }
+    json_t *model = json_loadf(file, 0, &why);
+    fclose(file);
+    if (json_unpack(model, "{s:{s:s}}", "weights", "file", &names[0])) {
+        rc = err_set(e, ERR_BAD_CONFIG, "model.dir: %.200s/config.json: %s", c->model.dir,
+                     model ? "weights.file is missing" : why.text);
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !rc; i++) {
+        rc = open_of_model(&file, c, names[i], e);
         if (!rc) {
             fclose(file);
         }
     }
+    json_decref(model);
     return rc;
 }
 

@@ -125,9 +125,9 @@ static uint64_t client_of(const struct exchange *x)
 
 static enum gate_verdict find_room(struct app *a, const struct exchange *x)
 {
-    enum gate_verdict v = gate_answer_take(a->api.desk.gate, client_of(x), x->answer.n);
+    enum gate_verdict v = gate_bytes_take(a->api.desk.gate, client_of(x), LEDGER_ANSWERS, x->answer.n);
     while (v != GATE_ACCEPTED && drop_slow_reader(a)) {
-        v = gate_answer_take(a->api.desk.gate, client_of(x), x->answer.n);
+        v = gate_bytes_take(a->api.desk.gate, client_of(x), LEDGER_ANSWERS, x->answer.n);
     }
     return v;
 }
@@ -153,7 +153,7 @@ static void return_room(struct app *a, const struct exchange *x)
     if (x->answer_bytes <= SMALL_ANSWER) {
         ledger_give(&a->ledger, LEDGER_ANSWERS, x->answer_bytes);
     } else {
-        gate_answer_end(a->api.desk.gate, client_of(x), x->answer_bytes);
+        gate_bytes_give(a->api.desk.gate, client_of(x), LEDGER_ANSWERS, x->answer_bytes);
     }
 }
 

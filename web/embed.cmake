@@ -1,19 +1,20 @@
-# Writes OUTPUT, the C file behind server/api/page_assets.h, from FILES (separated by |): run by the build as a script.
+# Writes OUTPUT, the C file behind server/api/page_assets.h, from FILES (separated by |): run by the build as a script. The
+# assembler copies the bytes (.incbin); a compiler takes seconds for a megabyte of numbers. Compressed copies lie beside.
 
 set(type_html "text/html; charset=utf-8")
 set(type_css "text/css; charset=utf-8")
 set(type_js "text/javascript; charset=utf-8")
+set(type_txt "text/plain; charset=utf-8")
 set(type_svg "image/svg+xml")
 set(type_webp "image/webp")
 
-# The bytes of a file as C in <out>, their number in <out>_n.
-function(read_bytes path out)
-  file(READ ${path} hex HEX)
-  string(LENGTH "${hex}" digits)
-  math(EXPR n "${digits} / 2")
-  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
-  set(${out} "${bytes}" PARENT_SCOPE)
-  set(${out}_n ${n} PARENT_SCOPE)
+# Declares the bytes of a file as the array <symbol>, their number in <symbol>_n.
+function(include_bytes symbol path)
+  file(SIZE ${path} n)
+  string(APPEND arrays "__asm__(\".pushsection .rodata\\n${symbol}: .incbin \\\"${path}\\\"\\n.popsection\");\n"
+                       "extern const unsigned char ${symbol}[];\n")
+  set(arrays "${arrays}" PARENT_SCOPE)
+  set(${symbol}_n ${n} PARENT_SCOPE)
 endfunction()
 
 string(REPLACE "|" ";" FILES "${FILES}")
@@ -27,21 +28,20 @@ foreach(file ${FILES})
   endif()
   file(SHA256 ${file} digest)
   string(SUBSTRING ${digest} 0 32 digest)
-  read_bytes(${file} bytes)
-  string(APPEND arrays "static const unsigned char bytes_${number}[] = {${bytes}};\n")
+  set(bytes page_bytes_${number})
+  include_bytes(${bytes} ${file})
   set(gzip "NULL")
   set(gzip_n 0)
   if(NOT end STREQUAL "webp")
-    set(packed ${OUTPUT}.gz)
+    set(packed ${OUTPUT}.d/${name}.gz)
+    execute_process(COMMAND ${CMAKE_COMMAND} -E make_directory ${OUTPUT}.d)
     execute_process(COMMAND gzip -9nc ${file} OUTPUT_FILE ${packed} COMMAND_ERROR_IS_FATAL ANY)
-    read_bytes(${packed} gzip_bytes)
-    string(APPEND arrays "static const unsigned char gzip_${number}[] = {${gzip_bytes}};\n")
-    set(gzip "gzip_${number}")
-    set(gzip_n ${gzip_bytes_n})
-    file(REMOVE ${packed})
+    set(gzip page_gzip_${number})
+    include_bytes(${gzip} ${packed})
+    set(gzip_n ${${gzip}_n})
   endif()
-  string(APPEND rows "    {\"${name}\", \"${type_${end}}\", \"\\\"${digest}\\\"\", \"\\\"${digest}-gzip\\\"\", bytes_${number}, ${gzip},\n"
-                     "     ${bytes_n}, ${gzip_n}},\n")
+  string(APPEND rows "    {\"${name}\", \"${type_${end}}\", \"\\\"${digest}\\\"\", \"\\\"${digest}-gzip\\\"\", ${bytes}, ${gzip},\n"
+                     "     ${${bytes}_n}, ${gzip_n}},\n")
   math(EXPR number "${number} + 1")
 endforeach()
 file(WRITE ${OUTPUT} "#include \"server/api/page_assets.h\"\n\n${arrays}\n"

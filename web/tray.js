@@ -80,7 +80,8 @@ export function strip(place, chooseFiles) {
         h("button.thumb", { type: "button", "data-key": p.key, "aria-pressed": String(p === chosen), "aria-label": p.name, title: p.name, onclick: () => choose(p) },
           p.shown ? h("img", { src: p.url, alt: "" }) : h("span.format", {}, p.name.split(".").pop())),
         h("button.remove", { type: "button", "aria-label": `Put ${p.name} away`, onclick: () => { remove(p); say(`${p.name} is put away, ${plural(pictures.length, "picture")} left`); } }, icon("close")))),
-      h("li", {}, h("button.thumb.more", { type: "button", "aria-label": "Add pictures", title: "Add pictures", onclick: chooseFiles }, icon("plus")))));
+      h("li", {}, h(`button.thumb.more${pictures.length ? "" : ".first"}`, { type: "button", "aria-label": "Add pictures", title: "Add pictures", onclick: chooseFiles },
+        icon("plus"), !pictures.length && h("span", {}, "Add pictures")))));
     if (focused) place.querySelector(`[data-key="${focused}"]`)?.focus();
   };
   events.addEventListener("change", draw);

@@ -185,12 +185,12 @@ bool log_ring_add(struct log_ring *r, const char *line, size_t n, bool is_urgent
 {
     BUG_ON(n < 1 || n > LOG_RING_CHUNK || line[n - 1] != '\n');
     pthread_mutex_lock(&r->_lock);
-    bool is_running = r->_is_running && !r->_must_stop;
+    bool is_running = r->_is_running && !r->_must_stop, was_empty = r->_n == 0;
     bool is_good = is_running && push(r, line, n, is_urgent);
-    if (is_good) {
+    pthread_mutex_unlock(&r->_lock);
+    if (is_good && was_empty) { /* else it is awake; and it would have to wait for the lock */
         pthread_cond_signal(&r->_filled);
     }
-    pthread_mutex_unlock(&r->_lock);
     is_good = is_running ? is_good : write_directly(r, line, n);
     if (!is_good) {
         atomic_fetch_add(&r->_lost, 1);

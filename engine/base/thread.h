@@ -17,7 +17,13 @@ MUST_USE enum err thread_start(pthread_t *out, const char *name, void *(*run)(vo
 void thread_join(pthread_t thread); /* waits until it has ended */
 /* Applies to all threads started from now on; NULL: none. Call it while no thread is being started. */
 void thread_set_guard(enum err (*guard)(const char *name));
-/* Raises the calling thread's nice value by this much (0 to 19, see nice(1)); a refusal by the kernel is ignored. */
+/* For the calling thread; none of them needs privileges, and a refusal by the kernel is ignored.
+ *
+ * Promptly: it computes little at a time and must not wait for those who compute much; short turns on the processor
+ * (Linux 6.12) let it have one as soon as it wakes. */
+void thread_answer_promptly(void);
+/* It computes much: long turns, which others may interrupt, and a nice value higher by `nice` (0 to 19, see
+ * nice(1)). */
 void thread_yield_to_others(int nice);
 
 #endif

@@ -18,9 +18,10 @@ class EngineError(Exception):
 class Engine:
     """Generators of rows, as evaluation.predict.Reference has them; pictures are named below `root`."""
 
-    def __init__(self, program, model, root, threads: int | None = None):
+    def __init__(self, program, model, root, threads: int | None = None, precision: str | None = None):
+        """`precision`: as `minivlm --precision` takes it; None: its default."""
         self.program, self.model = pathlib.Path(program).resolve(), pathlib.Path(model).resolve()
-        self.root, self.threads = root, threads
+        self.root, self.options = root, [f"--threads={threads}"] * bool(threads) + [f"--precision={precision}"] * bool(precision)
         if not self.program.exists():
             raise EngineError(f"{self.program} is not there: cmake --preset release && cmake --build --preset release")
 
@@ -50,8 +51,7 @@ class Engine:
 
     def ask(self, command: str, lines: list[dict], options=()):
         """The answer to each line, in order; the first error ends it all."""
-        options = [*options, *([f"--threads={self.threads}"] if self.threads else [])]
-        arguments = [str(self.program), command, "--json", "--jsonl=-", "--no-progress", f"--model={self.model}", *options]
+        arguments = [str(self.program), command, "--json", "--jsonl=-", "--no-progress", f"--model={self.model}", *self.options, *options]
         count = 0
         with subprocess.Popen(arguments, cwd=self.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                               encoding="utf-8") as process:

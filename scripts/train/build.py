@@ -66,3 +66,10 @@ def speak_like(model: MiniVLM, start) -> None:
     silent = bias <= weights.SILENT
     if silent.any():  # words that were ruled out may be said again, as readily as others
         bias[silent] = bias[~silent].mean()
+
+
+def teacher(r, eyes, answers, start) -> MiniVLM:
+    """A model that is only asked: with these eyes, and the words of a checkpoint or model directory."""
+    model = with_eyes(r, eyes, answers)
+    speak_like(model, start)
+    return model.requires_grad_(False)

@@ -30,6 +30,8 @@ class Corpus:
                           "val": self._questions([q for q in asked if q.split == "val"], index)}
         self.made_questions = self._questions(made, index)
         self.text_questions = self._questions(texts, index)
+        self.machine_captions: list = []  # like captions["train"], by teachers (teach.py)
+        self.bare: list[str] = []  # pictures that nobody has described
         spoken = data.sentences(root) if sentences else []
         self.sentences = [ids for text in spoken if 4 <= len(ids := self.words(text)) <= 20]
         use = Counter(w for c in self.captions["train"] for ids, _ in c[1] for w in ids)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from evaluation import metrics
 from minivlm import MiniVLM
 
-from train import agreement, ask, batches, build, common, data, recipe, risk
+from train import agreement, ask, batches, build, common, data, recipe, risk, teach
 from train.corpus import Corpus
 from train.scenes import Scenes
 
@@ -27,7 +27,8 @@ class Fuser:
         self.names = model.labels.objects
         self.causal = model.config.caption.decoder == "causal"
         share = settings.get("agreement", 0.0)
-        self.agreed = agreement.weights(corpus, share) if share else None
+        self.agreed = agreement.weights(corpus, share) if share else {}
+        self.teachers: teach.Teachers | None = None
 
     def look(self, files, views):
         """-> rows of regions and cells [B, n, D], which are there [B, n], tags"""
@@ -64,22 +65,28 @@ class Fuser:
         x = self.model.fusion.encode(torch.cat((context, text), 1), pack.mask, context.shape[1])
         return self.word_logits(x.flatten(0, 1)[pack.where]), self.corpus.output_row[pack.targets]
 
-    def caption_loss(self, context, context_valid, chosen, smoothing, weights=None):
-        """`weights`: one a caption, for all its words."""
+    def caption_loss(self, context, context_valid, chosen, smoothing, weights=None, taught=None):
+        """`weights`: one a caption, for all its words. `taught`: a teacher's probabilities for each word."""
         logits, targets = self.packed(context, context_valid, chosen)
-        if weights is None:
-            return F.cross_entropy(logits, targets, label_smoothing=smoothing, ignore_index=-1)
-        lengths = torch.tensor([len(ids) + 1 for many in chosen for ids in many])
-        w = torch.tensor(weights).repeat_interleave(lengths) * (targets >= 0)
-        return (F.cross_entropy(logits, targets, label_smoothing=smoothing, ignore_index=-1, reduction="none") * w).sum() / w.sum()
+        logits = logits.float()
+        each = F.cross_entropy(logits, targets, label_smoothing=smoothing, ignore_index=-1, reduction="none")
+        if taught is not None:
+            each = torch.lerp(each, F.cross_entropy(logits, taught, reduction="none"), self.s["taught"])
+        w = (targets >= 0).float()
+        if weights is not None:
+            w = w * torch.tensor(weights).repeat_interleave(torch.tensor([len(ids) + 1 for many in chosen for ids in many]))
+        return (each * w).sum() / w.sum()
 
     def caption(self, items, train=True):
         files, most = [i[0] for i in items], self.s.get("captions", 5)
         views = self.scenes.any_views(files) if train else [0] * len(items)
         which = [self.corpus.rng.sample(range(n), min(most, n)) if train else range(min(n, 5)) for n in (len(i[1]) for i in items)]
         chosen = [[i[1][n][v % 2] for n in ns] for i, v, ns in zip(items, views, which)]
-        weights = [self.agreed[f][n] for f, ns in zip(files, which) for n in ns] if train and self.agreed else None
-        return self.caption_loss(*self.context(files, views), chosen, self.s.get("smoothing", 0.1) if train else 0.0, weights)
+        if not train:
+            return self.caption_loss(*self.context(files, views), chosen, 0.0)
+        weights = [self.agreed[f][n] if f in self.agreed else 1.0 for f, ns in zip(files, which) for n in ns]
+        taught = self.teachers.words(files, views, chosen) if self.teachers else None
+        return self.caption_loss(*self.context(files, views), chosen, self.s.get("smoothing", 0.1), weights, taught)
 
     def sentence(self, items):
         """Captions without a picture: the language alone."""
@@ -133,9 +140,13 @@ class Fuser:
                 targets[row, answer] = score
         return targets
 
-    def answer_loss(self, vectors, items, views):
-        targets = self.answer_targets(items, views)
-        return F.binary_cross_entropy_with_logits(self.model.heads.vqa(vectors), targets, reduction="sum") / targets.sum()
+    def answer_loss(self, vectors, items, views, taught=None):
+        """`taught`: a teacher's probabilities; where nobody has answered, they alone count."""
+        truth = targets = self.answer_targets(items, views)
+        if taught is not None:
+            targets = torch.lerp(truth, taught, torch.where(truth.any(1, keepdim=True), self.s["taught"], 1.0))
+        loss = F.binary_cross_entropy_with_logits(self.model.heads.vqa(vectors), targets, reduction="sum")
+        return loss / truth.sum().clamp(min=1.0)
 
     def vqa_logits(self, items, views):
         texts = [i[1 + v % 2] for i, v in zip(items, views)]
@@ -145,7 +156,7 @@ class Fuser:
         files = [i[0] for i in items]
         views = self.scenes.any_views(files)
         vectors = self.beside(files, views, [i[1 + v % 2] for i, v in zip(items, views)])
-        loss = self.answer_loss(vectors, items, views)
+        loss = self.answer_loss(vectors, items, views, self.teachers.answers(items, views) if self.teachers else None)
         if text_items:
             n = len(text_items)
             nothing = torch.zeros(n, 0, self.model.config.fusion.hidden)
@@ -272,6 +283,8 @@ class Tasks:
         self.captions = common.Shuffle(corpus.captions["train"], generator, share=share)
         self.questions = common.Shuffle(corpus.questions["train"], generator, key=lambda q: q[0], share=share)
         self.made = common.Shuffle(corpus.made_questions, generator, key=lambda q: q[0], share=share)
+        self.machine = common.Shuffle(corpus.machine_captions, generator)
+        self.bare = common.Shuffle(corpus.bare, generator)
         self.texts = common.Shuffle(corpus.text_questions, generator)
         self.sentences = common.Shuffle(corpus.sentences, generator)
         self.critic = risk.Critic(corpus) if "risk" in s["tasks"] else None
@@ -280,7 +293,8 @@ class Tasks:
     def loss(self, task: str):
         s, batch = self.s, self.batch
         if task == "caption":
-            return self.fuser.caption(self.captions.take(batch))
+            machine = int(batch * s.get("machine", 0.0)) if self.machine.items else 0
+            return self.fuser.caption(self.captions.take(batch - machine) + self.machine.take(machine))
         if task == "risk":
             most = self.fuser.model.config.caption.max_tokens
             return risk.loss(self.fuser, self.critic, self.captions.take(batch), s.get("draws", 5), most)
@@ -289,9 +303,15 @@ class Tasks:
             return self.fuser.sentence([chosen[i::batch] for i in range(batch)])
         if task == "vqa":
             made = int(batch * 2 * s.get("made", 0.4)) if self.made.items else 0
-            asked = self.questions.take(batch * 2 - made) + self.made.take(made)
+            borrowed = int(batch * 2 * s.get("borrowed", 0.0)) if self.bare.items else 0
+            asked = self.questions.take(batch * 2 - made - borrowed) + self.made.take(made) + self.borrow(borrowed)
             return self.fuser.vqa(asked, self.texts.take(batch * s.get("texts", 4)) if self.texts.items else ())
         return self.fuser.retrieve(self.alike.take(max(1, batch // 24), s.get("group", 7)))
+
+    def borrow(self, count: int) -> list:
+        """Questions about other pictures, asked about pictures that nobody has described: no answer is known."""
+        asked = self.fuser.corpus.rng.choices(self.fuser.corpus.questions["train"], k=count)
+        return [(file, *q[1:3], [], []) for file, q in zip(self.bare.take(count), asked)]
 
 
 def train(r, stage, root, scenes_folder, out, eyes, start=None, minutes=None, steps=None):
@@ -308,7 +328,10 @@ def train(r, stage, root, scenes_folder, out, eyes, start=None, minutes=None, st
     model.tee.requires_grad_(False), model.cells.blocks.requires_grad_(False)
     if s.get("keep_words"):
         model.fusion.embeddings.requires_grad_(False)
-    fuser, run = Fuser(model, corpus, scenes, s), common.Run(out, minutes, steps, s.get("warm_up", 0.03), end=s.get("end", 0.02))
+    fuser = Fuser(model, corpus, scenes, s)
+    if s.get("teachers"):
+        listen(fuser, r, s, root, eyes, out)
+    run = common.Run(out, minutes, steps, s.get("warm_up", 0.03), end=s.get("end", 0.02))
     opt = optimiser(model, s)
     average = common.Average(model, s.get("average", 0.995))
     state = run.resume()
@@ -322,6 +345,18 @@ def train(r, stage, root, scenes_folder, out, eyes, start=None, minutes=None, st
     if common.rank() == 0:
         torch.save({"model": average.state, "answers": corpus.answers, "vocabulary": corpus.vocabulary},
                    pathlib.Path(out) / "final.pt")
+
+
+def listen(fuser: Fuser, r, s, root, eyes, out) -> None:
+    """Gives the student its teachers, and what they make of pictures that nobody has described."""
+    corpus, scenes = fuser.corpus, fuser.scenes
+    fuser.teachers = teach.Teachers([Fuser(build.teacher(r, eyes, corpus.answers, t), corpus, scenes, {}) for t in s["teachers"]], r["seed"])
+    if s.get("machine") or s.get("borrowed"):
+        corpus.bare = teach.uncaptioned(root, corpus, scenes)
+        with common.cast(s.get("half", False)):
+            corpus.machine_captions = teach.machine_captions(fuser.teachers, corpus, corpus.bare, pathlib.Path(out) / "machine.jsonl",
+                                                             s.get("min_agreement", 0.3))
+    print(f"{len(s['teachers'])} teachers, captions of {len(corpus.machine_captions)} of {len(corpus.bare)} pictures by machine", flush=True)
 
 
 def optimiser(model, s):

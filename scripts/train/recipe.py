@@ -19,6 +19,8 @@ def load(path) -> dict:
     for key in ("classes", "attributes"):
         if r.get(key, "coco") != "coco":
             r[key] = str(pathlib.Path(path).parent / r[key])
+    for stage in r["fuse"].values():
+        stage["teachers"] = [str(pathlib.Path(path).parent / t) for t in stage.get("teachers", [])]
     return r
 
 

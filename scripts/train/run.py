@@ -16,7 +16,7 @@ def sets_of(root) -> list[str]:
 
 def make_scenes(r, root, cached, eyes, out, compiled=True):
     images = cache.Images(cached)
-    files, mirrored = scenes.wanted_files(root, images)
+    files, mirrored = scenes.wanted_files(root, images, scenes.wants_bare(r))
     torch.manual_seed(r["seed"])
     scenes.build(build.with_eyes(r, eyes), images, files, out, mirrored, compiled=compiled, **scenes.settings(r, eyes))
 

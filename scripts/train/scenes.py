@@ -26,11 +26,14 @@ from train.build import with_eyes
 from train.cache import Images, normalise
 
 
-def wanted_files(root, images: Images):
-    """-> pictures that have captions or questions; those of them that are trained on, to be kept mirrored too."""
+def wanted_files(root, images: Images, bare=False):
+    """-> pictures that have captions or questions; those of them that are trained on, to be kept in all views. `bare`: those
+    too that have neither and may be learned from."""
     records = data.captions(root) + data.questions(root)
     files = {r.image for r in records if r.split in ("train", "val", "test")}
-    return [f for f in images.files if f in files], {r.image for r in records if r.split == "train"}
+    learned = {r.image for r in records if r.split == "train"}
+    more = set(images.files) - files - data.held(root) if bare else set()
+    return [f for f in images.files if f in files | more], learned | more
 
 
 CROP = 0.84  # of a view: smallest share of a side
@@ -168,6 +171,11 @@ class Scenes:
         return torch.nn.functional.normalize(torch.stack(rows), dim=1)
 
 
+def wants_bare(r: dict) -> bool:
+    """Whether a stage learns from pictures that nobody has described (teach.py)."""
+    return any(s.get("machine") or s.get("borrowed") for s in r["fuse"].values())
+
+
 def settings(r: dict, eyes) -> dict:
     """What the recipe says of this stage, as arguments of build. Eyes are in bytes where a model directory brings them so."""
     s = r.get("scenes", {})
@@ -185,7 +193,7 @@ def main():
     r = recipe.load(args.recipe)
     recipe.prepare(r)
     images = Images(args.cache)
-    files, mirrored = wanted_files(args.data, images)
+    files, mirrored = wanted_files(args.data, images, wants_bare(r))
     build(with_eyes(r, args.start), images, files, args.out, mirrored, **settings(r, args.start))
 
 

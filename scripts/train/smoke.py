@@ -1,5 +1,5 @@
-"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, captions by reward, export, evaluation.
-Under two minutes.
+"""The whole pipeline on pictures drawn by itself: data, caches, TEE, scenes, fusion, captions by reward, teachers, export,
+evaluation. Under two minutes.
 
 Pictures show one or two coloured shapes; captions, questions and boxes follow from them. Nothing is learned that a person
 would want: what counts is that every stage runs, that losses fall, and that the exported model answers."""
@@ -37,7 +37,10 @@ RECIPE = {
     "fuse": {"all": {"batch": 8, "captions": 2, "agreement": 0.5, "lr": 0.003, "lr_new": 0.003, "average": 0.9, "texts": 2, "made": 0.2, "group": 3,
                      "tasks": {"caption": 0.5, "vqa": 0.2, "retrieve": 0.2, "sentence": 0.1}, "validate": 8, "validate_every": 1000},
              "risk": {"batch": 8, "draws": 4, "lr": 0.001, "lr_new": 0.001, "average": 0.9,
-                      "tasks": {"risk": 0.7, "caption": 0.1, "vqa": 0.1, "retrieve": 0.1}, "validate": 8, "validate_every": 1000}}}
+                      "tasks": {"risk": 0.7, "caption": 0.1, "vqa": 0.1, "retrieve": 0.1}, "validate": 8, "validate_every": 1000},
+             "taught": {"batch": 8, "lr": 0.001, "lr_new": 0.001, "average": 0.9, "tasks": {"caption": 0.6, "vqa": 0.4}, "validate": 8,
+                        "validate_every": 1000, "taught": 0.5, "machine": 0.25, "borrowed": 0.2, "min_agreement": 0.0}}}
+UNDESCRIBED = 6  # pictures without captions, questions or boxes
 
 
 def draw(rng, file):
@@ -71,6 +74,8 @@ def write_data(root: pathlib.Path, pictures: int, seed: int):
         rows["boxes"].append({**head, "boxes": [[x, y, z, z, s, [c]] for c, s, x, y, z in things]})
     for name, lines in rows.items():
         (root / "coco" / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
+    for n in range(UNDESCRIBED):
+        draw(rng, root / f"coco/images/bare{n}.jpg")
     (root / "text").mkdir()
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     texts = {"flickr30k_captions": [{"captions": [f"a {c} {s} on the left"]} for c, s in pairs],
@@ -93,7 +98,7 @@ def write_recipe(folder: pathlib.Path) -> dict:
     return r
 
 
-def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_steps=60) -> dict:
+def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_steps=60, taught_steps=20) -> dict:
     """All stages -> scores and the losses before and after."""
     torch.manual_seed(1)
     root, cached = folder / "data", folder / "cache"
@@ -105,8 +110,9 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
     tee.train(r, root, cached, folder / "late", start=folder / "tee/last.pt", steps=tee_steps // 2)
     eyes = folder / "late/tee.pt"
     stages.make_scenes(r, root, cached, eyes, folder / "scenes", compiled=False)
-    for stage, steps in (("all", fuse_steps), ("risk", risk_steps)):
+    for stage, steps in (("all", fuse_steps), ("risk", risk_steps), ("taught", taught_steps)):
         r["fuse"][stage]["steps"] = steps
+    r["fuse"]["taught"]["teachers"] = [str(folder / stage / "final.pt") for stage in ("all", "risk")]
     model, config = export.load(r, stages.speak(r, root, folder, eyes))
     labels = {"objects": model.labels.objects, "attributes": [], "answers": model.labels.answers}
     weights.export(model, config, folder / "model", export.kind_of("fast"), model.tokenizer.tokens, labels, "smoke\n")
@@ -115,7 +121,7 @@ def run(folder: pathlib.Path, pictures=60, tee_steps=40, fuse_steps=150, risk_st
     sprint.pack(root, folder / "model", folder / "shards", most=200_000)
     sprint.train(r, folder / "shards", folder / "sprint", minutes=1.0, compiled=False)
     scores = evaluate(folder / "model", root, folder)
-    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "all", "risk")}
+    scores["losses"] = {name: fall(folder / name / "log.jsonl") for name in ("tee", "late", "all", "risk", "taught")}
     return scores
 
 

@@ -376,7 +376,8 @@ static void search_done(struct work *w)
     enum fault f = work_round_fault(w);
     if (f == FAULT_DEADLINE || f == FAULT_TEXT_TOO_LONG) {
         if (f == FAULT_DEADLINE) {
-            reply_error(w->x, f, NULL, "the deadline passed before all candidates were scored");
+            reply_error(w->x, f, NULL,
+                        "the deadline passed before all candidates were scored; allow more (timeout_ms)");
         } else {
             reply_item_error(w->x, f, w->round.items[0]);
         }

@@ -12,6 +12,9 @@
 static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
                              "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/* Of the viewer behind /docs. */
+static const char viewer[] = "swagger-ui-bundle.js";
+
 /* ---- lists in headers ---- */
 
 struct element {
@@ -100,18 +103,24 @@ static bool is_known(const char *if_none_match, const char *etag)
 
 /* ---- answers ---- */
 
-static const struct page_asset *find(const char *path)
+static const struct page_asset *asset(const char *name)
 {
-    const char *name = strcmp(path, "/") == 0              ? "index.html"
-                       : strcmp(path, "/docs") == 0        ? "docs.html"
-                       : strcmp(path, "/favicon.ico") == 0 ? "icon.svg" /* asked for beside a bare JSON document */
-                                                           : path + strlen("/page/");
     for (int i = 0; i < n_page_assets; i++) {
         if (strcmp(page_assets[i].name, name) == 0) {
             return &page_assets[i];
         }
     }
     return NULL;
+}
+
+static const struct page_asset *find(const char *path)
+{
+    if (strcmp(path, "/docs") == 0) { /* a build without network has no viewer (scripts/fetch_viewer.sh) */
+        return asset(asset(viewer) ? "docs.html" : "docs-plain.html");
+    }
+    return asset(strcmp(path, "/") == 0              ? "index.html"
+                 : strcmp(path, "/favicon.ico") == 0 ? "icon.svg" /* asked for beside a bare JSON document */
+                                                     : path + strlen("/page/"));
 }
 
 static void add_headers(struct exchange *x, const struct page_asset *f, const char *etag, bool is_root)

@@ -53,7 +53,9 @@ bool api_predict_fault(struct work *w)
     if (r->faults[at] == FAULT_TEXT_TOO_LONG) { /* the same texts for all pictures */
         reply_item_error(w->x, FAULT_TEXT_TOO_LONG, r->items[at]);
     } else if (f == FAULT_DEADLINE && r->n_items > 1) {
-        reply_error(w->x, f, NULL, "the deadline passed before all %d images were done", r->n_items);
+        reply_error(w->x, f, NULL,
+                    "the deadline passed before all %d images were done; send fewer, or allow more (timeout_ms)",
+                    r->n_items);
     } else if (r->n_items > 1) {
         return false;
     } else {
@@ -158,18 +160,28 @@ static bool begin_stream(struct work *w)
 
 /* ---- retrieve ---- */
 
-static void retrieve_done(struct work *w)
+static json_t *make_retrieved(const struct work *w)
 {
     const struct work_round *r = &w->round;
-    if (api_predict_fault(w)) {
-        return;
-    }
     json_t *object = answer_retrieve(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k);
     answer_add_warnings(object, r->warnings);
     if (object) {
         json_object_set_new(object, "model", answer_model(&w->service->info));
     }
-    answer(w, object);
+    return object;
+}
+
+static void retrieve_done(struct work *w)
+{
+    if (api_predict_fault(w)) {
+        return;
+    }
+    if (w->input.occlusion) {
+        answer(w, make_retrieved(w));
+    } else {
+        api_predict_headers(w);
+        work_answer_made(w, 200, make_retrieved);
+    }
 }
 
 /* ---- beginning ---- */

@@ -30,12 +30,9 @@ static json_t *entry(const struct work *w, const struct answer_hit *hit)
     return object;
 }
 
-void api_rerank_done(struct work *w)
+static json_t *make_ranked(const struct work *w)
 {
     int n = 0;
-    if (api_predict_fault(w)) {
-        return;
-    }
     const struct work_round *r = &w->round;
     struct answer_hit *hits = answer_hits(r->items, r->scores, r->n_items, r->n_texts, w->input.top_k, &n);
     json_t *results = hits ? json_array() : NULL;
@@ -43,10 +40,8 @@ void api_rerank_done(struct work *w)
         json_array_append_new(results, entry(w, &hits[i]));
     }
     mem_free(hits);
-    api_predict_headers(w);
     if (!results || w->input.wish.is_bare) {
-        work_answer(w, 200, results);
-        return;
+        return results;
     }
     json_t *object = json_pack("{s:o, s:o}", "results", results, "model", answer_model(&w->service->info));
     if (object && r->warnings && w->input.dialect == INPUT_RERANK) { /* where Cohere has them */
@@ -55,9 +50,17 @@ void api_rerank_done(struct work *w)
         answer_add_warnings(object, r->warnings);
     }
     if (object && w->input.dialect == INPUT_RERANK) {
-        json_object_set_new(object, "id", json_string(w->x->request_id));
+        json_object_set_new(object, "id", json_string(w->id));
     }
-    work_answer(w, 200, object);
+    return object;
+}
+
+void api_rerank_done(struct work *w)
+{
+    if (!api_predict_fault(w)) {
+        api_predict_headers(w);
+        work_answer_made(w, 200, make_ranked);
+    }
 }
 
 static void begin(struct work *w)

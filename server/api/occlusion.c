@@ -31,11 +31,8 @@ void occlusion_release(struct work *w)
 static bool keep_blocks(struct work *w, struct occlusion *o, const struct job_result *r)
 {
     const size_t n_bytes = w->service->info.features_bytes, n = (size_t)o->n_regions + 1;
-    if (!ledger_take(w->desk->ledger, LEDGER_RESULTS, n_bytes * n)) {
-        return false;
-    }
-    w->held[LEDGER_RESULTS] += n_bytes * n;
-    if (mem_alloc(&o->blocks, n_bytes * n) || mem_array(&o->features, n, sizeof(*o->features))) {
+    if (!work_take(w, LEDGER_RESULTS, n_bytes * n) || mem_alloc(&o->blocks, n_bytes * n) ||
+        mem_array(&o->features, n, sizeof(*o->features))) {
         return false;
     }
     memcpy(o->blocks, r->features, n_bytes);
@@ -113,7 +110,8 @@ static void answer_fault(struct work *w, enum fault f)
     if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
         reply_retry(w->x, f, 1000000, "the picture could not be asked again for each region");
     } else if (f == FAULT_DEADLINE) {
-        reply_error(w->x, f, NULL, "the deadline passed before every region had been left out once");
+        reply_error(w->x, f, NULL,
+                    "the deadline passed before every region had been left out once; allow more (timeout_ms)");
     } else {
         reply_error(w->x, FAULT_INTERNAL, NULL, "internal error");
     }

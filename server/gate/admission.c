@@ -313,15 +313,24 @@ static bool check_state(const struct admission *a, struct exchange *x)
     return x->status == 0;
 }
 
+void admission_too_large(struct exchange *x, uint64_t max)
+{
+    reply_error(x, FAULT_BODY_TOO_LARGE, x->content_length ? "Content-Length" : NULL, "the body may have %llu bytes%s",
+                (unsigned long long)max,
+                x->route->flags & ROUTE_WORK ? " (limits.body_bytes); send a smaller copy, or fewer images at a time"
+                                             : "; this route needs none");
+}
+
 static bool check_size(const struct admission *a, struct exchange *x)
 {
     uint64_t max = x->route->flags & ROUTE_WORK ? a->config->limits.body_bytes : SMALL_BODY;
     if (x->content_length > max) {
-        reply_error(x, FAULT_BODY_TOO_LARGE, "Content-Length", "the body may have %llu bytes", (unsigned long long)max);
+        admission_too_large(x, max);
         return false;
     }
     if (x->has_too_much_query) {
-        reply_error(x, FAULT_BAD_REQUEST, NULL, "more than %d query parameters", EXCHANGE_MAX_QUERY);
+        reply_error(x, FAULT_BAD_REQUEST, NULL, "more than %d query parameters; send them in the body",
+                    EXCHANGE_MAX_QUERY);
         return false;
     }
     return true;

@@ -28,6 +28,9 @@ struct admission {
 /* Answers with the error for a verdict of the gate. */
 void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t after_us);
 
+/* Answers 413: the body, as announced or so far, has more than `max` bytes. */
+void admission_too_large(struct exchange *x, uint64_t max);
+
 /* True: x has its route, caller and deadline and may continue. False: x has been answered. */
 bool admission_headers(const struct admission *a, struct exchange *x);
 

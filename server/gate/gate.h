@@ -4,7 +4,7 @@
  *     body      gate_upload_*: memory for the bytes as they arrive, at most a fair share for one client
  *     whole     gate_enter: the cost is known; accepted with a forecast, or refused
  *     inside    gate_progress after each picture; gate_leave exactly once
- *     answer    gate_answer_*: memory for it until it is read, at most a fair share for one client
+ *     any time  gate_bytes_*: memory for parsing, results, answers, at most a fair share for one client
  *
  * Policy. Each request is weighed by what it will cost the engine: pictures to decode, pictures for the network, rows
  * of the fusion transformer (texts, beams, tokens), priced by measured times (gate_learn). A request is accepted if
@@ -75,12 +75,12 @@ enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64
 /* Gives everything back; also fine if nothing was taken, and twice. */
 void gate_upload_end(struct gate *g, struct gate_upload *u);
 
-/* ---- answer ---- */
+/* ---- other bytes ---- */
 
-/* n bytes of an answer will be held until its client has taken them. They are shared out like an upload's bytes; on a
- * refusal nothing is taken. */
-enum gate_verdict gate_answer_take(struct gate *g, uint64_t client, uint64_t n_bytes);
-void gate_answer_end(struct gate *g, uint64_t client, uint64_t n_bytes); /* as many as were taken */
+/* n bytes of an account of the ledger will be held for this client: of JSON while it is parsed, of results, of an
+ * answer until it has been read. They are shared out like an upload's bytes; on a refusal nothing is taken. */
+enum gate_verdict gate_bytes_take(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes);
+void gate_bytes_give(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes); /* at most as many */
 
 /* ---- work ---- */
 

@@ -34,7 +34,7 @@ struct gate_client *gate_client_get(struct gate *g, uint64_t id)
 
 void gate_client_put(struct gate *g, struct gate_client *c)
 {
-    if (c->inside > 0 || c->uploads > 0 || c->answer_bytes > 0) {
+    if (c->inside > 0 || c->uploads > 0 || c->n_held > 0) {
         return;
     }
     struct gate_client **at = &g->buckets[bucket_of(c->id)];
@@ -47,11 +47,13 @@ void gate_client_put(struct gate *g, struct gate_client *c)
     mem_free(c);
 }
 
-/* The fair part is that of one client among all that are here and one more who may come. */
-bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new)
+/* May a client that holds `own` bytes of a room of `size`, of which `used` are taken, hold n more? The fair part is
+ * that of one client among all that are here and one more who may come. */
+static bool may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new,
+                     int reserve)
 {
     uint64_t fair = size / ((uint64_t)g->n_clients + is_new + 1), free = size > used ? size - used : 0;
-    return own == 0 || own + n <= fair || (free >= n && free - n >= size / GATE_RESERVE);
+    return own == 0 || own + n <= fair || (free >= n && free - n >= size / (uint64_t)reserve);
 }
 
 void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id)
@@ -92,7 +94,7 @@ static enum gate_verdict check_bytes(const struct gate *g, const struct gate_cli
     if (n > limit || g->upload_bytes > limit - n) {
         return GATE_FULL;
     }
-    return gate_client_may_hold(g, own, n, g->upload_bytes, limit, !c) ? GATE_ACCEPTED : GATE_SHARE_USED;
+    return may_hold(g, own, n, g->upload_bytes, limit, !c, GATE_RESERVE) ? GATE_ACCEPTED : GATE_SHARE_USED;
 }
 
 enum gate_verdict gate_upload_take(struct gate *g, struct gate_upload *u, uint64_t client, uint64_t n_bytes)
@@ -140,34 +142,35 @@ void gate_upload_end(struct gate *g, struct gate_upload *u)
     gate_client_put(g, c);
 }
 
-/* ---- answers ---- */
+/* ---- other bytes ---- */
 
-static enum gate_verdict check_answer(const struct gate *g, const struct gate_client *c, uint64_t n)
+static enum gate_verdict check_share(const struct gate *g, const struct gate_client *c, enum ledger_account a,
+                                     uint64_t n)
 {
-    struct ledger *l = g->options.ledger;
-    uint64_t limit = atomic_load(&l->_limit[LEDGER_ANSWERS]), used = atomic_load(&l->_held[LEDGER_ANSWERS]);
-    bool may = gate_client_may_hold(g, c ? c->answer_bytes : 0, n, used, limit, !c);
-    return may ? GATE_ACCEPTED : GATE_SHARE_USED;
+    const struct ledger *l = g->options.ledger;
+    uint64_t limit = atomic_load(&l->_limit[a]), used = atomic_load(&l->_held[a]);
+    return may_hold(g, c ? c->held[a] : 0, n, used, limit, !c, GATE_BYTES_RESERVE) ? GATE_ACCEPTED : GATE_SHARE_USED;
 }
 
-enum gate_verdict gate_answer_take(struct gate *g, uint64_t client, uint64_t n_bytes)
+enum gate_verdict gate_bytes_take(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes)
 {
     struct ledger *l = g->options.ledger;
     struct gate_client *c = gate_client_find(g, client);
     if (n_bytes == 0) {
         return GATE_ACCEPTED;
     }
-    enum gate_verdict v = check_answer(g, c, n_bytes);
+    enum gate_verdict v = check_share(g, c, a, n_bytes);
     if (v != GATE_ACCEPTED) {
-        ledger_note_refusal(l, LEDGER_ANSWERS);
+        ledger_note_refusal(l, a);
         return v;
     }
     c = gate_client_get(g, client);
     if (!c) {
         return GATE_FULL;
     }
-    if (ledger_take(l, LEDGER_ANSWERS, n_bytes)) {
-        c->answer_bytes += n_bytes;
+    if (ledger_take(l, a, n_bytes)) {
+        c->held[a] += n_bytes;
+        c->n_held += n_bytes;
     } else {
         v = GATE_FULL;
         gate_client_put(g, c);
@@ -175,13 +178,14 @@ enum gate_verdict gate_answer_take(struct gate *g, uint64_t client, uint64_t n_b
     return v;
 }
 
-void gate_answer_end(struct gate *g, uint64_t client, uint64_t n_bytes)
+void gate_bytes_give(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes)
 {
     struct gate_client *c = gate_client_find(g, client);
     if (n_bytes > 0) {
-        BUG_ON(!c || c->answer_bytes < n_bytes);
-        ledger_give(g->options.ledger, LEDGER_ANSWERS, n_bytes);
-        c->answer_bytes -= n_bytes;
+        BUG_ON(!c || c->held[a] < n_bytes);
+        ledger_give(g->options.ledger, a, n_bytes);
+        c->held[a] -= n_bytes;
+        c->n_held -= n_bytes;
         gate_client_put(g, c);
     }
 }

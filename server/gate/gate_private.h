@@ -13,13 +13,14 @@ struct gate_client {
     int inside, jobs; /* requests, and the places that they take */
     uint64_t bytes;   /* of uploads */
     int uploads;
-    uint64_t answer_bytes;
-    double engine_us, decode_us; /* still to be done */
+    uint64_t held[LEDGER_ACCOUNT_COUNT], n_held; /* of other accounts; their sum */
+    double engine_us, decode_us;                 /* still to be done */
 };
 TAILQ_HEAD(gate_clients, gate_client);
 
 enum {
-    GATE_RESERVE = 8, /* this part of every room is kept for clients that hold little of it */
+    GATE_RESERVE = 8,       /* this part of every room is kept for clients that hold little of it: */
+    GATE_BYTES_RESERVE = 4, /* of bytes that are held for a short time; the largest body's fit into it (plan.c) */
     GATE_BUCKETS = 1024,
     GATE_LATELY_US = 1000000
 };
@@ -59,9 +60,7 @@ struct gate {
 struct gate_client *gate_client_find(const struct gate *g, uint64_t id); /* NULL: it has nothing here */
 struct gate_client *gate_client_get(struct gate *g, uint64_t id);        /* created if there is none; NULL: no memory */
 void gate_client_put(struct gate *g, struct gate_client *c);             /* removed when it has nothing left here */
-/* May this client hold n more of a room of `size` of which `used` are taken (`own` of them by the client)? */
-bool gate_client_may_hold(const struct gate *g, uint64_t own, uint64_t n, uint64_t used, uint64_t size, bool is_new);
-/* The same for places for pictures, which clients that ask again at once would never give up. */
+/* May this client have so many more places for pictures? Clients that ask again at once would never give up theirs. */
 bool gate_client_may_enter(const struct gate *g, uint64_t now_us, uint64_t id, int jobs);
 /* Something of this client has left. */
 void gate_client_served(struct gate *g, uint64_t now_us, uint64_t id);

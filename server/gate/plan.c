@@ -74,7 +74,7 @@ static void list_budgets(const struct config *c, const struct engine_info *info,
     uint64_t rows = searches * (uint64_t)c->collections.rerank * features;
     const struct budget budgets[N_BUDGETS] = {
         {offsetof(struct plan, bodies), bodies ? bodies : body + 4 * MB, bodies ? bodies : larger(256 * MB, 2 * body)},
-        {offsetof(struct plan, parsing), 8 * MB, larger(64 * MB, 2 * body)},
+        {offsetof(struct plan, parsing), 8 * MB, larger(64 * MB, 4 * body)}, /* a quarter: gate_private.h */
         {offsetof(struct plan, decoding), decoding ? decoding : 40 * MB,
          decoding ? decoding : decoding_wanted(c, info)},
         {offsetof(struct plan, results), 4 * MB + 64 * features, 64 * MB},

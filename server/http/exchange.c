@@ -101,15 +101,32 @@ static bool is_good_id(const char *id)
     return n >= 1 && n <= EXCHANGE_ID_MAX;
 }
 
+/* Fetched for many ids at once. False: the system has none. */
+static bool take_random(uint8_t out[16])
+{
+    static uint8_t pool[256]; /* as much as the kernel gives whatever signals come */
+    static size_t n_left;
+    if (n_left == 0) {
+        n_left = getrandom(pool, sizeof(pool), GRND_NONBLOCK) == (ssize_t)sizeof(pool) ? sizeof(pool) : 0;
+    }
+    bool is_there = n_left > 0;
+    if (is_there) {
+        n_left -= 16;
+        memcpy(out, pool + n_left, 16);
+    }
+    return is_there;
+}
+
 /* RFC 9562 section 5.7: 48 bits of milliseconds, then random ones. */
 static void make_uuid7(char out[37])
 {
+    static const char digits[] = "0123456789abcdef";
     static uint64_t last; /* no two are the same, even when the system has no random numbers */
     uint8_t b[16] = {0};
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    if (getrandom(b, sizeof(b), GRND_NONBLOCK) != (ssize_t)sizeof(b)) {
+    if (!take_random(b)) {
         last = clock_us() > last ? clock_us() : last + 1;
         for (int i = 0; i < 8; i++) {
             b[15 - i] = (uint8_t)(last >> 8 * i);
@@ -122,8 +139,13 @@ static void make_uuid7(char out[37])
     b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
     char *p = out;
     for (int i = 0; i < 16; i++) {
-        p += snprintf(p, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", b[i]);
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *p++ = '-';
+        }
+        *p++ = digits[b[i] >> 4];
+        *p++ = digits[b[i] & 15];
     }
+    *p = '\0';
 }
 
 void exchange_read_id(struct exchange *x)

@@ -342,7 +342,7 @@ static enum head_state parse_field(struct head *h, struct framing *f, const char
     }
     struct head_text value = trim((struct head_text){colon + 1, n - name.n - 1});
     if (!is_value(value)) {
-        return refuse(h, REFUSAL_MALFORMED, "a header value has a control character");
+        return refuse(h, REFUSAL_MALFORMED, "a header value has a control character; remove or encode it");
     }
     if (is_word(name, "Content-Length")) {
         return parse_length(h, f, value);

@@ -158,7 +158,7 @@ static void accept_client(struct http *h, int fd, const struct address *address)
     struct http_connection *c = http_front_create(h, fd, address, peer);
     if (c && !is_welcome) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));
-        http_request_refuse(c, REFUSAL_CONNECTIONS, "as many connections are open as are allowed");
+        http_request_refuse(c, REFUSAL_CONNECTIONS, "as many connections are open as are allowed; try again later");
     }
 }
 

@@ -43,7 +43,8 @@ static void set_client(struct http_connection *c, const struct address *client)
     if (h->identity) {
         http_front_end(c);
     } else {
-        http_request_refuse(c, REFUSAL_CONNECTIONS, "this address has reached its limit of open connections");
+        http_request_refuse(c, REFUSAL_CONNECTIONS,
+                            "this address has reached its limit of open connections; reuse some, or close some");
     }
 }
 

@@ -56,7 +56,8 @@ bool input_add_image(struct input_parser *p, const char *param, const struct inp
 {
     struct input *in = p->in;
     if (in->n_images == in->limits.images) {
-        return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, param, "more than %d images", in->n_images);
+        return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, param, "more than %d images; send them in several requests",
+                          in->n_images);
     }
     p->image_index[in->n_images] = index;
     p->n_indexed_images += index != INPUT_NO_INDEX;
@@ -89,10 +90,11 @@ static bool is_blank(uint32_t code)
 static bool check_text(const struct input *in, const char *param, const char *text, size_t n, struct input_fault *f)
 {
     if (in->n_texts == in->limits.texts) {
-        return input_fail(f, FAULT_TOO_MANY_INPUTS, param, "more than %d texts", in->n_texts);
+        return input_fail(f, FAULT_TOO_MANY_INPUTS, param, "more than %d texts; send them in several requests",
+                          in->n_texts);
     }
     if (n > in->limits.text_bytes) {
-        return input_fail(f, FAULT_TEXT_TOO_LONG, param, "%s has %zu bytes; allowed are %zu", param, n,
+        return input_fail(f, FAULT_TEXT_TOO_LONG, param, "%s has %zu bytes; allowed are %zu: shorten it", param, n,
                           in->limits.text_bytes);
     }
     size_t valid = utf8_valid(text, n);
@@ -275,7 +277,8 @@ static bool check_ways(struct input *in, struct input_fault *f)
     }
     long long pairs = (long long)in->n_images * (in->n_texts > 0 ? in->n_texts : 1);
     if (pairs > in->limits.pairs) {
-        return input_fail(f, FAULT_TOO_MANY_INPUTS, "texts", "%d images times %d texts are more than %lld pairs",
+        return input_fail(f, FAULT_TOO_MANY_INPUTS, "texts",
+                          "%d images times %d texts are more than %lld pairs; send them in several requests",
                           in->n_images, in->n_texts, in->limits.pairs);
     }
     if (in->num_captions > 0 && in->num_beams > 0 && in->num_captions > in->num_beams) {

@@ -2,7 +2,6 @@
  * copied. */
 #include "server/input/input_private.h"
 
-#include "engine/base/base64.h"
 #include "engine/base/mem.h"
 
 #include <stdio.h>
@@ -136,14 +135,6 @@ static bool read_boundary(const char *content_type, char *out, size_t *n_out, st
 
 /* ---- the head of a part ---- */
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* name*=UTF-8''image%5B0%5D (RFC 5987); false when it is none. */
 static bool read_star_value(const char *value, char *out)
 {
@@ -153,7 +144,7 @@ static bool read_star_value(const char *value, char *out)
         return false;
     }
     for (at++; *at; at++) {
-        int high = at[0] == '%' ? hex_value(at[1]) : -1, low = high >= 0 ? hex_value(at[2]) : -1;
+        int high = at[0] == '%' ? input_hex(at[1]) : -1, low = high >= 0 ? input_hex(at[2]) : -1;
         if (at[0] == '%' && (low < 0 || high + low == 0)) {
             return false;
         }
@@ -236,23 +227,6 @@ static bool read_part_head(const char *head, size_t n, struct part *p)
 
 /* ---- parts ---- */
 
-/* Mail libraries write base64 where RFC 7578 forbids it; it is decoded where it stands. */
-static bool decode_transfer(struct input_parser *ip, struct part *p)
-{
-    struct errbuf e;
-    if (strcasecmp(p->transfer, "base64") == 0) {
-        errbuf_clear(&e);
-        return !base64_decode(p->bytes, p->n, p->bytes, &p->n, &e) ||
-               input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "part %s: %.300s", p->name,
-                          errbuf_text(&e, ERR_BAD_REQUEST));
-    }
-    return !p->transfer[0] || strcasecmp(p->transfer, "binary") == 0 || strcasecmp(p->transfer, "8bit") == 0 ||
-           strcasecmp(p->transfer, "7bit") == 0 ||
-           input_fail(ip->fault, FAULT_BAD_REQUEST, p->name,
-                      "part %s: Content-Transfer-Encoding: %s is not read here; send it without, as it is", p->name,
-                      p->transfer);
-}
-
 static bool add_image(struct input_parser *ip, struct part *p, bool is_list, bool has_place, int index)
 {
     if (p->is_unfilled && p->n == 0) {
@@ -263,7 +237,7 @@ static bool add_image(struct input_parser *ip, struct part *p, bool is_list, boo
     if (p->n == 0 && !p->has_filename && !has_place) {
         ip->empty_image[is_list] = ip->in->n_images + 1;
     }
-    if (!decode_transfer(ip, p)) {
+    if (!input_transfer_decode(p->transfer, p->name, p->bytes, &p->n, ip->fault)) {
         return input_add_bad_image(ip, p->name, index);
     }
     if (strncasecmp(p->type, "multipart/", 10) == 0) {
@@ -297,7 +271,8 @@ static bool add_part(struct input_parser *ip, struct part *p)
                           "part %s is a string in JSON; send it as plain text, without quotes and Content-Type",
                           p->name);
     }
-    return decode_transfer(ip, p) && input_param_text(ip, p->name, p->bytes, p->n);
+    return input_transfer_decode(p->transfer, p->name, p->bytes, &p->n, ip->fault) &&
+           input_param_text(ip, p->name, p->bytes, p->n);
 }
 
 /* One empty text field of a name, beside pictures of the other name: a field that nobody filled in. */

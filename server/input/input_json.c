@@ -12,21 +12,13 @@ enum { SCHEME_MAX = 16, HEAD_MAX = 64 /* bytes before the comma of a data URI th
 
 /* ---- images ---- */
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 /* %2B, %2F, %3D and their like, as URIs may have them; where it stands. */
 static void undo_percent(char *text, size_t *n)
 {
     char *first = *n ? memchr(text, '%', *n) : NULL, *to = first;
     for (const char *from = first; from && from < text + *n;) {
-        int high = from[0] == '%' && text + *n - from > 2 ? hex_value(from[1]) : -1;
-        int low = high >= 0 ? hex_value(from[2]) : -1;
+        int high = from[0] == '%' && text + *n - from > 2 ? input_hex(from[1]) : -1;
+        int low = high >= 0 ? input_hex(from[2]) : -1;
         *to++ = low >= 0 ? (char)(high << 4 | low) : *from;
         from += low >= 0 ? 3 : 1;
     }
@@ -68,7 +60,7 @@ static bool is_address(const char *text, size_t n)
 static bool is_hex(const char *text, size_t n)
 {
     size_t i = 0;
-    while (i < n && hex_value(text[i]) >= 0) {
+    while (i < n && input_hex(text[i]) >= 0) {
         i++;
     }
     return i == n;

@@ -1,5 +1,5 @@
 /* input_private - what the parts of input share: input.c, input_raw.c, input_explain.c, input_json.c, input_rerank.c,
- * input_form.c, input_params.c, input_source.c, and of the dialects input_openai.c, input_kserve.c,
+ * input_form.c, input_transfer.c, input_params.c, input_source.c, and of the dialects input_openai.c, input_kserve.c,
  * input_huggingface.c. */
 #ifndef SERVER_INPUT_PRIVATE_H
 #define SERVER_INPUT_PRIVATE_H
@@ -50,6 +50,8 @@ bool input_kserve(struct input_parser *p, const char *json_bytes);
 bool input_huggingface(struct input_parser *p);
 /* True when a text asks for a description of the picture, false when it is a question about it. */
 bool input_asks_for_description(const char *text, size_t n);
+/* Its part that knows verbs and nouns ("describe", "Beschreibung") and the commonest sentences of other languages. */
+bool input_languages_ask(const char *text, size_t n);
 
 /* ---- bodies of the wrong type ---- */
 bool input_is_type(const char *content_type, const char *type); /* whatever parameters follow */
@@ -75,6 +77,11 @@ bool input_unknown(struct input_parser *p, const char *name);
 bool input_json_unknown(struct input_parser *p, const char *key, const char *known);
 /* Whether the space-separated list `words` contains the word. */
 bool input_has_word(const char *words, const char *word);
+
+/* ---- parts of a form ---- */
+int input_hex(char c); /* the value of a hexadecimal digit; -1: none */
+/* Decodes a part by its Content-Transfer-Encoding ("": none) where it stands; false with the fault. */
+bool input_transfer_decode(const char *encoding, const char *name, char *bytes, size_t *n, struct input_fault *f);
 
 /* ---- parameters ---- */
 /* As text (query string, form): name, name[] or name[3]. value NULL: there was no `=`. */

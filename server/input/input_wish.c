@@ -1,5 +1,5 @@
 /* What somebody wants who writes to a model that does two things: a description of the picture, or an answer to a
- * question about it. */
+ * question about it. English sentences are here; verbs, nouns and other languages are in input_languages.c. */
 #include "server/input/input_private.h"
 
 #include <ctype.h>
@@ -93,34 +93,6 @@ static const char *without_courtesy(const char *words)
     return begins(words, openings) ? strstr(words, " you ") + strlen(" you") : words;
 }
 
-/* " describe " followed by what to look at: one property of it is a question, the picture is not. */
-static bool describes(const char *words)
-{
-    static const char *const properties[] = {"color ",   "colour ",   "shape ",    "size ",     "number ",  "breed ",
-                                             "species ", "material ", "position ", "location ", "weather ", "brand ",
-                                             "age ",     "make ",     "pattern ",  NULL};
-    static const char *const elsewhere[] = {" beschreib",
-                                            " d\xc3\xa9"
-                                            "cri",
-                                            " descriv",
-                                            " descrev",
-                                            " \xd0\xbe\xd0\xbf\xd0\xb8\xd1\x88\xd0\xb8",
-                                            "\xe6\x8f\x8f\xe8\xbf\xb0",
-                                            NULL};
-    const char *at = strstr(words, " describe ");
-    for (size_t i = 0; elsewhere[i]; i++) {
-        if (strstr(words, elsewhere[i])) {
-            return true;
-        }
-    }
-    if (!at) {
-        return strstr(words, " describing ");
-    }
-    at += strlen(" describe ");
-    at += strncmp(at, "this ", 5) == 0 ? 5 : 0;
-    return !begins(at, properties);
-}
-
 bool input_asks_for_description(const char *text, size_t n)
 {
     /* Whole sentences: with more after them ("what is this animal") they are questions. */
@@ -161,9 +133,10 @@ bool input_asks_for_description(const char *text, size_t n)
     buf_init(&words, 2 * LOOK_BYTES + 64);
     plain_words(text, n < LOOK_BYTES ? n : LOOK_BYTES, &words);
     const char *w = without_courtesy(words.bytes ? words.bytes : " ");
-    bool names_it = strstr(w, " caption ") || strstr(w, " captions ") || strstr(w, " description ") ||
-                    strstr(w, " alt text ") || strstr(w, " alttext ");
-    bool is_wanted = is_one_of(w, wholes) || begins(w, openings) || describes(w) || (names_it && !begins(w, questions));
+    bool names_it =
+        strstr(w, " caption ") || strstr(w, " captions ") || strstr(w, " alt text ") || strstr(w, " alttext ");
+    bool is_wanted = is_one_of(w, wholes) || begins(w, openings) || (names_it && !begins(w, questions)) ||
+                     input_languages_ask(text, n < LOOK_BYTES ? n : LOOK_BYTES);
     buf_release(&words);
     return is_wanted;
 }

@@ -202,6 +202,8 @@ static int add_by_argument(scmp_filter_ctx c, unsigned groups)
                    both = PROT_EXEC | PROT_WRITE;
     int rc = seccomp_rule_add(c, allow, SCMP_SYS(tgkill), 1, equal(0, (uint64_t)getpid()));
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(setpriority), 1, equal(0, PRIO_PROCESS));
+    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(sched_getattr), 1, equal(0, 0)); /* the thread's own */
+    rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(sched_setattr), 1, equal(0, 0));
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(prctl), 1, equal(0, PR_SET_NAME));
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mmap), 1, masked(2, code, 0));
     rc = rc ? rc : seccomp_rule_add(c, allow, SCMP_SYS(mprotect), 1, masked(2, code, 0));

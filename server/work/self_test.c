@@ -1,5 +1,6 @@
 #include "server/work/self_test.h"
 
+#include "engine/base/fmap.h"
 #include "server/work/sample_png.h"
 
 #include <jansson.h>
@@ -110,12 +111,18 @@ static enum err load(json_t **out, const char *model_dir, struct errbuf *e)
 {
     char path[4096];
     json_error_t why;
+    struct fmap *map;
     int n = snprintf(path, sizeof(path), "%s/selftest.json", model_dir);
     *out = NULL;
     if (n >= (int)sizeof(path) || access(path, F_OK) != 0) {
         return OK;
     }
-    *out = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    enum err rc = fmap_open(&map, path, e);
+    if (rc) {
+        return rc;
+    }
+    *out = json_loadb((const char *)fmap_bytes(map), fmap_size(map), JSON_REJECT_DUPLICATES, &why);
+    fmap_close(map);
     if (!*out) {
         return err_set(e, ERR_BAD_MODEL, "selftest.json: line %d: %s", why.line, why.text);
     }

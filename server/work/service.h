@@ -17,6 +17,7 @@
 #include "engine/base/mailbox.h"
 #include "engine/engine.h"
 #include "server/http/loop.h"
+#include "server/work/side.h"
 
 struct stream;
 
@@ -26,7 +27,9 @@ struct service_slot {
     struct service *service;
     void *owner; /* the owner of the slot */
     void (*on_home)(struct service_slot *slot);
-    int index;             /* the owner's */
+    int index; /* the owner's, and what follows too */
+    struct side_task making;
+    void *made;
     struct stream *stream; /* for the owner: where tokens go */
     struct service_slot *next_free;
 };

@@ -121,6 +121,7 @@ void services_destroy(struct services *s)
 static void *load(void *user)
 {
     struct loader *l = user;
+    thread_yield_to_others(0); /* its children begin with its priority */
     l->err = service_open(&l->service, &l->options, l->loop, &l->error);
     if (!l->err) {
         l->err = self_test_run(l->service, l->model_dir, &l->must_stop, &l->error);

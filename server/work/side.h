@@ -1,7 +1,9 @@
-/* side - a thread for tasks too long for the loop: parsing large bodies, printing large answers, closing engines.
+/* side - a thread for tasks too long for the loop: parsing large bodies, printing and freeing large answers, closing
+ * engines.
  *
- * Tasks run one after the other in the order of adding, each bounded by the limits on what it works on; then their
- * on_done is called on the loop thread.
+ * Tasks run one after the other, each bounded by the limits on what it works on; then their on_done is called on the
+ * loop thread. Clients share the thread by the costs of their tasks, whoever has added how many; the tasks of one
+ * client run in the order of adding.
  *
  * Ownership: a task belongs to the side from side_add until on_done, which may free it.
  * Threads:   side_* on the loop thread; task->run on the side's. side_close runs what waits first. */
@@ -17,10 +19,12 @@ struct side_task {
     struct mailbox_item item; /* the first member */
     void (*run)(struct side_task *t);
     void (*on_done)(struct side_task *t);
-    bool is_last; /* ends the thread */
+    uint64_t client, cost; /* for whom; bytes that are worked on. 0: for the service itself */
+    uint64_t _place;
 };
 
-MUST_USE enum err side_open(struct side **out, struct loop *l, struct errbuf *e);
+/* nice: how far its thread stands behind the caller's (thread.h). */
+MUST_USE enum err side_open(struct side **out, struct loop *l, int nice, struct errbuf *e);
 void side_close(struct side *s); /* NULL is fine */
 void side_add(struct side *s, struct side_task *t);
 /* Calls on_done for finished tasks. */

@@ -32,7 +32,7 @@ static void destroy(struct work *w)
     }
     gate_upload_end(d->gate, &w->upload);
     for (int i = 0; i < LEDGER_ACCOUNT_COUNT; i++) {
-        ledger_give(d->ledger, (enum ledger_account)i, w->held[i]);
+        gate_bytes_give(d->gate, w->caller.client, (enum ledger_account)i, w->held[i]);
     }
     *(w->previous ? &w->previous->next : &d->first) = w->next;
     if (w->next) {
@@ -42,9 +42,47 @@ static void destroy(struct work *w)
     mem_free(w);
 }
 
+/* An answer of so many texts or weights is made, printed and freed on the side thread. */
+enum { LARGE_TEXTS = 256, LARGE_TEXT_BYTES = 65536 };
+
+bool work_is_large(const struct work *w)
+{
+    size_t n_bytes = 0, n_texts = (size_t)w->input.n_texts;
+    for (size_t i = 0; i < n_texts; i++) {
+        n_bytes += w->input.text_bytes[i];
+    }
+    size_t images = w->input.n_images > 0 ? (size_t)w->input.n_images : 1;
+    bool has_weights = w->input.explain || w->input.occlusion;
+    return images * n_texts > (has_weights ? LARGE_TEXTS / 4 : LARGE_TEXTS) || images * n_bytes > LARGE_TEXT_BYTES;
+}
+
+static void clear_run(struct side_task *t)
+{
+    struct work *w = (struct work *)((char *)t - offsetof(struct work, clearing));
+    work_round_clear(w);
+}
+
+static void clear_done(struct side_task *t)
+{
+    struct work *w = (struct work *)((char *)t - offsetof(struct work, clearing));
+    w->n_out--;
+    work_settle(w);
+}
+
+static void clear_elsewhere(struct work *w)
+{
+    w->clearing = (struct side_task){.run = clear_run, .on_done = clear_done, .client = w->caller.client};
+    w->n_out++;
+    side_add(w->desk->side, &w->clearing);
+}
+
 bool work_settle(struct work *w)
 {
     if (w->x || w->n_out > 0) {
+        return false;
+    }
+    if (w->round.items && work_is_large(w)) {
+        clear_elsewhere(w);
         return false;
     }
     destroy(w);
@@ -100,6 +138,7 @@ struct work *work_create(struct desk *d, struct exchange *x)
     }
     *w = (struct work){.desk = d, .x = x, .caller = x->caller, .began_us = x->began_us, .deadline_us = x->deadline_us};
     snprintf(w->path, sizeof(w->path), "%s", x->path);
+    snprintf(w->id, sizeof(w->id), "%s", x->request_id);
     w->priority = exchange_priority(x);
     w->no_store = control && strcasestr(control, "no-store");
     w->accepts_stream = accept && strncasecmp(accept, "text/event-stream", 17) == 0;
@@ -118,15 +157,34 @@ struct work *work_create(struct desk *d, struct exchange *x)
 
 /* ---- memory ---- */
 
+static enum gate_verdict take(struct work *w, enum ledger_account account, size_t n)
+{
+    enum gate_verdict v = gate_bytes_take(w->desk->gate, w->caller.client, account, n);
+    w->held[account] += v == GATE_ACCEPTED ? n : 0;
+    return v;
+}
+
 bool work_charge(struct work *w, enum ledger_account account, size_t n)
 {
-    if (!ledger_take(w->desk->ledger, account, n)) {
-        reply_retry(w->x, FAULT_OVERLOADED, 1000000, "the requests under way use all the memory there is for %s",
+    enum gate_verdict v = take(w, account, n);
+    if (v != GATE_ACCEPTED) {
+        reply_retry(w->x, FAULT_OVERLOADED, 1000000, "%s for %s",
+                    v == GATE_SHARE_USED ? "your other requests use up your share of the memory"
+                                         : "the requests under way use all the memory there is",
                     ledger_account_name(account));
-        return false;
     }
-    w->held[account] += n;
-    return true;
+    return v == GATE_ACCEPTED;
+}
+
+bool work_take(struct work *w, enum ledger_account account, size_t n)
+{
+    return take(w, account, n) == GATE_ACCEPTED;
+}
+
+void work_give_back(struct work *w, enum ledger_account account, size_t n)
+{
+    gate_bytes_give(w->desk->gate, w->caller.client, account, n);
+    w->held[account] -= n;
 }
 
 /* ---- the body ---- */
@@ -135,8 +193,7 @@ void work_body(struct work *w, const char *bytes, size_t n)
 {
     struct exchange *x = w->x;
     if (w->body.n + n > w->desk->config->limits.body_bytes) {
-        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "the body may have %llu bytes (limits.body_bytes)",
-                    (unsigned long long)w->desk->config->limits.body_bytes);
+        admission_too_large(x, w->desk->config->limits.body_bytes);
         abandon(x, "refused");
         return;
     }
@@ -164,29 +221,17 @@ void work_body(struct work *w, const char *bytes, size_t n)
 
 static void reply_late(struct work *w)
 {
-    reply_error(w->x, FAULT_DEADLINE, NULL, "the deadline passed after %llu ms",
+    reply_error(w->x, FAULT_DEADLINE, NULL,
+                "the deadline passed after %llu ms; allow more (timeout_ms), or ask for less",
                 (unsigned long long)((w->deadline_us - w->began_us) / 1000));
-}
-
-/* An answer with this many texts or weights is printed on the side thread. */
-enum { LARGE_TEXTS = 256, LARGE_TEXT_BYTES = 65536 };
-
-static bool is_large(const struct work *w)
-{
-    size_t n_bytes = 0, n_texts = (size_t)w->input.n_texts;
-    for (size_t i = 0; i < n_texts; i++) {
-        n_bytes += w->input.text_bytes[i];
-    }
-    size_t images = w->input.n_images > 0 ? (size_t)w->input.n_images : 1;
-    bool has_weights = w->input.explain || w->input.occlusion;
-    return images * n_texts > (has_weights ? LARGE_TEXTS / 4 : LARGE_TEXTS) || images * n_bytes > LARGE_TEXT_BYTES;
 }
 
 /* An answer that is printed on the side thread. */
 struct printing {
     struct side_task task; /* the first member */
     struct work *work;
-    json_t *object;
+    json_t *object; /* NULL: to be made */
+    json_t *(*make)(const struct work *w);
     struct buf text;
     int status;
 };
@@ -194,15 +239,20 @@ struct printing {
 static void print_run(struct side_task *t)
 {
     struct printing *e = (struct printing *)t;
-    answer_dump(e->object, &e->text);
-    buf_text(&e->text, "\n");
+    json_t *object = e->make ? e->make(e->work) : e->object;
+    if (object) {
+        answer_dump(object, &e->text);
+        buf_text(&e->text, "\n");
+        json_decref(object);
+    } else {
+        e->text.err = ERR_NOMEM;
+    }
 }
 
 static void print_done(struct side_task *t)
 {
     struct printing *e = (struct printing *)t;
     struct work *w = e->work;
-    json_decref(e->object);
     w->n_out--;
     if (!work_settle(w) && w->x) {
         if (e->text.err) {
@@ -242,25 +292,43 @@ void work_answer_text(struct work *w, const char *content_type, struct buf *text
     work_finish(w);
 }
 
-void work_answer(struct work *w, int status, json_t *object)
+/* False: no memory. */
+static bool answer_elsewhere(struct work *w, int status, json_t *object, json_t *(*make)(const struct work *w))
 {
     struct printing *e;
-    if (is_late(w)) {
-        json_decref(object);
-        return;
+    if (mem_alloc(&e, sizeof(*e))) {
+        return false;
     }
-    if (!object || !is_large(w) || mem_alloc(&e, sizeof(*e))) {
-        reply_json(w->x, status, object);
-        work_finish(w);
-        return;
-    }
-    e->task = (struct side_task){.run = print_run, .on_done = print_done};
+    e->task = (struct side_task){
+        .run = print_run, .on_done = print_done, .client = w->caller.client, .cost = w->held[LEDGER_RESULTS]};
     e->work = w;
     e->object = object;
+    e->make = make;
     e->status = status;
     buf_init(&e->text, EXCHANGE_ANSWER_MAX);
     w->n_out++;
     side_add(w->desk->side, &e->task);
+    return true;
+}
+
+void work_answer(struct work *w, int status, json_t *object)
+{
+    if (is_late(w)) {
+        json_decref(object);
+    } else if (!object || !work_is_large(w) || !answer_elsewhere(w, status, object, NULL)) {
+        reply_json(w->x, status, object);
+        work_finish(w);
+    }
+}
+
+void work_answer_made(struct work *w, int status, json_t *(*make)(const struct work *w))
+{
+    if (!work_is_large(w)) {
+        work_answer(w, status, make(w));
+    } else if (!is_late(w) && !answer_elsewhere(w, status, NULL, make)) {
+        reply_json(w->x, status, NULL);
+        work_finish(w);
+    }
 }
 
 /* ---- time ---- */

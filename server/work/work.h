@@ -65,8 +65,9 @@ struct work_round {
     json_t *warnings;                       /* of texts, for the whole answer; NULL: none */
     float *scores;                          /* [n_items, max(1, n_texts)], filled where `item` is NULL */
     const struct features *const *features; /* [n_items]: instead of images; NULL: images. The kind's. */
-    json_t *(*item)(struct work *w, const struct job *job, int index); /* NULL: only scores matter */
-    void (*done)(struct work *w);                                      /* all are done, and w still has its exchange */
+    /* NULL: only scores matter. Of a large answer (work_is_large) it runs on the side thread. */
+    json_t *(*item)(struct work *w, const struct job *job, int index);
+    void (*done)(struct work *w); /* all are done, and w still has its exchange */
 };
 
 enum work_phase { WORK_ARRIVING, WORK_PARSING, WORK_RUNNING, WORK_FINISHED };
@@ -79,6 +80,7 @@ struct work {
     /* who asks, and how */
     struct caller caller;
     char path[EXCHANGE_PATH_MAX]; /* of collections: name and key are in it */
+    char id[EXCHANGE_ID_MAX + 1]; /* of the request */
     int priority;
     bool no_store, accepts_stream;
     uint64_t began_us, deadline_us;
@@ -97,7 +99,8 @@ struct work {
     struct services_waiter for_model;
     int n_out; /* handed to other threads and not yet returned */
     struct work_round round;
-    void *state; /* the kind's */
+    struct side_task clearing; /* of a large round */
+    void *state;               /* the kind's */
     struct timings timings;
     struct work *previous, *next;
 };
@@ -111,8 +114,11 @@ void work_run(struct work *w, const struct work_kind *kind);
 /* Without input and gate: begins at once; for kinds whose `input` is 0. */
 void work_run_plain(struct work *w, const struct work_kind *kind);
 
-/* Bytes of the ledger; false and x answered with overloaded when there is no room. */
+/* Bytes of the ledger; false and x answered with overloaded when there is no room, or none for this client. */
 bool work_charge(struct work *w, enum ledger_account account, size_t n);
+bool work_take(struct work *w, enum ledger_account account, size_t n); /* the same without the answer */
+/* Some of them, before the work is over. */
+void work_give_back(struct work *w, enum ledger_account account, size_t n);
 /* Takes a place at the gate, for this many pictures with known features in addition to those of the input. False: x has
  * been answered with a refusal. Before `begin`, but for a search in a collection, which weighs what it has found. */
 bool work_enter(struct work *w, int n_known);
@@ -128,8 +134,12 @@ bool work_round_features(struct work *w, enum job_task task, int n_items, const 
 /* The first fault of the round; FAULT_COUNT: none. */
 enum fault work_round_fault(const struct work *w);
 
-/* Answers with the object (taken), on the side thread when it is large; NULL: out of memory. Then w is finished. */
+/* Answers with the object (taken), printed on the side thread when it is large; NULL: out of memory. Then w is
+ * finished. */
 void work_answer(struct work *w, int status, json_t *object);
+/* The same with what `make` makes of w: on the side thread when it is large. It may read what no longer changes: input,
+ * round, service, id; and w may have lost its exchange meanwhile. */
+void work_answer_made(struct work *w, int status, json_t *(*make)(const struct work *w));
 /* The same with a body that is no JSON object or has been printed: takes the text. */
 void work_answer_text(struct work *w, const char *content_type, struct buf *text);
 /* The exchange has its answer: w releases it, and is freed when nothing is handed out. */
@@ -145,6 +155,8 @@ void work_pump(struct desk *d);
 void work_cut_all(struct desk *d);
 
 /* ---- for the parts work.c and work_round.c ---- */
+bool work_is_large(const struct work *w); /* its answer, too large to be made, printed or freed on the loop thread */
+void work_round_clear(struct work *w);    /* frees the items, which takes long when they are many; any thread */
 void work_round_release(struct work *w);
 void work_round_cancel(struct work *w);
 

@@ -26,16 +26,23 @@ static enum err make_round(struct work_round *r)
     return rc;
 }
 
+void work_round_clear(struct work *w)
+{
+    struct work_round *r = &w->round;
+    for (int i = 0; r->items && i < r->n_items; i++) {
+        json_decref(r->items[i]);
+    }
+    mem_free(r->items);
+    r->items = NULL;
+}
+
 void work_round_release(struct work *w)
 {
     struct work_round *r = &w->round;
     BUG_ON(r->n_running > 0);
-    for (int i = 0; r->items && i < r->n_items; i++) {
-        json_decref(r->items[i]);
-    }
+    work_round_clear(w);
     json_decref(r->warnings);
     mem_free(r->running);
-    mem_free(r->items);
     mem_free(r->faults);
     mem_free(r->scores);
     *r = (struct work_round){.n_items = 0};
@@ -101,7 +108,7 @@ static bool is_over(const struct work_round *r)
     return r->n_done == r->n_items;
 }
 
-/* What a job brought back. */
+/* What a job brought back, but for its item. */
 static void keep_result(struct work *w, const struct job *job, int index)
 {
     struct work_round *r = &w->round;
@@ -112,21 +119,21 @@ static void keep_result(struct work *w, const struct job *job, int index)
     }
     if (result->err) {
         keep_error(w, index, result->err, &result->error, result->stage);
-    } else if (r->item) {
-        r->items[index] = r->item(w, job, index);
-        r->faults[index] = r->items[index] ? FAULT_COUNT : FAULT_INTERNAL;
-    } else {
+    } else if (!r->item) {
         memcpy(r->scores + (size_t)index * (size_t)r->n_texts, result->scores, (size_t)r->n_texts * sizeof(*r->scores));
     }
 }
 
-static void on_home(struct service_slot *slot)
+static void keep_item(struct work_round *r, int index, json_t *item)
+{
+    r->items[index] = item;
+    r->faults[index] = item ? FAULT_COUNT : FAULT_INTERNAL;
+}
+
+static void end_job(struct service_slot *slot)
 {
     struct work *w = slot->owner;
     struct work_round *r = &w->round;
-    if (w->x) {
-        keep_result(w, slot->job, slot->index);
-    }
     r->running[slot->index] = NULL;
     r->n_running--;
     r->n_done++;
@@ -136,6 +143,54 @@ static void on_home(struct service_slot *slot)
     if (!work_settle(w) && w->x && is_over(r)) {
         r->done(w);
     }
+}
+
+/* ---- items that take long to make ---- */
+
+static struct service_slot *slot_of(struct side_task *t)
+{
+    return (struct service_slot *)((char *)t - offsetof(struct service_slot, making));
+}
+
+static void make_run(struct side_task *t)
+{
+    struct service_slot *slot = slot_of(t);
+    struct work *w = slot->owner;
+    slot->made = w->round.item(w, slot->job, slot->index);
+}
+
+static void make_done(struct side_task *t)
+{
+    struct service_slot *slot = slot_of(t);
+    struct work *w = slot->owner;
+    keep_item(&w->round, slot->index, slot->made);
+    end_job(slot);
+}
+
+static void make_elsewhere(struct work *w, struct service_slot *slot)
+{
+    slot->making = (struct side_task){.run = make_run,
+                                      .on_done = make_done,
+                                      .client = w->caller.client,
+                                      .cost = w->held[LEDGER_RESULTS] / (size_t)w->round.n_items};
+    side_add(w->desk->side, &slot->making);
+}
+
+static void on_home(struct service_slot *slot)
+{
+    struct work *w = slot->owner;
+    struct work_round *r = &w->round;
+    if (w->x) {
+        keep_result(w, slot->job, slot->index);
+    }
+    if (w->x && r->item && !slot->job->result.err) {
+        if (work_is_large(w) && !w->input.occlusion) { /* its second round needs the ledger */
+            make_elsewhere(w, slot);
+            return;
+        }
+        keep_item(r, slot->index, r->item(w, slot->job, slot->index));
+    }
+    end_job(slot);
 }
 
 /* ---- jobs ---- */

@@ -97,8 +97,7 @@ static void keep_what_is_held(struct work *w)
     size_t held = w->held[LEDGER_PARSING], all = input_bytes(&w->input);
     size_t needed = all > w->body_bytes ? all - w->body_bytes : 0;
     if (held > needed) {
-        ledger_give(w->desk->ledger, LEDGER_PARSING, held - needed);
-        w->held[LEDGER_PARSING] = needed;
+        work_give_back(w, LEDGER_PARSING, held - needed);
     }
 }
 
@@ -140,7 +139,8 @@ static bool parse_elsewhere(struct work *w, const struct input_source *source)
         mem_free(e);
         return false;
     }
-    e->task = (struct side_task){.run = parse_run, .on_done = parse_done};
+    e->task =
+        (struct side_task){.run = parse_run, .on_done = parse_done, .client = w->caller.client, .cost = w->body_bytes};
     e->work = w;
     w->n_out++;
     side_add(w->desk->side, &e->task);

@@ -1,10 +1,12 @@
 // The real service on a free port, Debian's Chromium, and what the tests do on the page again and again.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -44,6 +46,20 @@ export async function serve(...flags) {
   return { url, port: Number(new URL(url).port), stop };
 }
 
+// For all tests of a file: a service (as serve() gives it) and a folder, both gone afterwards. flags(folder): its own.
+export function suite(flags = () => []) {
+  const own = { folder: mkdtempSync(join(tmpdir(), "minivlm-page-")) };
+  before(async () => { Object.assign(own, await serve(...flags(own.folder))); });
+  after(async () => {
+    await own.stop?.();
+    rmSync(own.folder, { recursive: true });
+    await close();
+  });
+  return own;
+}
+
+export const collections = (folder, ...more) => [`--collections.path=${join(folder, "c.db")}`, ...more];
+
 // ---- the browser ----
 
 let browser = null;
@@ -61,7 +77,7 @@ export async function open(url, options = {}) {
   const page = await context.newPage();
   page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type()) && !/Failed to load resource|net::ERR|willReadFrequently/.test(message.text())) complaints.push(message.text());
+    if (["error", "warning"].includes(message.type()) && !/Failed to load resource|net::ERR|willReadFrequently|Could not find component: JsonSchema/.test(message.text())) complaints.push(message.text());
   });
   page.on("request", (request) => {
     const target = new URL(request.url());

@@ -1,20 +1,10 @@
 // Each thing that can be done on the page, in the browser that Debian ships, against the real service and model.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { ask, CAT, close, COFFEE, look, open, serve, shot, sound, text } from "./browser.mjs";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { ask, CAT, COFFEE, collections, look, open, shot, sound, suite, text } from "./browser.mjs";
 
-const folder = mkdtempSync(join(tmpdir(), "minivlm-page-"));
-let service;
-
-before(async () => { service = await serve(`--collections.path=${join(folder, "c.db")}`); });
-after(async () => {
-  await service?.stop();
-  rmSync(folder, { recursive: true });
-  await close();
-});
+const service = suite(collections);
 
 // Gives files to the page as the clipboard or a drag would.
 const give = (page, kind, file, type) => page.evaluate(([event, bytes, mime]) => {
@@ -167,7 +157,11 @@ test("other wordings, time and code", async () => {
 });
 
 test("sentences for a picture, pictures for a sentence", async () => {
-  const page = await open(service.url);
+  const page = await open(service.url, { path: "#match" });
+  await page.click("#match-form .primary"); // without a picture: it says what is missing, and where that goes
+  assert.equal(await text(page, "#match-note"), "First add a picture.");
+  assert.equal(await page.evaluate(() => document.activeElement.innerText), "Add pictures");
+  await page.click("nav >> text=Look");
   await look(page, COFFEE, CAT);
   await page.click("nav >> text=Match");
   await page.click("#match-form .primary");
@@ -186,6 +180,7 @@ test("sentences for a picture, pictures for a sentence", async () => {
   await sound(page, "match-pictures");
   await page.click(".ranked button >> nth=0");
   await page.waitForSelector("#look:not([hidden]) .frame img");
+  assert.equal(await page.locator("#tray-look [aria-pressed=true]").getAttribute("aria-label"), "coffee.jpg");
 });
 
 test("a collection as a wall with a search box", async () => {

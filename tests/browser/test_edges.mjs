@@ -2,22 +2,13 @@
 // change meanwhile.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { ask, CAT, close, COFFEE, look, open, ROOT, serve, shot, sound, text } from "./browser.mjs";
+import { test } from "node:test";
+import { ask, CAT, COFFEE, collections, look, open, ROOT, serve, shot, sound, suite, text } from "./browser.mjs";
 
-const folder = mkdtempSync(join(tmpdir(), "minivlm-page-"));
-let service;
-
-before(async () => { service = await serve(`--collections.path=${join(folder, "c.db")}`, "--collections.max_images=3"); });
-after(async () => {
-  await service?.stop();
-  rmSync(folder, { recursive: true });
-  await close();
-});
+const service = suite((own) => collections(own, "--collections.max_images=3")), { folder } = service;
 
 const drag = (page, selector, kind, types) => page.evaluate(([where, event, data]) => {
   const transfer = new DataTransfer();
@@ -45,8 +36,11 @@ test("with TLS and behind a prefix everything is there: the page, its API, its c
     await page.setInputFiles("#file", CAT);
     await page.waitForSelector(".tile img");
     await page.click("footer a");
-    await page.waitForSelector("details.route");
     assert.equal(page.url(), `${url}vision/docs`);
+    await page.click('.opblock[id$="-version"] .opblock-summary-control');
+    await page.click('.opblock[id$="-version"] .execute');
+    await page.waitForSelector('.opblock[id$="-version"] .live-responses-table:has-text("minivlm-server")');
+    assert.equal((await text(page, '.opblock[id$="-version"] .request-url')).replace(/^Request URL\s*/, ""), `${url}vision/version`);
   } finally {
     await secure.stop();
   }

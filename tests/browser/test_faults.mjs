@@ -1,21 +1,12 @@
 // What goes wrong is told in words, passes by itself where it can, and never costs a picture.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { ask, CAT, close, COFFEE, look, open, ROOT, serve, shot, sound, text } from "./browser.mjs";
+import { test } from "node:test";
+import { ask, CAT, COFFEE, look, open, ROOT, serve, shot, sound, suite, text } from "./browser.mjs";
 
-const folder = mkdtempSync(join(tmpdir(), "minivlm-page-"));
-let service;
-
-before(async () => { service = await serve("--limits.body_bytes=100000"); });
-after(async () => {
-  await service?.stop();
-  rmSync(folder, { recursive: true });
-  await close();
-});
+const service = suite(() => ["--limits.body_bytes=100000"]), { folder } = service;
 
 const refuse = (status, code, message, headers = {}) => ({ status, headers, contentType: "application/json",
   body: JSON.stringify({ error: { message, code, retryable: true } }) });

@@ -1,22 +1,12 @@
 // What is shown is what was said: places of boxes and heat, order of what is ranked, numbers of the corner, lines to copy.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { ask, CAT, close, COFFEE, look, open, serve, text } from "./browser.mjs";
+import { test } from "node:test";
+import { ask, CAT, COFFEE, collections, look, open, suite, text } from "./browser.mjs";
 
-const folder = mkdtempSync(join(tmpdir(), "minivlm-page-"));
-let service;
-
-before(async () => { service = await serve(`--collections.path=${join(folder, "c.db")}`); });
-after(async () => {
-  await service?.stop();
-  rmSync(folder, { recursive: true });
-  await close();
-});
+const service = suite(collections), { folder } = service;
 
 const json = (body, status = 200, headers = {}) => ({ status, headers, contentType: "application/json", body: JSON.stringify(body) });
 const WIDE = 400, HIGH = 300;
@@ -133,6 +123,9 @@ test("ranks stand beside what they rank; pictures that the service forgot are se
   const labels = await page.locator(".ranked button").evaluateAll((all) => all.map((b) => b.getAttribute("aria-label")));
   assert.deepEqual(labels, ["cat.jpg, 75 %", "coffee.jpg, 25 %"]);
   assert.equal(bodies.length, 3);
+  await page.click("nav >> text=Look");
+  await page.route("**/vqa*", (route) => route.fulfill(json({ error: { code: "image_not_cached", message: "not known" } }, 404)), { times: 1 });
+  await ask(page, "what is this?");
 });
 
 test("a picture from elsewhere has no face, and the wall says why; one that will never do is not tried again", async () => {
@@ -194,23 +187,4 @@ test("lines to copy do the same in a shell, whatever the names are", async () =>
   await page.fill("#search", "it's a cup");
   await page.waitForSelector("#wall-under .under");
   assert.equal(JSON.parse(await code("#wall-under")).results[0].key, name);
-});
-
-test("the reference at /docs asks for a key where one is needed, and sends it", async () => {
-  const keys = join(folder, "keys");
-  writeFileSync(keys, `ann ${createHash("sha256").update("secret").digest("hex")}\n`);
-  const guarded = await serve(`--auth.keys_file=${keys}`);
-  try {
-    const page = await open(guarded.url, { path: "docs" });
-    await page.waitForSelector("#routes:has-text('enter yours above')");
-    await page.fill("#key", "secret");
-    await page.press("#key", "Tab");
-    await page.click("#version > summary");
-    await page.click("#version form button");
-    await page.waitForSelector("#version .status-good");
-    assert.match(await text(page, "#version"), /"minivlm-server"/);
-    assert.doesNotMatch(await text(page, "body"), /secret/); // nor in the line for curl
-  } finally {
-    await guarded.stop();
-  }
 });

@@ -4,7 +4,7 @@ import json
 import socket
 import time
 
-from support import picture
+from support import PATIENCE, picture
 
 PICTURE = picture(0)
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -41,18 +41,19 @@ def code_of(out):
 
 
 def ask_and(server, metric, leave, wrap=lambda c: c):
-    """Asks for four captions that take long, and does something with each connection while one is at work."""
-    for _ in range(4):
-        c = wrap(connect(server))
+    """Four requests, all of which have arrived or been refused before their clients do what `leave` says."""
+    clients, end = [wrap(connect(server)) for _ in range(4)], time.monotonic() + 60 * PATIENCE
+    for n, c in enumerate(clients):
         c.sendall(CAPTION.replace(b"/caption", b"/caption?num_beams=10"))
-        end = time.monotonic() + 5
-        while metric("minivlm_inflight_requests") == 0 and time.monotonic() < end:
+        while metric("minivlm_inflight_requests") + metric('minivlm_requests_total{route="caption",code="429"}') <= n:
+            assert time.monotonic() < end, "requests have not arrived"
             time.sleep(0.02)
+    for c in clients:
         leave(c)
 
 
 def wait_until_idle(metric):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 30 * PATIENCE
     while metric("minivlm_inflight_requests") > 0:
         assert time.monotonic() < end, "requests are still in flight"
         time.sleep(0.02)

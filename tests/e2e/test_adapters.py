@@ -275,6 +275,9 @@ class KServe(Adapters):
         pictures, body = tensor("image", [GOOD, OTHER], True)
         _, out = self.infer("caption", {"inputs": [pictures], "parameters": {"binary_data_output": True}}, body)
         self.assertEqual(out["caption"], ([2], [self.caption(), self.caption(OTHER)]))
+        head, plain = self.infer("caption", {"inputs": [tensor("image", [B64])[0]]})
+        self.assertAlmostEqual(out["score"][1][0], plain["score"][1][0], 4)
+        self.assertEqual(head["model_version"], self.server.get("/v2/models/caption").json["versions"][0])
         texts, more = tensor("question", [b"where"], True)
         wanted = [{"name": "answer", "parameters": {"binary_data": True}}]
         _, out = self.infer("vqa", {"inputs": [pictures, texts], "outputs": wanted}, body, more)
@@ -361,7 +364,10 @@ class HuggingFace(Adapters):
                          'no question: send {"inputs": {"image": ..., "question": ...}}')
         self.refused("/", {"inputs": B64, "parameters": {"max_length": 5}}, 400, "max_length", "max_new_tokens")
         self.assertIsInstance(self.refused("/models/Salesforce/blip", {"inputs": B64}, 404, "/pipeline/image-to-text"), str)
-        self.refused("/pipeline/summarization", {"inputs": "x"}, 404, "image-to-text")
+        about = {"inputs": {"image": B64, "question": "why"}, "parameters": {"max_new_tokens": 5}}
+        self.refused("/", about, 400, 'unknown parameter "max_new_tokens" of a question')
+        for task in ("summarization", "visual", "image-to-text-2"):
+            self.refused(f"/pipeline/{task}", {"inputs": "x"}, 404, "image-to-text")
 
 
 class Shapes(Adapters):
@@ -395,10 +401,14 @@ class Rerank(Adapters):
         for best in (self.post("/rerank", {"query": URI, "documents": ["a dog", "a boat"], "top_n": 1}).json["results"],
                      self.post("/rerank", {"query": URI, "documents": [{"text": "a dog"}, "a boat"], "top_n": 1}).json["results"]):
             self.assertEqual(best, native[:1])
+        loud = self.post("/rerank", {"query": URI.replace("data:image", "DATA:Image"), "documents": ["a dog", "a boat"]}).json
+        self.assertEqual(loud["results"], native)
         self.assertEqual(sorted(native, key=lambda r: -r["relevance_score"]), native)
         self.assertEqual(tei[0]["text"], ["a dog", "a boat"][tei[0]["index"]])
         pictures = self.post("/rerank", {"query": "a dog", "documents": [URI, {"image": B64}], "return_documents": True}).json
         self.assertEqual([set(r["document"]["image"]) for r in pictures["results"]], [{"id"}, {"id"}])
+        seen = self.post("/rerank", {"query": "a dog", "texts": [URI, URI], "return_text": True}).json
+        self.assertEqual([set(r) for r in seen], [{"index", "score"}] * 2)  # no text, for there is none
 
     def test_faults(self):
         for body, word in (({"query": "a"}, "documents"), ({"documents": ["a"]}, "query"), ({"query": "a", "documents": ["b"]}, "ranks"),

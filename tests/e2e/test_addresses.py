@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from support import BUILD, ROOT, TINY, Server, launch, picture, run, unittest
+from support import BUILD, ROOT, TINY, Models, Server, launch, picture, run, unittest
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 GET = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -294,6 +294,19 @@ class Check(unittest.TestCase):
             good = subprocess.run([BUILD / "minivlm-server", "--check-config", f"--model.dir={TINY}"], cwd=ROOT,
                                   capture_output=True, text=True)
             self.assertEqual((good.returncode, good.stdout), (0, "the configuration is valid\n"))
+
+    def test_weights_by_their_name(self):
+        """They may have another name than everybody's: that of config.json."""
+        with tempfile.TemporaryDirectory() as folder:
+            model = Models(folder).copy("model")
+            (model / "model.safetensors").rename(model / "other.bin")
+            text = (model / "config.json").read_text()
+            for config, words in ((text, "/model.safetensors: No such file"), (text.replace("model.safetensors", "other.bin"), ""),
+                                  (text[:-9], "config.json: "), ("{}", "weights.file is missing")):
+                (model / "config.json").write_text(config)
+                done = subprocess.run([BUILD / "minivlm-server", "--check-config", f"--model.dir={model}"], cwd=ROOT,
+                                      capture_output=True, text=True)
+                self.assertEqual((done.returncode, words in done.stderr), (1 if words else 0, True), done.stderr)
 
 
 run(__name__)

@@ -1,12 +1,14 @@
 """What clients really send: headers left out, forms of other libraries, values of other languages; taken for what they
 mean, or refused in words that say what to change. And a reader of the log that stalls."""
 import base64
+import binascii
 import fcntl
 import gzip
 import json
 import os
 import pathlib
 import signal
+import struct
 import time
 
 from support import TINY, Client, Server, launch, picture, run, unittest
@@ -67,6 +69,9 @@ class Clients(unittest.TestCase):
         for head in ('filename="my name=x.jpg"; name="image"', 'filename="a; name=b"; name=image', "name*=UTF-8''image",
                      'name="image"; filename=""', 'filename="a\\"; name=\\"b"; name="image"', 'name="image[]"', 'name="images[0]"'):
             self.assertEqual(self.taken(self.server.post("/images/check", *parts((head, GOOD))))["image"], right, head)
+        for name, data in (("base64", base64.encodebytes(GOOD)), ("quoted-printable", binascii.b2a_qp(GOOD, istext=False))):
+            coded = parts((f'name="image"\r\nContent-Transfer-Encoding: {name}', data))
+            self.assertEqual(self.taken(self.server.post("/images/check", *coded))["image"], right, name)
         texts = [b"a dog", b"a cat"]
         plain = [('name="text"', t) for t in texts]
         scores = self.taken(self.server.post("/retrieve", *parts(('name="image"', GOOD), *plain)))["scores"]
@@ -77,6 +82,18 @@ class Clients(unittest.TestCase):
         self.assertEqual(self.taken(self.server.post("/retrieve", *turned))["scores"], scores)
         gap = parts(('name="texts[2]"', texts[1]), ('name="image"', GOOD), ('name="texts[0]"', texts[0]))
         self.refused(self.server.post("/retrieve", *gap), 400, "bad_request", "indices begin at 0")
+
+    def test_sizes_of_phones(self):
+        """What phones write is within the limits. Only heads are sent, which are refused for what they lack, or first for
+        their size."""
+        baseline, progressive = 0xC0, 0xC2
+        for kind, width, height, code in ((progressive, 4032, 3024, "corrupt_image"), (progressive, 5712, 4284, "corrupt_image"),
+                                          (progressive, 6016, 4512, "image_too_large"), (baseline, 9000, 5625, "corrupt_image"),
+                                          (baseline, 8192, 6144, "corrupt_image"), (baseline, 12000, 9000, "image_too_large")):
+            head = (b"\xff\xd8\xff" + struct.pack(">BHBHHB", kind, 17, 8, height, width, 3) +
+                    bytes.fromhex("012200021101031101ffda000c03010002000300003f00"))
+            answer = self.server.post("/images/check", head, {"Content-Type": "image/jpeg"})
+            self.refused(answer, 413 if code == "image_too_large" else 422, code, "send")
 
     def test_fields_not_filled_in(self):
         right = self.taken(self.server.post("/vqa?question=what", GOOD))

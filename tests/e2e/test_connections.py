@@ -266,14 +266,12 @@ class Gone(unittest.TestCase):
                 self.assertEqual((status_of(out), out.count(b"HTTP/1.1 ")), (200, 1))
                 self.assertIn("caption", json.loads(out.partition(b"\r\n\r\n")[2]))
             self.assertEqual(s.metric("minivlm_client_gone_total"), 0)
-            began = time.monotonic()
             ask_and(s, s.metric, lambda c: c.close())
             wait_until_idle(s.metric)
             count = lambda code: s.metric(f'minivlm_requests_total{{route="caption",code="{code}"}}')
             self.assertEqual(count(200), 3)
             self.assertGreaterEqual(count(499), 1)
             self.assertEqual(count(499) + count(429), 4)  # a gate may be full when all come at once
-            self.assertLess(time.monotonic() - began, 10)
 
 
 class Leaving(unittest.TestCase):

@@ -107,6 +107,8 @@ class Image(unittest.TestCase):
     def test_dockerfile(self):
         text = (ROOT / "deploy" / "Dockerfile").read_text()
         last = text[text.rindex("\nFROM "):]
+        self.assertRegex(text, r"\nARG BASE=debian:12-slim@sha256:[0-9a-f]{64}\n")
+        self.assertEqual(set(re.findall(r"\nFROM (\S+)", text)), {"${BASE}"})
         self.assertRegex(last, r"\nUSER [1-9]\d*:[1-9]\d*\n")
         health = json.loads(re.search(r"HEALTHCHECK .* CMD (\[.*\])", last)[1])
         entry = json.loads(re.search(r"ENTRYPOINT (\[.*\])", last)[1])

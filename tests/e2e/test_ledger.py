@@ -120,8 +120,10 @@ class Truth(unittest.TestCase):
                 idle, before = s.resident, s.metrics("minivlm_memory_held_bytes")
                 for n in range(300):
                     stack.enter_context(s.wire(source=f"127.0.3.{n % 100 + 1}")).push(data)
-                time.sleep(1.2 * PATIENCE)
-                after = s.metrics("minivlm_memory_held_bytes")
+                after, last, end = s.metrics("minivlm_memory_held_bytes"), None, time.monotonic() + 60 * PATIENCE
+                while after != last and time.monotonic() < end:  # all has arrived and been counted
+                    time.sleep(0.6)
+                    after, last = s.metrics("minivlm_memory_held_bytes"), after
                 counted = sum(after.values()) - sum(before.values())
                 self.assertLess(s.resident - idle, counted / MIB + 1.5, after)
 

@@ -155,6 +155,9 @@ class Output(Case):
         code, out, err = self.run_it("caption", "--output", "o.csv", "typo/")
         self.assertEqual((code, out), (FAILED, ""))
         self.assertIn("minivlm: typo/: No such file or directory\n", err)
+        for more in ((), ("--output", "o.csv")):
+            code, _, err = self.run_it("caption", "https://a.example/cat.jpg", *more)
+            self.assertIn("minivlm: https://a.example/cat.jpg: addresses are not fetched", err)
         self.assertFalse((self.root / "o.csv").exists())
         for n_error, names in ((1, ("typo/", "b", "b/z.png/none")), (0, ("--resume", "../nothere.png", "b"))):
             code, out, err = self.run_it("caption", "--output", "o.csv", *names)

@@ -86,9 +86,12 @@ class Start(unittest.TestCase):
             for wrong in ("high", [], [0.5, "high"], {"a": 1}):
                 (copy / "selftest.json").write_text(json.dumps(stored | {"match_score": wrong}))
                 self.assertIn("selftest.json: match_score must be", self.refuse(f"--model.dir={copy}")[1])
-            for text in ("{", "{}"):
+            for text in ("{", "{}", ""):
                 (copy / "selftest.json").write_text(text)
                 self.assertIn("selftest.json: ", self.refuse(f"--model.dir={copy}")[1])
+            (copy / "selftest.json").unlink()
+            os.mkfifo(copy / "selftest.json")  # which nobody writes: opening it would wait for ever
+            self.assertIn("selftest.json: not a regular file", self.refuse(f"--model.dir={copy}")[1])
 
     def test_health_is_there_before_the_model(self):
         with Server(model=BASE, ready=False) as s:

@@ -23,7 +23,7 @@ PROGRAMS = {
     "usr/share/bash-completion": {f"usr/share/bash-completion/completions/{name}" for name in ("minivlm", "minivlm-server")},
     "usr/share/zsh": {f"usr/share/zsh/vendor-completions/_{name}" for name in ("minivlm", "minivlm-server")},
     "usr/share/doc": {f"usr/share/doc/minivlm-server/{name}" for name in (
-        "README.md", "changelog.gz", "api.md", "configuration.md", "operations.md", "copyright")},
+        "NOTICE", "README.md", "changelog.gz", "api.md", "configuration.md", "operations.md", "copyright")},
 }
 
 

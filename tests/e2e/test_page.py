@@ -9,13 +9,14 @@ import tempfile
 
 from support import BASE, ROOT, Server, picture, run, unittest
 
+VIEWER = ROOT / "build/viewer"  # what scripts/fetch_viewer.sh could fetch
 FILES = sorted(p for p in (ROOT / "web").iterdir() if p.suffix != ".cmake")
 TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
          ".svg": "image/svg+xml", ".webp": "image/webp"}
 
 
 def path_of(file):
-    return {"index.html": "/", "docs.html": "/docs"}.get(file.name, f"/page/{file.name}")
+    return {"index.html": "/"}.get(file.name, f"/page/{file.name}")
 
 
 class Page(unittest.TestCase):
@@ -44,6 +45,20 @@ class Page(unittest.TestCase):
                     self.assertNotEqual(packed.headers["ETag"], plain.headers["ETag"])
                     self.assertIn("Accept-Encoding", plain.headers["Vary"])
 
+    def test_the_reference(self):
+        """Swagger UI where the build has it, else a page that says how to add it."""
+        bundle = self.get("/page/swagger-ui-bundle.js")
+        page = self.get("/docs")
+        self.assertEqual(page.body, (ROOT / "web" / ("docs.html" if bundle.status == 200 else "docs-plain.html")).read_bytes())
+        self.assertIn(b'"openapi.json"', page.body)
+        if bundle.status == 200:
+            for name, kind in (("swagger-ui-bundle.js", TYPES[".js"]), ("swagger-ui.css", TYPES[".css"]),
+                               ("swagger-ui-bundle.js.LICENSE.txt", "text/plain; charset=utf-8")):
+                plain, packed = self.get(f"/page/{name}"), self.get(f"/page/{name}", Accept_Encoding="gzip")
+                self.assertEqual((plain.body, plain.headers["Content-Type"]), ((VIEWER / name).read_bytes(), kind))
+                self.assertEqual(gzip.decompress(packed.body), plain.body)
+            self.assertIn(b"Apache License", self.get("/page/swagger-ui-bundle.js.LICENSE.txt").body)
+
     def test_what_encodings_are_taken(self):
         for header, coding in [("gzip", "gzip"), ("GZIP", "gzip"), ("x-gzip", "gzip"), ("*", "gzip"), ("gzip;q=0", None),
                                ("gzip ; q=0.0, *", None), ("*;q=0", None), ("deflate, br", None), ("", None),
@@ -65,7 +80,7 @@ class Page(unittest.TestCase):
             self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
             self.assertEqual(headers["Referrer-Policy"], "no-referrer")
             self.assertEqual((headers["Cross-Origin-Opener-Policy"], headers["Cross-Origin-Resource-Policy"]), ("same-origin",) * 2)
-        text = (ROOT / "web/index.html").read_text() + (ROOT / "web/docs.html").read_text()
+        text = "".join((ROOT / "web" / name).read_text() for name in ("index.html", "docs.html", "docs-plain.html"))
         self.assertFalse(re.findall(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|<style", text))
         addresses = re.findall(r'(?:href|src)="([^"]*)"', text)
         self.assertFalse([a for a in addresses if re.match(r"/|\w+:", a)], "absolute: a path prefix would break it")

@@ -179,6 +179,7 @@ class Routes(unittest.TestCase):
     def test_stream_ends_with_the_whole_answer(self):
         answer = self.ask("/caption?stream=true", WAVES)
         self.assertTrue(answer.headers["Content-Type"].startswith("text/event-stream"))
+        self.assertEqual(answer.headers["X-Accel-Buffering"], "no")  # for nginx, which would keep events back
         events = [e for e in answer.body.decode().split("\n\n") if e]
         self.assertTrue(events[-1].startswith("event: done\ndata: "))
         whole = json.loads(events[-1].split("data: ", 1)[1])

@@ -1,8 +1,10 @@
 """The process is bound once it listens, thread by thread, and all that it advertises goes on."""
 import contextlib
 import ctypes
+import errno
 import functools
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -42,6 +44,29 @@ def no_new_code():
     libc = ctypes.CDLL(None)
     assert libc.prctl(38, 1, 0, 0, 0) == 0
     libc.prctl(65, 1, 0, 0, 0)  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+
+
+def unit():
+    """For preexec_fn: the unit's SystemCallFilter=, its groups as systemd knows them, beside what no_new_code forbids."""
+    text = (ROOT / "deploy" / "debian" / "minivlm-server.service.in").read_text()
+    words, names = " ".join(re.findall(r"^SystemCallFilter=(.*)$", text, re.M)).split(), set()
+    while words:
+        if (word := words.pop()).startswith("@"):
+            told = subprocess.run(["systemd-analyze", "syscall-filter", word], check=True, capture_output=True, text=True).stdout
+            words += [line.strip() for line in told.splitlines()[1:] if "#" not in line]
+        else:
+            names.add(word.encode())
+    library = ctypes.CDLL("libseccomp.so.2")
+    library.seccomp_init.restype = ctypes.c_void_p
+    rules = ctypes.c_void_p(library.seccomp_init(0x00050000 | errno.EPERM))
+    for name in names:
+        number = library.seccomp_syscall_resolve_name(name)
+        assert number < 0 or library.seccomp_rule_add_array(rules, 0x7FFF0000, number, 0, None) == 0, name
+
+    def bind():
+        no_new_code()
+        assert library.seccomp_load(rules) == 0
+    return bind
 
 
 def certificate(folder, name):
@@ -121,6 +146,26 @@ class Sandbox(unittest.TestCase):
                 self.assertEqual(s.post("/caption", picture(), mine).status, 200)
                 self.assertLess(s.leaves_within(10), 10)
                 self.assertFalse([line for line in s.lines if isinstance(line, dict) and line["level"] == "error"])
+
+    def test_a_decoder_that_starts_a_program(self):
+        """With the sandbox the process is killed and the program does not run; without it, the program runs."""
+        self.bound().__exit__(None, None, None)
+        jpeg = (ROOT / "docs" / "photos" / "cat.jpg").read_bytes()
+        for sandbox, code in (("auto", -signal.SIGSYS), ("off", 0)):
+            s = Server(f"--server.sandbox={sandbox}", env={**ALONE, "LD_PRELOAD": str(BUILD / "tests" / "libbreakout.so")})
+            self.assertEqual(s.post("/images/check", HEIC[0].read_bytes()).status, 200)
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                s.post("/caption", jpeg)
+            self.assertEqual(s.process.wait(60), code)
+            s.process.stderr.close()
+
+    def test_under_the_systemd_unit(self):
+        """What the unit forbids is not what the sandbox is made with."""
+        self.bound().__exit__(None, None, None)
+        with Server("--server.sandbox=require", "--server.admin_port=0", env=ALONE, preexec_fn=unit()) as s:
+            self.assertIsNone(s.log("sandbox")[0]["missing"])
+            self.assertEqual(s.post("/caption", HEIC[0].read_bytes()).status, 200)
+            self.assertEqual(s.reload().status, 200)
 
     def test_kernels_without(self):
         """What the kernel lacks is named; `require` does not start without it, `auto` goes on with the rest."""

@@ -140,6 +140,11 @@ class CommandLine(unittest.TestCase):
         self.assertLessEqual(better["gain 95 %"][0], better["gain"])
         found = self.score("retrieve")
         self.assertEqual((found["pictures"], found["texts"], found["galleries"]), (len(self.NAMES), len(self.NAMES), 1))
+        turned = self.data / "turned.jsonl"
+        turned.write_text("".join(json.dumps({**r, "score": -r["score"]}) + "\n" for r in rows.read(self.data / "out.jsonl")))
+        worse = json.loads(self.eval("score", "retrieve", turned, "--against", self.data / "out.jsonl"))
+        for key in ("text of picture", "picture of text"):
+            self.assertAlmostEqual(worse["against"][key]["gain"], worse[key]["R@1"] - found[key]["R@1"], places=1)
         self.eval("predict", "retrieve", "--gallery", "2", "--out", self.data / "out.jsonl")
         found = json.loads(self.eval("score", "retrieve", "--gallery", "2", self.data / "out.jsonl"))
         self.assertEqual((found["pictures"], found["galleries"]), (len(self.NAMES) // 2 * 2, len(self.NAMES) // 2))

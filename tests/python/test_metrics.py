@@ -125,8 +125,15 @@ class Card(unittest.TestCase):
                 page = {"accuracy": value, "accuracy 95 %": [value - 1, value + 2], "questions": 9}
                 (pathlib.Path(folder) / name).mkdir()
                 (pathlib.Path(folder) / name / "coco_qa.json").write_text(json.dumps(page))
-            text = table.table([f"{folder}/old", f"{folder}/new"])
-        self.assertIn("| questions, COCO-QA val (9) | accuracy, % | 40.0 (39.0 to 42.0) | 50.0 (49.0 to 52.0) |", text)
+            folders = [f"{folder}/old", f"{folder}/new"]
+            plain, formats = table.table(folders), table.formats(folders)
+            page["against"] = {"gain": 10.0, "gain 95 %": [-0.5, 20.0], "compared": 9}
+            (pathlib.Path(folder) / "new/coco_qa.json").write_text(json.dumps(page))
+            paired = table.table(folders)
+        row = "| questions, COCO-QA val (9) | accuracy, % | 40.0 (39.0 to 42.0) | 50.0 (49.0 to 52.0) |"
+        self.assertIn(row, plain.splitlines())
+        self.assertIn(row + " +10.0 (-0.5 to +20.0) |", paired.splitlines())
+        self.assertIn("| questions, COCO-QA val: accuracy | 40.00 | 50.00 (+25.0 %) |", formats.splitlines())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from train import (
     data,
     detection,
     formats,
+    fuse,
     label,
     late,
     plot,
@@ -33,6 +34,7 @@ from train import (
     run as stages,
     scenes,
     smoke,
+    teach,
 )
 from train.corpus import Corpus
 
@@ -263,6 +265,59 @@ class Risk(unittest.TestCase):
         self.assertEqual(gain[1].tolist(), [0.0, 0.0, 0.0])  # equally good: nothing to learn
 
 
+class Teachers(unittest.TestCase):
+    def student(self):
+        model = mock.Mock(heads=mock.Mock(vqa=torch.nn.Identity()))
+        return fuse.Fuser(model, mock.Mock(answers=["a", "b", "c"]), None, {"taught": 0.25})
+
+    def test_who_has_answered_and_who_has_not(self):
+        """Known answers count beside the teacher's; where nobody knows, the teacher's alone."""
+        logits, taught = torch.randn(2, 3), torch.tensor([[0.2, 0.6, 0.0], [0.1, 0.0, 0.9]])
+        items = [("x", [], [], [(0, 1.0)], [(0, 1.0)]), ("y", [], [], [], [])]
+        wanted = torch.tensor([[0.8, 0.15, 0.0], [0.1, 0.0, 0.9]])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+        torch.testing.assert_close(self.student().answer_loss(logits, items, [0, 0], taught), loss)
+
+    def test_words_of_people_and_of_a_teacher(self):
+        fuser, logits = self.student(), torch.randn(3, 4)
+        taught, targets = torch.rand(3, 4).softmax(1), torch.tensor([2, -1, 0])  # -1: a word that is never said
+        fuser.packed = lambda *args: (logits, targets)
+        each = 0.75 * -logits.log_softmax(1)[[0, 2], [2, 0]] - 0.25 * (taught * logits.log_softmax(1)).sum(1)[[0, 2]]
+        torch.testing.assert_close(fuser.caption_loss(None, None, [[[1, 2]]], 0.0, None, taught), each.mean())
+
+    def test_only_pictures_that_are_free(self):
+        """Neither described ones nor those of another split, whatever file says so."""
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "coco").mkdir()
+            for name, row in (("vqa", {"image": "held.jpg", "question": "?", "answers": ["a"], "split": "test"}),
+                              ("boxes", {"image": "boxed.jpg", "boxes": [], "split": "train"})):
+                (pathlib.Path(folder) / f"coco/{name}.jsonl").write_text(json.dumps(row) + "\n")
+            files = [f"coco/images/{name}.jpg" for name in ("held", "boxed", "said", "bare")]
+            corpus = mock.Mock(records=[data.Captions(files[2], ["a dog"], "train")])
+            found = teach.uncaptioned(folder, corpus, mock.Mock(files=files))
+            images = mock.Mock(files=files)
+            wanted, all_views = scenes.wanted_files(folder, images, bare=True)
+        self.assertEqual(found, [files[1], files[3]])
+        self.assertEqual((wanted, all_views), ([files[0], *files[1:]], set(files[1:])))
+
+    def test_what_several_say(self):
+        tokenizer = Tokenizer(tiny.vocabulary())
+        a, b, c, *rest = [w for w in tokenizer.tokens if w.isalpha() and len(w) > 3][:10]
+        said = {"x": [f"{a} {b} {c}", f"{a} {b} {c}", " ".join(rest)], "y": [f"{b} {c} {a}", " ".join(rest[:3]), " ".join(rest[3:])]}
+
+        def speaker(n):
+            return mock.Mock(corpus=mock.Mock(tokenizer=tokenizer), speak=lambda files, most: [[tokenizer.encode(said[f][n])] for f in files])
+
+        teachers = teach.Teachers([speaker(n) for n in range(3)], 1)
+        corpus = mock.Mock(words=tokenizer.encode, config=mock.Mock(caption=mock.Mock(max_tokens=20)))
+        with tempfile.TemporaryDirectory() as folder:
+            items = teach.machine_captions(teachers, corpus, ["x", "y"], f"{folder}/machine.jsonl", 0.2)
+            again = teach.machine_captions(None, corpus, ["x", "y"], f"{folder}/machine.jsonl", 0.2)
+        ids = tokenizer.encode(said["x"][0])
+        self.assertEqual(items, [("x", [(ids, ids)])])  # once, and of y nothing
+        self.assertEqual(again, items)
+
+
 class Variations(unittest.TestCase):
     def test_odd_views_are_mirrored(self):
         """And their words with them: a bright left half stays on the side that is spoken of."""
@@ -383,6 +438,7 @@ class Smoke(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             scores = smoke.run(folder)
+            machine = len(smoke.lines(folder / "taught/machine.jsonl"))
             self.assertGreater(len(list((folder / "shards").iterdir())), 1)
             self.assertEqual(MiniVLM.from_dir(folder / "sprint").config.name, "smoke")
             smoke.write_mine(folder / "mine")
@@ -398,6 +454,8 @@ class Smoke(unittest.TestCase):
             self.assertLess(last, 0.9 * first, f"{stage} {name}")
         self.assertIn("sentence", scores["losses"]["all"])  # captions without pictures were met
         self.assertIn("risk", scores["losses"]["risk"])
+        self.assertEqual(set(scores["losses"]["taught"]), {"caption", "vqa"})
+        self.assertEqual(machine, smoke.UNDESCRIBED)
         self.assertGreater(scores["BLEU-1"], 30)
         self.assertTrue(all(c.startswith("a ") for c in scores["captions"]), scores["captions"])
 

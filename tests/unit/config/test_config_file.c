@@ -118,9 +118,9 @@ static void test_paths(void)
 {
     char expected[256];
     CHECK_INT(load(ARGS("--config=/nonexistent/file"), NO_ENV), ERR_BAD_CONFIG);
-    CHECK_STR(fault_text(), "/nonexistent/file: No such file or directory\n");
+    CHECK_STR(fault_text(), "configuration: /nonexistent/file: No such file or directory\n");
     CHECK_INT(load(ARGS("--config", "/tmp"), NO_ENV), ERR_BAD_CONFIG);
-    CHECK_STR(fault_text(), "/tmp: Is a directory\n");
+    CHECK_STR(fault_text(), "configuration: /tmp is not a regular file\n");
     CHECK_INT(load(NO_ARGS, ENV("MINIVLM_CONFIG=/nonexistent/file")), ERR_BAD_CONFIG);
     CHECK_INT(load(ARGS("--config", "/dev/null"), NO_ENV), ERR_BAD_CONFIG);
     const char *path = file_of("{\"x\": 1", 7);
@@ -129,6 +129,10 @@ static void test_paths(void)
     CHECK_STR(fault_text(), expected);
     chmod(path, 0);
     CHECK(geteuid() == 0 || load(ARGS("--config", path), NO_ENV) == ERR_BAD_CONFIG);
+    unlink(path);
+    CHECK_INT(mkfifo(path, 0600), 0); /* which nobody writes: at SIGHUP, opening it would stop the service */
+    CHECK_INT(load(ARGS("--config", path), NO_ENV), ERR_BAD_CONFIG);
+    CHECK(strstr(fault_text(), "is not a regular file\n") != NULL);
     unlink(path);
 }
 

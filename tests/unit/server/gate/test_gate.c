@@ -10,7 +10,10 @@ static struct gate *g;
 static void open_gate(int max_jobs)
 {
     struct ledger_limits limits = {.total = UINT64_MAX,
-                                   .account = {[LEDGER_BODIES] = 80 * mb, [LEDGER_ANSWERS] = 80 * mb}};
+                                   .account = {[LEDGER_BODIES] = 80 * mb,
+                                               [LEDGER_PARSING] = 80 * mb,
+                                               [LEDGER_RESULTS] = 80 * mb,
+                                               [LEDGER_ANSWERS] = 80 * mb}};
     struct gate_options o = {.max_jobs = max_jobs, .ledger = &ledger};
     struct engine_info info = {.engine_threads = 2, .decode_threads = 1, .num_beams = 1, .max_tokens = 20};
     struct engine_stats s = {.busy_us = {2000 * 100, 10000 * 100, 500 * 2000},
@@ -337,16 +340,16 @@ static void test_uploads(void)
     close_gate();
 }
 
-static void test_answers(void)
+static void share_bytes(enum ledger_account a)
 {
     open_gate(64);
     for (int i = 0; i < 3; i++) {
-        CHECK_INT(gate_answer_take(g, 1, 20 * mb), GATE_ACCEPTED);
+        CHECK_INT(gate_bytes_take(g, 1, a, 20 * mb), GATE_ACCEPTED);
     }
-    CHECK_INT(gate_answer_take(g, 1, 20 * mb), GATE_SHARE_USED);
-    CHECK_INT(gate_answer_take(g, 2, 20 * mb), GATE_ACCEPTED); /* who holds nothing may take the last of it */
-    CHECK_INT(gate_answer_take(g, 3, mb), GATE_FULL);
-    CHECK_INT(gate_answer_take(g, 3, 0), GATE_ACCEPTED);
+    CHECK_INT(gate_bytes_take(g, 1, a, 20 * mb), GATE_SHARE_USED);
+    CHECK_INT(gate_bytes_take(g, 2, a, 20 * mb), GATE_ACCEPTED); /* who holds nothing may take the last of it */
+    CHECK_INT(gate_bytes_take(g, 3, a, mb), GATE_FULL);
+    CHECK_INT(gate_bytes_take(g, 3, a, 0), GATE_ACCEPTED);
     struct gate_stats s;
     gate_stats(g, &s);
     CHECK_INT(s.clients, 2);
@@ -355,14 +358,22 @@ static void test_answers(void)
     gate_leave(g, begin + 1000, &place, GATE_ABANDONED);
     gate_stats(g, &s);
     CHECK_INT(s.clients, 2);
-    gate_answer_end(g, 3, 0);
-    gate_answer_end(g, 2, 20 * mb);
-    gate_answer_end(g, 1, 60 * mb);
+    gate_bytes_give(g, 3, a, 0);
+    gate_bytes_give(g, 2, a, 20 * mb);
+    gate_bytes_give(g, 1, a, 60 * mb);
     struct ledger_figures f;
     ledger_figures(&ledger, &f);
-    CHECK_INT(f.held[LEDGER_ANSWERS], 0);
-    CHECK_INT(f.refused[LEDGER_ANSWERS], 2);
+    CHECK_INT(f.held[a], 0);
+    CHECK_INT(f.refused[a], 2);
     close_gate();
+}
+
+/* Answers, and JSON while it is parsed: of one client's sixty large bodies and another's one. */
+static void test_other_bytes(void)
+{
+    share_bytes(LEDGER_ANSWERS);
+    share_bytes(LEDGER_PARSING);
+    share_bytes(LEDGER_RESULTS);
 }
 
 /* ---- feedback ---- */
@@ -450,7 +461,7 @@ int main(void)
     test_last_places();
     test_many_newcomers();
     test_uploads();
-    test_answers();
+    test_other_bytes();
     test_feedback();
     test_overdue();
     test_polite_beside_a_slow_crowd();

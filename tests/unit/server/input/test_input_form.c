@@ -224,10 +224,41 @@ static void test_transfer_encodings(void)
         FORM(INPUT_CAPTION,
              PLAIN("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64", "QU!I")),
         FAULT_BAD_REQUEST, "image", "half");
-    CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: quoted-printable"),
-                FAULT_BAD_REQUEST, "image", "quoted-printable");
+    CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: x-uuencode"),
+                FAULT_BAD_REQUEST, "image", "x-uuencode is not read");
     CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Type: multipart/mixed; boundary=C"),
                 FAULT_UNSUPPORTED_IMAGE, "image", "a form in a form");
+}
+
+/* A part named image in quoted-printable. */
+static bool read_quoted(const char *bytes)
+{
+    char body[256];
+    int n = snprintf(body, sizeof(body),
+                     "--B\r\nContent-Disposition: form-data; name=\"image\"\r\n"
+                     "Content-Transfer-Encoding: Quoted-Printable\r\n\r\n%s" END,
+                     bytes);
+    return read_form(INPUT_CAPTION, body, (size_t)n);
+}
+
+static void test_quoted_printable(void)
+{
+    static const char *const rows[][2] = {{"x", "x"},       {"=41=4a=4A", "AJJ"}, {"a=\r\nb", "ab"},
+                                          {"a=\nb=", "ab"}, {"a= \t\r\nb", "ab"}, {"a\r\nb", "a\r\nb"},
+                                          {"=3D41", "=41"}, {"=41= ", "A"},       {"=FF=d8=\r\n", "\xff\xd8"}};
+    static const char *const bad[][2] = {
+        {"ab=4", "byte 2 "}, {"=4g", "byte 0 "}, {"a==41", "byte 1 "}, {"=\rx", "byte 0 "}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CHECK_TAKEN(read_quoted(rows[i][0]));
+        CHECK(is_image(0, rows[i][1], strlen(rows[i][1])));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CHECK_FAULT(read_quoted(bad[i][0]), FAULT_BAD_REQUEST, "image", bad[i][0]);
+        CHECK(strstr(fault.text.text, bad[i][1]) && strstr(fault.text.text, "without this header"));
+    }
+    CHECK_TAKEN(FORM(INPUT_VQA, PLAIN_IMAGE "--B\r\nContent-Disposition: form-data; name=\"question\"\r\n"
+                                            "Content-Transfer-Encoding: quoted-printable\r\n\r\nwhat=20=C3=A9" END));
+    CHECK(IS_TEXT(0, "what \xc3\xa9"));
 }
 
 /* A part changes nothing beyond its own bytes. */
@@ -340,6 +371,7 @@ int main(void)
     test_boundaries();
     test_names();
     test_transfer_encodings();
+    test_quoted_printable();
     test_neighbours();
     test_cut_anywhere();
     test_heads();

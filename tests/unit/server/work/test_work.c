@@ -194,10 +194,10 @@ static void test_cut(void)
     end_scene();
 }
 
-/* A large answer is printed elsewhere; the client may leave meanwhile. */
+/* A large answer is made, printed and freed elsewhere; the client may leave meanwhile. */
 static void test_large_answer(void)
 {
-    for (int leaves = 0; leaves < 2; leaves++) {
+    for (int leaves = 0; leaves < 3; leaves++) { /* never; while it is printed; while it is made */
         set_scene(1);
         struct work *w = arrive("body");
         work_run(w, &kind);
@@ -205,13 +205,21 @@ static void test_large_answer(void)
         w->input.text_bytes[0] = LARGE_TEXT_BYTES;
         fake_engine_finish(OK);
         service_reap(fake.service, UINT64_MAX);
-        w->input.text_bytes[0] = 5;
         CHECK_INT(exchange.status, 0);
-        if (leaves) {
-            exchange.on_abandon(&exchange, "client_gone");
+        for (int step = 2; step > 0; step--) {
+            if (step == leaves) {
+                exchange.on_abandon(&exchange, "client_gone");
+            }
+            if (step == 2 || leaves < 2) {
+                CHECK_INT(fake.service->n_free, step == 2 ? 0 : 1); /* its slot is lent until it is made */
+                run_side();
+            }
         }
-        run_side();
         CHECK_INT(exchange.status, leaves ? 0 : 200);
+        CHECK_INT(desk.n, 1);
+        run_side(); /* what it was made of is freed there too */
+        size_t *n_bytes = w->input.text_bytes;
+        *n_bytes = 5;
         CHECK(leaves || answer_has("\"index\":0"));
         end_scene();
     }

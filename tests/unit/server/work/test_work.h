@@ -11,6 +11,8 @@
 
 /* ---- what stands around it ---- */
 
+static struct ledger ledger;
+
 static struct {
     int n_ready;               /* http_ready */
     enum gate_verdict verdict; /* of gate_enter */
@@ -79,6 +81,18 @@ void gate_upload_end(struct gate *g, struct gate_upload *u)
     u->_held = 0;
 }
 
+enum gate_verdict gate_bytes_take(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes)
+{
+    (void)g, (void)client;
+    return ledger_take(&ledger, a, n_bytes) ? GATE_ACCEPTED : GATE_FULL;
+}
+
+void gate_bytes_give(struct gate *g, uint64_t client, enum ledger_account a, uint64_t n_bytes)
+{
+    (void)g, (void)client;
+    ledger_give(&ledger, a, n_bytes);
+}
+
 enum gate_verdict gate_enter(struct gate *g, uint64_t now_us, const struct gate_request *r, struct gate_place *p,
                              uint64_t *retry_after_us)
 {
@@ -105,6 +119,12 @@ void admission_refuse(struct exchange *x, enum gate_verdict verdict, uint64_t af
 {
     (void)after_us;
     reply_error(x, verdict == GATE_TOO_LATE ? FAULT_DEADLINE_UNREACHABLE : FAULT_OVERLOADED, NULL, "refused");
+}
+
+void admission_too_large(struct exchange *x, uint64_t max)
+{
+    CHECK_INT(max, 3);
+    reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "too large");
 }
 
 /* ---- input ---- */
@@ -220,7 +240,6 @@ static const struct work_kind kind = {
 /* ---- a scene ---- */
 
 static struct config config;
-static struct ledger ledger;
 static struct desk desk;
 static struct exchange exchange;
 
