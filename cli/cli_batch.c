@@ -11,18 +11,19 @@
 #include "cli/cli_sidecar.h"
 #include "cli/cli_text.h"
 #include "engine/base/clock.h"
+#include "engine/base/mailbox.h"
 #include "engine/base/mem.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 enum { PLACES = 32 };
 
 struct place {
+    struct mailbox_item item; /* the first member */
     struct batch *batch;
     struct cli_input input;
     struct job *job;
-    bool is_done; /* guarded by the batch's lock */
+    bool is_done; /* and out of the mailbox */
 };
 
 struct batch {
@@ -34,8 +35,7 @@ struct batch {
     struct cli_source *source;
     struct cli_progress progress;
     bool has_terminal; /* results and progress share it */
-    pthread_mutex_t lock;
-    pthread_cond_t done;
+    struct mailbox done;
     struct place places[PLACES];
     int head, n; /* places in use */
     int n_printed, n_failed;
@@ -50,11 +50,7 @@ struct batch {
 static void on_done(struct job *job)
 {
     struct place *p = job->request.user;
-    struct batch *b = p->batch;
-    pthread_mutex_lock(&b->lock);
-    p->is_done = true;
-    pthread_cond_signal(&b->done);
-    pthread_mutex_unlock(&b->lock);
+    mailbox_put(&p->batch->done, &p->item);
 }
 
 static void fill_request(struct batch *b, struct place *p)
@@ -92,15 +88,11 @@ static bool begin_one(struct batch *b)
     if (!cli_source_next(b->source, &p->input)) {
         return false;
     }
-    p->is_done = true;
     if (!p->input.err) {
         fill_request(b, p);
-        p->is_done = false;
         p->input.err = engine_submit(b->engine, p->job, &p->input.error);
-        if (p->input.err) { /* else it may be done already, and on_done has said so */
-            p->is_done = true;
-        }
     }
+    p->is_done = !!p->input.err;
     b->n++;
     return true;
 }
@@ -165,11 +157,11 @@ static void print_place(struct batch *b, struct place *p)
 
 static void wait_for(struct batch *b, const struct place *p)
 {
-    pthread_mutex_lock(&b->lock);
     while (!p->is_done) {
-        pthread_cond_wait(&b->done, &b->lock);
+        for (struct mailbox_item *item = mailbox_wait(&b->done); item; item = item->next) {
+            ((struct place *)item)->is_done = true;
+        }
     }
-    pthread_mutex_unlock(&b->lock);
 }
 
 static void leave(struct batch *b, struct place *p)
@@ -268,8 +260,7 @@ static enum err open_output(struct batch *b, struct errbuf *e)
 
 static enum err prepare(struct batch *b, struct errbuf *e)
 {
-    pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->done, NULL);
+    mailbox_init(&b->done);
     enum err rc = open_output(b, e);
     const struct cli_args *a = b->args;
     rc = rc ? rc : cli_source_open(&b->source, a, e);
@@ -299,8 +290,7 @@ static void release(struct batch *b)
     cli_json_images_destroy(b->images);
     cli_source_close(b->source);
     mem_free(b->rest.files);
-    pthread_cond_destroy(&b->done);
-    pthread_mutex_destroy(&b->lock);
+    mailbox_release(&b->done);
     mem_free(b);
 }
 

@@ -6,9 +6,8 @@
 #include "cli/cli_profile.h"
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/mailbox.h"
 #include "engine/base/mem.h"
-
-#include <pthread.h>
 
 enum { MAX_AT_ONCE = CLI_MAX_AT_ONCE, DEFAULT_BEAMS = 3 };
 
@@ -72,39 +71,40 @@ static double status_mb(const char *key)
 
 /* ---- jobs ---- */
 
+struct place {
+    struct mailbox_item item; /* the first member */
+    struct bench *bench;
+    struct job *job;
+    uint8_t key[32]; /* its own: equal images in flight shall not be computed together */
+};
+
 struct bench {
     struct engine *engine;
     const struct cli_args *args;
     struct cli_input *images; /* [n_images] */
     int n_images;
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    struct job *jobs[MAX_AT_ONCE];
-    struct job *home[MAX_AT_ONCE]; /* guarded by the lock: done and not yet taken */
-    int n_home;
-    uint8_t keys[MAX_AT_ONCE][32]; /* one for each job: equal images in flight shall not be computed together */
+    struct place places[MAX_AT_ONCE];
+    struct mailbox done;
+    struct mailbox_item *rest; /* out of the mailbox and still to be looked at */
 };
 
 static void on_done(struct job *job)
 {
-    struct bench *b = job->request.user;
-    pthread_mutex_lock(&b->lock);
-    b->home[b->n_home++] = job;
-    pthread_cond_signal(&b->done);
-    pthread_mutex_unlock(&b->lock);
+    struct place *p = job->request.user;
+    mailbox_put(&p->bench->done, &p->item);
 }
 
-static enum err submit(struct bench *b, struct job *job, enum job_task task, int image, int beams, struct errbuf *e)
+static enum err submit(struct place *p, enum job_task task, int image, int beams, struct errbuf *e)
 {
+    const struct bench *b = p->bench;
+    struct job *job = p->job;
     job_reset(job);
     job->request.task = task;
     job->request.image = b->images[image].bytes;
     job->request.image_bytes = b->images[image].n_bytes;
     job->request.num_beams = beams;
-    job->request.user = b;
-    for (int i = 0; i < MAX_AT_ONCE; i++) {
-        job->request.id_key = b->jobs[i] == job ? b->keys[i] : job->request.id_key;
-    }
+    job->request.user = p;
+    job->request.id_key = p->key;
     if (task == JOB_VQA || task == JOB_RETRIEVE) {
         job->request.texts = texts;
         job->request.text_bytes = text_bytes;
@@ -113,15 +113,11 @@ static enum err submit(struct bench *b, struct job *job, enum job_task task, int
     return engine_submit(b->engine, job, e);
 }
 
-static struct job *pop_home(struct bench *b)
+static struct place *wait_for_one(struct bench *b)
 {
-    pthread_mutex_lock(&b->lock);
-    while (b->n_home == 0) {
-        pthread_cond_wait(&b->done, &b->lock);
-    }
-    struct job *job = b->home[--b->n_home];
-    pthread_mutex_unlock(&b->lock);
-    return job;
+    struct mailbox_item *first = b->rest ? b->rest : mailbox_wait(&b->done);
+    b->rest = first->next;
+    return (struct place *)first;
 }
 
 static enum err open_bench(struct bench *b, const struct engine_options *options, int threads, struct errbuf *e)
@@ -132,10 +128,12 @@ static enum err open_bench(struct bench *b, const struct engine_options *options
     o.max_captions = o.max_captions > b->args->at_once ? o.max_captions : b->args->at_once;
     enum err rc = engine_open(&b->engine, &o, e);
     for (int i = 0; !rc && i < b->args->at_once; i++) {
-        rc = job_create(&b->jobs[i], b->engine);
+        struct place *p = &b->places[i];
+        rc = job_create(&p->job, b->engine);
         if (!rc) {
-            b->jobs[i]->on_done = on_done;
-            b->keys[i][0] = (uint8_t)i;
+            p->job->on_done = on_done;
+            p->bench = b;
+            p->key[0] = (uint8_t)i;
         }
     }
     return rc;
@@ -146,9 +144,11 @@ static void close_bench(struct bench *b)
     if (b->engine) {
         engine_drain(b->engine, UINT64_MAX);
     }
+    b->rest = NULL; /* after a failure, some have not been looked at */
+    (void)mailbox_take(&b->done);
     for (int i = 0; i < MAX_AT_ONCE; i++) {
-        job_destroy(b->jobs[i]);
-        b->jobs[i] = NULL;
+        job_destroy(b->places[i].job);
+        b->places[i].job = NULL;
     }
     engine_close(b->engine);
     b->engine = NULL;
@@ -172,11 +172,11 @@ static enum err run_alone(struct bench *b, int image, struct samples *parts, str
     } runs[] = {
         {JOB_VQA, 0, VQA}, {JOB_RETRIEVE, 0, RETRIEVE}, {JOB_CAPTION, 1, GREEDY}, {JOB_CAPTION, DEFAULT_BEAMS, BEAMS}};
     for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
-        enum err rc = submit(b, b->jobs[0], runs[i].task, image, runs[i].beams, e);
+        enum err rc = submit(&b->places[0], runs[i].task, image, runs[i].beams, e);
         if (rc) {
             return rc;
         }
-        const struct job_result *r = &pop_home(b)->result;
+        const struct job_result *r = &wait_for_one(b)->job->result;
         if (r->err) {
             return err_set(e, r->err, "%s: %.300s", b->images[image].path, errbuf_text(&r->error, r->err));
         }
@@ -233,14 +233,14 @@ static enum err measure_throughput(struct bench *b, const struct engine_options 
     enum err rc = open_bench(b, options, threads, e);
     uint64_t from_us = clock_us();
     for (; !rc && n_begun < at_once; n_begun++) {
-        rc = submit(b, b->jobs[n_begun], JOB_CAPTION, n_begun % b->n_images, 1, e);
+        rc = submit(&b->places[n_begun], JOB_CAPTION, n_begun % b->n_images, 1, e);
     }
     while (!rc && n_done < n_begun) {
-        struct job *job = pop_home(b);
-        rc = job->result.err;
+        struct place *p = wait_for_one(b);
+        rc = p->job->result.err;
         n_done++;
         if (!rc && n_begun < n) {
-            rc = submit(b, job, JOB_CAPTION, n_begun++ % b->n_images, 1, e);
+            rc = submit(p, JOB_CAPTION, n_begun++ % b->n_images, 1, e);
         }
     }
     double seconds = (double)(clock_us() - from_us) / 1e6, memory_mb = status_mb("VmRSS:");
@@ -277,8 +277,7 @@ int cli_bench_run(const struct engine_options *options, const struct cli_args *a
     struct bench b = {.args = a};
     struct errbuf e = {{0}};
     int code = CLI_OK;
-    pthread_mutex_init(&b.lock, NULL);
-    pthread_cond_init(&b.done, NULL);
+    mailbox_init(&b.done);
     enum err rc = read_images(&b, &e);
     if (!rc && a->with_stages) {
         code = cli_profile_run(options, a, b.images, b.n_images);
@@ -300,7 +299,6 @@ out:
         cli_input_release(&b.images[i]);
     }
     mem_free(b.images);
-    pthread_cond_destroy(&b.done);
-    pthread_mutex_destroy(&b.lock);
+    mailbox_release(&b.done);
     return code;
 }

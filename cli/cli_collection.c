@@ -6,10 +6,10 @@
 #include "cli/cli_progress.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "engine/base/thread.h"
 
 #include <errno.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -168,14 +168,14 @@ int cli_collection_import(const struct cli_args *a)
     int wanted = a->parallel < a->n_files ? a->parallel : a->n_files, n = 0;
     cli_progress_begin(&m.progress, !a->no_progress, a->n_files, clock_us());
     pthread_mutex_lock(&m.lock);
-    while (n < wanted && pthread_create(&threads[n], NULL, send_pictures, &m) == 0) {
+    while (n < wanted && !thread_start(&threads[n], "import", send_pictures, &m)) {
         n++;
         m.n_running++;
     }
     pthread_mutex_unlock(&m.lock);
     watch(&m);
     for (int i = 0; i < n; i++) {
-        pthread_join(threads[i], NULL);
+        thread_join(threads[i]);
     }
     int n_stored = m.n_done - m.n_failed;
     fprintf(stderr, "minivlm: %s: %d of %d pictures stored\n", a->collection, n_stored, a->n_files);

@@ -1,5 +1,6 @@
 #include "cli/cli_options.h"
 
+#include "engine/base/isa_list.h"
 #include "engine/base/usage.h"
 #include "engine/image/image.h"
 
@@ -45,8 +46,7 @@ const struct cli_option cli_options[] = {
     {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
     {"split", "N", OPT_SPLIT, 1 << CLI_BENCH | 1 << CLI_INSPECT,
      "engine threads that work on one image while nothing else waits, 1 to 16 (default: bench 1, inspect 4)"},
-    {"isa", "auto|ref|avx2|avxvnni|avx512|avx512vnni|amx|neon|neondot", OPT_ISA, CLI_FOR_ENGINE,
-     "newest instruction set to use (default auto)"},
+    {"isa", ISA_CHOICES, OPT_ISA, CLI_FOR_ENGINE, "newest instruction set to use (default auto)"},
     {"precision", "auto|fp32|int8", OPT_PRECISION, CLI_FOR_ENGINE,
      "number format of matrices (default auto: as in the model directory; int8: the fusion in 8 bits in any case)"},
     {"openblas", NULL, OPT_OPENBLAS, CLI_FOR_ENGINE, "use OpenBLAS for matrix products"},
@@ -123,7 +123,8 @@ bool cli_options_print_usage(const char *shell)
     }
     for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
         known[i] = (struct usage_command){cli_options_commands[i].name, cli_options_commands[i].arguments,
-                                          cli_options_commands[i].summary};
+                                          cli_options_commands[i].summary,
+                                          strstr(cli_options_commands[i].arguments, "IMAGE") != NULL};
     }
     const struct usage u = {"minivlm",
                             "captions, answers and matches for photographs",

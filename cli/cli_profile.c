@@ -52,7 +52,7 @@ static void print_stage_row(const struct profile_row *r, const struct profile *p
     printf("\n");
 }
 
-/* The sum of a stage, behind its last row. */
+/* The sum of a stage, after its last row. */
 static void print_stage_sum(const struct profile *p, int first, int end, double all_ms)
 {
     struct profile_row sum = {

@@ -27,7 +27,7 @@ static void escaped(struct buf *to, const char *text)
     }
 }
 
-/* text: escaped. Its hash stands in the file, so that a text that somebody has changed is known for theirs. */
+/* text: escaped. Its hash is in the file, so that a text that somebody has changed is recognised. */
 static void print(struct buf *to, const char *text, size_t n)
 {
     uint8_t digest[SHA256_BYTES];
@@ -48,7 +48,7 @@ static void print(struct buf *to, const char *text, size_t n)
                behind_text);
 }
 
-/* Whether the bytes are what print() makes of the text that stands in them. */
+/* Whether the bytes are what print() makes of the text in them. */
 static bool is_as_written(const struct buf *seen)
 {
     struct buf again;

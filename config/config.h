@@ -54,8 +54,7 @@ MUST_USE enum err config_load(struct config *c, struct config_request *request, 
 void config_merge_reload(struct config *now, const struct config *fresh, struct buf *ignored);
 
 void config_print_help(struct buf *out);                         /* --help */
-void config_print_json(const struct config *c, struct buf *out); /* --print-config: the output can be used as a
-configuration file */
+void config_print_json(const struct config *c, struct buf *out); /* --print-config, a file for --config */
 void config_print_schema(struct buf *out);                       /* JSON Schema 2020-12 */
 void config_print_reference(struct buf *out);                    /* docs/configuration.md */
 void config_print_man(struct buf *out);                          /* --print-man */

@@ -122,7 +122,7 @@ void config_print_help(struct buf *out)
 static const char *argument_of(const struct config_key *k)
 {
     static const char *const names[] = {[INT] = "N", [BYTES] = "BYTES", [BOOL] = "true|false", [TEXT] = "TEXT"};
-    return k->kind == CHOICE ? k->words : names[k->kind];
+    return k->words ? k->words : names[k->kind];
 }
 
 enum { MAX_OPTIONS = 256, NAME_BYTES = 64 };

@@ -3,11 +3,14 @@
  *
  * X(section, name, kind, default, min, max, words, when, help)
  *   kind  INT    long long                         BYTES  uint64_t; "64MiB", "1.5GB" or a plain number
- *         BOOL   bool                              TEXT   char[CONFIG_TEXT_MAX]; min, max: characters
+ *         BOOL   bool                              TEXT   char[CONFIG_TEXT_MAX]; min, max: characters; words: "FILE"
+ *                                                         or "DIR" if it is a path, for completion
  *         CHOICE char[CONFIG_TEXT_MAX], one of the words of `words`, separated by '|'
  *   when  START: read at start only; RELOAD: SIGHUP also takes a new value */
 #ifndef CONFIG_KEYS_H
 #define CONFIG_KEYS_H
+
+#include "engine/base/isa_list.h"
 
 /* clang-format off */
 /* S(section, help) */
@@ -24,40 +27,40 @@
     S(drain, "Graceful shutdown.")
 
 #define CONFIG_KEYS_model(X) \
-    X(model, dir, TEXT, "models/minivlm-base", 1, 1023, NULL, START, \
+    X(model, dir, TEXT, "models/minivlm-base", 1, 1023, "DIR", START, \
       "Model directory: config.json, model.safetensors, vocab.txt, labels.json.") \
     X(model, verify, BOOL, true, 0, 1, NULL, START, \
       "Compare the weights with the SHA-256 in the model's config.json before serving.")
 
 #define CONFIG_KEYS_server(X) \
     X(server, host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
-      "Addresses to listen on, IPv4 or IPv6, separated by spaces; :: for all of both families, 0.0.0.0 for all of IPv4; a name means all its addresses.") \
+      "Addresses or names to listen on, separated by spaces; 0.0.0.0 stands for all of IPv4, :: for all of both families.") \
     X(server, port, INT, 8080, -1, 65535, NULL, START, \
       "Port to listen on; 0: any free port, which is logged; -1: none, only server.socket.") \
-    X(server, socket, TEXT, "", 0, 107, NULL, START, \
+    X(server, socket, TEXT, "", 0, 107, "FILE", START, \
       "Path of an additional UNIX socket to listen on; one left behind by a dead process is replaced; empty: none.") \
     X(server, socket_mode, TEXT, "0660", 0, 63, NULL, START, \
       "Permissions of the UNIX socket, in octal; whoever can write to it can connect.") \
     X(server, prefix, TEXT, "", 0, 255, NULL, START, \
-      "Path prefix of all routes of the main port, such as /vision, for load balancers that pass it on; health routes also answer without it; empty: none.") \
+      "Path prefix of all routes of the main port, such as /vision; health routes also answer without it; empty: none.") \
     X(server, trusted_proxies, TEXT, "", 0, 1023, NULL, RELOAD, \
-      "Networks of the proxies whose X-Forwarded-For and Forwarded are trusted, such as 10.0.0.0/8 fd00::/8, separated by spaces; unix: clients of server.socket; empty: none.") \
+      "Networks whose X-Forwarded-For and Forwarded are trusted, such as 10.0.0.0/8 fd00::/8; unix: clients of server.socket.") \
     X(server, proxy_protocol, BOOL, false, 0, 1, NULL, START, \
-      "Connections from server.trusted_proxies to the main port begin with a PROXY protocol header, version 1 or 2; others may not send one.") \
+      "Connections of server.trusted_proxies to the main port begin with a PROXY header (1 or 2); others may not send one.") \
     X(server, admin_host, TEXT, "127.0.0.1", 1, 255, NULL, START, \
       "Address of the admin port.") \
     X(server, admin_names, TEXT, "", 0, 1023, NULL, RELOAD, \
-      "Host names under which the admin port answers, separated by spaces, in addition to IP addresses, localhost and server.admin_host; * allows all.") \
+      "More host names of the admin port, separated by spaces, beside IP addresses, localhost and server.admin_host; *: all.") \
     X(server, admin_port, INT, -1, -1, 65535, NULL, START, \
-      "Port for health, metrics, /debug and /admin; -1: health and metrics on the main port, no /debug, no /admin; 0: any free port.") \
-    X(server, tls_certificate, TEXT, "", 0, 1023, NULL, START, \
+      "Port for health, metrics, /debug and /admin; -1: health and metrics on the main port, no others; 0: any free port.") \
+    X(server, tls_certificate, TEXT, "", 0, 1023, "FILE", START, \
       "PEM file of the certificate and its chain: the main port speaks HTTPS; empty: plain HTTP.") \
-    X(server, tls_key, TEXT, "", 0, 1023, NULL, START, \
+    X(server, tls_key, TEXT, "", 0, 1023, "FILE", START, \
       "PEM file of the certificate's private key.") \
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
-      "Maximum number of open connections, at most a third of the allowed descriptors; one more replaces an idle or stalled one, or is answered 503.") \
+      "Open connections, at most a third of the descriptors; one more replaces an idle or stalled one, or is answered 503.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
-      "Maximum number of open connections of one address (IPv6: one /64); 0: a quarter of server.max_connections, at least 64, and only once seven eighths of all are in use.") \
+      "Open connections of one address (IPv6: one /64); 0: a quarter of all, at least 64, once seven eighths are in use.") \
     X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
       "A connection without a request for this long is closed.") \
     X(server, upload_timeout_ms, INT, 30000, 100, 3600000, NULL, RELOAD, \
@@ -67,7 +70,7 @@
     X(server, send_timeout_ms, INT, 30000, 1000, 3600000, NULL, START, \
       "A client that reads nothing of its answer for this long is disconnected.") \
     X(server, min_send_rate, BYTES, 1024, 0, 1073741824, NULL, RELOAD, \
-      "Bytes per second that a client must read after keeping an answer waiting for 5 seconds, else it is disconnected; 0: no such limit.") \
+      "Bytes per second that a client must read after an answer waited for 5 s, else it is disconnected; 0: no such limit.") \
     X(server, max_header_bytes, BYTES, 16384, 4096, 1048576, NULL, START, \
       "Maximum size of request line and headers of one request, line ends included, else 431.") \
     X(server, cors_origins, TEXT, "", 0, 1023, NULL, RELOAD, \
@@ -77,9 +80,9 @@
     X(server, page, BOOL, true, 0, 1, NULL, RELOAD, \
       "The web page at /; false: 404.") \
     X(server, sandbox, CHOICE, "auto", 0, 0, "auto|require|off", START, \
-      "Restrict system calls (seccomp), files (Landlock) and privileges once it listens; auto: as far as the kernel can; require: fully, or do not start.") \
+      "Restrict system calls, files and privileges once it listens; auto: as far as possible; require: fully, or no start.") \
     X(server, sandbox_read, TEXT, "/", 0, 1023, NULL, START, \
-      "More folders that the sandbox lets the service read, separated by colons; needed if model.dir is a link that may later lead elsewhere.")
+      "More folders to leave readable, separated by colons; needed if model.dir is a link that may lead elsewhere later.")
 
 #define CONFIG_KEYS_limits(X) \
     X(limits, body_bytes, BYTES, 20971520, 1024, 1073741824, NULL, RELOAD, \
@@ -87,7 +90,7 @@
     X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Memory for the bodies of all requests; 0: 256 MiB, or less if memory is short.") \
     X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Memory for all pictures being decoded: 3 to 15 bytes per pixel, AVIF 21, twice that above 8 bits per channel; 0: enough for limits.pixels, or less if memory is short.") \
+      "Memory for pictures being decoded, 3 to 42 bytes per pixel; 0: enough for limits.pixels, or less if memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Maximum number of requests that are accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \
@@ -109,7 +112,7 @@
 
 #define CONFIG_KEYS_image(X) \
     X(image, fast_scaling, BOOL, true, 0, 1, NULL, START, \
-      "Decode JPEGs at least four times as large as the network's input at 1/2, 1/4 or 1/8 scale; false: always decode all pixels.")
+      "Decode JPEGs at least four times the network's input at 1/2, 1/4 or 1/8 scale; false: always decode all pixels.")
 
 #define CONFIG_KEYS_engine(X) \
     X(engine, threads, INT, 0, 0, 1024, NULL, START, \
@@ -119,15 +122,15 @@
     X(engine, split_threads, INT, 4, 1, 16, NULL, START, \
       "Engine threads that may share one step of a request while nothing else waits; 1: never share.") \
     X(engine, nice, INT, 5, 0, 19, NULL, START, \
-      "How much to lower the priority (nice(1)) of the threads that compute (engine, decode, side) relative to the thread that answers HTTP; 0 is best if other programs compete for the CPUs.") \
+      "nice(1) of engine, decode and side threads relative to the HTTP thread; 0 is best if others compete for the CPUs.") \
     X(engine, precision, CHOICE, "auto", 0, 0, "auto|fp32|int8", START, \
-      "Number format of matrices; auto: as in the model directory; int8: those of the fusion in 8 bits whatever their stored type, those of the image half as stored; fp32: all in floats.") \
-    X(engine, isa, CHOICE, "auto", 0, 0, "auto|ref|avx2|avxvnni|avx512|avx512vnni|amx|neon|neondot", START, \
+      "Number format of matrices; auto: as in the model directory; int8: the fusion in 8 bits, the image half as stored.") \
+    X(engine, isa, CHOICE, "auto", 0, 0, ISA_CHOICES, START, \
       "Newest instruction set to use; amx only if named, because it was never timed.") \
     X(engine, openblas, BOOL, false, 0, 1, NULL, START, \
-      "Multiply matrices with OpenBLAS instead of the engine's own kernels: the last digits of an answer then depend on what shares its batch.") \
+      "Multiply matrices with OpenBLAS: the last digits of an answer then depend on what shares its batch.") \
     X(engine, batching, CHOICE, "continuous", 0, 0, "continuous|static|off", START, \
-      "continuous: work joins and leaves the fusion batch at every step; static: a batch runs to its end; off: one item at a time.") \
+      "continuous: work joins and leaves a batch at every step; static: a batch runs to its end; off: one item at a time.") \
     X(engine, max_captions, INT, 0, 0, 65536, NULL, START, \
       "Maximum number of captions in progress; 0: 8, and 4 more for each CPU.") \
     X(engine, max_step_rows, INT, 256, 64, 65536, NULL, START, \
@@ -142,7 +145,7 @@
       "Maximum memory for region features; the least recently used are evicted first; less if memory is short; 0: none.")
 
 #define CONFIG_KEYS_collections(X) \
-    X(collections, path, TEXT, "", 0, 1023, NULL, START, \
+    X(collections, path, TEXT, "", 0, 1023, "FILE", START, \
       "SQLite database of the collections; empty: no collections.") \
     X(collections, max_images, INT, 100000, 1, 10000000, NULL, RELOAD, \
       "Maximum number of images of one collection.") \
@@ -150,8 +153,8 @@
       "How many of the best images of the first pass are scored by the fusion transformer.")
 
 #define CONFIG_KEYS_auth(X) \
-    X(auth, keys_file, TEXT, "", 0, 1023, NULL, RELOAD, \
-      "File of API keys, one per line, as --make-key prints it: NAME SHA256-OF-THE-KEY in hex, then optionally role=client|metrics|admin, rate=5/s, share=25%; empty: no keys needed.")
+    X(auth, keys_file, TEXT, "", 0, 1023, "FILE", RELOAD, \
+      "File of API keys, one per line, as of --make-key: NAME SHA256 [role=ROLE] [rate=5/s] [share=25%]; empty: none.")
 
 #define CONFIG_KEYS_log(X) \
     X(log, level, CHOICE, "info", 0, 0, "debug|info|warn|error|off", RELOAD, \

@@ -11,19 +11,22 @@ foreach(program minivlm minivlm-server)
   if(program STREQUAL "minivlm-server")
     set(section 8)
   endif()
-  add_custom_command(OUTPUT ${made}/${program}.${section} ${made}/${program}.bash ${made}/_${program}
+  add_custom_command(OUTPUT ${made}/${program}.${section}.gz ${made}/${program}.bash ${made}/_${program}
                      COMMAND ${CMAKE_COMMAND} -E make_directory ${made}
                      COMMAND ${program} --print-man > ${made}/${program}.${section}
+                     COMMAND gzip -9nf ${made}/${program}.${section}
                      COMMAND ${program} --print-completion=bash > ${made}/${program}.bash
                      COMMAND ${program} --print-completion=zsh > ${made}/_${program}
                      DEPENDS ${program} VERBATIM)
-  list(APPEND documents ${made}/${program}.${section} ${made}/${program}.bash ${made}/_${program})
-  install(FILES ${made}/${program}.${section} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT programs)
+  list(APPEND documents ${made}/${program}.${section}.gz ${made}/${program}.bash ${made}/_${program})
+  install(FILES ${made}/${program}.${section}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT programs)
   install(FILES ${made}/${program}.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
           RENAME ${program} COMPONENT programs)
   install(FILES ${made}/_${program} DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions COMPONENT programs)
 endforeach()
-add_custom_target(documents ALL DEPENDS ${documents})
+add_custom_command(OUTPUT ${made}/changelog.gz DEPENDS CHANGELOG.md VERBATIM
+                   COMMAND gzip -9nc ${PROJECT_SOURCE_DIR}/CHANGELOG.md > ${made}/changelog.gz)
+add_custom_target(documents ALL DEPENDS ${documents} ${made}/changelog.gz)
 
 install(TARGETS minivlm minivlm-server DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 # The unit and the configuration name absolute paths, so they are written when the prefix is known for certain.
@@ -32,7 +35,7 @@ set(data_dir [[${CMAKE_INSTALL_DATADIR}]])
 set(etc_dir [[${CMAKE_INSTALL_SYSCONFDIR}]])
 set(made [[${made}]])" COMPONENT programs)
 install(SCRIPT deploy/install_paths.cmake COMPONENT programs)
-install(FILES deploy/debian/copyright NOTICE README.md CHANGELOG.md docs/api.md docs/configuration.md docs/operations.md
+install(FILES deploy/debian/copyright NOTICE README.md ${made}/changelog.gz docs/api.md docs/configuration.md docs/operations.md
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-server COMPONENT programs)
 file(GLOB model_files CONFIGURE_DEPENDS models/minivlm-base/*)
 install(FILES ${model_files} DESTINATION ${CMAKE_INSTALL_DATADIR}/minivlm/models/minivlm-base COMPONENT model)
@@ -45,7 +48,12 @@ if(IS_ABSOLUTE "${CMAKE_INSTALL_SYSCONFDIR}")
   set(config_dir ${CMAKE_INSTALL_SYSCONFDIR}/minivlm-server)
 endif()
 configure_file(deploy/debian/postrm.in ${made}/postrm @ONLY)
-set(CPACK_PACKAGE_CONTACT "The minivlm-server maintainers <maintainers@minivlm-server.invalid>")
+# Who answers for a package is who builds it, named as for Debian's own tools.
+set(MINIVLM_MAINTAINER "minivlm-server maintainers <minivlm-server@localhost>" CACHE STRING "Maintainer of the packages")
+set(CPACK_PACKAGE_CONTACT "${MINIVLM_MAINTAINER}")
+if(NOT "$ENV{DEBFULLNAME}" STREQUAL "" AND NOT "$ENV{DEBEMAIL}" STREQUAL "")
+  set(CPACK_PACKAGE_CONTACT "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+endif()
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)

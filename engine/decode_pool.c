@@ -215,7 +215,7 @@ static enum err check(struct worker *w, struct job *job)
     return rc;
 }
 
-/* Inside: its one member goes home. */
+/* Inside: its one member is returned. */
 static void end_check(struct scheduler *s, struct flight *f, enum err rc, uint64_t took_us, uint64_t now_us,
                       struct job_list *leaving)
 {

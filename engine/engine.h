@@ -48,7 +48,7 @@ struct engine_options {
 };
 /* Sensible defaults for this machine; model_dir must still be set. */
 void engine_default_options(struct engine_options *o);
-/* "auto", or the name of an instruction set that the kernels know (engine/kernels/isa.c); false: unknown. */
+/* "auto", or the name of an instruction set that the kernels know (engine/base/isa_list.h); false: unknown. */
 bool engine_find_isa(const char *name, int *out);
 /* "auto" (as the model directory has them; 0), "fp32", "int8". */
 bool engine_find_precision(const char *name, int *out);

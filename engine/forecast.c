@@ -4,8 +4,8 @@
 
 enum {
     TRUSTED = 8,               /* samples before a line may call another one an outlier */
-    MEAN_WEIGHT = 16,          /* a mean forgets over about so many values */
-    USAGE_US = 2 * 1000000,    /* and the usage over so much time */
+    MEAN_WEIGHT = 16,          /* a mean covers about this many values */
+    USAGE_US = 2 * 1000000,    /* and the usage this much time */
     FULL_BACKLOG_US = 1000000, /* waiting that counts as fully loaded */
 };
 

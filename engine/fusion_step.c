@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { KEEPS_ONE = 4 }; /* so many places for captions and more: one is kept for newcomers */
+enum { KEEPS_ONE = 4 }; /* from this many places for captions on, one is kept for newcomers */
 
 /* What could join: a caption under way, or a job with items nobody took (and, for a caption, the slot it would get). */
 struct candidate {

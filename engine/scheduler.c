@@ -3,7 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 
-enum { KEEPS_ONE = 4 }; /* so many input slots and more: one is kept for newcomers */
+enum { KEEPS_ONE = 4 }; /* from this many input slots on, one is kept for newcomers */
 
 enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, struct feature_cache *cache)
 {

@@ -32,7 +32,7 @@ static uint64_t job_cost_us(const struct scheduler *s, const struct job_request 
     return us < MIN_JOB_US ? MIN_JOB_US : (uint64_t)us;
 }
 
-/* To its new place in the queue that it stands in. */
+/* To its new place in its queue. */
 static void move_in_queue(struct scheduler *s, struct job_private *j)
 {
     struct flight *f = j->flight;

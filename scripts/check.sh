@@ -19,6 +19,8 @@ python3 scripts/check_names.py --self-test
 python3 scripts/check_names.py
 python3 scripts/check_docs.py --self-test
 python3 scripts/check_docs.py
+python3 scripts/check_sizes.py --self-test
+python3 scripts/check_sizes.py
 
 step "python (scripts/test.sh installs ruff and mypy)"
 .venv-lint/bin/ruff check

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Checks that what comments and pages name is there: files, and errors of engine/base/err.h; and that the
-version which other files repeat is that of engine/base/version.h.
+"""Checks that what comments and pages name is there: files, and errors of engine/base/err.h; that the version which other
+files repeat is that of engine/base/version.h; and that "Where a change goes" in ARCHITECTURE.md names every source that an
+earlier change of the kind is in.
 
     check_names.py               checks comments of programs and scripts, docs/*.md, ARCHITECTURE.md, CONTRIBUTING.md
     check_names.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
@@ -8,6 +9,7 @@ version which other files repeat is that of engine/base/version.h.
 A file may be named by the end of its path (`gate/gate.h`, `gate.h`). JSON without
 a folder is data in Python and in docs/training.md: what a program reads or writes elsewhere."""
 import argparse
+import fnmatch
 import io
 import pathlib
 import re
@@ -33,6 +35,18 @@ VERSIONS = {
     "clients/js/package.json": re.compile(r'^  "version": "([^"]*)"', re.M),
     "clients/python/pyproject.toml": re.compile(r'^version = "([^"]*)"', re.M),
 }
+
+# Kind of change: what marks an earlier one, and the files that are its own.
+WALK = {
+    "A picture format": (r"(?i)\bgif", r"engine/image/gif\."),
+    "A route": (r"images/check", ""),
+    "An instruction set": (r"(?i)neondot", r"engine/kernels/arm/\w+_neondot\.c"),
+    "A metric": (r"turn_requests_max", ""),
+    "A configuration key": (r"\bmin_send_rate\b", r"server/http/"),
+    "An option of the command line": (r"OPT_DRAW|\*draw;", ""),
+}
+WALKED = ("engine/", "cli/", "config/", "server/", "web/", "deploy/", "CMakeLists.txt", "scripts/install_deps.sh", "scripts/check_symbols.sh",
+          "scripts/check_layers.py")
 
 
 def endings(paths: list[str]) -> set[str]:
@@ -75,7 +89,20 @@ def check(root: pathlib.Path, paths: list[str]) -> list[str]:
                 if found.group() not in errors:
                     line = first + text.count("\n", 0, found.start())
                     faults.append((path, line, f"{found.group()} is not in engine/base/err.h"))
-    return [f"{path}:{line}: {what}" for path, line, what in faults] + check_versions(root, paths)
+    return [f"{path}:{line}: {what}" for path, line, what in faults] + check_versions(root, paths) + check_walk(root, paths)
+
+
+def check_walk(root: pathlib.Path, paths: list[str]) -> list[str]:
+    text = (root / "ARCHITECTURE.md").read_text()
+    paragraphs = dict(re.findall(r"^- \*\*([\w ]+)\*\*: (.*?)(?=^- \*\*|^#|\Z)", text.partition("\n## Where a change goes\n")[2], re.M | re.S))
+    faults = []
+    for kind, (mark, own) in WALK.items() if paragraphs else ():
+        named = [re.sub(r"ARCH|NAME", "*", word) for word in re.findall(r"`([^`]+)`", paragraphs.get(kind, ""))]
+        for path in (p for p in paths if p.startswith(WALKED) and not (own and re.match(own, p))):
+            is_named = any(fnmatch.fnmatch(path, pattern) or path.endswith("/" + pattern) for pattern in named)
+            if not is_named and re.search(mark, (root / path).read_text(errors="replace")):
+                faults.append(f"ARCHITECTURE.md:1: \"{kind}\" does not name {path}")
+    return faults
 
 
 def check_versions(root: pathlib.Path, paths: list[str]) -> list[str]:
@@ -100,7 +127,9 @@ GOOD = {
     "web/a.js": "fetch('x.json'); // a.h\n",
     "docs/training.md": "scenes.json\n",
     "README.md": "photo.json\n",
-    "ARCHITECTURE.md": "`engine/a.h` and [a](engine/a.c)\n",
+    "ARCHITECTURE.md": "`engine/a.h` and [a](engine/a.c)\n\n## Where a change goes\n\n- **A metric**: `engine/a.c`, `engine/m/*_NAME.c`.\n"
+                       "- **A route**: `a.h`.\n",
+    "engine/m/x_neon.c": "int turn_requests_max;\n",
 }
 PLANTED = {
     "engine/b.h": ("int x;\n/* b -\n * see gone.h */\n", "engine/b.h:3: there is no gone.h"),
@@ -119,6 +148,7 @@ PLANTED = {
     "deploy/k8s/kustomization.yaml": ("# minivlm-server:1.2.3\n    newTag: 1.2.4\n",
                                       "deploy/k8s/kustomization.yaml:2: 1.2.4 is not the version of engine/base/version.h"),
     "clients/js/package.json": ("{\n}\n", "clients/js/package.json:1: names no version"),
+    "server/m.c": ("int turn_requests_max;\n", 'ARCHITECTURE.md:1: "A metric" does not name server/m.c'),
     "CONTRIBUTING.md": ("\nscripts/gone.sh\n", "CONTRIBUTING.md:2: there is no scripts/gone.sh"),
 }
 

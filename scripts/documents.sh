@@ -21,5 +21,5 @@ while [ $# -gt 0 ]; do
 done
 cmake --preset release >/dev/null
 cmake --build --preset release --target minivlm-server minivlm
-PYTHONPATH=scripts OPENBLAS_NUM_THREADS=1 python3 -m documents ${options[@]+"${options[@]}"}
+PYTHONPATH=scripts:tests/e2e OPENBLAS_NUM_THREADS=1 python3 -m documents ${options[@]+"${options[@]}"}
 [ "$page" = 0 ] || scripts/screenshot.sh

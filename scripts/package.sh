@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Builds the Debian packages and tries them in a bare Debian 12 root, as root.
+# Builds the Debian packages and tries them in a bare Debian 12 root.
 #
 #   package.sh build   build/package/*.deb
-#   package.sh try     installs, starts, asks, upgrades, removes and purges them in a fresh root
-#   package.sh test    both
+#   package.sh check   what is in them (tests/e2e/test_package.py)
+#   package.sh try     installs, starts, asks, upgrades, removes and purges them in a fresh root, as root
+#   package.sh test    all three
+#
+# DEBFULLNAME and DEBEMAIL name who answers for the packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=build/package
@@ -22,6 +25,10 @@ build() {
     rm -f "$out"/*.deb
     (cd "$out" && cpack -G DEB >/dev/null) || fail "cpack"
     ls -l "$out"/*.deb
+}
+
+check() {
+    MINIVLM_BUILD_DIR=$PWD/$out python3 tests/e2e/test_package.py
 }
 
 # The unit's own command line, as a user without rights and without new code (MemoryDenyWriteExecute, Linux 6.3), since
@@ -83,13 +90,15 @@ try() {
 
 case "${1:-}" in
 build) build ;;
+check) check ;;
 try) try ;;
 test)
     build
+    check
     try
     ;;
 *)
-    sed -n '2,6s/^# \?//p' "$0" >&2
+    sed -n '2,9s/^# \?//p' "$0" >&2
     exit 2
     ;;
 esac

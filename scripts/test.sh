@@ -4,6 +4,7 @@
 #                tests/clients/node_modules)
 #   --analysis   instead: builds everything with clang (warnings are errors), runs cppcheck and clang-tidy over all
 #                sources, and fuzzes each target for ten seconds
+#   --package    instead: builds the Debian packages and installs, starts, upgrades and removes them in a bare root (as root)
 #   --arm64      instead: cross-builds for arm64 and runs its unit and golden tests under qemu
 #   --valgrind   instead: searches whose clients leave, and collections, under valgrind (about twenty minutes)
 #   --training   also the tests of the PyTorch reference and the training pipeline (installs PyTorch into .venv)
@@ -15,6 +16,7 @@ training=0
 clients=0
 arm64=0
 analysis=0
+package=0
 valgrind=0
 for argument in "$@"; do
     case "$argument" in
@@ -22,9 +24,10 @@ for argument in "$@"; do
     --training) training=1 ;;
     --arm64) arm64=1 ;;
     --analysis) analysis=1 ;;
+    --package) package=1 ;;
     --valgrind) valgrind=1 ;;
     *)
-        echo "usage: $0 [--clients] [--training] | --analysis | --arm64 | --valgrind" >&2
+        echo "usage: $0 [--clients] [--training] | --analysis | --arm64 | --package | --valgrind" >&2
         exit 2
         ;;
     esac
@@ -36,6 +39,9 @@ if [ "$analysis" = 1 ]; then
     cmake --build --preset clang
     scripts/lint.sh --all
     exec scripts/fuzz.sh 10
+fi
+if [ "$package" = 1 ]; then
+    exec scripts/package.sh test
 fi
 if [ "$arm64" = 1 ]; then
     scripts/install_deps.sh arm64

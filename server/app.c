@@ -26,7 +26,7 @@ void app_pump(struct app *a)
     work_pump(&a->api.desk);
 }
 
-/* Lets what came home go on, a part of it if it is much; the archive's next deadline. */
+/* Continues what has come back, only some of it if it is a lot; returns the archive's next deadline. */
 static uint64_t reap(struct app *a, uint64_t now)
 {
     side_reap(a->api.desk.side); /* slots come back there too, for those who wait in line */
@@ -238,7 +238,7 @@ static enum err start(struct app *a, struct errbuf *e)
 
 /* ---- end ---- */
 
-/* Exchanges first, so that all work is abandoned; then what has been handed out comes home; then its owners go. False:
+/* Exchanges first, so that all work is abandoned; then what was handed out comes back; then its owners go. False:
  * they cannot, a load does not end. */
 static bool stop(struct app *a)
 {

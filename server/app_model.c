@@ -14,7 +14,7 @@ static void engine_options_of(const struct config *c, struct engine_options *o)
     engine_default_options(o);
     o->model_dir = c->model.dir;
     BUG_ON(!engine_find_precision(c->engine.precision, &o->precision));
-    BUG_ON(!engine_find_isa(c->engine.isa, &o->isa_cap)); /* config/keys.h lists the same names */
+    BUG_ON(!engine_find_isa(c->engine.isa, &o->isa_cap)); /* ISA_CHOICES is one list */
     o->use_openblas = c->engine.openblas;
     o->verify_hash = c->model.verify;
     o->engine_threads = c->engine.threads ? (int)c->engine.threads : o->engine_threads;

@@ -12,29 +12,33 @@
 
 extern char **environ;
 
-enum { LAST_LINES_MS = 300 }; /* for a reader of the log that stalls */
+enum { PRINT_MAX_BYTES = 1 << 20, LAST_LINES_MS = 300 /* for a reader of the log that stalls */ };
 
-static int print(void (*write)(struct buf *), const char *what)
+/* Prints and releases it; returns the exit code. */
+static int put(struct buf *b, const char *what)
 {
-    struct buf b;
-    buf_init(&b, 1 << 20);
-    write(&b);
-    bool is_good = !b.err && fwrite(b.bytes, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
-    buf_release(&b);
+    bool is_good = !b->err && fwrite(b->bytes, 1, b->n, stdout) == b->n && fflush(stdout) == 0;
+    buf_release(b);
     if (!is_good) {
         fprintf(stderr, "minivlm-server: cannot print %s\n", what);
     }
     return is_good ? 0 : 1;
 }
 
+static int print(void (*write)(struct buf *), const char *what)
+{
+    struct buf b;
+    buf_init(&b, PRINT_MAX_BYTES);
+    write(&b);
+    return put(&b, what);
+}
+
 static int print_config(const struct config *c)
 {
     struct buf b;
-    buf_init(&b, 1 << 20);
+    buf_init(&b, PRINT_MAX_BYTES);
     config_print_json(c, &b);
-    bool is_good = !b.err && fwrite(b.bytes, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
-    buf_release(&b);
-    return is_good ? 0 : 1;
+    return put(&b, "the configuration");
 }
 
 static void set_up_log(const struct config *c)

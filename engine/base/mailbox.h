@@ -14,9 +14,9 @@ struct mailbox_item {
 };
 
 struct mailbox {
-    pthread_mutex_t lock; /* guards what follows; a leaf */
-    pthread_cond_t arrived;
-    struct mailbox_item *first, **end;
+    pthread_mutex_t _lock; /* guards what follows; a leaf */
+    pthread_cond_t _arrived;
+    struct mailbox_item *_first, **_end;
 };
 
 void mailbox_init(struct mailbox *m);

@@ -109,7 +109,7 @@ void thread_yield_to_others(int nice)
 {
     enum { NICEST = 19 };
     set_turns(LONG_NS);
-    if (nice > 0) { /* from where it was started: a service that is to yield as a whole must not become more urgent */
+    if (nice > 0) { /* added to what the service was started with, which must not make it more urgent */
         int sum = getpriority(PRIO_PROCESS, (id_t)gettid()) + nice;
         setpriority(PRIO_PROCESS, (id_t)gettid(), sum < NICEST ? sum : NICEST);
     }

@@ -7,12 +7,17 @@
 
 static bool has_words(const struct usage_option *o)
 {
-    return o->argument && strchr(o->argument, '|');
+    return o->argument && islower((unsigned char)o->argument[0]);
 }
 
-static bool is_path(const struct usage_option *o)
+static bool is_file(const struct usage_option *o)
 {
-    return o->argument && (strcmp(o->argument, "FILE") == 0 || strcmp(o->argument, "DIR") == 0);
+    return o->argument && strcmp(o->argument, "FILE") == 0;
+}
+
+static bool is_folder(const struct usage_option *o)
+{
+    return o->argument && strcmp(o->argument, "DIR") == 0;
 }
 
 /* Each word of "a|b", with a space between. */
@@ -143,14 +148,9 @@ static void put_function(const struct usage *u, struct buf *out)
     }
 }
 
-static void put_bash(const struct usage *u, struct buf *out)
+/* What follows each option that takes something. */
+static void put_bash_values(const struct usage *u, struct buf *out)
 {
-    buf_printf(out, "# Completion of %s for bash; made by %s --print-completion=bash.\n", u->program, u->program);
-    put_function(u, out);
-    buf_text(out, "()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=\n"
-                  "    [ \"$cur\" = = ] && cur=\n"
-                  "    [ \"$prev\" = = ] && prev=${COMP_WORDS[COMP_CWORD-2]}\n"
-                  "    COMPREPLY=()\n    case $prev in\n");
     for (int i = 0; i < u->n_options; i++) {
         const struct usage_option *o = &u->options[i];
         if (has_words(o)) {
@@ -158,12 +158,19 @@ static void put_bash(const struct usage *u, struct buf *out)
             put_words(o->argument, out);
             buf_text(out, "' ;;\n");
         } else if (o->argument) {
-            buf_printf(out, "    --%s) return ;;\n", o->name); /* -o default completes file names */
+            buf_printf(out, "    --%s) kind=%s ;;\n", o->name,
+                       is_file(o)     ? "file"
+                       : is_folder(o) ? "directory"
+                                      : "none");
         }
     }
-    buf_text(out, "    *)\n        case ${COMP_WORDS[1]} in\n");
+}
+
+/* What each command takes, and the program without one. */
+static void put_bash_commands(const struct usage *u, struct buf *out)
+{
     for (int i = 0; i < u->n_commands; i++) {
-        buf_printf(out, "        %s) words='", u->commands[i].name);
+        buf_printf(out, "        %s) %swords='", u->commands[i].name, u->commands[i].has_files ? "kind=file " : "");
         put_names(u, i, out);
         buf_text(out, "' ;;\n");
     }
@@ -172,10 +179,37 @@ static void put_bash(const struct usage *u, struct buf *out)
         buf_printf(out, "%s ", u->commands[i].name);
     }
     put_names(u, -1, out);
-    buf_printf(out,
-               "' ;;\n        esac\n        [[ $cur == -* || $COMP_CWORD -eq 1 ]] || return\n        ;;\n    esac\n"
-               "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n}\n"
-               "complete -o default -F ");
+    buf_text(out, "' ;;\n");
+}
+
+/* `--option=value` comes as three words. A path that compgen does not find, such as one in quotation marks, is left to
+ * readline. */
+static void put_bash(const struct usage *u, struct buf *out)
+{
+    buf_printf(out, "# Completion of %s for bash; made by %s --print-completion=bash.\n", u->program, u->program);
+    put_function(u, out);
+    buf_text(out, "()\n{\n"
+                  "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words= kind=\n"
+                  "    [ \"$cur\" = = ] && cur=\n"
+                  "    [ \"$prev\" = = ] && prev=${COMP_WORDS[COMP_CWORD-2]}\n"
+                  "    COMPREPLY=()\n    case $prev in\n");
+    put_bash_values(u, out);
+    buf_text(out, "    *)\n        case ${COMP_WORDS[1]} in\n");
+    put_bash_commands(u, out);
+    buf_text(out, "        esac\n"
+                  "        if [[ $cur == -* || $COMP_CWORD -eq 1 ]]; then\n"
+                  "            kind=\n"
+                  "        else\n"
+                  "            words= kind=${kind:-none}\n"
+                  "        fi\n"
+                  "        ;;\n    esac\n"
+                  "    case $kind in\n"
+                  "    file | directory)\n"
+                  "        compopt -o filenames -o default 2>/dev/null\n"
+                  "        mapfile -t COMPREPLY < <(compgen -A \"$kind\" -- \"$cur\")\n"
+                  "        ;;\n"
+                  "    '') mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\") ;;\n"
+                  "    esac\n}\ncomplete -F ");
     put_function(u, out);
     buf_printf(out, " %s\n", u->program);
 }
@@ -211,7 +245,7 @@ static void put_zsh_options(const struct usage *u, int command, struct buf *out)
             put_words(o->argument, out);
             buf_text(out, ")");
         } else if (o->argument) {
-            buf_printf(out, ":%s:%s", o->argument, is_path(o) ? "_files" : "");
+            buf_printf(out, ":%s:%s", o->argument, is_file(o) ? "_files" : is_folder(o) ? "_files -/" : "");
         }
         buf_text(out, "'");
     }
@@ -236,7 +270,8 @@ static void put_zsh(const struct usage *u, struct buf *out)
     put_zsh_options(u, -1, out);
     buf_text(out, "    return\nfi\ncase $words[2] in\n");
     for (int i = 0; i < u->n_commands; i++) {
-        buf_printf(out, "%s)\n    _arguments '*:file:_files'", u->commands[i].name);
+        buf_printf(out, "%s)\n    _arguments%s", u->commands[i].name,
+                   u->commands[i].has_files ? " '*:file:_files'" : "");
         put_zsh_options(u, i, out);
         buf_text(out, "    ;;\n");
     }

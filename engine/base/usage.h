@@ -8,7 +8,7 @@
 
 struct usage_option {
     const char *name;     /* without -- */
-    const char *argument; /* NULL: none; "FILE" and "DIR" are paths, "a|b" lists the words it accepts */
+    const char *argument; /* NULL: none; "FILE" and "DIR" are paths, small letters the words it accepts: "a|b" */
     const char *help;
     const char *group; /* the heading to list it under, or NULL; options of one group are adjacent */
     unsigned commands; /* bit n: command n accepts it; 0: the program without a command */
@@ -16,6 +16,7 @@ struct usage_option {
 
 struct usage_command {
     const char *name, *arguments, *summary;
+    bool has_files; /* among its arguments */
 };
 
 struct usage {

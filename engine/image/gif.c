@@ -182,7 +182,7 @@ static void color_row(const struct reader *r, const uint8_t *indices, uint8_t *o
     }
 }
 
-/* work: a row of indices, and one of pixels behind it. */
+/* work: a row of indices, followed by one of pixels. */
 static enum err read_rows(const struct reader *r, int first, int step, uint8_t *work, const struct orient *to,
                           struct errbuf *e)
 {

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* The 192 tiles of 48 megapixels, their gain map and thumbnails fit many times. The bounds keep what is walked again
- * and again short here, and what the library allocates for each box small. */
+/* The 192 tiles of 48 megapixels, their gain map and thumbnails fit many times. The bounds
+ * keep repeated walks short here, and what the library allocates for each box small. */
 enum {
     MAX_ITEMS = 1024,
     MAX_TILES = 512,
@@ -91,7 +91,7 @@ static const uint8_t *type_of(const struct file *f, uint32_t id)
             if (type) {
                 return NULL;
             }
-            type = b.body.at + 2; /* behind the protection index */
+            type = b.body.at + 2; /* after the protection index */
         }
     }
     return type;
@@ -249,7 +249,7 @@ static uint64_t rounded(uint32_t side)
     return ((uint64_t)side + 63) / 64 * 64;
 }
 
-/* A coded picture: not larger than it is said to be, but for whole blocks. */
+/* A coded picture: no larger than declared, rounded up to whole blocks. */
 static enum err check_coded(const struct file *f, const struct item *item, struct heif_boxes *out)
 {
     struct isobox_span data;
@@ -420,7 +420,7 @@ enum err heif_boxes_read(const uint8_t *bytes, size_t n, uint64_t max_pixels, st
     out->is_deep = primary.is_deep;
     out->is_limited = primary.is_limited;
     rc = check_item(&f, &primary, out);
-    bool is_grey_picture = out->is_grey, is_limited = out->is_limited; /* alpha always is grey */
+    bool is_grey_picture = out->is_grey, is_limited = out->is_limited; /* alpha is always grey */
     rc = rc ? rc : check_alpha(&f, out);
     out->is_grey = is_grey_picture;
     out->is_limited = is_limited;

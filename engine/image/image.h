@@ -55,8 +55,7 @@ struct image_info {
     int orientation;   /* EXIF 1..8; 1 where there is none */
     bool progressive;  /* JPEG only */
     uint32_t warnings; /* enum image_warning bits */
-    int shrink;        /* 1, 2, 4 or 8: how many times smaller the decoded pixels are on each side
-    (image_limits.min_side) */
+    int shrink;        /* 1, 2, 4 or 8: how many times smaller each side is decoded (image_limits.min_side) */
     /* Upper bound of the memory that decoding takes, including pixels and the library's own. */
     uint64_t decode_bytes;
 };

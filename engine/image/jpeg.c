@@ -429,8 +429,8 @@ static bool has_all_scans(const struct jpeg_decompress_struct *c)
     return true;
 }
 
-/* Another picture stands right behind the end of this one, and no index of pictures tells of it: somebody put files one
- * behind the other. Phones write previews and maps of light there, with an index (MPF). */
+/* Another picture follows this one directly, and no index of pictures mentions it: somebody joined two files.
+ * Phones write previews and gain maps there, with an index (MPF). */
 static bool is_one_of_several(const struct reader *r)
 {
     const uint8_t *at = r->source.next_input_byte, *body;

@@ -22,7 +22,7 @@ static void drop(struct span *s, size_t n)
     s->n -= n;
 }
 
-/* Moves behind the next byte of this value; false where there is none. */
+/* Moves past the next byte of this value; false if there is none. */
 static bool drop_through(struct span *s, uint8_t value)
 {
     const uint8_t *found = s->n ? memchr(s->at, value, s->n) : NULL;

@@ -28,7 +28,7 @@ static size_t read_24(const uint8_t *p)
     return (size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16;
 }
 
-/* The chunk at *at, which moves behind it; false at the end. */
+/* The chunk at *at, which moves past it; false at the end. */
 static bool next_chunk(const uint8_t *bytes, size_t n, size_t *at, struct chunk *out)
 {
     if (*at > n || n - *at < CHUNK_BYTES) {
@@ -37,7 +37,7 @@ static bool next_chunk(const uint8_t *bytes, size_t n, size_t *at, struct chunk 
     const uint8_t *p = bytes + *at;
     size_t length = read_24(p + 4) | (size_t)p[7] << 24, left = n - *at - CHUNK_BYTES;
     *out = (struct chunk){p, p + CHUNK_BYTES, length < left ? length : left};
-    *at += CHUNK_BYTES + length + (length & 1); /* may point behind the end */
+    *at += CHUNK_BYTES + length + (length & 1); /* may point past the end */
     return true;
 }
 

@@ -13,12 +13,15 @@
 #define ENGINE_KERNELS_KERNELS_H
 
 #include "engine/base/err.h"
+#include "engine/base/isa_list.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Those of x86-64, then those of arm64. */
-enum isa { ISA_REF, ISA_AVX2, ISA_AVXVNNI, ISA_AVX512, ISA_AVX512VNNI, ISA_AMX, ISA_NEON, ISA_NEONDOT, ISA_COUNT };
+/* ISA_REF, ISA_AVX2, ... */
+#define ID(id, name) ISA_##id,
+enum isa { ISA_LIST(ID) ISA_COUNT };
+#undef ID
 enum gemm_backend { GEMM_NATIVE, GEMM_OPENBLAS, GEMM_BACKEND_COUNT };
 enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_SWISH, ACT_GELU, ACT_TANH, ACT_SIGMOID };
 
@@ -191,7 +194,7 @@ struct kernels {
  * before it. */
 enum isa kernels_detect_isa(void);
 bool kernels_has_isa(enum isa isa);
-/* "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", "neon", "neondot" */
+/* "ref", "avx2", ... */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
 /* The table for the best instruction set up to `cap` that the CPU supports; amx only where cap is that. Cheap; the table is constant for the

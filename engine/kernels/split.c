@@ -34,7 +34,7 @@ int split_cuts(void)
     return cuts;
 }
 
-/* Cuts for a call of so many nanoseconds that has so many units which stay whole. */
+/* Cuts for a call of that many nanoseconds with that many indivisible units. */
 static int cuts_for(uint64_t ns, size_t units)
 {
     int cuts = my.crew ? crew_cuts(my.crew, my.self, ns, units < CREW_MAX ? (int)units : CREW_MAX) : 1;

@@ -12,9 +12,8 @@
 
 struct model {
     struct model_config config;
-    const struct kernels *kernels; /* the kernels that the network runs on, and the underlying ones if calls are
-    split */
-    const struct kernels *whole;
+    const struct kernels *kernels; /* what the network calls */
+    const struct kernels *whole;   /* the same, or what is below it if calls are split */
     struct kernels _split;
     enum model_precision precision;
     struct wordpiece *wordpiece;

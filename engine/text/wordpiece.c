@@ -363,7 +363,7 @@ static bool turn_quote(struct decoder *d, enum shape shape)
     return *is_open;
 }
 
-/* Whether a space stands before the token at i; notes whether one may stand behind it. */
+/* Whether a space goes before the token at i; notes whether one may follow it. */
 static bool wants_space(struct decoder *d, int i, const char *token)
 {
     char mark = d->number_mark, last = d->n ? d->out[d->n - 1] : '\0';

@@ -1,32 +1,13 @@
 """Writes the answers in the documents anew and draws their pictures: called by scripts/documents.sh."""
 import argparse
 import pathlib
-import re
 import subprocess
 import tempfile
 
+from support import Server
+
 from documents import fences, figures, live
 from documents.fences import ROOT
-
-
-class Service:
-    def __init__(self, build: pathlib.Path, model: pathlib.Path, folder: str):
-        self.process = subprocess.Popen([build / "minivlm-server", f"--model.dir={model}", "--server.port=0", "--log.format=json",
-                                         f"--collections.path={folder}/c.db"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-
-    def __enter__(self) -> int:
-        """-> its port"""
-        port = 0
-        for line in self.process.stderr:
-            found = re.search(r'"event":"listening".*?"port":(\d+)', line)
-            port = int(found[1]) if found else port
-            if '"event":"ready"' in line:
-                return port
-        raise SystemExit("the service did not start")
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
 
 
 def main() -> None:
@@ -37,8 +18,8 @@ def main() -> None:
     args = parser.parse_args()
     build = args.build.resolve()
     for document in fences.RUN:
-        with tempfile.TemporaryDirectory() as folder, Service(build, args.model, folder) as port:
-            print(f"{document}: {live.redo(document, fences.Desk(folder, build, port))} answers have changed")
+        with tempfile.TemporaryDirectory() as folder, Server(f"--collections.path={folder}/c.db", model=args.model, build=build) as s:
+            print(f"{document}: {live.redo(document, fences.Desk(folder, build, s.port))} answers have changed")
     figures.write("speed", figures.speed_of((ROOT / "SPEED.md").read_text(encoding="utf-8")))
     figures.write("captions", figures.said_of(build / "minivlm", args.model))
     if args.log:

@@ -66,7 +66,8 @@ def lossy(name: str, data: bytes, **about) -> Case:
     return Case(name, data, pixels=decode(data) if pixels is None else pixels, is_lossy=True, **about)
 
 
-def cases(picture: np.ndarray) -> list[Case]:
+def shapes(picture: np.ndarray) -> list[Case]:
+    """Of the coding and of the file."""
     rgb = Image.fromarray(picture)
     small = Image.fromarray(picture[:19, :26])
     plain = save(rgb, "JPEG", quality=90)
@@ -108,6 +109,15 @@ def cases(picture: np.ndarray) -> list[Case]:
         lossy("two-starts.jpg", SOI + SOI + plain, pixels=decode(plain)),
         lossy("several.jpg", insert(stored, segment(0xE2, b"MPF\0" + bytes(40))) + plain, pixels=decode(stored)),
         lossy("two-files.jpg", stored + plain, pixels=decode(stored), warnings=["IMAGE_WARN_PAGES"]),
+    ]
+    return found
+
+
+def orientations(picture: np.ndarray) -> list[Case]:
+    small = Image.fromarray(picture[:19, :26])
+    stored = save(small, "JPEG", quality=95, subsampling=0)
+    cmyk = save(Image.fromarray(np.concatenate((255 - picture, picture[::-1, :, :1] // 3), 2), "CMYK"), "JPEG", quality=92)
+    found = [
         lossy("xmp-more.jpg", insert(stored, xmp("<x/>") + segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 +
                                                                  bytes(8) + b"<rdf tiff:Orientation='6'/>")),
               orientation=6, warnings=[ROTATED_XMP], pixels=turned(decode(stored), 6)),
@@ -132,3 +142,7 @@ def cases(picture: np.ndarray) -> list[Case]:
                                            segment(0xE1, b"Exif\0\0" + exif(3))), orientation=3, warnings=[ROTATED]),
     ]
     return found
+
+
+def cases(picture: np.ndarray) -> list[Case]:
+    return shapes(picture) + orientations(picture)

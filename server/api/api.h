@@ -91,8 +91,7 @@ void api_collection_release(struct work *w);
 /* api_collection_path.c */
 struct api_collection_path {
     char name[COLLECTION_NAME_MAX + 2]; /* empty: too long, refused like any bad name */
-    char key[COLLECTION_KEY_MAX + 2];   /* everything after /images/; empty: none; one that is too long is cut but stays
-    too long */
+    char key[COLLECTION_KEY_MAX + 2];   /* all after /images/; empty: none; cut to a byte too many if too long */
 };
 void api_collection_path_of(struct api_collection_path *out, const char *path);
 /* False: there are no collections (yet), and x has been answered. */

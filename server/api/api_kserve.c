@@ -1,4 +1,4 @@
-/* The Open Inference Protocol, version 2, as KServe and Triton speak it, with tensors in JSON or as bytes behind it
+/* The Open Inference Protocol, version 2, as KServe and Triton speak it, with tensors in JSON or as bytes after it
  * (input/input_kserve.c reads them). Each task is a model; its version is that of the weights. */
 #include "engine/answer/answer.h"
 #include "engine/answer/answer_dump.h"

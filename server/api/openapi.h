@@ -1,5 +1,6 @@
-/* openapi - the contract served as /openapi.json; generated from server/api/openapi.json by the build. Threads:
- * constants. */
+/* openapi - the contract served as /openapi.json; generated from server/api/openapi.json by the build.
+ *
+ * Threads: constants. */
 #ifndef SERVER_OPENAPI_H
 #define SERVER_OPENAPI_H
 

@@ -129,7 +129,7 @@ static void *serve(void *user)
         }
         if (purging == PURGING_MORE && (!r || n % WRITES_EACH == 0)) {
             purging = purge(a, w);
-        } else if (!r && !q->first) {
+        } else if (!r && q->n == 0) {
             pthread_cond_wait(&a->wake[writes], &a->lock);
         }
     }

@@ -15,15 +15,14 @@
 struct archive_queue_item {
     uint64_t client;
     uint64_t deadline_us; /* UINT64_MAX: none */
-    /* the queue's */
-    uint64_t turn;
-    struct archive_queue_item *next;
+    uint64_t _turn;
+    struct archive_queue_item *_next;
 };
 
 struct archive_queue {
-    struct archive_queue_item *first; /* by turn */
-    uint64_t turn;                    /* of the item taken last */
-    int n;
+    struct archive_queue_item *_first; /* by turn */
+    uint64_t _turn;                    /* of the item taken last */
+    int n;                             /* how many wait */
 };
 
 /* A zeroed queue is empty. False: the client already has its maximum waiting. */

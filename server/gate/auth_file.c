@@ -48,7 +48,7 @@ static bool parse_roles(const char *text, unsigned *out)
     return *out != 0;
 }
 
-/* Digits with at most one point; *end is behind it. */
+/* Digits with at most one point; *end is the first byte after them. */
 static bool parse_number(const char *text, double *out, const char **end)
 {
     size_t n = strspn(text, "0123456789.");

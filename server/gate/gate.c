@@ -6,7 +6,7 @@
 
 enum {
     HANDLING_US = 15000,  /* between the engine and the client's socket, and steps that nobody can interrupt */
-    FULL_US = 60000,      /* so much ahead keeps all threads at work */
+    FULL_US = 60000,      /* this much work ahead keeps all threads busy */
     MIN_RETRY_US = 10000, /* a refused client need not come back sooner */
     TRY_AGAIN_US = 1000000,
 };
@@ -145,7 +145,7 @@ struct decision {
     int jobs;
 };
 
-/* Is there time for so much work before this deadline? */
+/* Is there time for that much work before this deadline? */
 static bool makes_it(const struct gate *g, uint64_t now_us, struct amount work, uint64_t deadline_us)
 {
     double left_us = (double)(deadline_us - now_us) * (1 - g->margin / 2);
@@ -212,7 +212,7 @@ static double among_others_us(const struct gate *g, const struct forecast_of *f,
     return (n_here > g->n_lately ? n_here : g->n_lately) * f->own_us;
 }
 
-/* Is it right that so much waits? Whatever keeps the threads at work is. */
+/* May that much wait? As much as keeps the threads busy. */
 static enum gate_verdict check_backlog(const struct gate *g, uint64_t now_us, const struct forecast_of *f,
                                        const struct gate_client *c, double new_us, double left_us)
 {
@@ -242,8 +242,7 @@ static enum gate_verdict judge(const struct gate *g, uint64_t now_us, const stru
         return GATE_TOO_LATE;
     }
     double left_us = (double)(r->deadline_us - now_us) - HANDLING_US;
-    if (g->inside ==
-        0) { /* what looks hopeless is tried now and then: the prices may have been those of a bad moment */
+    if (g->inside == 0) { /* what looks hopeless is tried now and then: the prices may be those of a bad moment */
         bool is_hopeless = d->weight.is_known && d->forecast.finish_us > left_us;
         return is_hopeless && now_us < g->tried_us + TRY_AGAIN_US ? GATE_TOO_LATE : GATE_ACCEPTED;
     }

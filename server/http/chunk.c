@@ -117,7 +117,7 @@ static bool read_byte(struct chunk *c, char byte)
     case DATA_END:
         c->n_digits = 0;
         return read_end(c, byte, '\n', SIZE);
-    case TRAILER: /* the first byte of a line behind the last chunk */
+    case TRAILER: /* the first byte of a line after the last chunk */
     case TRAILER_NAME:
         return read_trailer_name(c, byte);
     case TRAILER_VALUE:

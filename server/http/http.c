@@ -153,7 +153,7 @@ static void lower_limit(struct http_options *o)
     }
     rlim_t others = limit.rlim_cur / 4 < 256 ? limit.rlim_cur / 4 : 256, left = limit.rlim_cur - others;
     rlim_t each =
-        CONNECTION_DESCRIPTORS * HTTP_LINGERING_PART + 1; /* for so many that count, with what lingers beside */
+        CONNECTION_DESCRIPTORS * HTTP_LINGERING_PART + 1; /* for this many counted connections and one that lingers */
     rlim_t max = left > HTTP_LINGERING_MIN ? (left - HTTP_LINGERING_MIN) * HTTP_LINGERING_PART / each : 1;
     if ((rlim_t)o->max_connections > max) {
         log_warn("fewer connections than configured: descriptors are short", LOG_INT("configured", o->max_connections),

@@ -133,8 +133,7 @@ struct http_stats {
     int max_connections;                       /* as lowered */
     uint64_t accepted, refused_connections, evicted_connections, failed_handshakes, failed_proxy_headers,
         refused_requests;
-    size_t held_bytes, held_peak_bytes; /* of memory: everything a connection takes except its answer and the work on
-    it */
+    size_t held_bytes, held_peak_bytes; /* of memory, for connections without their answers and the work on them */
     int max_a_turn; /* largest number so far of requests begun or refused between two checks for other events */
 };
 void http_stats(const struct http *h, struct http_stats *out);

@@ -65,7 +65,7 @@ static bool has_free_place(const struct http *h)
     return n_places_taken(h) < h->options.max_connections;
 }
 
-/* Who has hung up and stands in line for it goes at once when the place is needed. */
+/* A connection that has hung up and is in line for it goes at once when its place is needed. */
 static void end_those_who_left(struct http *h)
 {
     struct http_connection *c = h->later.first, *next;

@@ -68,7 +68,7 @@ static uint64_t due_us(const struct http_connection *c)
 void http_clock_arm(struct http_connection *c)
 {
     uint64_t due = due_us(c);
-    if (!c->clock.next || due < c->clock.due_us) {
+    if (due < wheel_due(&c->clock)) {
         wheel_set(&c->http->wheel, &c->clock, due);
     }
 }

@@ -338,7 +338,7 @@ void http_front_settle(struct http_connection *c)
     } else if ((c->phase == HTTP_WORKING || c->phase == HTTP_ANSWER) && !c->has_hung_up) {
         events |= LOOP_HANGUP;
     }
-    loop_watch_set(c->watch, c->is_working ? 0 : events); /* who stands in line need not be told again */
+    loop_watch_set(c->watch, c->is_working ? 0 : events); /* what is in line need not be reported again */
     if (c->inner) {
         loop_watch_set(c->inner->watch, (c->out.n ? 0 : LOOP_READABLE) | (c->to_inner.n ? LOOP_WRITABLE : 0));
     }

@@ -27,8 +27,7 @@ enum {
     HTTP_HEAD_PIECE = 16384, /* read in one go where the next request may follow */
     HTTP_SECOND_US = 1000000,
     HTTP_GRACE_US = 5000000,      /* before a minimum rate counts */
-    HTTP_LINGER_BYTES = 64 << 20, /* more than a body may have: a client that reads its answer only after sending shall
-    get it */
+    HTTP_LINGER_BYTES = 64 << 20, /* more than a body: a client that reads only after sending gets its answer */
     HTTP_LINGER_US = 5000000,
     HTTP_LINGERING_MIN = 8, /* connections that may linger, and one more for each this many that count */
     HTTP_LINGERING_PART = 8,

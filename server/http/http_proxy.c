@@ -1,4 +1,4 @@
-/* PROXY headers: looked at in the socket first, so that not a byte behind them is taken from TLS or the request. */
+/* PROXY headers: looked at in the socket first, so that no byte after them is taken from TLS or the request. */
 #include "server/http/http_private.h"
 
 #include "engine/base/log.h"

@@ -6,7 +6,7 @@
 
 enum {
     SNIFF_BYTES = 512,
-    LOST_MIN = 2048, /* so many compressed bytes without a CR or LF come by chance once in ten million */
+    LOST_MIN = 2048, /* compressed bytes lack CR and LF for this long by chance once in ten million */
     LOST_LOOK = 65536
 };
 

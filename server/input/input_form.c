@@ -323,7 +323,7 @@ static char *find_boundary(const struct form *f, char *from)
     return find_mark(from, f->end, f->boundary, f->n_boundary + 2);
 }
 
-/* Whether the boundary stands in this stretch behind LF alone. */
+/* Whether this stretch has the boundary after LF alone. */
 static bool has_bare_newlines(const struct form *f, char *from, const char *end)
 {
     size_t n = f->n_boundary;
@@ -331,7 +331,7 @@ static bool has_bare_newlines(const struct form *f, char *from, const char *end)
            find_mark(from, end, f->boundary + 1, n + 1);
 }
 
-/* Goes behind the first boundary; what stands before it is nobody's. */
+/* Goes past the first boundary; whatever comes before it is ignored. */
 static bool find_first(struct form *f)
 {
     if ((size_t)(f->end - f->at) >= f->n_boundary && memcmp(f->at, f->boundary + 2, f->n_boundary) == 0) {
@@ -356,7 +356,7 @@ static char *line_end(const struct form *f)
     return f->end - at >= 2 && memcmp(at, "\r\n", 2) == 0 ? at : NULL;
 }
 
-/* The part that begins at f->at, behind its boundary; goes behind the next one. */
+/* The part that begins at f->at, after its boundary; goes past the next one. */
 static bool read_part(struct form *f, struct part *p)
 {
     char *line = line_end(f), *head = line ? line + 2 : NULL;

@@ -93,7 +93,7 @@ static const char *other_text(const char *text, size_t n)
                : NULL;
 }
 
-/* Decodes a string where it stands in the body: the bytes are never there twice. */
+/* Decodes a string in place, in the body: the bytes never exist twice. */
 static bool decode(struct input_parser *p, int value, const char *where, struct input_image *image)
 {
     struct errbuf e;

@@ -1,6 +1,6 @@
 /* The Open Inference Protocol, version 2: {"id", "inputs", "outputs", "parameters"}, and the tensors as bytes behind
  * the JSON that tritonclient sends. The route says which model it is and so which tensors there are: `image` of all,
- * and `question` (vqa) or `text` (retrieve), each BYTES. An image is base64 in JSON, its own bytes behind it. */
+ * and `question` (vqa) or `text` (retrieve), each BYTES. An image is base64 in JSON, or bytes after it. */
 #include "server/input/input_private.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 enum { WHERE_MAX = 64, DIGITS_MAX = 15 };
 
-/* What stands behind the JSON and is not yet read. */
+/* What follows the JSON and has not been read. */
 struct rest {
     const uint8_t *bytes;
     size_t n;

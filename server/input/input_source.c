@@ -20,7 +20,7 @@ static size_t pair_size(const struct exchange_pair *q)
     return text_size(q->name) + (q->value ? q->n_value + 1 : 0);
 }
 
-/* Copies n bytes to *at, a NUL behind them, and goes on. */
+/* Copies n bytes and a NUL to *at, and goes past them. */
 static const char *keep(char **at, const char *text, size_t n)
 {
     char *to = *at;

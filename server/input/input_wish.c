@@ -95,7 +95,7 @@ static const char *without_courtesy(const char *words)
 
 bool input_asks_for_description(const char *text, size_t n)
 {
-    /* Whole sentences: with more behind them ("what is this animal") they are questions. */
+    /* Whole sentences: with more after them ("what is this animal") they are questions. */
     static const char *const wholes[] = {" ",
                                          " what is this ",
                                          " what is this image ",

@@ -110,7 +110,7 @@ static int32_t read_hex(const char *text, size_t at, size_t n)
     return code;
 }
 
-/* The escape at text[*at], a backslash: checks it and goes behind it. */
+/* The escape at text[*at], a backslash: checks it and goes past it. */
 static enum err check_escape(struct reader *r, size_t *at)
 {
     char kind = *at + 1 < r->n ? r->text[*at + 1] : '\0';
@@ -141,7 +141,7 @@ static enum err check_escape(struct reader *r, size_t *at)
     return OK;
 }
 
-/* The string whose opening quote stands at r->at; goes behind the closing one. */
+/* The string whose opening quote is at r->at; goes past the closing one. */
 static enum err read_string(struct reader *r, int *out)
 {
     size_t from = r->at + 1, at = from;
@@ -332,7 +332,7 @@ static void skip_space(struct reader *r)
     }
 }
 
-/* A comma, and what must come behind it. */
+/* A comma, and what must follow it. */
 static enum err read_comma(struct reader *r)
 {
     if (r->text[r->at] != ',') {

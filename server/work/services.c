@@ -53,7 +53,7 @@ enum err services_create(struct services **out, const struct services_options *o
     return rc;
 }
 
-/* What has come home. */
+/* What has come back. */
 static void reap_all(struct services *s, uint64_t until_us)
 {
     struct service *next;

@@ -1,4 +1,4 @@
-/* Rounds: the jobs of one piece of work, submitted while slots are free, gathered as they come home. */
+/* Rounds: the jobs of one piece of work, submitted while slots are free, gathered as they come back. */
 #include "server/work/work.h"
 
 #include "engine/answer/answer.h"
@@ -108,7 +108,7 @@ static bool is_over(const struct work_round *r)
     return r->n_done == r->n_items;
 }
 
-/* What a job brought home, but for its item. */
+/* What a job brought back, but for its item. */
 static void keep_result(struct work *w, const struct job *job, int index)
 {
     struct work_round *r = &w->round;

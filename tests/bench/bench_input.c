@@ -2,7 +2,7 @@
  *
  *     bench_input [MIB]
  *
- * Processor time a MB, the least of seven; what is held and what was foretold beside the body. */
+ * CPU time per MB, the minimum of seven; memory held, and predicted, beside the body. */
 #include "engine/base/mem.h"
 #include "server/input/input.h"
 
@@ -46,7 +46,7 @@ static void run(const char *name, const char *type, enum input_route route)
         held = input_bytes(&in);
         input_release(&in);
     }
-    printf("%-34s %7.3f ms a MB  held %6zu KiB, foretold beside the body %5zu KiB  %.40s\n", name,
+    printf("%-34s %7.3f ms a MB  held %6zu KiB, predicted beside the body %5zu KiB  %.40s\n", name,
            best / ((double)body.n * 1e-6), held >> 10, need >> 10, is_taken ? "taken" : fault.text.text);
 }
 

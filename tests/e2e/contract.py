@@ -1,15 +1,21 @@
-"""The OpenAPI document as data, and what the server itself says about its routes and errors."""
+"""The OpenAPI document as data, what the server itself says about its routes and errors, and a test that holds answers
+against the document."""
 import copy
 import functools
+import hashlib
 import json
 import re
 import subprocess
+import urllib.parse
 
 import jsonschema
-from support import BUILD, ROOT
+from support import BUILD, ROOT, TINY, picture, unittest
 
 FILE = ROOT / "server/api/openapi.json"
 DOCUMENT = json.loads(FILE.read_text())
+GOOD = picture(0)
+ID = hashlib.sha256(GOOD).hexdigest()
+NAME = json.loads((TINY / "config.json").read_text())["name"]  # of the model, without its version
 METHODS = ("get", "put", "post", "delete", "head")
 
 
@@ -106,3 +112,61 @@ def every(node, word):
     elif isinstance(node, list):
         for part in node:
             yield from every(part, word)
+
+
+# ---- answers ----
+
+ALWAYS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
+TRANSPORT = {"Content-Type", "Content-Length", "Date", "Connection", "Transfer-Encoding", "Cache-Control"}
+
+
+class Service(unittest.TestCase):
+    """check() holds an answer against the document."""
+
+    def check_headers(self, response, answer):
+        for name in ["X-Request-Id", "Server-Timing", *ALWAYS.get(answer.status, [])]:
+            self.assertIn(name, answer.headers)
+        known = {name.lower(): resolved(h)["schema"] for name, h in response["headers"].items()}
+        for name, value in answer.headers.items():
+            if name in TRANSPORT and name.lower() not in known:
+                continue
+            self.assertIn(name.lower(), known)
+            schema = known[name.lower()]
+            self.assertEqual(list(faults(schema, int(value) if schema["type"] == "integer" else value)), [], name)
+
+    def check_stream(self, media, answer):
+        events = [e for e in answer.body.decode().split("\n\n") if e]
+        names = [re.search(r"^event: (.*)$", e, re.M) for e in events]
+        names = [n.group(1) if n else "message" for n in names]
+        self.assertEqual(names[:-1], ["message"] * (len(names) - 1))
+        self.assertEqual(names[-1], "done")
+        for name, event in zip(names, events):
+            data = json.loads(re.search(r"^data: (.*)$", event, re.M).group(1))
+            self.assertEqual(list(faults(media["x-events"][name], data)), [])
+
+    def check(self, method, path, answer):
+        """The response object that the answer follows."""
+        op = operation(method, path)
+        self.assertIn(str(answer.status), op["responses"], answer.body)
+        response = resolved(op["responses"][str(answer.status)])
+        self.check_headers(response, answer)
+        if method == "HEAD":
+            self.assertEqual((answer.body, "content" in response), (b"", False))
+            return response
+        self.assertIn(answer.headers["Content-Type"], response["content"])
+        media = response["content"][answer.headers["Content-Type"]]
+        if answer.headers["Content-Type"] == "text/event-stream":
+            if "x-events" in media:  # those of /v1/chat/completions: test_adapters.py
+                self.check_stream(media, answer)
+        else:
+            is_json = answer.headers["Content-Type"] == "application/json"
+            value = answer.json if is_json else answer.body.decode()
+            self.assertEqual(list(faults(media["schema"], value)), [], answer.body)
+        return response
+
+
+def fill(path, **values):
+    """A path of the document with something in its places."""
+    values = {"key": "a b/1.jpg", "id": NAME if path.startswith("/v1/") else ID, "version": "1", "task": "image-to-text",
+              "name": "caption" if path.startswith("/v2/") else "album", **values}
+    return re.sub(r"\{(\w+)\}", lambda m: urllib.parse.quote(values[m.group(1)]), path)

@@ -42,22 +42,97 @@ class Answer:
         return self.json["error"]["code"]
 
 
-class Server:
+def launch(*flags, build=None, **popen):
+    """The server's process and nothing else: for tests of its log, its start or its socket."""
+    command = [*WRAPPER, str((build or BUILD) / "minivlm-server"), *map(str, flags)]
+    return subprocess.Popen(command, **{"cwd": ROOT, **popen})
+
+
+class Client:
+    """What speaks HTTP to a server, whoever started it."""
+
+    def __init__(self, port, admin_port=None):
+        self.port, self.admin_port = port, admin_port
+
+    def wait_for(self, path, status, seconds=120):
+        end = time.monotonic() + seconds * PATIENCE
+        while (answer := self.get(path)).status != status:
+            assert time.monotonic() < end, f"{path} is {answer.status}, not {status}: {answer.body}"
+            time.sleep(0.02)
+        return answer
+
+    def connect(self, timeout=60, admin=False):
+        return http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=timeout)
+
+    def request(self, method, path, body=None, headers=None, admin=False, timeout=60):
+        with contextlib.closing(self.connect(timeout, admin)) as c:
+            c.request(method, path, body, headers or {})
+            return Answer(c.getresponse())
+
+    def get(self, path, **more):
+        return self.request("GET", path, **more)
+
+    def post(self, path, body, headers=None, **more):
+        if isinstance(body, (dict, list)):
+            body, headers = json.dumps(body), {"Content-Type": "application/json", **(headers or {})}
+        return self.request("POST", path, body, headers, **more)
+
+    def raw(self, data, timeout=10, half_close=False):
+        """Bytes in, bytes out until the server closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as s:
+            out = b""
+            with contextlib.suppress(ConnectionError, BrokenPipeError):
+                s.sendall(data)
+            with contextlib.suppress(OSError):
+                if half_close:
+                    s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                while more := s.recv(65536):
+                    out += more
+            return out
+
+    def metric(self, line):
+        for found in self.get("/metrics").body.decode().splitlines():
+            if found.startswith(line + " "):
+                return float(found.split()[-1])
+        return 0.0
+
+    def metrics(self, pattern):
+        """{name with labels: value} of the metrics whose name the pattern fits"""
+        lines = self.get("/metrics", admin=self.admin_port is not None and self.admin_port >= 0).body.decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if re.match(pattern, line))
+        return {name: float(value) for name, value in pairs}
+
+    def wait_until_idle(self, seconds=30):
+        """Every place and every byte has been returned."""
+        end = time.monotonic() + seconds * PATIENCE
+        while any(held := self.metrics("minivlm_(inflight_requests|body_bytes) ").values()):
+            assert time.monotonic() < end, f"never came back: requests, bytes {held}"
+            time.sleep(0.05)
+
+    def wire(self, **more):
+        return wire.Wire(self.port, **more)
+
+    def reload(self, query="?wait=true"):
+        return self.post("/admin/reload" + query, b"", admin=True, timeout=30 * PATIENCE)
+
+
+class Server(Client):
     """with Server("--limits.images=2") as s: s.post("/caption", picture)
 
     The log is read as it comes and stays in `lines`; with `log`, the path of a file, it goes there and is read until the
     server listens, so that reading takes nothing from what is measured."""
 
     def __init__(self, *flags, model=TINY, ready=True, env=None, keeps_requests=True, build=None, log=None, **popen):
-        command = [*WRAPPER, str((build or BUILD) / "minivlm-server"), f"--model.dir={model}", "--server.port=0", "--log.format=json",
-                   f"--log.level={'info' if log else 'debug'}", *flags]
+        super().__init__(None)
         self.keeps_requests = keeps_requests  # of the log, in `lines`
         self.log_file = open(log, "w+") if log else None
         self.reading = threading.Event()
         self.reading.set()
-        self.process = subprocess.Popen(command, stderr=self.log_file or subprocess.PIPE, text=True, cwd=ROOT,
-                                        env={**os.environ, **(env or {})}, **popen)
-        self.lines, self.port, self.admin_port = [], None, None
+        self.process = launch(f"--model.dir={model}", "--server.port=0", "--log.format=json", f"--log.level={'info' if log else 'debug'}",
+                              *flags, build=build, stderr=self.log_file or subprocess.PIPE, text=True,
+                              env={**os.environ, **(env or {})}, **popen)
+        self.lines = []
         self.listening = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -129,62 +204,6 @@ class Server:
             time.sleep(0.01)
         return found
 
-    def wait_for(self, path, status, seconds=30):
-        end = time.monotonic() + seconds * PATIENCE
-        while (answer := self.get(path)).status != status:
-            assert time.monotonic() < end, f"{path} is {answer.status}, not {status}: {answer.body}"
-            time.sleep(0.02)
-        return answer
-
-    def connect(self, timeout=60, admin=False):
-        return http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=timeout)
-
-    def request(self, method, path, body=None, headers=None, admin=False, timeout=60):
-        with contextlib.closing(self.connect(timeout, admin)) as c:
-            c.request(method, path, body, headers or {})
-            return Answer(c.getresponse())
-
-    def get(self, path, **more):
-        return self.request("GET", path, **more)
-
-    def post(self, path, body, headers=None, **more):
-        if isinstance(body, (dict, list)):
-            body, headers = json.dumps(body), {"Content-Type": "application/json", **(headers or {})}
-        return self.request("POST", path, body, headers, **more)
-
-    def raw(self, data, timeout=10, half_close=False):
-        """Bytes in, bytes out until the server closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as s:
-            out = b""
-            with contextlib.suppress(ConnectionError, BrokenPipeError):
-                s.sendall(data)
-            with contextlib.suppress(OSError):
-                if half_close:
-                    s.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(ConnectionResetError):
-                while more := s.recv(65536):
-                    out += more
-            return out
-
-    def metric(self, line):
-        for found in self.get("/metrics").body.decode().splitlines():
-            if found.startswith(line + " "):
-                return float(found.split()[-1])
-        return 0.0
-
-    def metrics(self, pattern):
-        """{name with labels: value} of the metrics whose name the pattern fits"""
-        lines = self.get("/metrics", admin=self.admin_port is not None and self.admin_port >= 0).body.decode().splitlines()
-        pairs = (line.rsplit(" ", 1) for line in lines if re.match(pattern, line))
-        return {name: float(value) for name, value in pairs}
-
-    def wait_until_idle(self, seconds=30):
-        """Every place and every byte has come home."""
-        end = time.monotonic() + seconds * PATIENCE
-        while any(held := self.metrics("minivlm_(inflight_requests|body_bytes) ").values()):
-            assert time.monotonic() < end, f"never came home: requests, bytes {held}"
-            time.sleep(0.05)
-
     def _status(self, key):
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{key}:\s+(\d+) kB", text)[1]) / 1024
@@ -205,12 +224,6 @@ class Server:
     @property
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def wire(self, **more):
-        return wire.Wire(self.port, **more)
-
-    def reload(self, query="?wait=true"):
-        return self.post("/admin/reload" + query, b"", admin=True, timeout=30 * PATIENCE)
 
     def leaves_within(self, seconds):
         """Seconds from SIGTERM to the end of the process, with a zero exit code; fails when it takes longer."""

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from support import BUILD, ROOT, TINY, Models, Server, picture, run, unittest
+from support import BUILD, ROOT, TINY, Models, Server, launch, picture, run, unittest
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 GET = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -206,7 +206,7 @@ class Listeners(unittest.TestCase):
 
     def test_a_stale_socket_is_replaced_and_nothing_else(self):
         flags = ("--server.port=-1", f"--server.socket={self.path}", f"--model.dir={TINY}", "--log.format=json")
-        first = subprocess.Popen([BUILD / "minivlm-server", *flags], cwd=ROOT, stderr=subprocess.DEVNULL)
+        first = launch(*flags, stderr=subprocess.DEVNULL)
         try:
             self.wait()
             second = subprocess.run([BUILD / "minivlm-server", *flags], cwd=ROOT, capture_output=True, text=True, timeout=30)
@@ -219,7 +219,7 @@ class Listeners(unittest.TestCase):
             first.kill()
             first.wait()
         self.assertTrue(self.path.exists())
-        third = subprocess.Popen([BUILD / "minivlm-server", *flags], cwd=ROOT, stderr=subprocess.DEVNULL)
+        third = launch(*flags, stderr=subprocess.DEVNULL)
         try:
             self.wait()
         finally:

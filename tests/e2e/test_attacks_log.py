@@ -2,12 +2,11 @@
 import hashlib
 import os
 import socket
-import subprocess
 import tempfile
 import time
 
 import wire
-from support import BUILD, PATIENCE, ROOT, TINY, Server, picture, run, unittest
+from support import PATIENCE, TINY, Server, launch, picture, run, unittest
 
 LENGTHS = range(3500, 4120)  # the log line has 4 KiB; where a value meets its end depends on the other values
 
@@ -159,8 +158,6 @@ class Mute:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [BUILD / "minivlm-server", f"--model.dir={TINY}", f"--server.port={self.port}", "--log.level=debug",
-                   "--log.format=json", "--drain.timeout_ms=1000"]
         more, ends = {}, []
         if how == "closed":
             more = {"preexec_fn": lambda: os.close(2)}
@@ -172,7 +169,8 @@ class Mute:
             ends = [os.dup(log.fileno())]
         if ends:
             more = {"stderr": ends[0]}
-        self.process = subprocess.Popen(command, cwd=ROOT, **more)
+        self.process = launch(f"--model.dir={TINY}", f"--server.port={self.port}", "--log.level=debug", "--log.format=json",
+                              "--drain.timeout_ms=1000", **more)
         for end in ends:
             os.close(end)
 

@@ -2,82 +2,35 @@
 """The program `minivlm` as a user meets it: every command, every exit code, what it prints and where.
 
 Answers are those of tests/golden/tiny.json; captions are compared without spaces, for the program writes "t-shirt"
-where the reference writes its pieces, "t - shirt". MINIVLM_BUILD_DIR names the build folder (default build/release)."""
-import contextlib
+where the reference writes its pieces, "t - shirt"."""
 import json
-import os
 import pathlib
-import pty
-import select
 import shutil
-import signal
 import subprocess
 import tempfile
-import threading
-import time
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = str(pathlib.Path(os.environ.get("MINIVLM_BUILD_DIR", ROOT / "build/release")).resolve() / "minivlm")
-TINY, IMAGES = "tests/data/tiny", "tests/data/images"
-GOLDEN = json.loads((ROOT / "tests/golden/tiny.json").read_text(encoding="utf-8"))["images"]
-PICTURES = {name: f"{IMAGES}/{name}.png" for name in GOLDEN}
-WAVES, DISCS = PICTURES["waves"], PICTURES["discs"]
+from program import (
+    DISCS,
+    ENVIRONMENT,
+    FAILED,
+    GOLDEN,
+    IMAGES,
+    PICTURES,
+    PROGRAM,
+    QUESTIONS,
+    ROOT,
+    SENTENCES,
+    TINY,
+    USAGE,
+    WAVES,
+    Case,
+    repeated,
+    run,
+    squeezed,
+)
+
 COMMANDS = ("caption", "vqa", "retrieve", "regions", "inspect", "bench")
-QUESTIONS = [q["question"] for q in GOLDEN["waves"]["vqa"]]
-SENTENCES = [r["text"] for r in GOLDEN["waves"]["retrieve"]]
-ENVIRONMENT = {**os.environ, "MINIVLM_MODEL": TINY, "TERM": "xterm"}
-OK, FAILED, USAGE = 0, 1, 2
-
-
-def start(*arguments, **settings) -> subprocess.Popen:
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    return subprocess.Popen([PROGRAM, *arguments], **{"cwd": ROOT, "env": ENVIRONMENT, **pipes, **settings})
-
-
-def run(*arguments, given=b"", **settings) -> tuple[int, str, str]:
-    """-> exit code, standard output, standard error"""
-    with start(*arguments, **settings) as process:
-        try:
-            out, err = process.communicate(given, timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-    return process.returncode, (out or b"").decode(), (err or b"").decode()
-
-
-def rows(text: str) -> list[dict]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def lines(*objects) -> bytes:
-    return "".join((o if isinstance(o, str) else json.dumps(o)) + "\n" for o in objects).encode()
-
-
-def repeated(option: str, values) -> list[str]:
-    return [part for value in values for part in (option, value)]
-
-
-def squeezed(text: str) -> str:
-    return text.replace(" ", "")
-
-
-class Case(unittest.TestCase):
-    def json(self, *arguments, code=OK, **settings) -> list[dict]:
-        got, out, err = run(*arguments, "--json", **settings)
-        self.assertEqual((got, err), (code, ""))
-        return rows(out)
-
-    def text(self, *arguments, code=OK, **settings) -> str:
-        got, out, err = run(*arguments, **settings)
-        self.assertEqual((got, err), (code, ""))
-        return out
-
-    def refused(self, code: int, *arguments, saying: str, **settings):
-        """Nothing but one line of complaint."""
-        got, out, err = run(*arguments, **settings)
-        self.assertEqual((got, out, err.count("\n")), (code, "", 1), err)
-        self.assertIn(saying, err)
 
 
 class Usage(Case):
@@ -115,6 +68,46 @@ class Usage(Case):
                 self.assertIn(option, bash)
                 self.assertIn("'" + option, zsh)
             subprocess.run(["bash", "-n"], input=bash, text=True, check=True, timeout=60)
+
+    def offered(self, folder, *words):
+        """What bash offers for the last of the words, in this folder."""
+        program = pathlib.Path(PROGRAM).with_name(words[0])
+        script = ('eval "$("$0" --print-completion=bash)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                  '"_${1//-/_}"; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(["bash", "-c", script, program, *words], cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+        self.assertEqual(done.stderr, "")
+        return sorted(filter(None, done.stdout.split("\n")))
+
+    def test_completion(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("out.csv", "out 2.jsonl", "other.jpg"):
+                pathlib.Path(folder, name).touch()
+            pathlib.Path(folder, "outer").mkdir()
+            for words, expected in (
+                (("minivlm", "ca"), ["caption"]),
+                (("minivlm", "caption", "--num-c"), ["--num-captions"]),
+                (("minivlm", "caption", "--output", "out"), ["out 2.jsonl", "out.csv", "outer"]),
+                (("minivlm", "caption", "--output", "=", "out."), ["out.csv"]),
+                (("minivlm", "caption", "--output", "="), ["other.jpg", "out 2.jsonl", "out.csv", "outer"]),
+                (("minivlm", "vqa", "--jsonl", "out"), ["out 2.jsonl", "out.csv", "outer"]),
+                (("minivlm", "regions", "--draw", "oth"), ["other.jpg"]),
+                (("minivlm", "caption", "--model", "o"), ["outer"]),  # folders only
+                (("minivlm", "caption", "--sidecar", ""), ["xmp"]),
+                (("minivlm", "caption", "--num-beams", ""), []),
+                (("minivlm", "vqa", "--question", "o"), []),
+                (("minivlm", "caption", "oth"), ["other.jpg"]),
+                (("minivlm", "search", "o"), []),
+                (("minivlm", "inspect", "o"), []),
+                (("minivlm", "caption", "--isa", "avx2"), ["avx2"]),
+                (("minivlm-server", "--server.tls_k"), ["--server.tls_key"]),
+                (("minivlm-server", "--config", "=", "out."), ["out.csv"]),
+                (("minivlm-server", "--server.tls_key", "out."), ["out.csv"]),
+                (("minivlm-server", "--model.dir", "=", "o"), ["outer"]),
+                (("minivlm-server", "--log.level", "=", "w"), ["warn"]),
+                (("minivlm-server", "--server.port", "=", "o"), []),
+            ):
+                with self.subTest(words):
+                    self.assertEqual(self.offered(folder, *words), expected)
 
     def test_nothing_given(self):
         code, out, err = run()
@@ -349,153 +342,6 @@ class Text(Case):
                 self.assertAlmostEqual(float(found_at), expected, delta=0.051)
 
 
-class Inputs(Case):
-    BAD = {f"{IMAGES}/nothere.png": "io_error", f"{WAVES}/inside.png": "io_error", f"{TINY}/model.safetensors": "unsupported_image",
-           f"{IMAGES}/codec/truncated.jpg": "corrupt_image"}
-
-    def test_bad_ones_among_good_ones(self):
-        files = [WAVES, *self.BAD, DISCS]
-        found = self.json("caption", *files, code=FAILED)
-        self.assertEqual([row["file"] for row in found], files)
-        self.assertEqual([row["error"]["code"] for row in found[1:-1]], list(self.BAD.values()))
-        code, out, err = run("caption", *files)
-        self.assertEqual((code, out.count("\n"), err.count("\n")), (FAILED, 2, len(self.BAD)))
-        for line, (name, slug) in zip(err.splitlines(), self.BAD.items()):
-            self.assertTrue(line.startswith(f"minivlm: {name}: ") and line.endswith(f"({slug})"), line)
-
-    def test_failed_picture_is_not_ranked(self):
-        table, = self.json("retrieve", "--text", "a dog", WAVES, "nothere.png", DISCS, code=FAILED)
-        self.assertEqual({r["image"] for r in table["results"]}, {0, 2})
-        self.assertEqual((table["scores"][1], table["images"][1]["error"]["code"]), (None, "io_error"))
-
-    def test_truncated(self):
-        row, = self.json("caption", "--tolerate-truncated", f"{IMAGES}/codec/truncated.jpg")
-        self.assertEqual(len(row["image"]["warnings"]), 1)
-
-    def test_standard_input(self):
-        picture = (ROOT / WAVES).read_bytes()
-        self.assertEqual(self.text("caption", "-", given=picture), self.text("caption", WAVES))
-        first, second = self.json("caption", DISCS, "-", given=picture)
-        self.assertEqual((first["file"], second["file"]), (DISCS, "-"))
-        self.assertEqual(squeezed(second["caption"]), squeezed(GOLDEN["waves"]["caption"]["beams"][0]["text"]))
-        self.refused(FAILED, "caption", "-", saying="-: the file is empty")
-        self.refused(FAILED, "caption", "-", saying="(io_error)", stdin=None, preexec_fn=lambda: os.close(0))
-
-
-class Lines(Case):
-    def jsonl(self, command: str, *objects, code=OK, options=()) -> list[dict]:
-        return self.json(command, "--jsonl", "-", *options, given=lines(*objects), code=code)
-
-    def test_order(self):
-        files = [PICTURES[name] for name in PICTURES] * 25
-        found = self.jsonl("caption", *({"image": f} for f in files), options=("--threads", "4"))
-        self.assertEqual([row["file"] for row in found], files)
-        for row, name in zip(found, list(PICTURES) * 25):
-            self.assertEqual(squeezed(row["caption"]), squeezed(GOLDEN[name]["caption"]["beams"][0]["text"]))
-
-    def test_every_command(self):
-        one, many = self.jsonl("vqa", {"image": WAVES, "question": QUESTIONS[0]},
-                               {"image": DISCS, "questions": QUESTIONS})
-        self.assertEqual(one["answer"], GOLDEN["waves"]["vqa"][0]["answers"][0])
-        self.assertEqual([r["answer"] for r in many["results"]], [q["answers"][0] for q in GOLDEN["discs"]["vqa"]])
-        row, = self.jsonl("retrieve", {"image": WAVES, "texts": SENTENCES})
-        self.assertEqual(row["texts"], SENTENCES)
-        row, = self.jsonl("regions", {"image": WAVES})
-        self.assertEqual([r["label"] for r in row["regions"]], GOLDEN["waves"]["labels"])
-        self.assertEqual((row["image"]["height"], row["image"]["width"]), tuple(GOLDEN["waves"]["upright"]))
-
-    def test_bad_lines(self):
-        found = self.jsonl("caption", "not JSON", "", {"image": WAVES}, "[]", {"image": 5}, {"image": "nothere.png"},
-                           {"image": "-"}, {"image": WAVES, "question": "who?"}, {"image": DISCS}, code=FAILED)
-        self.assertEqual(["error" in row for row in found], [True, False, True, True, True, True, True, False])
-        told = [row["error"]["message"] for row in found if "error" in row]
-        self.assertEqual([t.split(":")[0] for t in told if "line" in t], [f"line {n}" for n in (1, 4, 5, 7, 8)])
-        self.assertEqual(found[4], {"file": "nothere.png", "error": {"code": "io_error",
-                                                                     "message": "No such file or directory"}})
-
-    def test_files_of_lines(self):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(lines({"image": WAVES}).rstrip(b"\n"))
-            file.flush()
-            row, = rows(self.text("caption", "--jsonl", file.name))
-        self.assertEqual(row["file"], WAVES)
-        self.assertEqual(self.text("caption", "--jsonl", "/dev/null"), "")
-        self.refused(FAILED, "caption", "--jsonl", "nothere.jsonl", saying="nothere.jsonl: No such file")
-        code, out, _ = run("caption", "--jsonl", WAVES)  # a picture where lines were expected: one sentence
-        self.assertEqual((code, len(out.splitlines())), (FAILED, 1))
-        self.assertIn("--json prints JSON", out)
-        code, out, _ = run("caption", "--jsonl", IMAGES)
-        self.assertEqual((code, rows(out)[0]["error"]["code"]), (FAILED, "io_error"))
-
-    def test_many_of_one_picture(self):
-        """Answers from the cache are there before their submission returns."""
-        found = self.jsonl("caption", *[{"image": WAVES}] * 2000)
-        self.assertEqual(len({row["caption"] for row in found}), 1)
-        self.assertEqual(len(found), 2000)
-
-    def test_answer_before_the_next_line(self):
-        with start("caption", "--jsonl", "-") as process:
-            self.addCleanup(process.kill)
-            for picture in (WAVES, DISCS, WAVES):
-                process.stdin.write(lines({"image": picture}))
-                process.stdin.flush()
-                self.assertTrue(select.select([process.stdout], [], [], 20)[0], "no answer")
-                self.assertEqual(json.loads(process.stdout.readline())["file"], picture)
-            process.stdin.close()
-            self.assertEqual(process.wait(20), OK)
-
-
-class Output(Case):
-    def endless(self, **settings):
-        """A process in the midst of work without end; its first line has been read."""
-        process = start("caption", "--jsonl", "-", **settings)
-        self.addCleanup(process.kill)
-
-        def feed():
-            with contextlib.suppress(BrokenPipeError), process.stdin:
-                while True:
-                    process.stdin.write(lines(*[{"image": WAVES}] * 1000))
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        self.addCleanup(feeder.join)
-        self.assertEqual(json.loads(process.stdout.readline())["file"], WAVES)
-        return process
-
-    def end(self, process) -> tuple[int, bytes]:
-        code = process.wait(20)
-        told = process.stderr.read()
-        process.stderr.close()
-        return code, told
-
-    def test_closed_pipe(self):
-        process = self.endless()
-        process.stdout.close()
-        self.assertEqual(self.end(process), (-signal.SIGPIPE, b""))
-
-    def test_closed_pipe_without_the_signal(self):
-        process = self.endless(restore_signals=False)  # Python ignores SIGPIPE, the child inherits it
-        process.stdout.close()
-        code, told = self.end(process)
-        self.assertEqual(code, FAILED)
-        self.assertIn(b"minivlm: standard output: ", told)
-
-    def test_interrupted(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            process = self.endless()
-            process.send_signal(number)
-            rest = process.stdout.read()
-            process.stdout.close()
-            self.assertEqual(self.end(process), (-number, b""))
-            self.assertTrue(rest == b"" or rest.endswith(b"}\n"), rest[-80:])  # whole lines only
-
-    def test_full_disc(self):
-        for arguments in (("caption", WAVES), ("inspect",), ("--help",)):
-            with open("/dev/full", "wb") as full:
-                code, _, err = run(*arguments, stdout=full)
-            self.assertEqual(code, FAILED)
-            self.assertIn("standard output", err)
-
-
 class Same(Case):
     """Answers depend neither on threads nor, in their words, on the instruction set."""
     RUNS = {"caption": [], "vqa": repeated("--question", QUESTIONS), "retrieve": repeated("--text", SENTENCES),
@@ -558,37 +404,6 @@ class Draw(Case):
 
     def test_cannot_be_written(self):
         self.refused(FAILED, "regions", "--draw", "/nowhere/out.jpg", WAVES, saying="/nowhere/out.jpg")
-
-
-class Progress(Case):
-    def watch(self, options=(), is_terminal=True, term="xterm") -> bytes:
-        """Standard error of a run that still works after half a second."""
-        ours, theirs = pty.openpty() if is_terminal else os.pipe()
-        with start("caption", "--jsonl", "-", *options, stderr=theirs, env={**ENVIRONMENT, "TERM": term}) as process:
-            os.close(theirs)
-            for picture in (WAVES, DISCS):
-                process.stdin.write(lines({"image": picture}))
-                process.stdin.flush()
-                process.stdout.readline()
-                time.sleep(0.6)
-            process.stdin.close()
-            process.wait(20)
-        seen = b""
-        with contextlib.suppress(OSError):  # a terminal without another end
-            while piece := os.read(ours, 4096):
-                seen += piece
-        os.close(ours)
-        return seen
-
-    def test_bar(self):
-        seen = self.watch()
-        self.assertRegex(seen, rb"^\r1 done  \d\.\d/s\x1b\[K")
-        self.assertTrue(seen.endswith(b"\r\x1b[K"), seen)
-
-    def test_no_bar(self):
-        self.assertEqual(self.watch(is_terminal=False), b"")
-        self.assertEqual(self.watch(options=("--no-progress",)), b"")
-        self.assertEqual(self.watch(term="dumb"), b"")
 
 
 class Shipped(Case):

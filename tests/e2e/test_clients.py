@@ -9,10 +9,9 @@ import os
 import pathlib
 import signal
 import struct
-import subprocess
 import time
 
-from support import BUILD, ROOT, TINY, Server, picture, run, unittest
+from support import TINY, Client, Server, launch, picture, run, unittest
 
 GOOD = picture(0)
 B64 = base64.b64encode(GOOD).decode()
@@ -135,8 +134,7 @@ class Clients(unittest.TestCase):
 
 class Log(unittest.TestCase):
     def start(self, stderr):
-        process = subprocess.Popen([BUILD / "minivlm-server", f"--model.dir={TINY}", "--server.port=0", "--log.format=json",
-                                    "--log.requests_per_second=0"], stderr=stderr, cwd=ROOT)
+        process = launch(f"--model.dir={TINY}", "--server.port=0", "--log.format=json", "--log.requests_per_second=0", stderr=stderr)
         os.close(stderr)
         return process
 
@@ -151,9 +149,7 @@ class Log(unittest.TestCase):
         fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 4096)
         process = self.start(stderr)
         text = self.wait_for(end, b"ready")
-        port = next(line["port"] for line in map(json.loads, text.splitlines()) if line["event"] == "listening")
-        s = Server.__new__(Server)
-        s.port = port
+        s = Client(next(line["port"] for line in map(json.loads, text.splitlines()) if line["event"] == "listening"))
         for _ in range(200):  # 100 of one address are let through in 10 s, 4 KB each: more than pipe and ring hold
             self.assertEqual(s.get("/nope" + "a" * 4000).status, 404)
         self.assertEqual(s.get("/healthz").status, 200)
@@ -168,8 +164,7 @@ class Log(unittest.TestCase):
         process = self.start(stderr)
         text = self.wait_for(end, b"ready")
         os.close(end)
-        s = Server.__new__(Server)
-        s.port = next(line["port"] for line in map(json.loads, text.splitlines()) if line["event"] == "listening")
+        s = Client(next(line["port"] for line in map(json.loads, text.splitlines()) if line["event"] == "listening"))
         for _ in range(20):
             self.assertEqual(s.get("/nope").status, 404)
         process.send_signal(signal.SIGTERM)

@@ -1,30 +1,27 @@
 """The OpenAPI document against the running service: the same routes, parameters, statuses, headers and answers."""
 import base64
-import concurrent.futures
-import hashlib
-import http.client
 import json
 import os
 import re
-import shutil
-import socket
-import struct
+import subprocess
 import tempfile
-import time
 import urllib.parse
-import zlib
 
 import jsonschema
 from contract import (
     DOCUMENT,
     FILE,
+    GOOD,
+    ID,
     METHODS,
+    Service,
     as_route,
     changes,
     codes_of,
     every,
     fault_table,
     faults,
+    fill,
     find,
     operation,
     operations,
@@ -32,12 +29,9 @@ from contract import (
     resolved,
     routes,
 )
-from support import BASE, ROOT, TINY, Answer, Server, form, picture, run, unittest
+from support import BUILD, ROOT, Server, form, run, unittest
 
-GOOD = picture(0)
 B64 = base64.b64encode(GOOD).decode()
-ID = hashlib.sha256(GOOD).hexdigest()
-NAME = json.loads((TINY / "config.json").read_text())["name"]  # of the model, without its version
 BAD = base64.b64encode(b"no picture").decode()
 
 
@@ -91,6 +85,14 @@ class Document(unittest.TestCase):
         documented = DOCUMENT["components"]["schemas"]["Checked"]["properties"]["format"]["enum"]
         self.assertEqual(documented, list(dict.fromkeys(names)))
 
+    def test_the_instruction_sets_are_those_of_the_server(self):
+        told = subprocess.run([BUILD / "minivlm-server", "--print-schema"], check=True, capture_output=True, text=True).stdout
+        names = json.loads(told)["properties"]["engine"]["properties"]["isa"]["enum"]
+        documented = [p["isa"]["enum"] for p in every(DOCUMENT, "properties") if "enum" in p.get("isa", {})]
+        self.assertTrue(documented)
+        for found in documented:
+            self.assertEqual(["auto", *found], names)
+
     def test_every_part_is_used(self):
         used = set(every(DOCUMENT, "$ref"))
         for kind in ("parameters", "headers", "responses", "schemas"):
@@ -129,72 +131,6 @@ class Document(unittest.TestCase):
 
     def test_references_are_followed(self):
         self.assertTrue(list(faults({"$ref": "#/components/schemas/Model"}, 1)))
-
-
-# ---- the service ----
-
-ALWAYS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
-TRANSPORT = {"Content-Type", "Content-Length", "Date", "Connection", "Transfer-Encoding", "Cache-Control"}
-
-
-class Service(unittest.TestCase):
-    """check() holds an answer against the document."""
-
-    def check_headers(self, response, answer):
-        for name in ["X-Request-Id", "Server-Timing", *ALWAYS.get(answer.status, [])]:
-            self.assertIn(name, answer.headers)
-        known = {name.lower(): resolved(h)["schema"] for name, h in response["headers"].items()}
-        for name, value in answer.headers.items():
-            if name in TRANSPORT and name.lower() not in known:
-                continue
-            self.assertIn(name.lower(), known)
-            schema = known[name.lower()]
-            self.assertEqual(list(faults(schema, int(value) if schema["type"] == "integer" else value)), [], name)
-
-    def check_stream(self, media, answer):
-        events = [e for e in answer.body.decode().split("\n\n") if e]
-        names = [re.search(r"^event: (.*)$", e, re.M) for e in events]
-        names = [n.group(1) if n else "message" for n in names]
-        self.assertEqual(names[:-1], ["message"] * (len(names) - 1))
-        self.assertEqual(names[-1], "done")
-        for name, event in zip(names, events):
-            data = json.loads(re.search(r"^data: (.*)$", event, re.M).group(1))
-            self.assertEqual(list(faults(media["x-events"][name], data)), [])
-
-    def check(self, method, path, answer):
-        """The response object that the answer follows."""
-        op = operation(method, path)
-        self.assertIn(str(answer.status), op["responses"], answer.body)
-        response = resolved(op["responses"][str(answer.status)])
-        self.check_headers(response, answer)
-        if method == "HEAD":
-            self.assertEqual((answer.body, "content" in response), (b"", False))
-            return response
-        self.assertIn(answer.headers["Content-Type"], response["content"])
-        media = response["content"][answer.headers["Content-Type"]]
-        if answer.headers["Content-Type"] == "text/event-stream":
-            if "x-events" in media:  # those of /v1/chat/completions: test_adapters.py
-                self.check_stream(media, answer)
-        else:
-            is_json = answer.headers["Content-Type"] == "application/json"
-            value = answer.json if is_json else answer.body.decode()
-            self.assertEqual(list(faults(media["schema"], value)), [], answer.body)
-        return response
-
-
-def fill(path, **values):
-    """A path of the document with something in its places."""
-    values = {"key": "a b/1.jpg", "id": NAME if path.startswith("/v1/") else ID, "version": "1", "task": "image-to-text",
-              "name": "caption" if path.startswith("/v2/") else "album", **values}
-    return re.sub(r"\{(\w+)\}", lambda m: urllib.parse.quote(values[m.group(1)]), path)
-
-
-def png_header(width, height):
-    """A PNG that promises a size and holds nothing."""
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-            + chunk(b"IEND", b""))
 
 
 RERANK = {"query": {"image": {"id": ID}}, "documents": ["a dog", {"text": "a boat", "page": 3}],
@@ -441,118 +377,6 @@ class Answers(Service):
                 self.assertTrue(list(faults(schema, body)))
                 self.check("POST", path, self.send("POST", path, "", body))
                 self.assertEqual(self.send("POST", path, "", body).status, 400)
-
-
-class Errors(Service):
-    """An answer of every status but those that need a broken service."""
-
-    def setUp(self):
-        self.seen = set()
-
-    def error(self, method, path, answer, status, code):
-        self.assertEqual((answer.status, answer.code), (status, code), answer.body)
-        self.check(method, path, answer)
-        self.seen.add(code)
-
-    def refuse(self, server, method, path, status, code, query="", body=None, headers=None, admin=False):
-        self.error(method, path, server.request(method, fill(path) + query, body, headers, admin), status, code)
-
-    def requests(self):
-        with tempfile.TemporaryDirectory() as folder:
-            with Server(f"--collections.path={folder}/c.db", "--limits.images=1", "--limits.body_bytes=100000",
-                        "--limits.text_bytes=20", "--limits.requests=2", "--server.upload_timeout_ms=2500") as s:
-                for path in ("/caption", "/vqa", "/retrieve", "/images/check"):
-                    query = {"/vqa": "?question=a", "/retrieve": "?text=a"}.get(path, "")
-                    self.refuse(s, "POST", path, 400, "bad_request", "?x=1", GOOD)
-                    self.refuse(s, "POST", path, 415, "unsupported_image", query, b"BM" + b"\0" * 100)
-                    self.refuse(s, "POST", path, 422, "corrupt_image", query, GOOD[:len(GOOD) // 2])
-                    self.refuse(s, "POST", path, 413, "image_too_large", query, png_header(65500, 65500))
-                    self.refuse(s, "POST", path, 413, "body_too_large", query, b"x" * 100001)
-                unknown = json.dumps({"image": {"id": "0" * 64}})
-                as_json = {"Content-Type": "application/json"}
-                self.refuse(s, "POST", "/caption", 404, "image_not_cached", "", unknown, as_json)
-                self.refuse(s, "POST", "/caption", 413, "too_many_inputs", "", *form([("image", GOOD)] * 2))
-                self.refuse(s, "POST", "/vqa", 413, "text_too_long", "?question=" + "a" * 21, GOOD)
-                self.refuse(s, "GET", "/collections/{name}", 404, "not_found")
-                self.refuse(s, "DELETE", "/collections/{name}/images/{key}", 404, "not_found")
-                self.refuse(s, "GET", "/collections/{name}", 400, "bad_request", "?limit=0")
-                self.refuse(s, "GET", "/readyz", 400, "bad_request", "?max_load=2")
-                self.assertEqual(self.check("HEAD", "/images/{id}", s.request("HEAD", "/images/" + "0" * 64)),
-                                 operation("HEAD", "/images/{id}")["responses"]["404"])
-                self.check("HEAD", "/images/{id}", s.request("HEAD", "/images/0"))
-                self.refuse(s, "POST", "/caption", 415, "unsupported_encoding", "", GOOD, {"Content-Encoding": "gzip"})
-                self.slow_uploads(s)
-
-    def admin(self):
-        with tempfile.TemporaryDirectory() as folder:
-            copy = shutil.copytree(TINY, os.path.join(folder, "m"))
-            with Server("--server.admin_port=0", model=copy) as s:
-                os.unlink(os.path.join(copy, "vocab.txt"))
-                self.refuse(s, "POST", "/admin/reload", 422, "reload_failed", "?wait=true", b"", admin=True)
-                self.refuse(s, "GET", "/admin/model", 403, "forbidden", headers={"Origin": "https://a.example"}, admin=True)
-
-    def slow_uploads(self, s):
-        """A body that never comes: its time is over. One whose bytes have no room: refused."""
-        head = b"POST /caption HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", s.port), 10) as slow:
-            slow.sendall(head)
-            self.error("POST", "/caption", http_answer(slow), 408, "upload_timeout")
-        with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(lambda _: s.post("/caption", GOOD), range(64)))
-        self.error("POST", "/caption", next(a for a in answers if a.status == 429), 429, "overloaded")
-
-    def keys(self):
-        with tempfile.NamedTemporaryFile("w", suffix=".keys") as f:
-            f.write(f"ann {hashlib.sha256(b'secret').hexdigest()}\n")
-            f.write(f"slow {hashlib.sha256(b'slow').hexdigest()} rate=1/h\n")
-            f.flush()
-            with Server(f"--auth.keys_file={f.name}") as s:
-                for method, path, op, _ in operations():
-                    if op.get("security") != [] and op.get("x-port") != "admin":
-                        answer = s.request(method.upper(), fill(path))
-                        self.check(method.upper(), path, answer)
-                        self.assertEqual(answer.status, 401, path)
-                        good = s.request(method.upper(), fill(path), headers={"Authorization": "Bearer secret"})
-                        self.assertNotEqual(good.status, 401)
-                self.refuse(s, "POST", "/caption", 401, "unauthorized", "", GOOD)
-                self.refuse(s, "GET", "/metrics", 403, "forbidden", "", None, {"Authorization": "Bearer secret"})
-                s.post("/caption", GOOD, {"Authorization": "Bearer slow"})
-                self.refuse(s, "POST", "/caption", 429, "rate_limited", "", GOOD, {"Authorization": "Bearer slow"})
-
-    def slow_model(self):
-        with Server("--engine.isa=ref", "--server.admin_port=0", model=BASE, ready=False) as s:
-            self.refuse(s, "POST", "/caption", 503, "not_ready", "", GOOD)
-            self.refuse(s, "GET", "/readyz", 503, "not_ready")
-            self.refuse(s, "GET", "/startupz", 503, "not_ready")
-            self.assertNotIn("model", s.get("/version").json)
-            self.check("GET", "/version", s.get("/version"))
-            s.wait_for("/readyz", 200)
-            answer = s.post("/caption?timeout_ms=1&num_beams=10", GOOD)
-            while answer.code == "deadline_unreachable":  # what looks hopeless is tried once a second
-                time.sleep(0.2)
-                answer = s.post("/caption?timeout_ms=1&num_beams=10", GOOD)
-            self.error("POST", "/caption", answer, 504, "deadline_exceeded")
-            self.check("POST", "/admin/reload", s.post("/admin/reload", b"", admin=True))
-            self.refuse(s, "POST", "/admin/reload", 409, "conflict", "", b"", admin=True)
-            self.refuse(s, "GET", "/debug/requests/{id}", 404, "not_found", admin=True)
-
-    def test_errors_fit(self):
-        self.requests()
-        self.admin()
-        self.keys()
-        self.slow_model()
-        # 405 has a test of its own; a full engine, a drain and a fault of the service cannot be had in good order
-        # (those of the framing: test_conduct.py; of a locked or vanished file: test_collections.py)
-        others = {"method_not_allowed", "deadline_unreachable", "draining", "internal", "collection_busy",
-                  "collection_unavailable", "header_too_large", "version_not_supported", "expectation_failed",
-                  "not_implemented", "too_many_connections", "target_too_long"}
-        self.assertEqual({code for _, code, _ in fault_table()} - self.seen, others)
-
-
-def http_answer(connection):
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    return Answer(response)
 
 
 run(__name__)

@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import errno
+import functools
 import hashlib
 import http.client
 import json
@@ -16,7 +17,7 @@ import subprocess
 import tempfile
 import time
 
-from support import BUILD, LITE, ROOT, TINY, Models, Server, picture, run, unittest
+from support import BUILD, LITE, ROOT, TINY, Models, Server, launch, picture, run, unittest
 
 ALONE = {"OPENBLAS_NUM_THREADS": "1"}  # else the library has threads before main
 HEIC = [ROOT / "tests" / "data" / "images" / "codec" / name for name in ("mirrored-0.heic", "turned-3.heic", "grid-cut.heic")]
@@ -80,6 +81,23 @@ def threads(server):
         status = dict(re.findall(r"^(\w+):\s*(.*)$", (task / "status").read_text(), re.M))
         found[status["Name"]] = status
     return found
+
+
+def ask_through_tls(path_of_socket, method, path, body=b"", key="secret"):
+    """By a UNIX socket: the status of the answer, and the certificate's name."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(60)
+        plain.connect(path_of_socket)
+        with context.wrap_socket(plain) as c:
+            c.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
+                      f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            out = b""
+            with contextlib.suppress(ssl.SSLEOFError):
+                while more := c.recv(65536):
+                    out += more
+            return int(out[9:12]), b"two" if b"two" in c.getpeercert(True) else b"one"
 
 
 class Sandbox(unittest.TestCase):
@@ -194,36 +212,18 @@ class Sandbox(unittest.TestCase):
             self.bound().__exit__(None, None, None)
             log = folders["log"] / "log"
             file = stack.enter_context(open(log, "wb"))
-            process = subprocess.Popen([BUILD / "minivlm-server", f"--config={mount}/config.json"], stderr=file, cwd=ROOT,
-                                       env={**os.environ, **ALONE})
+            process = launch(f"--config={mount}/config.json", stderr=file, env={**os.environ, **ALONE})
             stack.callback(process.wait)
             stack.callback(process.kill)
 
-            def lines(event, count=1):
+            def lines(event):
                 end = time.monotonic() + 60
-                while len(found := [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == event]) < count:
+                while not [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == event]:
                     self.assertTrue(time.monotonic() < end and process.poll() is None, log.read_text())
                     time.sleep(0.02)
-                return found
 
             lines("ready")
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-
-            def ask(method, path, body=b"", key="secret"):
-                """By the socket, through TLS: the answer, and the certificate's name."""
-                with socket.socket(socket.AF_UNIX) as plain:
-                    plain.settimeout(60)
-                    plain.connect(config["server"]["socket"])
-                    with context.wrap_socket(plain) as c:
-                        c.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
-                                  f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-                        out = b""
-                        with contextlib.suppress(ssl.SSLEOFError):
-                            while more := c.recv(65536):
-                                out += more
-                        return int(out[9:12]), b"two" if b"two" in c.getpeercert(True) else b"one"
-
+            ask = functools.partial(ask_through_tls, config["server"]["socket"])
             self.assertEqual(ask("PUT", "/collections/a/images/b", picture()), (201, b"one"))
             self.assertEqual(ask("POST", "/caption", HEIC[0].read_bytes()), (200, b"one"))
             config["log"]["level"] = "debug"

@@ -3,7 +3,7 @@
  * search finds is whole.
  *
  *     a statement   byte 0 which of `statements`, byte 1 the row; then its values, each a type (low 2 bits: NULL,
- *                   number, text, blob) and length (the others) and so many bytes
+ *                   number, text, blob) and length (the others) and that many bytes
  *     after NUL     the query */
 #define BLOCK 300
 #include "tests/fuzz/collection_fuzz.h"

@@ -3,7 +3,7 @@
  *     byte 0   route, or a dialect (low 3 bits), content type (next 4), a query string before the body (bit 7)
  *     then     the query string, decoded, up to the first NUL; the rest is the body
  *
- * What is taken is within the limits and inside its memory, what it holds was foretold, and it does not depend on the
+ * What is taken is within the limits and inside its memory, what it holds was predicted, and it does not depend on the
  * memory it came from: every request is parsed twice, the second time from a copy whose original is gone. */
 #include "engine/base/hash.h"
 #include "engine/base/mem.h"

@@ -28,7 +28,7 @@ static struct {
     pthread_cond_t changed;
     bool is_held[FAKE_STAGES];
     int n_inside[FAKE_STAGES]; /* threads in a step, held ones too */
-    int n_passes[FAKE_STAGES]; /* held: so many may still go on */
+    int n_passes[FAKE_STAGES]; /* held: this many may still go on */
     int n_tee;
     int n_steps;
     struct fake_step steps[FAKE_MAX_STEPS];

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-/* Counts jobs that came home: of `user` in their requests. */
+/* Counts jobs that came back, by `user` of their requests. */
 struct jobs_home {
     pthread_mutex_t lock;
     pthread_cond_t changed;

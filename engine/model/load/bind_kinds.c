@@ -28,7 +28,7 @@ static void full_name(char out[MAX_NAME], const char *prefix, const struct bind_
     BUG_ON(snprintf(out, MAX_NAME, "%s%s%s", prefix, entry->name, suffix) >= MAX_NAME);
 }
 
-/* Room for a packed matrix [n, k], and for its n x k floats in the scratch buffer, with one more row behind them. */
+/* Room for a packed matrix [n, k], and for its n x k floats in the scratch buffer, and one more row after them. */
 static void *place_matrix(struct binder *b, size_t n, size_t k, bool is_half)
 {
     size_t packed = b->kernels->gemm_packed_floats(n, k);
@@ -130,7 +130,7 @@ static bool keeps_bytes(const struct binder *b, bool is_i8)
     return is_i8 && (b->precision == MODEL_PRECISION_AUTO || b->precision == MODEL_PRECISION_INT8);
 }
 
-/* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats behind them, and the
+/* A matrix [n, k] in the making: its bytes in the scratch buffer, one more row of floats after them, and the
  * places. */
 struct bytes {
     size_t n, k;

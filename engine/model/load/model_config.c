@@ -17,7 +17,7 @@ struct field {
     const char *key;
     enum kind kind;
     size_t offset; /* in struct model_config */
-    int count;     /* > 1: an array of exactly so many; strings: size of the buffer; choices: how many words */
+    int count;     /* > 1: an array of exactly this many; strings: size of the buffer; choices: how many words */
     double min, max;
     const char *const *words;
     bool is_optional;

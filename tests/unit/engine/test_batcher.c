@@ -415,9 +415,9 @@ static void test_helpers(void)
 static void test_who_may_help(void)
 {
     CHECK_INT(batcher_helpers(4, 1, 0, 4), 3);
-    CHECK_INT(batcher_helpers(4, 1, 0, 2), 1); /* so many want to */
+    CHECK_INT(batcher_helpers(4, 1, 0, 2), 1); /* that many want to */
     CHECK_INT(batcher_helpers(8, 3, 0, 2), 3);
-    CHECK_INT(batcher_helpers(4, 2, 0, 4), 2); /* so many are free */
+    CHECK_INT(batcher_helpers(4, 2, 0, 4), 2); /* that many are free */
     CHECK_INT(batcher_helpers(2, 2, 0, 4), 0);
     CHECK_INT(batcher_helpers(2, 1, 1, 4), 0); /* a picture is being decoded */
     CHECK_INT(batcher_helpers(2, 2, 2, 4), 0);

@@ -136,7 +136,7 @@ static void *idle(void *arg)
     return NULL;
 }
 
-/* Inside; until so many help and so many sleep. */
+/* Inside; until that many help and that many sleep. */
 static void wait_for(int n_helping, int n_sleeping)
 {
     while (s.n_helping != n_helping || s.n_sleeping != n_sleeping) {

@@ -1,5 +1,5 @@
-/* A thread yields by so much from where it was, never beyond the end of the scale. Turns on the processor belong to one
- * thread. */
+/* A thread yields by that much from where it was, never beyond the end of the scale. Turns on the processor belong to
+ * one thread. */
 #include "engine/base/thread.c"
 
 #include "tests/support/check.h"

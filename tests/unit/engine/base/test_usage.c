@@ -1,14 +1,18 @@
-/* Manual pages and completions out of tables. */
+/* Manual pages and completions from tables. */
 #include "engine/base/usage.h"
 #include "tests/support/check.h"
 
-static const struct usage_command commands[] = {{"eat", "FRUIT...", "eat a fruit"}, {"peel", "FRUIT", "peel it"}};
+static const struct usage_command commands[] = {{"eat", "FRUIT...", "eat a fruit", true},
+                                                {"peel", "FRUIT", "peel it", false}};
 static const struct usage_option options[] = {
     {"version", NULL, "print the version", NULL, 0},
     {"how", "raw|cooked", "what [it] shall be: don't ask", "The kitchen.", 1},
     {"knife", "FILE", ".a path\\", "The kitchen.", 3},
+    {"bowl", "DIR", "where", "The kitchen.", 2},
+    {"bites", "N", "how many", "The kitchen.", 2},
+    {"spice", "salt", "with", "The kitchen.", 2},
 };
-static const struct usage usage = {"fruit-knife", "eats", "COMMAND", "A program.", 1, commands, 2, options, 3};
+static const struct usage usage = {"fruit-knife", "eats", "COMMAND", "A program.", 1, commands, 2, options, 6};
 
 static void check_holds(const struct buf *b, const char *text)
 {
@@ -37,16 +41,23 @@ static void test_completions(void)
     buf_init(&b, 65536);
     CHECK(usage_completion(&usage, "bash", &b));
     check_holds(&b, "--how) words='raw cooked' ;;\n");
-    check_holds(&b, "--knife) return ;;\n");
-    check_holds(&b, "eat) words='--how --knife' ;;\n");
-    check_holds(&b, "peel) words='--knife' ;;\n");
+    check_holds(&b, "--knife) kind=file ;;\n");
+    check_holds(&b, "--bowl) kind=directory ;;\n");
+    check_holds(&b, "--bites) kind=none ;;\n");
+    check_holds(&b, "--spice) words='salt' ;;\n");
+    check_holds(&b, "eat) kind=file words='--how --knife' ;;\n");
+    check_holds(&b, "peel) words='--knife --bowl --bites --spice' ;;\n");
     check_holds(&b, "*) words='eat peel --version' ;;\n");
-    check_holds(&b, "complete -o default -F _fruit_knife fruit-knife\n");
+    check_holds(&b, "complete -F _fruit_knife fruit-knife\n");
     buf_reset(&b);
     CHECK(usage_completion(&usage, "zsh", &b));
     check_holds(&b, "#compdef fruit-knife\n");
     check_holds(&b, "'--how=[what \\[it\\] shall be\\: don'\\''t ask]:value:(raw cooked)'");
     check_holds(&b, "'--knife=[.a path\\\\]:FILE:_files'");
+    check_holds(&b, "'--bowl=[where]:DIR:_files -/'");
+    check_holds(&b, "'--bites=[how many]:N:'");
+    check_holds(&b, "eat)\n    _arguments '*:file:_files' \\\n");
+    check_holds(&b, "peel)\n    _arguments \\\n");
     CHECK(!usage_completion(&usage, "fish", &b));
     buf_release(&b);
 }

@@ -421,7 +421,7 @@ static void test_search(void)
     engine_answers(1, OK);
     CHECK_INT(x.status, 200);
     CHECK(says("{\"results\":[{\"key\":\"k\",\"score\":0.5") && says("\"scanned\":7,\"reranked\":1,\"stale\":0,"));
-    /* The client leaves while the archive works: it is told, and the hits that come home go. */
+    /* The client leaves while the archive works: it is told, and hits that still come back are dropped. */
     send_request("POST", "/retrieve", JSON, "{\"collection\": \"c\", \"text\": \"a cat\"}");
     x.on_abandon(&x, "client_gone");
     CHECK_INT(n_cancelled, 1);

@@ -2,10 +2,12 @@
  *
  * Operation i is a function of i alone, so the content after n operations is known: what is found after a crash must be
  * the content after all acknowledged operations, or after one more (it was under way). */
+#include "engine/base/clock.h"
 #include "tests/unit/server/collections/test_collection.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -149,8 +151,9 @@ static uint32_t run_and_kill(uint32_t from)
         CHECK_INT(i, acknowledged);
         acknowledged = i + 1;
     }
-    struct timespec moment = {.tv_nsec = (long)random_below(2500) * 1000};
-    nanosleep(&moment, NULL);
+    for (uint64_t until = clock_us() + random_below(2500); clock_us() < until;) { /* some moment later */
+        sched_yield();
+    }
     kill(pid, SIGKILL);
     while (read(ends[0], &i, sizeof(i)) == sizeof(i)) {
         CHECK_INT(i, acknowledged);

@@ -31,77 +31,78 @@ static enum chunk_state feed(const char *bytes, size_t n, size_t step, char *out
     return state;
 }
 
+static const struct {
+    const char *text;
+    enum chunk_state state;
+    const char *data; /* of whole bodies */
+    size_t n_left;    /* bytes behind it */
+} bodies[] = {
+    {"0\r\n\r\n", CHUNK_WHOLE, "", 0},
+    {"3\r\nabc\r\n0\r\n\r\n", CHUNK_WHOLE, "abc", 0},
+    {"3\r\nabc\r\n0\r\n\r\nGET /", CHUNK_WHOLE, "abc", 5},
+    {"1\r\na\r\n0002\r\nbc\r\n00\r\n\r\n", CHUNK_WHOLE, "abc", 0},
+    {"A\r\n0123456789\r\n0\r\n\r\n", CHUNK_WHOLE, "0123456789", 0},
+    {"a;x=y;z=\"q\"\r\n0123456789\r\n0;last\r\n\r\n", CHUNK_WHOLE, "0123456789", 0},
+    {"3 \t ; x = y\r\nabc\r\n0\t;z\r\n\r\n", CHUNK_WHOLE, "abc", 0},
+    {"3\r\nabc\r\n0\r\nA:\r\nB: \xe4 :\r\n\r\n", CHUNK_WHOLE, "abc", 0},
+    {"3\r\n\r\n\r\r\n0\r\n\r\n", CHUNK_WHOLE, "\r\n\r", 0},
+    {"3\r\nabc\r\n0\r\nA: b\r\nContent-Length: 40\r\n\r\nx", CHUNK_WHOLE, "abc", 1},
+    {"3\r\nabc\r\n0\r\n", CHUNK_MORE, NULL, 0},
+    {"3\r\nabc\r\n", CHUNK_MORE, NULL, 0},
+    {"3\r\nab", CHUNK_MORE, NULL, 0},
+    {"fffffffffffffff\r\n", CHUNK_MORE, NULL, 0},
+    {"0000000000000003\r\nabc\r\n0\r\n\r\n", CHUNK_WHOLE, "abc", 0},
+    {"00000000000000003\r\nabc\r\n0\r\n\r\n", CHUNK_REFUSED, NULL, 0}, /* 17 digits */
+    {"1000000000000000\r\n", CHUNK_REFUSED, NULL, 0},                  /* 2^60 */
+    {"ffffffffffffffff\r\n", CHUNK_REFUSED, NULL, 0},
+    {"10000000000000003\r\n", CHUNK_REFUSED, NULL, 0},
+    {"\r\n", CHUNK_REFUSED, NULL, 0},
+    {";a\r\n", CHUNK_REFUSED, NULL, 0},
+    {"z\r\n", CHUNK_REFUSED, NULL, 0},
+    {"-3\r\n", CHUNK_REFUSED, NULL, 0},
+    {"+3\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0x3\r\n", CHUNK_REFUSED, NULL, 0},
+    {" 3\r\n", CHUNK_REFUSED, NULL, 0},
+    {"3 \r\n", CHUNK_REFUSED, NULL, 0},
+    {"3\t\r\n", CHUNK_REFUSED, NULL, 0},
+    {"3 3\r\n", CHUNK_REFUSED, NULL, 0},
+    {" ;a\r\n", CHUNK_REFUSED, NULL, 0},
+    {"3\nabc", CHUNK_REFUSED, NULL, 0},
+    {"3\r\r\n", CHUNK_REFUSED, NULL, 0},
+    {"3;a\nabc", CHUNK_REFUSED, NULL, 0},
+    {"3;a\rb", CHUNK_REFUSED, NULL, 0},
+    {"3;\x01\r\n", CHUNK_REFUSED, NULL, 0},
+    {"3\r\nabcd\r\n", CHUNK_REFUSED, NULL, 0},
+    {"3\r\nabc\n", CHUNK_REFUSED, NULL, 0},
+    {"3\r\nabc\rx", CHUNK_REFUSED, NULL, 0},
+    {"3\r\nabc0\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\nA: b\n\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\nA: b\rc", CHUNK_REFUSED, NULL, 0},
+    {"0\r\nA\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\nA : b\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\n: b\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\n A: b\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\nA: b\r\n c\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\nA\x80: b\r\n", CHUNK_REFUSED, NULL, 0},
+    {"0\r\n\rx", CHUNK_REFUSED, NULL, 0},
+    {"0\r\n\n", CHUNK_REFUSED, NULL, 0},
+};
+
 static void test_rows(void)
 {
-    static const struct {
-        const char *text;
-        enum chunk_state state;
-        const char *data; /* of whole bodies */
-        size_t n_left;    /* bytes behind it */
-    } rows[] = {
-        {"0\r\n\r\n", CHUNK_WHOLE, "", 0},
-        {"3\r\nabc\r\n0\r\n\r\n", CHUNK_WHOLE, "abc", 0},
-        {"3\r\nabc\r\n0\r\n\r\nGET /", CHUNK_WHOLE, "abc", 5},
-        {"1\r\na\r\n0002\r\nbc\r\n00\r\n\r\n", CHUNK_WHOLE, "abc", 0},
-        {"A\r\n0123456789\r\n0\r\n\r\n", CHUNK_WHOLE, "0123456789", 0},
-        {"a;x=y;z=\"q\"\r\n0123456789\r\n0;last\r\n\r\n", CHUNK_WHOLE, "0123456789", 0},
-        {"3 \t ; x = y\r\nabc\r\n0\t;z\r\n\r\n", CHUNK_WHOLE, "abc", 0},
-        {"3\r\nabc\r\n0\r\nA:\r\nB: \xe4 :\r\n\r\n", CHUNK_WHOLE, "abc", 0},
-        {"3\r\n\r\n\r\r\n0\r\n\r\n", CHUNK_WHOLE, "\r\n\r", 0},
-        {"3\r\nabc\r\n0\r\nA: b\r\nContent-Length: 40\r\n\r\nx", CHUNK_WHOLE, "abc", 1},
-        {"3\r\nabc\r\n0\r\n", CHUNK_MORE, NULL, 0},
-        {"3\r\nabc\r\n", CHUNK_MORE, NULL, 0},
-        {"3\r\nab", CHUNK_MORE, NULL, 0},
-        {"fffffffffffffff\r\n", CHUNK_MORE, NULL, 0},
-        {"0000000000000003\r\nabc\r\n0\r\n\r\n", CHUNK_WHOLE, "abc", 0},
-        {"00000000000000003\r\nabc\r\n0\r\n\r\n", CHUNK_REFUSED, NULL, 0}, /* 17 digits */
-        {"1000000000000000\r\n", CHUNK_REFUSED, NULL, 0},                  /* 2^60 */
-        {"ffffffffffffffff\r\n", CHUNK_REFUSED, NULL, 0},
-        {"10000000000000003\r\n", CHUNK_REFUSED, NULL, 0},
-        {"\r\n", CHUNK_REFUSED, NULL, 0},
-        {";a\r\n", CHUNK_REFUSED, NULL, 0},
-        {"z\r\n", CHUNK_REFUSED, NULL, 0},
-        {"-3\r\n", CHUNK_REFUSED, NULL, 0},
-        {"+3\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0x3\r\n", CHUNK_REFUSED, NULL, 0},
-        {" 3\r\n", CHUNK_REFUSED, NULL, 0},
-        {"3 \r\n", CHUNK_REFUSED, NULL, 0},
-        {"3\t\r\n", CHUNK_REFUSED, NULL, 0},
-        {"3 3\r\n", CHUNK_REFUSED, NULL, 0},
-        {" ;a\r\n", CHUNK_REFUSED, NULL, 0},
-        {"3\nabc", CHUNK_REFUSED, NULL, 0},
-        {"3\r\r\n", CHUNK_REFUSED, NULL, 0},
-        {"3;a\nabc", CHUNK_REFUSED, NULL, 0},
-        {"3;a\rb", CHUNK_REFUSED, NULL, 0},
-        {"3;\x01\r\n", CHUNK_REFUSED, NULL, 0},
-        {"3\r\nabcd\r\n", CHUNK_REFUSED, NULL, 0},
-        {"3\r\nabc\n", CHUNK_REFUSED, NULL, 0},
-        {"3\r\nabc\rx", CHUNK_REFUSED, NULL, 0},
-        {"3\r\nabc0\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\nA: b\n\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\nA: b\rc", CHUNK_REFUSED, NULL, 0},
-        {"0\r\nA\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\nA : b\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\n: b\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\n A: b\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\nA: b\r\n c\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\nA\x80: b\r\n", CHUNK_REFUSED, NULL, 0},
-        {"0\r\n\rx", CHUNK_REFUSED, NULL, 0},
-        {"0\r\n\n", CHUNK_REFUSED, NULL, 0},
-    };
     char out[64];
     size_t n_out, n_taken;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        size_t n = strlen(rows[i].text);
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        size_t n = strlen(bodies[i].text);
         for (size_t step = 1; step <= n; step++) {
-            enum chunk_state state = feed(rows[i].text, n, step, out, &n_out, &n_taken);
-            if (state != rows[i].state) {
+            enum chunk_state state = feed(bodies[i].text, n, step, out, &n_out, &n_taken);
+            if (state != bodies[i].state) {
                 fprintf(stderr, "row %zu, %zu at a time\n", i, step);
             }
-            CHECK_INT(state, rows[i].state);
-            if (rows[i].data) {
-                CHECK(n_out == strlen(rows[i].data) && memcmp(out, rows[i].data, n_out) == 0);
-                CHECK_INT(n_taken, n - rows[i].n_left);
+            CHECK_INT(state, bodies[i].state);
+            if (bodies[i].data) {
+                CHECK(n_out == strlen(bodies[i].data) && memcmp(out, bodies[i].data, n_out) == 0);
+                CHECK_INT(n_taken, n - bodies[i].n_left);
             }
         }
     }

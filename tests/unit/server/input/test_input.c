@@ -60,87 +60,88 @@ static void test_parameters(void)
     CHECK_STR(input.collection, "pets");
 }
 
+static const struct {
+    enum input_route route;
+    const char *query, *param;
+} faulty[] = {
+    {INPUT_CAPTION, "colour=1", "colour"},
+    {INPUT_CAPTION, "=1", ""},
+    {INPUT_CAPTION, "Num_beams=1", "Num_beams"},
+    {INPUT_CAPTION, "question=a", "question"},
+    {INPUT_CAPTION, "top_k=1", "top_k"},
+    {INPUT_VQA, "question=a&num_beams=1", "num_beams"},
+    {INPUT_VQA, "question=a&text=1", "text"},
+    {INPUT_STORE, "regions=1", "regions"},
+    {INPUT_CHECK, "collection=a", "collection"},
+    {INPUT_CAPTION, "num_beams=0", "num_beams"},
+    {INPUT_CAPTION, "num_beams=11", "num_beams"},
+    {INPUT_CAPTION, "num_beams=1.5", "num_beams"},
+    {INPUT_CAPTION, "num_beams", "num_beams"},
+    {INPUT_CAPTION, "num_beams=1x", "num_beams"},
+    {INPUT_CAPTION, "num_beams='1'", "num_beams"},
+    {INPUT_CAPTION, "num_beams= ", "num_beams"},
+    {INPUT_CAPTION, "num_beams=\xef\xbc\x93", "num_beams"},
+    {INPUT_CAPTION, "num_beams=None", "num_beams"},
+    {INPUT_CAPTION, "num_beams=1_0", "num_beams"},
+    {INPUT_CAPTION, "num_beams=0x1", "num_beams"},
+    {INPUT_CAPTION, "num_beams=nan", "num_beams"},
+    {INPUT_CAPTION, "num_beams=e", "num_beams"},
+    {INPUT_CAPTION, "num_beams=00000000000000000000000000000001", "num_beams"},
+    {INPUT_CAPTION, "num_captions=11", "num_captions"},
+    {INPUT_CAPTION, "num_captions=3&num_beams=2", "num_captions"},
+    {INPUT_CAPTION, "max_tokens=65", "max_tokens"},
+    {INPUT_CAPTION, "length_penalty=5.01", "length_penalty"},
+    {INPUT_CAPTION, "length_penalty=-inf", "length_penalty"},
+    {INPUT_CAPTION, "length_penalty=1e999", "length_penalty"},
+    {INPUT_VQA, "question=a&top_k=21", "top_k"},
+    {INPUT_RETRIEVE, "text=a&top_k=2147483648", "top_k"},
+    {INPUT_CAPTION, "timeout_ms=0", "timeout_ms"},
+    {INPUT_CAPTION, "timeout_ms=1e13", "timeout_ms"},
+    {INPUT_CAPTION, "regions=yes", "regions"},
+    {INPUT_CAPTION, "regions", "regions"}, /* on, or not given? */
+    {INPUT_CAPTION, "regions=on", "regions"},
+    {INPUT_CAPTION, "explain=no", "explain"},
+    {INPUT_CAPTION, "num_beams[]=2", "num_beams[]"},
+    {INPUT_CAPTION, "texts[]=2", "texts[]"},
+    {INPUT_CAPTION, "stream=1&num_beams=2", "stream"},
+    {INPUT_CAPTION, "stream=1&num_captions=2", "stream"},
+    {INPUT_VQA, NULL, "question"},
+    {INPUT_VQA, "question=", "question"},
+    {INPUT_VQA, "question= \t", "question"},
+    {INPUT_VQA, "question=\xc2\xa0\xe3\x80\x80\xe2\x80\x8b\xef\xbb\xbf", "question"}, /* nothing to be seen */
+    {INPUT_VQA, "question=[\"a\",\"b\"]", "question"},
+    {INPUT_VQA, "question=[ ]", "question"},
+    {INPUT_VQA, "questions=[ 'a', 'b' ] ", "questions"},
+    {INPUT_RETRIEVE, "texts[]=['a']", "texts[]"},
+    {INPUT_VQA, "questions=\xff", "questions"},
+    {INPUT_RETRIEVE, NULL, "texts"},
+    {INPUT_RETRIEVE, "collection=", "texts"}, /* not given */
+    {INPUT_RETRIEVE, "text=a&text=", "text"},
+    {INPUT_RETRIEVE, "texts[0]=a&texts[2]=b", "texts"},
+    {INPUT_RETRIEVE, "texts[1]=a&texts[2]=b", "texts"},
+    {INPUT_RETRIEVE, "texts[0]=a&texts[0]=b", "texts"},
+    {INPUT_RETRIEVE, "texts[0]=a&text=b", "texts"},
+    {INPUT_RETRIEVE, "texts[-1]=a", "texts[-1]"},
+    {INPUT_RETRIEVE, "texts[0x1]=a", "texts[0x1]"},
+    {INPUT_RETRIEVE, "texts[999999999999]=a", "texts[999999999999]"},
+    {INPUT_RETRIEVE, "texts[0=a", "texts[0"},
+    {INPUT_RETRIEVE, "texts0]=a", "texts0]"},
+    {INPUT_RETRIEVE, "[]=a", "[]"},
+    {INPUT_RETRIEVE, "texts[0][0]=a", "texts[0][0]"},
+    {INPUT_RETRIEVE, "texts.x=a", "texts.x"},
+    {INPUT_RETRIEVE, "texts.=a", "texts."},
+    {INPUT_RETRIEVE, "texts.0]=a", "texts.0]"},
+    {INPUT_RETRIEVE, "texts.1=a&texts.2=b", "texts"},
+    {INPUT_RETRIEVE, "top_k.0=1&text=a", "top_k.0"},
+    {INPUT_RETRIEVE, "collection=a&text=b", "collection"}, /* and an image */
+    {INPUT_RETRIEVE, "collection=a", "texts"},
+};
+
 static void test_faults_of_parameters(void)
 {
-    static const struct {
-        enum input_route route;
-        const char *query, *param;
-    } cases[] = {
-        {INPUT_CAPTION, "colour=1", "colour"},
-        {INPUT_CAPTION, "=1", ""},
-        {INPUT_CAPTION, "Num_beams=1", "Num_beams"},
-        {INPUT_CAPTION, "question=a", "question"},
-        {INPUT_CAPTION, "top_k=1", "top_k"},
-        {INPUT_VQA, "question=a&num_beams=1", "num_beams"},
-        {INPUT_VQA, "question=a&text=1", "text"},
-        {INPUT_STORE, "regions=1", "regions"},
-        {INPUT_CHECK, "collection=a", "collection"},
-        {INPUT_CAPTION, "num_beams=0", "num_beams"},
-        {INPUT_CAPTION, "num_beams=11", "num_beams"},
-        {INPUT_CAPTION, "num_beams=1.5", "num_beams"},
-        {INPUT_CAPTION, "num_beams", "num_beams"},
-        {INPUT_CAPTION, "num_beams=1x", "num_beams"},
-        {INPUT_CAPTION, "num_beams='1'", "num_beams"},
-        {INPUT_CAPTION, "num_beams= ", "num_beams"},
-        {INPUT_CAPTION, "num_beams=\xef\xbc\x93", "num_beams"},
-        {INPUT_CAPTION, "num_beams=None", "num_beams"},
-        {INPUT_CAPTION, "num_beams=1_0", "num_beams"},
-        {INPUT_CAPTION, "num_beams=0x1", "num_beams"},
-        {INPUT_CAPTION, "num_beams=nan", "num_beams"},
-        {INPUT_CAPTION, "num_beams=e", "num_beams"},
-        {INPUT_CAPTION, "num_beams=00000000000000000000000000000001", "num_beams"},
-        {INPUT_CAPTION, "num_captions=11", "num_captions"},
-        {INPUT_CAPTION, "num_captions=3&num_beams=2", "num_captions"},
-        {INPUT_CAPTION, "max_tokens=65", "max_tokens"},
-        {INPUT_CAPTION, "length_penalty=5.01", "length_penalty"},
-        {INPUT_CAPTION, "length_penalty=-inf", "length_penalty"},
-        {INPUT_CAPTION, "length_penalty=1e999", "length_penalty"},
-        {INPUT_VQA, "question=a&top_k=21", "top_k"},
-        {INPUT_RETRIEVE, "text=a&top_k=2147483648", "top_k"},
-        {INPUT_CAPTION, "timeout_ms=0", "timeout_ms"},
-        {INPUT_CAPTION, "timeout_ms=1e13", "timeout_ms"},
-        {INPUT_CAPTION, "regions=yes", "regions"},
-        {INPUT_CAPTION, "regions", "regions"}, /* on, or not given? */
-        {INPUT_CAPTION, "regions=on", "regions"},
-        {INPUT_CAPTION, "explain=no", "explain"},
-        {INPUT_CAPTION, "num_beams[]=2", "num_beams[]"},
-        {INPUT_CAPTION, "texts[]=2", "texts[]"},
-        {INPUT_CAPTION, "stream=1&num_beams=2", "stream"},
-        {INPUT_CAPTION, "stream=1&num_captions=2", "stream"},
-        {INPUT_VQA, NULL, "question"},
-        {INPUT_VQA, "question=", "question"},
-        {INPUT_VQA, "question= \t", "question"},
-        {INPUT_VQA, "question=\xc2\xa0\xe3\x80\x80\xe2\x80\x8b\xef\xbb\xbf", "question"}, /* nothing to be seen */
-        {INPUT_VQA, "question=[\"a\",\"b\"]", "question"},
-        {INPUT_VQA, "question=[ ]", "question"},
-        {INPUT_VQA, "questions=[ 'a', 'b' ] ", "questions"},
-        {INPUT_RETRIEVE, "texts[]=['a']", "texts[]"},
-        {INPUT_VQA, "questions=\xff", "questions"},
-        {INPUT_RETRIEVE, NULL, "texts"},
-        {INPUT_RETRIEVE, "collection=", "texts"}, /* not given */
-        {INPUT_RETRIEVE, "text=a&text=", "text"},
-        {INPUT_RETRIEVE, "texts[0]=a&texts[2]=b", "texts"},
-        {INPUT_RETRIEVE, "texts[1]=a&texts[2]=b", "texts"},
-        {INPUT_RETRIEVE, "texts[0]=a&texts[0]=b", "texts"},
-        {INPUT_RETRIEVE, "texts[0]=a&text=b", "texts"},
-        {INPUT_RETRIEVE, "texts[-1]=a", "texts[-1]"},
-        {INPUT_RETRIEVE, "texts[0x1]=a", "texts[0x1]"},
-        {INPUT_RETRIEVE, "texts[999999999999]=a", "texts[999999999999]"},
-        {INPUT_RETRIEVE, "texts[0=a", "texts[0"},
-        {INPUT_RETRIEVE, "texts0]=a", "texts0]"},
-        {INPUT_RETRIEVE, "[]=a", "[]"},
-        {INPUT_RETRIEVE, "texts[0][0]=a", "texts[0][0]"},
-        {INPUT_RETRIEVE, "texts.x=a", "texts.x"},
-        {INPUT_RETRIEVE, "texts.=a", "texts."},
-        {INPUT_RETRIEVE, "texts.0]=a", "texts.0]"},
-        {INPUT_RETRIEVE, "texts.1=a&texts.2=b", "texts"},
-        {INPUT_RETRIEVE, "top_k.0=1&text=a", "top_k.0"},
-        {INPUT_RETRIEVE, "collection=a&text=b", "collection"}, /* and an image */
-        {INPUT_RETRIEVE, "collection=a", "texts"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const char *query = cases[i].query;
-        CHECK_FAULT(RAW(cases[i].route, query), FAULT_BAD_REQUEST, cases[i].param, query ? query : "(none)");
+    for (size_t i = 0; i < sizeof(faulty) / sizeof(faulty[0]); i++) {
+        const char *query = faulty[i].query;
+        CHECK_FAULT(RAW(faulty[i].route, query), FAULT_BAD_REQUEST, faulty[i].param, query ? query : "(none)");
     }
     CHECK_FAULT(read_body(INPUT_RETRIEVE, NULL, "collection=a&text=b&text=c", "", 0), FAULT_BAD_REQUEST, "collection",
                 "two");

@@ -323,7 +323,7 @@ static void test_slots(void)
     CHECK_INT(n_home, 1);
     CHECK_INT(n_freed, 1);
     CHECK(!b.is_waiting && v->waiting == NULL && v->waiting_end == &v->waiting);
-    second->on_home = on_home; /* several that come home at once: in pieces, each at least one */
+    second->on_home = on_home; /* several that come back at once: in portions, each at least one */
     first = service_take(v);
     first->on_home = on_home;
     CHECK_INT(engine_submit(v->engine, first->job, &e), OK);

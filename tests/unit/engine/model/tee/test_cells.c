@@ -105,7 +105,7 @@ static void test_grid(void)
 
 /* ---- rows ---- */
 
-/* In 8 bits and, where the file's numbers are made floats, in those. */
+/* In 8 bits, and with the file's numbers converted to floats. */
 static void test_embedding(struct model *m)
 {
     const struct bind_fusion *w = &m->bound->fusion;
