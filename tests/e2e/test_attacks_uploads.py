@@ -71,7 +71,7 @@ class Uploads(unittest.TestCase):
 
     def test_a_trickle_is_cut(self):
         """A7: a minimum rate: who sends a byte now and then does not keep his place until the time-out."""
-        with Server("--server.upload_timeout_ms=60000") as s, contextlib.ExitStack() as stack:
+        with Server("--server.upload_timeout_ms=600000") as s, contextlib.ExitStack() as stack:
             wires = [stack.enter_context(s.wire()).push(declared(20971520)) for _ in range(13)]
             end, open_ = time.monotonic() + 30 * PATIENCE, list(wires)
             while open_ and time.monotonic() < end:
