@@ -223,8 +223,8 @@ WEIGHTS = {"objectness": 1.0, "rpn_box": 1.0, "class": 1.0, "box": 1.0, "lite0":
 
 
 def held_out_words(corpus, root, count):
-    """Flickr8k validation pictures and their words."""
-    use = data.picture_words(data.captions(root), [], "val")
+    """Flickr8k validation pictures that are at hand, and their words."""
+    use = {f: c for f, c in data.picture_words(data.captions(root), [], "val").items() if f in corpus.images.row}
     files = [f for f in use if f.startswith("flickr8k")][:count] or list(use)[:count]
     targets = torch.zeros(len(files), len(corpus.words))
     index = {w: n for n, w in enumerate(corpus.words)}

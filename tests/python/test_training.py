@@ -35,6 +35,7 @@ from train import (
     scenes,
     smoke,
     teach,
+    tee,
 )
 from train.corpus import Corpus
 
@@ -380,6 +381,18 @@ class MachineBoxes(unittest.TestCase):
         self.assertEqual(negative.tolist(), [2])
         hidden = detection.Truth.of(record, {"a": 1}, 1, 64, False, window=(0.2, 0.0, 1.0, 1.0))
         self.assertEqual((len(hidden.boxes), len(hidden.maybe)), (0, 2))  # a fifth of it is left
+
+
+class Words(unittest.TestCase):
+    def test_only_pictures_at_hand_validate(self):
+        """A data folder may describe pictures that are not there."""
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "flickr8k").mkdir()
+            rows = [{"image": f"{n}.jpg", "split": "val", "captions": ["a red dog", "a dog"]} for n in range(3)]
+            (pathlib.Path(folder) / "flickr8k/captions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+            corpus = mock.Mock(words=["red", "dog"], images=mock.Mock(row={"flickr8k/images/1.jpg": 0}))
+            files, targets = tee.held_out_words(corpus, folder, 8)
+        self.assertEqual((files, targets.tolist()), (["flickr8k/images/1.jpg"], [[0.0, 1.0]]))  # "dog" is said twice
 
 
 class Vocabulary(unittest.TestCase):
