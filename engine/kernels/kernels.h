@@ -197,8 +197,8 @@ bool kernels_has_isa(enum isa isa);
 /* "ref", "avx2", ... */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
-/* The table for the best instruction set up to `cap` that the CPU supports; amx only where cap is that. Cheap; the table is constant for the
- * process. OpenBLAS is limited to one thread per caller. */
+/* The table for the best instruction set up to `cap` that the CPU supports; amx only where cap is that. Cheap; the
+ * table is constant for the process. OpenBLAS is limited to one thread per caller. */
 const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
 
 #endif

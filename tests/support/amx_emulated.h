@@ -1,5 +1,5 @@
-/* amx_emulated - the instructions that gemm8_amx.inc uses, in plain C, for CPUs without AMX. Every tile has 16 rows of 64
- * bytes; using one that is not configured is a fault. Threads: one. */
+/* amx_emulated - the instructions that gemm8_amx.inc uses, in plain C, for CPUs without AMX. Every tile has 16 rows of
+ * 64 bytes; using one that is not configured is a fault. Threads: one. */
 #ifndef TESTS_SUPPORT_AMX_EMULATED_H
 #define TESTS_SUPPORT_AMX_EMULATED_H
 
