@@ -109,7 +109,7 @@ void http_answer_directly(struct http_connection *c, bool closes)
 {
     struct exchange *x = c->exchange;
     struct buf b;
-    if (c->phase == HTTP_BODY || c->phase == HTTP_WORKING) { /* the library has part of this request */
+    if (c->inner && !c->inner->is_complete) { /* the library has part of this request */
         http_inner_forsake(c);
     }
     c->http->handler.on_answer(c->http->handler.user, x);

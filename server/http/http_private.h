@@ -57,7 +57,7 @@ struct http_inner {
     struct loop_watch *watch;
     int fd;
     bool is_suspended, is_ready;
-    bool is_complete; /* the library has written the whole answer */
+    bool is_complete; /* the library has written the whole answer, or has seen nothing of the request */
 };
 
 struct http_link {

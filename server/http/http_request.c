@@ -1,6 +1,7 @@
-/* Requests out of bytes: judged, handed on to libmicrohttpd, or refused. */
+/* Requests out of bytes: judged, handed on to libmicrohttpd, answered at once, or refused. */
 #include "server/http/http_private.h"
 
+#include "engine/base/clock.h"
 #include "server/http/forwarded.h"
 #include "server/http/http_exchange.h"
 
@@ -86,6 +87,26 @@ static void end_body(struct http_connection *c)
     }
 }
 
+/* What has no body need not go through the library if the answer is there at once. False: it is not. */
+static bool answer_at_once(struct http_connection *c, const struct head *h)
+{
+    const struct http_handler *handler = &c->http->handler;
+    struct exchange *x = c->exchange;
+    http_front_enter(c, HTTP_WORKING);
+    x->received_us = clock_us();
+    x->phase = PHASE_WORKING;
+    handler->on_request(handler->user, x);
+    if (c->exchange != x) { /* cut in there */
+        return true;
+    }
+    if (!x->status || x->is_streaming) {
+        return false;
+    }
+    c->inner->is_complete = true;
+    http_answer_directly(c, h->expects_continue);
+    return true;
+}
+
 static const char no_memory[] = "the connections use all the memory there is for them";
 
 /* A whole, correct head. */
@@ -116,16 +137,16 @@ static void begin(struct http_connection *c, const struct head *h)
         http_request_refuse(c, REFUSAL_RESOURCES, "no descriptor or memory is left for another request");
         return;
     }
-    x->phase = PHASE_BODY;
+    bool has_body = h->is_chunked || h->length > 0;
+    if (!has_body && answer_at_once(c, h)) {
+        return;
+    }
     c->http->n_begun++;
     send_head(c, h);
-    if (c->is_over) {
+    if (c->is_over || !has_body) {
         return;
     }
-    if (!h->is_chunked && h->length == 0) {
-        end_body(c);
-        return;
-    }
+    x->phase = PHASE_BODY;
     http_front_enter(c, HTTP_BODY);
     if (h->expects_continue) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -216,14 +237,15 @@ static void throw_away(struct http_connection *c, size_t n, size_t *taken)
     }
 }
 
-/* Takes what the phase can use; returns how much. */
+/* Takes what the phase can use, of one request at most: the next waits for its turn. Returns how much. */
 static size_t read_some(struct http_connection *c, char *bytes, size_t n)
 {
     size_t at = 0;
     bool goes_on = true;
     while (at < n && goes_on && !c->is_over) {
         size_t taken = 0;
-        switch (c->phase) {
+        enum http_phase before = c->phase;
+        switch (before) {
         case HTTP_IDLE:
             http_front_enter(c, HTTP_HEAD);
             break;
@@ -244,6 +266,7 @@ static size_t read_some(struct http_connection *c, char *bytes, size_t n)
         default:
             goes_on = false;
         }
+        goes_on &= before == HTTP_IDLE || c->is_over || c->phase != HTTP_IDLE;
         at += taken;
     }
     return at;

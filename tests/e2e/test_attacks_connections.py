@@ -175,6 +175,16 @@ class Turns(unittest.TestCase):
             self.assertLess(served, 100 + 100 * 200 / 4)
             self.assertIn(s.metric("minivlm_turn_requests_max"), range(1, self.MAX + 1))
 
+    def test_pipelined_refusals(self):
+        """Without a body, and with one that is thrown away."""
+        with Server("--log.level=info", keeps_requests=False) as s:
+            for message in (wire.head("GET", "/nowhere"), wire.message("POST", "/nowhere", b"12345")):
+                stack, clients = self.crowd(s, 50, message * 100)
+                with stack:
+                    for w in clients:
+                        self.assertEqual({w.reply().status for _ in range(100)}, {404})
+                self.assertIn(s.metric("minivlm_turn_requests_max"), range(1, self.MAX + 1))
+
     def test_nonsense(self):
         with Server("--log.level=info", keeps_requests=False) as s:
             stack, clients = self.crowd(s, 100, b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
