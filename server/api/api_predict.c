@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-enum { STREAM_MAX = 1 << 20 };
+/* What waits in a stream: 64 events of at most 64 tokens each, and the answer with its regions, are 100 kB. */
+enum { STREAM_MAX = 1 << 18 };
 
 /* ---- how answers end ---- */
 
@@ -116,7 +117,7 @@ static void stream_done(struct work *w)
         api_predict_fault(w);
         return;
     }
-    buf_init(&b, (size_t)1 << 20);
+    buf_init(&b, STREAM_MAX);
     buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
     if (item) {
         json_object_set_new(item, "model", answer_model(&w->service->info));
