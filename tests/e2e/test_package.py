@@ -63,7 +63,8 @@ class Packages(unittest.TestCase):
         expected = set().union(*PROGRAMS.values())
         self.assertEqual(set(self.programs.files), expected)
         self.assertEqual({os.path.basename(n) for n in self.model.files if n.startswith(MODEL)}, {p.name for p in BASE.iterdir()})
-        self.assertEqual({n for n in self.model.files if not n.startswith(MODEL)}, {f"usr/share/doc/minivlm-model-base/{name}" for name in ("changelog.gz", "copyright")})
+        self.assertEqual({n for n in self.model.files if not n.startswith(MODEL)},
+                         {f"usr/share/doc/minivlm-model-base/{name}" for name in ("changelog.gz", "copyright")})
         for package in (self.programs, self.model):
             for name, member in package.members.items():
                 with self.subTest(name=name):
