@@ -56,7 +56,8 @@ def nearest(known, asked):
 
 def frequent_answers(train: list[data.Question], asked: list[data.Question], by_kind: bool) -> list[str]:
     """The most frequent answer of all, or of the question's kind (its type, or its first two words)."""
-    whole, kinds = Counter(), {}
+    whole: Counter[str] = Counter()
+    kinds: dict[str, Counter[str]] = {}
     for q in train:
         best = max(data.target(q).items(), key=lambda item: item[1])[0]
         whole[best] += 1
