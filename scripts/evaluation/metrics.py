@@ -200,7 +200,7 @@ def ranks(scores, right) -> list[int]:
 
 def recalls(found: list[int], at=(1, 5, 10)) -> dict:
     """found: ranks() of every query -> per cent whose right item is among the first k, and where 95 % of resamples lie."""
-    out = {}
+    out: dict[str, object] = {}
     for k in at:
         hits = [100.0 * (rank < k) for rank in found]
         out |= {f"R@{k}": sum(hits) / len(hits), f"R@{k} 95 %": interval(hits)}
