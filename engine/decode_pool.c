@@ -129,6 +129,7 @@ static void prepare(struct scheduler *s, struct job_private *j, struct job_list 
     scheduler_leave(s);
     uint64_t from_us = clock_us();
     enum err rc = job_tokenize(j);
+    rc = rc ? rc : job_check_features(j);
     name_image(j->job);
     j->features = rc ? NULL : r->features;
     scheduler_enter(s);

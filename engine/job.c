@@ -236,6 +236,17 @@ enum err job_tokenize(struct job_private *j)
     return OK;
 }
 
+enum err job_check_features(struct job_private *j)
+{
+    const struct model_config *c = j->engine->config;
+    const struct features *f = j->job->request.features;
+    if (f && !features_valid(f, features_bytes(c), c)) {
+        return err_set(&j->job->result.error, ERR_INTERNAL,
+                       "the stored features of this image are damaged or of another model; send the image again");
+    }
+    return OK;
+}
+
 static int max_rows(const struct job_private *j)
 {
     const struct job_request *r = &j->job->request;

@@ -36,7 +36,7 @@ struct job_request {
     const uint8_t *image;
     size_t image_bytes;
     struct image_id id;              /* read when image and features are NULL */
-    const struct features *features; /* features_valid for this engine's model */
+    const struct features *features; /* info.features_bytes; the job fails if they are not of this engine's model */
     const uint8_t *id_key;           /* NULL or 32 bytes: HMAC key of the id */
     bool no_store;                   /* keep nothing of this image in the cache */
     bool tolerate_truncated;

@@ -66,6 +66,8 @@ MUST_USE enum err job_check(struct job *job, struct errbuf *why);
 /* The job's own thread: ids of the texts' tokens. */
 /* ERR_TEXT_TOO_LONG with the text in the result; never without request.whole_texts. */
 MUST_USE enum err job_tokenize(struct job_private *j);
+/* The job's own thread, which may take a while: ERR_INTERNAL if request.features were not written for this model. */
+MUST_USE enum err job_check_features(struct job_private *j);
 /* The job's own thread, once `features` is set: image, regions and rows of its items. */
 void job_present(struct job_private *j);
 /* Called by the last holder, before on_done: after an error no result is left to read. */

@@ -27,6 +27,10 @@ def cells(page: dict) -> str:
     return span(page, "accuracy")
 
 
+def recalls(page: dict) -> str:
+    return " / ".join([span(page, "R@1"), *(f"{page[key]:.1f}" for key in ("R@5", "R@10"))])
+
+
 def read(folder) -> dict[str, dict]:
     return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in pathlib.Path(folder).glob("*.json")}
 
@@ -41,11 +45,10 @@ def rows(pages: list[dict]):
                    pages[-1][name].get("against"))
     for key in RECALLS if all("retrieval" in p for p in pages) else ():
         first = pages[0]["retrieval"]
-        title = f"{key}, {first['galleries']} galleries of {first['pictures'] // first['galleries']} pictures with their captions"
-        yield title, "R@1", [span(p["retrieval"][key], "R@1") for p in pages], pages[-1]["retrieval"].get("against", {}).get(key)
-        yield title, "R@5 / 10", [" / ".join(f"{p['retrieval'][key][f'R@{k}']:.1f}" for k in (5, 10)) for p in pages], None
+        title = f"{key}, {first['galleries']} galleries of {first['pictures'] // first['galleries']} Flickr8k test pictures with their captions"
+        yield title, "R@1 / 5 / 10", [recalls(p["retrieval"][key]) for p in pages], pages[-1]["retrieval"].get("against", {}).get(key)
     if all("detect" in p for p in pages):
-        yield "regions, COCO val", "AP50", [span(p["detect"], "AP50") for p in pages], None
+        yield f"regions, COCO val ({pages[0]['detect']['pictures']})", "AP50", [span(p["detect"], "AP50") for p in pages], None
 
 
 def table(folders) -> str:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import tempfile
 import threading
@@ -41,6 +42,10 @@ class Collections(unittest.TestCase):
             page = s.get("/collections/holiday?limit=3").json
             self.assertEqual([i["key"] for i in page["images"]], [f"album/{n}.jpg" for n in range(3)])
             self.assertEqual((page["size"], page["next"]), (4, "album/2.jpg"))
+            for spelling in ("3.0", "%203", "%2B3", "3e0"):  # as other routes read numbers
+                self.assertEqual(s.get(f"/collections/holiday?limit={spelling}").json["next"], "album/2.jpg", spelling)
+            self.assertIsNone(s.get("/collections/holiday?limit=").json["next"])
+            self.assertEqual(s.get("/collections/holiday?limit=3.5").status, 400)
             self.assertEqual([i["key"] for i in s.get("/collections/holiday?after=album/2.jpg").json["images"]], ["album/3.jpg"])
             found = s.post("/retrieve", {"collection": "holiday", "text": "a dog"}).json
             self.assertEqual((found["scanned"], found["reranked"], len(found["results"])), (4, 4, 4))
@@ -221,6 +226,22 @@ class Collections(unittest.TestCase):
                 other.execute("PRAGMA wal_checkpoint")
             os.truncate(self.path, 0)
             self.assertEqual(self.put(s, "lost", 1).status, 503)
+
+    def test_features_that_somebody_else_has_written(self):
+        """With a right checksum, but of more regions than there can be: left out of the answer, and never computed with."""
+        with Server(self.flag) as s:
+            for n in range(2):
+                self.assertEqual(self.put(s, f"{n}.jpg", n).status, 201)
+        with contextlib.closing(sqlite3.connect(self.path)) as file, file:
+            select = "SELECT f.id, i.image_id, i.width, i.height, f.block FROM features f JOIN image i ON i.id = f.id WHERE i.key = ?"
+            row, image, width, height, block = file.execute(select, ("0.jpg",)).fetchone()
+            block = struct.pack("<i", 1 << 30) + block[4:]
+            digest = hashlib.sha256(image + struct.pack("<ii", width, height) + block + b"0.jpg").digest()
+            file.execute("UPDATE features SET sha256 = ?, block = ? WHERE id = ?", (digest, block, row))
+        with Server(self.flag) as s:
+            found = s.post("/retrieve", {"collection": "holiday", "text": "a dog"})
+            self.assertEqual([r["key"] for r in found.json["results"]], ["1.jpg"], found.body)
+            self.assertEqual(s.get("/healthz").status, 200)
 
     def test_a_log_that_is_deleted(self):
         with Server(self.flag) as s:

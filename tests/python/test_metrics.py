@@ -125,6 +125,9 @@ class Card(unittest.TestCase):
                 page = {"accuracy": value, "accuracy 95 %": [value - 1, value + 2], "questions": 9}
                 (pathlib.Path(folder) / name).mkdir()
                 (pathlib.Path(folder) / name / "coco_qa.json").write_text(json.dumps(page))
+                ranks = {"R@1": value, "R@1 95 %": [value - 1, value + 2], "R@5": 60.0, "R@10": 70.0}
+                retrieval = {"text of picture": ranks, "picture of text": ranks, "galleries": 3, "pictures": 300}
+                (pathlib.Path(folder) / name / "retrieval.json").write_text(json.dumps(retrieval))
             folders = [f"{folder}/old", f"{folder}/new"]
             plain, formats = table.table(folders), table.formats(folders)
             page["against"] = {"gain": 10.0, "gain 95 %": [-0.5, 20.0], "compared": 9}
@@ -133,6 +136,8 @@ class Card(unittest.TestCase):
         row = "| questions, COCO-QA val (9) | accuracy, % | 40.0 (39.0 to 42.0) | 50.0 (49.0 to 52.0) |"
         self.assertIn(row, plain.splitlines())
         self.assertIn(row + " +10.0 (-0.5 to +20.0) |", paired.splitlines())
+        self.assertIn("| text of picture, 3 galleries of 100 Flickr8k test pictures with their captions | R@1 / 5 / 10 | "
+                      "40.0 (39.0 to 42.0) / 60.0 / 70.0 | 50.0 (49.0 to 52.0) / 60.0 / 70.0 |", plain.splitlines())
         self.assertIn("| questions, COCO-QA val: accuracy | 40.00 | 50.00 (+25.0 %) |", formats.splitlines())
 
 

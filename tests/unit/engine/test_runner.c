@@ -167,6 +167,15 @@ static void test_cache_and_ids(void)
     CHECK_INT(again->result.err, OK);
     CHECK(again->result.features == job->result.features);
     CHECK_INT(fake.n_tee, 3);
+    struct features other = *job->result.features; /* as a file may hold that somebody else has written */
+    other.dim++;
+    job_reset(again);
+    again->request.user = &home;
+    again->request.features = &other;
+    again->request.task = JOB_CAPTION;
+    jobs_run(e, again);
+    CHECK_INT(again->result.err, ERR_INTERNAL);
+    CHECK(strstr(again->result.error.text, "send the image again") && !again->result.captions);
     job_destroy(again);
     job_destroy(job);
     close_engine(e);

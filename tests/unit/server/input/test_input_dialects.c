@@ -54,8 +54,7 @@ static void test_wishes(void)
                                                "Can you tell me what you see?",
                                                "Could you please tell me what's in this picture?",
                                                "Beschreibe das Bild",
-                                               "D\xc3\xa9"
-                                               "cris cette image",
+                                               "D\303\251cris cette image",
                                                "describe the contents of the picture"};
     static const char *const questions[] = {"What colour is the cat?",
                                             "What is the cat doing in this image?",

@@ -35,8 +35,7 @@ static const char *const descriptions[] = {
     "DÉCRIS CETTE IMAGE",
     "Decrivez la photo svp",
     "Peux-tu décrire cette image ?",
-    "De\xcc\x81"
-    "cris l'image",
+    "De\314\201cris l'image",
     "Que vois-tu sur cette photo ?",
     "Qu'est-ce que c'est ?",
     "Qu\u2019y a-t-il sur l\u2019image ?",
