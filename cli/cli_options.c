@@ -12,7 +12,7 @@ const struct cli_option cli_options[] = {
     {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA | 1 << CLI_SEARCH,
      "how many answers or pictures to print, 1 to 20 (default 5)"},
     {"num-beams", "N", OPT_BEAMS, 1 << CLI_CAPTION, "beam width, 1 to 10; 1 is greedy search (default: the model's)"},
-    {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions per image, at most num-beams (default 1)"},
+    {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions per image, at most as many as beams (default 1)"},
     {"max-tokens", "N", OPT_TOKENS, 1 << CLI_CAPTION, "maximum length of a caption (default: the model's)"},
     {"length-penalty", "X", OPT_PENALTY, 1 << CLI_CAPTION, "above 0 favours longer captions (default: the model's)"},
     {"regions", NULL, OPT_REGIONS, CLI_FOR_WORDS, "print the regions too (with --json)"},
@@ -104,7 +104,8 @@ void cli_options_print_help(enum cli_command c)
             const char *key = o->id == OPT_MODEL ? "-m, " : o->id == OPT_HELP ? "-h, " : "";
             snprintf(left, sizeof(left), "%s--%s%s%s", key, o->name, o->argument ? " " : "",
                      o->argument ? o->argument : "");
-            printf("  %-22s %s%s\n", left, strlen(left) > 22 ? "\n                         " : "", o->help);
+            bool fits = strlen(left) <= 22;
+            printf("  %-*s%s%s\n", fits ? 23 : 0, left, fits ? "" : "\n                         ", o->help);
         }
     }
     printf("%s%s", cli_options_commands[c].more[0] ? "\n" : "", cli_options_commands[c].more);
@@ -119,7 +120,11 @@ bool cli_options_print_usage(const char *shell)
     buf_init(&out, 1 << 20);
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct cli_option *o = &cli_options[i];
-        list[i + 2] = (struct usage_option){o->name, o->argument, o->help, NULL, (unsigned)o->commands};
+        list[i + 2] = (struct usage_option){.name = o->name,
+                                            .argument = o->argument,
+                                            .help = o->help,
+                                            .commands = (unsigned)o->commands,
+                                            .repeats = o->id == OPT_QUESTION || o->id == OPT_TEXT};
     }
     for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
         known[i] = (struct usage_command){cli_options_commands[i].name, cli_options_commands[i].arguments,
