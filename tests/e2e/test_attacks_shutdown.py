@@ -140,6 +140,21 @@ class Leaving(unittest.TestCase):
                 self.assertNotIn(None, replies)
                 self.assertLessEqual({r.status for r in replies}, {201, 503, 504})
 
+    def test_what_has_not_arrived_is_told(self):
+        """A9: who is in the middle of a request when the time is over reads why it was not served."""
+        parts = {"body": part("POST", "/caption"), "chunks": HOSTILE["chunks without an end"], "head": HOSTILE["half a head"],
+                 "Expect": HOSTILE["Expect and silence"], "body of a GET": HOSTILE["a body with GET"]}
+        with Server(STOP, "--server.admin_port=0") as s, contextlib.ExitStack() as stack:
+            wires = {(name, port): stack.enter_context(wire.Wire(port)).push(data)
+                     for port in (s.port, s.admin_port) for name, data in parts.items() if port == s.port or name == "head"}
+            time.sleep(0.1)
+            s.leaves_within(PROMISE)
+            for (name, _), w in wires.items():
+                with self.subTest(name):
+                    reply = w.reply()
+                    self.assertIsNotNone(reply)
+                    self.assertEqual((reply.status, reply.code, reply.closes), (503, "draining", True))
+
     def test_a_stream_that_nobody_reads(self):
         """A9: event streams and pipelined answers that stay unread are cut off."""
         with Server(STOP, "--cache.bytes=0") as s, contextlib.ExitStack() as stack:
