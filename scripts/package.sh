@@ -18,12 +18,12 @@ fail() {
 }
 
 build() {
-    scripts/install_deps.sh build
+    scripts/install_deps.sh package
     scripts/fetch_viewer.sh
     cmake --preset release -B "$out" -DMINIVLM_TESTS=OFF >/dev/null
     cmake --build "$out"
     rm -f "$out"/*.deb
-    (cd "$out" && cpack -G DEB >/dev/null) || fail "cpack"
+    (cd "$out" && cpack -G DEB >cpack.log 2>&1) || fail "cpack: $(tail -20 "$out/cpack.log")"
     ls -l "$out"/*.deb
 }
 

@@ -282,7 +282,9 @@ static bool texts_from_json(struct input_parser *ip, const struct param *p, int 
     }
     if (json_tree_kind(t, value) != JSON_TREE_ARRAY || p->at != 1) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be a string%s", p->name,
-                          p->at == 1 ? " or a list of strings" : "; put a list into the plural");
+                          p->at == 1                             ? " or a list of strings"
+                          : ip->in->dialect == INPUT_HUGGINGFACE ? ": ask each in a request of its own"
+                                                                 : "; put a list into the plural");
     }
     ip->in->has_text_list = true;
     for (int i = 0, at = value + 1; i < t->values[value].count; i++, at = t->values[at].next) {

@@ -196,6 +196,7 @@ class Progress(Case):
         ours, theirs = pty.openpty() if is_terminal else os.pipe()
         with start("caption", "--jsonl", "-", *options, stderr=theirs, env={**ENVIRONMENT, "TERM": term}) as process:
             os.close(theirs)
+            assert process.stdin and process.stdout
             for picture in (WAVES, DISCS):
                 process.stdin.write(lines({"image": picture}))
                 process.stdin.flush()
