@@ -1,8 +1,12 @@
 #include "cli/cli_options.h"
 
+#include "engine/base/buf.h"
 #include "engine/base/isa_list.h"
 #include "engine/base/usage.h"
 #include "engine/image/image.h"
+
+#include <ctype.h>
+#include <string.h>
 
 /* ---- what there is ---- */
 
@@ -12,7 +16,7 @@ const struct cli_option cli_options[] = {
     {"top-k", "N", OPT_TOP_K, 1 << CLI_VQA | 1 << CLI_SEARCH,
      "how many answers or pictures to print, 1 to 20 (default 5)"},
     {"num-beams", "N", OPT_BEAMS, 1 << CLI_CAPTION, "beam width, 1 to 10; 1 is greedy search (default: the model's)"},
-    {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions per image, at most num-beams (default 1)"},
+    {"num-captions", "N", OPT_CAPTIONS, 1 << CLI_CAPTION, "captions per image, at most as many as beams (default 1)"},
     {"max-tokens", "N", OPT_TOKENS, 1 << CLI_CAPTION, "maximum length of a caption (default: the model's)"},
     {"length-penalty", "X", OPT_PENALTY, 1 << CLI_CAPTION, "above 0 favours longer captions (default: the model's)"},
     {"regions", NULL, OPT_REGIONS, CLI_FOR_WORDS, "print the regions too (with --json)"},
@@ -20,7 +24,7 @@ const struct cli_option cli_options[] = {
     {"draw", "FILE", OPT_DRAW, 1 << CLI_REGIONS, "write the picture with its regions as a JPEG"},
     {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS,
      "leave out regions with a lower score (default 0, with --draw 0.3)"},
-    {"tolerate-truncated", NULL, OPT_TRUNCATED, CLI_FOR_IMAGES, "accept truncated JPEG files"},
+    {"tolerate-truncated", NULL, OPT_TRUNCATED, CLI_FOR_IMAGES | 1 << CLI_IMPORT, "accept truncated JPEG files"},
     {"jsonl", "FILE", OPT_JSONL, CLI_FOR_IMAGES,
      "read requests from a JSON Lines file (- is standard input); see below"},
     {"no-fast-scaling", NULL, OPT_NO_FAST_SCALING, CLI_FOR_IMAGES | 1 << CLI_BENCH,
@@ -78,6 +82,50 @@ const struct cli_command_text cli_options_commands[CLI_COMMAND_COUNT] = {
 
 /* ---- help ---- */
 
+/* ---- messages ---- */
+
+/* The option whose name begins here, with _ for -; only names of several words are no words of a sentence. */
+static const struct cli_option *named_at(const char *at)
+{
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const char *name = cli_options[i].name;
+        size_t n = strlen(name), k = 0;
+        while (k < n && at[k] == (name[k] == '-' ? '_' : name[k])) {
+            k++;
+        }
+        if (k == n && strchr(name, '-') && !isalnum((unsigned char)at[n]) && at[n] != '_') {
+            return &cli_options[i];
+        }
+    }
+    return NULL;
+}
+
+void cli_options_rename(struct errbuf *message)
+{
+    static const char is_set[] = "=true";
+    struct buf out;
+    buf_init(&out, ERRBUF_MAX - 1);
+    for (const char *at = message->text; *at && !out.err;) {
+        bool may_begin = at == message->text || (!isalnum((unsigned char)at[-1]) && !strchr("_./", at[-1]));
+        const struct cli_option *o = may_begin ? named_at(at) : NULL;
+        if (!o) {
+            buf_append(&out, at++, 1);
+            continue;
+        }
+        buf_text(&out, "--");
+        buf_text(&out, o->name);
+        at += strlen(o->name);
+        at += strncmp(at, is_set, sizeof(is_set) - 1) == 0 ? sizeof(is_set) - 1 : 0;
+    }
+    if (!out.err && out.n > 0) {
+        memcpy(message->text, out.bytes, out.n);
+        message->text[out.n] = '\0';
+    }
+    buf_release(&out);
+}
+
+/* ---- help ---- */
+
 void cli_options_print_commands(FILE *to)
 {
     fprintf(to, "usage: minivlm COMMAND [OPTION]... [IMAGE]...\n\ncommands:\n");
@@ -104,7 +152,8 @@ void cli_options_print_help(enum cli_command c)
             const char *key = o->id == OPT_MODEL ? "-m, " : o->id == OPT_HELP ? "-h, " : "";
             snprintf(left, sizeof(left), "%s--%s%s%s", key, o->name, o->argument ? " " : "",
                      o->argument ? o->argument : "");
-            printf("  %-22s %s%s\n", left, strlen(left) > 22 ? "\n                         " : "", o->help);
+            bool fits = strlen(left) <= 22;
+            printf("  %-*s%s%s\n", fits ? 23 : 0, left, fits ? "" : "\n                         ", o->help);
         }
     }
     printf("%s%s", cli_options_commands[c].more[0] ? "\n" : "", cli_options_commands[c].more);
@@ -119,7 +168,11 @@ bool cli_options_print_usage(const char *shell)
     buf_init(&out, 1 << 20);
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct cli_option *o = &cli_options[i];
-        list[i + 2] = (struct usage_option){o->name, o->argument, o->help, NULL, (unsigned)o->commands};
+        list[i + 2] = (struct usage_option){.name = o->name,
+                                            .argument = o->argument,
+                                            .help = o->help,
+                                            .commands = (unsigned)o->commands,
+                                            .repeats = o->id == OPT_QUESTION || o->id == OPT_TEXT};
     }
     for (int i = 0; i < CLI_COMMAND_COUNT; i++) {
         known[i] = (struct usage_command){cli_options_commands[i].name, cli_options_commands[i].arguments,

@@ -102,19 +102,23 @@ static const char *find_variable(char **environ, const char *name)
 /* ---- flags ---- */
 
 const struct config_action_flag config_actions[] = {
-    {"--print-config", CONFIG_PRINT, "print the resulting configuration as JSON"},
-    {"--check-config", CONFIG_CHECK, "check the configuration and open everything it names"},
-    {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the configuration file"},
-    {"--print-reference", CONFIG_REFERENCE, "print the reference of all keys as Markdown"},
-    {"--print-api", CONFIG_API, "print the routes and the errors of the API as JSON"},
-    {"--print-man", CONFIG_MAN, "print the manual page"},
-    {"--print-completion=bash", CONFIG_BASH, "print completions for bash"},
-    {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh"},
-    {"--healthcheck", CONFIG_HEALTHCHECK, "ask the running service with this configuration; exit code 0 or 1"},
-    {"--make-key", CONFIG_MAKE_KEY,
-     "NAME; print a new API key and its line for the keys file; also --role, --rate, --share"},
-    {"--version", CONFIG_VERSION, "print the version"},
-    {"--help", CONFIG_HELP, "print this help"},
+    {"--print-config", CONFIG_PRINT, "print the resulting configuration as JSON", NULL},
+    {"--check-config", CONFIG_CHECK, "check the configuration and open everything it names", NULL},
+    {"--print-schema", CONFIG_SCHEMA, "print the JSON Schema of the configuration file", NULL},
+    {"--print-reference", CONFIG_REFERENCE, "print the reference of all keys as Markdown", NULL},
+    {"--print-api", CONFIG_API, "print the routes and the errors of the API as JSON", NULL},
+    {"--print-man", CONFIG_MAN, "print the manual page", NULL},
+    {"--print-completion=bash", CONFIG_BASH, "print completions for bash", NULL},
+    {"--print-completion=zsh", CONFIG_ZSH, "print completions for zsh", NULL},
+    {"--healthcheck", CONFIG_HEALTHCHECK, "ask the running service with this configuration; exit code 0 or 1", NULL},
+    {"--make-key", CONFIG_MAKE_KEY, "print a new API key and its line for the keys file", "NAME"},
+    {"--role", CONFIG_MAKE_KEY, "with --make-key: client (the default), metrics, admin, or several with commas",
+     "ROLE"},
+    {"--rate", CONFIG_MAKE_KEY, "with --make-key: requests per second or minute that the key may send, such as 5/s",
+     "RATE"},
+    {"--share", CONFIG_MAKE_KEY, "with --make-key: share of the service that the key may use, such as 25%", "SHARE"},
+    {"--version", CONFIG_VERSION, "print the version", NULL},
+    {"--help", CONFIG_HELP, "print this help", NULL},
 };
 const int config_n_actions = sizeof(config_actions) / sizeof(config_actions[0]);
 

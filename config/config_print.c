@@ -71,13 +71,16 @@ void config_print_json(const struct config *c, struct buf *out)
 static void print_wrapped(const char *text, struct buf *out)
 {
     int column = HELP_INDENT;
+    const char *between = "";
     while (*text) {
         int n = (int)strcspn(text, " ");
         if (column + n > HELP_WIDTH) {
             buf_printf(out, "\n%*s", HELP_INDENT, "");
             column = HELP_INDENT;
+            between = "";
         }
-        buf_printf(out, "%.*s ", n, text);
+        buf_printf(out, "%s%.*s", between, n, text);
+        between = " ";
         column += n + 1;
         text += n;
         text += strspn(text, " ");
@@ -96,7 +99,10 @@ void config_print_help(struct buf *out)
                   "the last of these wins. SIGHUP reloads the keys marked with *.\n\n");
     buf_printf(out, "  %-24s %s\n", "--config FILE", "JSON file: {\"server\": {\"port\": 8080}}");
     for (int i = 0; i < config_n_actions; i++) {
-        buf_printf(out, "  %-24s %s\n", config_actions[i].name, config_actions[i].help);
+        const struct config_action_flag *a = &config_actions[i];
+        char left[32];
+        snprintf(left, sizeof(left), "%s%s%s", a->name, a->argument ? " " : "", a->argument ? a->argument : "");
+        buf_printf(out, "  %-24s %s\n", left, a->help);
     }
     for (int s = 0; s < N_SECTIONS; s++) {
         buf_printf(out, "\n%s\n", sections[s].help);
@@ -125,24 +131,40 @@ static const char *argument_of(const struct config_key *k)
     return k->words ? k->words : names[k->kind];
 }
 
-enum { MAX_OPTIONS = 256, NAME_BYTES = 64 };
+enum { MAX_OPTIONS = 256 };
 
-static int fill_options(struct usage_option options[MAX_OPTIONS], char names[MAX_OPTIONS][NAME_BYTES])
+/* What the texts of an option are kept in. */
+struct option_texts {
+    char name[64], value[128];
+};
+
+static int fill_options(struct usage_option options[MAX_OPTIONS], struct option_texts texts[MAX_OPTIONS])
 {
+    struct config c;
     int n = 0;
+    config_defaults(&c);
     BUG_ON(config_n_keys + config_n_actions + 1 > MAX_OPTIONS);
-    options[n++] = (struct usage_option){"config", "FILE", "the configuration file, JSON", NULL, 0};
+    options[n++] = (struct usage_option){.name = "config", .argument = "FILE", .help = "the configuration file, JSON"};
     for (int i = 0; i < config_n_actions; i++) {
-        const char *argument = config_actions[i].action == CONFIG_MAKE_KEY ? "NAME" : NULL;
-        options[n++] = (struct usage_option){config_actions[i].name + 2, argument, config_actions[i].help, NULL, 0};
+        const struct config_action_flag *a = &config_actions[i];
+        options[n++] = (struct usage_option){.name = a->name + 2, .argument = a->argument, .help = a->help};
     }
     for (int s = 0; s < N_SECTIONS; s++) {
         for (int i = 0; i < config_n_keys; i++) {
             const struct config_key *k = &config_keys[i];
             if (strcmp(k->section, sections[s].name) == 0) {
-                snprintf(names[n], NAME_BYTES, "%s.%s", k->section, k->name);
-                options[n] = (struct usage_option){names[n], argument_of(k), k->help, sections[s].help, 0};
-                n++;
+                struct option_texts *t = &texts[n];
+                struct buf value;
+                buf_init(&value, sizeof(t->value));
+                print_value(&c, k, &value);
+                snprintf(t->name, sizeof(t->name), "%s.%s", k->section, k->name);
+                snprintf(t->value, sizeof(t->value), "%s", value.bytes ? value.bytes : "");
+                buf_release(&value);
+                options[n++] = (struct usage_option){.name = t->name,
+                                                     .argument = argument_of(k),
+                                                     .help = k->help,
+                                                     .group = sections[s].help,
+                                                     .value = t->value};
             }
         }
     }
@@ -151,7 +173,7 @@ static int fill_options(struct usage_option options[MAX_OPTIONS], char names[MAX
 
 static void print_usage(const char *shell, struct buf *out)
 {
-    char names[MAX_OPTIONS][NAME_BYTES];
+    struct option_texts texts[MAX_OPTIONS];
     struct usage_option options[MAX_OPTIONS];
     const struct usage u = {
         "minivlm-server",
@@ -164,7 +186,7 @@ static void print_usage(const char *shell, struct buf *out)
         NULL,
         0,
         options,
-        fill_options(options, names)};
+        fill_options(options, texts)};
     if (shell) {
         (void)usage_completion(&u, shell, out);
     } else {

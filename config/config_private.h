@@ -23,8 +23,9 @@ extern const int config_n_keys;
 
 struct config_action_flag {
     const char *name;
-    enum config_action action;
+    enum config_action action; /* CONFIG_MAKE_KEY: read_key_flag reads it */
     const char *help;
+    const char *argument; /* as in struct usage_option */
 };
 extern const struct config_action_flag config_actions[];
 extern const int config_n_actions;

@@ -24,9 +24,23 @@ foreach(program minivlm minivlm-server)
           RENAME ${program} COMPONENT programs)
   install(FILES ${made}/_${program} DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions COMPONENT programs)
 endforeach()
-add_custom_command(OUTPUT ${made}/changelog.gz DEPENDS CHANGELOG.md VERBATIM
-                   COMMAND gzip -9nc ${PROJECT_SOURCE_DIR}/CHANGELOG.md > ${made}/changelog.gz)
-add_custom_target(documents ALL DEPENDS ${documents} ${made}/changelog.gz)
+add_custom_command(OUTPUT ${made}/CHANGELOG.md.gz DEPENDS CHANGELOG.md VERBATIM
+                   COMMAND gzip -9nc ${PROJECT_SOURCE_DIR}/CHANGELOG.md > ${made}/CHANGELOG.md.gz)
+list(APPEND documents ${made}/CHANGELOG.md.gz)
+# Who answers for a package is who builds it, named as for Debian's own tools.
+set(MINIVLM_MAINTAINER "minivlm-server maintainers <minivlm-server@localhost>" CACHE STRING "Maintainer of the packages")
+set(maintainer "${MINIVLM_MAINTAINER}")
+if(NOT "$ENV{DEBFULLNAME}" STREQUAL "" AND NOT "$ENV{DEBEMAIL}" STREQUAL "")
+  set(maintainer "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+endif()
+string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC) # SOURCE_DATE_EPOCH, if it is set
+foreach(package minivlm-server minivlm-model-base)
+  configure_file(deploy/debian/changelog.in ${made}/${package}/changelog @ONLY)
+  add_custom_command(OUTPUT ${made}/${package}/changelog.gz DEPENDS ${made}/${package}/changelog VERBATIM
+                     COMMAND gzip -9nkf ${made}/${package}/changelog)
+  list(APPEND documents ${made}/${package}/changelog.gz)
+endforeach()
+add_custom_target(documents ALL DEPENDS ${documents})
 
 install(TARGETS minivlm minivlm-server DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 # The unit and the configuration name absolute paths, so they are written when the prefix is known for certain.
@@ -35,11 +49,13 @@ set(data_dir [[${CMAKE_INSTALL_DATADIR}]])
 set(etc_dir [[${CMAKE_INSTALL_SYSCONFDIR}]])
 set(made [[${made}]])" COMPONENT programs)
 install(SCRIPT deploy/install_paths.cmake COMPONENT programs)
-install(FILES deploy/debian/copyright NOTICE README.md ${made}/changelog.gz docs/api.md docs/configuration.md docs/operations.md
+install(FILES deploy/debian/copyright NOTICE README.md ${made}/CHANGELOG.md.gz
+        ${made}/minivlm-server/changelog.gz docs/api.md docs/configuration.md docs/operations.md
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-server COMPONENT programs)
 file(GLOB model_files CONFIGURE_DEPENDS models/minivlm-base/*)
 install(FILES ${model_files} DESTINATION ${CMAKE_INSTALL_DATADIR}/minivlm/models/minivlm-base COMPONENT model)
-install(FILES deploy/debian/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-model-base COMPONENT model)
+install(FILES deploy/debian/copyright ${made}/minivlm-model-base/changelog.gz
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/minivlm-model-base COMPONENT model)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
@@ -48,12 +64,7 @@ if(IS_ABSOLUTE "${CMAKE_INSTALL_SYSCONFDIR}")
   set(config_dir ${CMAKE_INSTALL_SYSCONFDIR}/minivlm-server)
 endif()
 configure_file(deploy/debian/postrm.in ${made}/postrm @ONLY)
-# Who answers for a package is who builds it, named as for Debian's own tools.
-set(MINIVLM_MAINTAINER "minivlm-server maintainers <minivlm-server@localhost>" CACHE STRING "Maintainer of the packages")
-set(CPACK_PACKAGE_CONTACT "${MINIVLM_MAINTAINER}")
-if(NOT "$ENV{DEBFULLNAME}" STREQUAL "" AND NOT "$ENV{DEBEMAIL}" STREQUAL "")
-  set(CPACK_PACKAGE_CONTACT "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
-endif()
+set(CPACK_PACKAGE_CONTACT "${maintainer}")
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
@@ -63,8 +74,8 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME minivlm-server)
 set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION "captions, answers and matches for photographs over HTTP
- A service and a command line that describe photographs, answer questions about them and match them with sentences, on
- plain CPUs and without a network of their own.")
+A service and a command line that describe photographs, answer questions
+about them and match them with sentences, on plain CPUs.")
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_DEPENDS "minivlm-model-base, procps")
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_CONTROL_EXTRA
     "${PROJECT_SOURCE_DIR}/deploy/debian/postinst;${PROJECT_SOURCE_DIR}/deploy/debian/prerm;${made}/postrm;${made}/conffiles")
@@ -73,7 +84,8 @@ set(CPACK_DEBIAN_MODEL_PACKAGE_NAME minivlm-model-base)
 set(CPACK_DEBIAN_MODEL_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_MODEL_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_MODEL_DESCRIPTION "MiniVLM weights for minivlm-server, for research and non-commercial use only
- A small vision-language model; its README.md says what it can and cannot do. The weights derive from photographs that
- were released for research: they are not free software.")
+A small vision-language model; its README.md says what it can and cannot do.
+The weights derive from photographs that were released for research: they are
+not free software.")
 set(CPACK_DEBIAN_MODEL_PACKAGE_SECTION non-free/science)
 include(CPack)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|clients|analysis|container|arm64
+# Installs the Debian 12 packages that are missing. Usage: install_deps.sh build|test|package|clients|analysis|container|arm64
 # install_deps.sh libraries prints what the programs link with.
 # install_deps.sh upgrade brings security updates for what is installed (container builds; as root).
 # Needs root (or sudo) only when something is missing.
@@ -9,7 +9,8 @@ build_packages=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev l
     libjpeg62-turbo-dev libpng-dev zlib1g-dev libwebp-dev libgif-dev libheif-dev libtiff-dev
     libopenblas-dev nettle-dev libsqlite3-dev libcurl4-gnutls-dev libseccomp-dev ca-certificates curl
     python3-pip) # fetch_viewer.sh
-test_packages=(clang-format python3 python3-venv python3-yaml python3-httpx python3-jsonschema python3-setuptools python3-wheel nodejs
+package_packages=(file) # cpack looks with it for what to link with
+test_packages=("${package_packages[@]}" clang-format python3 python3-venv python3-yaml python3-httpx python3-jsonschema python3-setuptools python3-wheel nodejs
     haproxy nginx-light openssl valgrind chromium fonts-inter systemd) # systemd-analyze knows its groups of system calls
 clients_packages=(python3-venv nodejs)
 container_packages=(buildah crun curl mmdebstrap procps python3)
@@ -24,6 +25,7 @@ fi
 case "${1:-}" in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+package) packages=("${build_packages[@]}" "${package_packages[@]}") ;;
 analysis) packages=("${build_packages[@]}" "${test_packages[@]}" "${analysis_packages[@]}") ;;
 clients) packages=("${clients_packages[@]}") ;;
 container) packages=("${container_packages[@]}") ;;
@@ -39,7 +41,7 @@ upgrade)
     exit 0
     ;;
 *)
-    echo "usage: $0 build|test|clients|analysis|container|arm64|libraries|upgrade" >&2
+    echo "usage: $0 build|test|package|clients|analysis|container|arm64|libraries|upgrade" >&2
     exit 2
     ;;
 esac

@@ -18,12 +18,12 @@ fail() {
 }
 
 build() {
-    scripts/install_deps.sh build
+    scripts/install_deps.sh package
     scripts/fetch_viewer.sh
     cmake --preset release -B "$out" -DMINIVLM_TESTS=OFF >/dev/null
     cmake --build "$out"
     rm -f "$out"/*.deb
-    (cd "$out" && cpack -G DEB >/dev/null) || fail "cpack"
+    (cd "$out" && cpack -G DEB >cpack.log 2>&1) || fail "cpack: $(tail -20 "$out/cpack.log")"
     ls -l "$out"/*.deb
 }
 
@@ -82,6 +82,12 @@ try() {
     grep -q 9090 "$root/etc/minivlm-server/config.json" || fail "the upgrade overwrote the configuration"
     in_root dpkg -r minivlm-server minivlm-model-base >"$log" 2>&1 || fail "remove: $(tail -5 "$log")"
     [ -e "$root/etc/minivlm-server/config.json" ] || fail "removing took the configuration along"
+    # Installed again, it is enabled again, unless the operator had disabled it.
+    in_root sh -c 'dpkg -i /root/*.deb' >"$log" 2>&1 || fail "reinstallation: $(tail -5 "$log")"
+    in_root systemctl is-enabled minivlm-server.service || fail "not enabled after the reinstallation"
+    in_root systemctl disable minivlm-server.service 2>"$log" || fail "$(cat "$log")"
+    in_root sh -c 'dpkg -i /root/*.deb' >"$log" 2>&1 || fail "second upgrade: $(tail -5 "$log")"
+    in_root systemctl is-enabled minivlm-server.service && fail "the upgrade enabled what the operator had disabled"
     in_root dpkg -P minivlm-server minivlm-model-base >"$log" 2>&1 || fail "purge: $(tail -5 "$log")"
     find "$root" -xdev -name '*minivlm*' -not -path "$root/root/*" -not -path "$root/var/cache/*" \
         -not -path "$root/var/lib/apt/*" -not -path "$root/var/log/*" | grep . && fail "this is left after the purge"

@@ -28,6 +28,18 @@ static bool has_last_words(const struct app *a)
     return s.phases[HTTP_ANSWER] + s.phases[HTTP_LINGER] > 0;
 }
 
+/* Who has not been answered is told so. */
+static void cut(struct app *a)
+{
+    static const char message[] = "the service is shutting down, and the request had not arrived whole";
+    work_cut_all(&a->api.desk);
+    http_refuse_unfinished(a->http, message);
+    if (a->admin) {
+        http_refuse_unfinished(a->admin, message);
+    }
+    app_pump(a);
+}
+
 /* Nothing in flight any more, or out of time. */
 void app_drain_on_timer(void *user)
 {
@@ -41,12 +53,13 @@ void app_drain_on_timer(void *user)
         loop_stop(a->loop);
         return;
     }
-    if (now >= a->drain_until_us) {
+    if (!a->is_cut && now >= a->drain_until_us) {
         log_warn("cutting off", LOG_INT("in_flight", a->api.desk.n), LOG_INT("connections", http_connections(a->http)));
-        work_cut_all(&a->api.desk);
-        app_pump(a);
         a->is_cut = true;
         a->drain_until_us = now + LAST_US; /* for the last answers to go out */
+    }
+    if (a->is_cut) { /* again and again: a body may become whole after the first time */
+        cut(a);
     }
     loop_timer_start(a->drain, POLL_US);
 }
@@ -67,6 +80,9 @@ void app_drain_on_stop(void *user, int signal_number)
     }
     log_info("stopping", LOG_INT("signal", signal_number), LOG_INT("delay_ms", a->config.drain.delay_ms));
     http_drain(a->http);
+    if (a->admin) {
+        http_drain(a->admin);
+    }
     loop_timer_start(a->drain, (uint64_t)a->config.drain.delay_ms * 1000);
 }
 
@@ -110,7 +126,7 @@ void app_drain_on_hangup(void *user, int signal_number)
     if (config_load(&fresh, &request, a->argc, a->argv, a->environ, &text)) {
         log_error("configuration not reloaded", LOG_STR("reason", text.bytes ? text.bytes : "out of memory"));
     } else if (address_networks_parse(&trusted, fresh.server.trusted_proxies, "server.trusted_proxies", &e) ||
-               auth_load(&auth, fresh.auth.keys_file, &a->auth, &e) || tls_load(&tls, &fresh, &e) ||
+               auth_load(&auth, fresh.auth.keys_file, &a->auth, &e) || tls_load(&tls, &a->config, &e) ||
                (tls.key && http_set_certificate(a->http, tls.certificate, tls.key, &e))) {
         log_error("configuration not reloaded", LOG_STR("reason", errbuf_text(&e, ERR_BAD_CONFIG)));
         auth_release(&auth);

@@ -87,6 +87,11 @@ static void put_option(const struct usage *u, const struct usage_option *o, stru
     }
     buf_text(out, "\n");
     put_roff(o->help, out);
+    if (o->value) {
+        buf_text(out, " (default ");
+        put_roff(o->value, out);
+        buf_text(out, ")");
+    }
     put_commands(u, o, out);
     buf_text(out, "\n");
 }
@@ -108,7 +113,8 @@ void usage_man(const struct usage *u, struct buf *out)
     put_roff(u->description, out);
     buf_text(out, "\n");
     for (int i = 0; i < u->n_commands; i++) {
-        buf_printf(out, "%s.TP\n\\fB%s\\fR ", i ? "" : ".SH COMMANDS\n", u->commands[i].name);
+        buf_printf(out, "%s.TP\n\\fB%s\\fR%s", i ? "" : ".SH COMMANDS\n", u->commands[i].name,
+                   u->commands[i].arguments[0] ? " " : "");
         put_roff(u->commands[i].arguments, out);
         buf_text(out, "\n");
         put_roff(u->commands[i].summary, out);
@@ -237,7 +243,7 @@ static void put_zsh_options(const struct usage *u, int command, struct buf *out)
         if (!is_of(o, command)) {
             continue;
         }
-        buf_printf(out, " \\\n        '--%s%s[", o->name, o->argument ? "=" : "");
+        buf_printf(out, " \\\n        '%s--%s%s[", o->repeats ? "*" : "", o->name, o->argument ? "=" : "");
         put_zsh_text(o->help, out);
         buf_text(out, "]");
         if (has_words(o)) {
@@ -270,8 +276,9 @@ static void put_zsh(const struct usage *u, struct buf *out)
     put_zsh_options(u, -1, out);
     buf_text(out, "    return\nfi\ncase $words[2] in\n");
     for (int i = 0; i < u->n_commands; i++) {
-        buf_printf(out, "%s)\n    _arguments%s", u->commands[i].name,
-                   u->commands[i].has_files ? " '*:file:_files'" : "");
+        /* The command is among the words that are completed: one that is not expected ends it. */
+        buf_printf(out, "%s)\n    _arguments '*:%s'", u->commands[i].name,
+                   u->commands[i].has_files ? "file:_files" : "argument:");
         put_zsh_options(u, i, out);
         buf_text(out, "    ;;\n");
     }

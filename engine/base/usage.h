@@ -12,6 +12,8 @@ struct usage_option {
     const char *help;
     const char *group; /* the heading to list it under, or NULL; options of one group are adjacent */
     unsigned commands; /* bit n: command n accepts it; 0: the program without a command */
+    bool repeats;      /* may be given more than once */
+    const char *value; /* the default, or NULL */
 };
 
 struct usage_command {

@@ -103,6 +103,10 @@ static enum err probe(const uint8_t *bytes, size_t n_bytes, const struct image_l
 {
     *out = (struct image_info){.orientation = 1, .shrink = 1};
     enum err rc = sniff_format(bytes, n_bytes, &out->format, e);
+    bool is_checked = out->format == IMAGE_PNG || out->format == IMAGE_GIF || out->format == IMAGE_TIFF;
+    if (!rc && !is_checked && transfer_has_dos_lines(bytes, n_bytes, e)) {
+        return ERR_CORRUPT_IMAGE;
+    }
     return rc ? rc : codecs[out->format].probe(bytes, n_bytes, limits, out, e);
 }
 

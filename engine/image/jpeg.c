@@ -52,9 +52,9 @@ struct reader {
 
 /* ---- messages ---- */
 
-static enum err err_of(int code)
+static enum err err_of(const struct jpeg_error_mgr *m)
 {
-    switch (code) {
+    switch (m->msg_code) {
     case JERR_OUT_OF_MEMORY:
     case JERR_NO_BACKING_STORE:
         return ERR_NOMEM;
@@ -63,15 +63,15 @@ static enum err err_of(int code)
         return ERR_IMAGE_TOO_LARGE;
     case JERR_BAD_PRECISION:
     case JERR_SOF_UNSUPPORTED:
-    case JERR_UNKNOWN_MARKER: /* of JPEG-LS, for one */
     case JERR_ARITH_NOTIMPL:
     case JERR_CONVERSION_NOTIMPL:
     case JERR_CCIR601_NOTIMPL:
     case JERR_FRACT_SAMPLE_NOTIMPL:
     case JERR_NOT_COMPILED:
         return ERR_UNSUPPORTED_IMAGE;
-    default:
-        return ERR_CORRUPT_IMAGE;
+    default: /* a marker of JPEG-LS, for one; lower ones are found in damaged files */
+        return m->msg_code == JERR_UNKNOWN_MARKER && m->msg_parm.i[0] >= 0xc0 ? ERR_UNSUPPORTED_IMAGE
+                                                                              : ERR_CORRUPT_IMAGE;
     }
 }
 
@@ -91,7 +91,7 @@ static void on_error(j_common_ptr cinfo)
 {
     struct reader *r = reader_of(cinfo);
     r->code = cinfo->err->msg_code;
-    r->err = err_of(r->code);
+    r->err = err_of(cinfo->err);
     cinfo->err->format_message(cinfo, r->message);
     longjmp(r->escape, 1);
 }

@@ -8,6 +8,8 @@ static const char stripped[] =
     "curl --data-binary @FILE";
 static const char text_mode[] =
     "the file was transferred in text mode: its line ends were changed; transfer and send it as binary";
+static const char without_nul[] =
+    "the file lost its NUL bytes on the way, as in a shell's $(cat FILE); send it with curl --data-binary @FILE";
 static const char seven_bits[] = "the file was transferred as 7-bit text; transfer and send it as binary";
 static const char only_zeros[] =
     "the file has zero bytes only: it was not written, or not sent, to its end; send it again";
@@ -103,6 +105,9 @@ static const char *told_by_counts(const uint8_t *bytes, size_t n)
     if (c.lf == 0 && c.cr == 0 && ((c.nul == 0 && n >= FEW && transfer_signature(bytes, n)) || n >= SOME)) {
         return stripped;
     }
+    if (c.nul == 0 && n >= SOME && c.high >= n / 4) {
+        return without_nul;
+    }
     if ((c.lf >= 8 && c.crlf == c.lf) ||
         (n >= MANY && c.lf > 0 && 2048 * c.crlf < c.lf) /* 256 times as many lf as crlf by chance */) {
         return text_mode;
@@ -114,6 +119,37 @@ static const char *told_by_counts(const uint8_t *bytes, size_t n)
         return decoded_text;
     }
     return NULL;
+}
+
+/* A character of text in ASCII, or a line end. */
+static bool is_plain(uint8_t b)
+{
+    return (b >= ' ' && b <= '~') || (b >= '\t' && b <= '\r');
+}
+
+bool transfer_has_dos_lines(const uint8_t *bytes, size_t n, struct errbuf *e)
+{
+    enum { ENOUGH = 16 };
+    bool is_seen[256] = {false};
+    int n_seen = 0; /* different bytes after a line end: data that repeat themselves prove nothing */
+    const uint8_t *end = n ? bytes + n - 1 : bytes;
+    for (const uint8_t *at = bytes; at < end && (at = memchr(at, '\n', (size_t)(end - at))); at++) {
+        bool has_cr = at > bytes && at[-1] == '\r';
+        const uint8_t *before = at - 1 - has_cr;
+        if (before >= bytes && is_plain(*before) && is_plain(at[1])) {
+            continue; /* a line of XMP, say, which may well end so */
+        }
+        if (!has_cr) {
+            return false;
+        }
+        n_seen += !is_seen[at[1]];
+        is_seen[at[1]] = true;
+    }
+    if (n_seen < ENOUGH) {
+        return false;
+    }
+    err_set(e, ERR_CORRUPT_IMAGE, "%s", text_mode);
+    return true;
 }
 
 /* ---- bytes before the picture ---- */

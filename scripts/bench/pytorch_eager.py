@@ -50,7 +50,7 @@ def stages(model: MiniVLM, picture, question: str) -> dict:
 
 def measure(variants: dict, rounds: int) -> dict:
     """{variant: {stage: callable}} -> {variant: {stage: [milliseconds]}}, in interleaved rounds."""
-    times = {variant: {stage: [] for stage in parts} for variant, parts in variants.items()}
+    times: dict[str, dict[str, list[float]]] = {variant: {stage: [] for stage in parts} for variant, parts in variants.items()}
     for i in range(WARM_UP + rounds):
         for variant, parts in variants.items():
             for stage, run in parts.items():

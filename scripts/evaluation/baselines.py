@@ -30,11 +30,11 @@ class Neighbours:
     """Captions of the training pictures with the most similar backbone features."""
 
     def __init__(self, recipe_file, cache, train: list[data.Captions]):
-        from train import late, recipe
+        from train import common, recipe
         from train.cache import Images, open_taps
         r = recipe.load(recipe_file)
         self.train, self.row, self.taps = train, Images(cache).row, open_taps(r, cache)
-        self.cast = late.cast(r["tee"].get("half", False))
+        self.cast = common.cast(r["tee"].get("half", False))
         self.known = self.vectors([c.image for c in train])
 
     def vectors(self, names):
@@ -56,7 +56,8 @@ def nearest(known, asked):
 
 def frequent_answers(train: list[data.Question], asked: list[data.Question], by_kind: bool) -> list[str]:
     """The most frequent answer of all, or of the question's kind (its type, or its first two words)."""
-    whole, kinds = Counter(), {}
+    whole: Counter[str] = Counter()
+    kinds: dict[tuple[str, str], Counter[str]] = {}
     for q in train:
         best = max(data.target(q).items(), key=lambda item: item[1])[0]
         whole[best] += 1

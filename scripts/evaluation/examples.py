@@ -14,7 +14,7 @@ from evaluation import metrics, rows
 
 def best(found: list[tuple[float, str, str, str]], count: int):
     """The highest scores, each caption once."""
-    said = set()
+    said: set[str] = set()
     for row in sorted(found, reverse=True):
         if len(said) < count and row[2] not in said:
             said.add(row[2])

@@ -35,7 +35,7 @@ def bleu(candidates: list[list[str]], references: list[list[list[str]]], max_n: 
     right, guess = [0] * max_n, [0] * max_n
     length, wanted = 0, 0
     for words, refs in zip(candidates, references):
-        limit = Counter()
+        limit: Counter[tuple[str, ...]] = Counter()
         for ref in refs:
             limit |= ngrams(ref, max_n)
         for gram, n in ngrams(words, max_n).items():
@@ -87,7 +87,7 @@ class Cider:
 
     def __init__(self, references, sigma: float = 6.0):
         self.references, self.sigma = references, sigma
-        self.documents = Counter()
+        self.documents: Counter[tuple[str, ...]] = Counter()
         for refs in references:
             self.documents.update(set().union(*(ngrams(ref) for ref in refs)))
         self.log_count = math.log(len(references)) if len(references) > 1 else 1.0
@@ -200,7 +200,7 @@ def ranks(scores, right) -> list[int]:
 
 def recalls(found: list[int], at=(1, 5, 10)) -> dict:
     """found: ranks() of every query -> per cent whose right item is among the first k, and where 95 % of resamples lie."""
-    out = {}
+    out: dict[str, object] = {}
     for k in at:
         hits = [100.0 * (rank < k) for rank in found]
         out |= {f"R@{k}": sum(hits) / len(hits), f"R@{k} 95 %": interval(hits)}

@@ -38,6 +38,9 @@ class Scorer:
         positions = torch.arange(first, first + ids.shape[1], device=ids.device).expand_as(ids)
         return self.fusion.embed_text(ids, positions, torch.full_like(ids, TEXT))
 
+    def next_logits(self, prefixes: list[list[int]], parents: list[int]):
+        raise NotImplementedError
+
     def logits(self, x):  # [b, D], the last row -> [b, V]
         return self.head(x, self.fusion.embeddings.word.weight)
 

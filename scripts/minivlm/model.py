@@ -38,7 +38,7 @@ class Scene:
 
 
 class MiniVLM(nn.Module):
-    def __init__(self, config: Config, tokenizer: Tokenizer | None = None, labels: Labels | None = None,
+    def __init__(self, config: Config, tokenizer: Tokenizer, labels: Labels | None = None,
                  dropout: float = 0.0):
         super().__init__()
         self.config, self.tokenizer, self.labels = config, tokenizer, labels or Labels()
@@ -78,7 +78,7 @@ class MiniVLM(nn.Module):
 
     def look(self, images):
         """-> P2..P5, and the map that the cells start from (None in a model without cells)."""
-        if self.cells is None:
+        if self.cells is None or self.config.context is None:
             return self.tee.backbone(images), None
         return self.tee.backbone.with_entry(images, self.config.context.own_blocks)
 
@@ -89,7 +89,7 @@ class MiniVLM(nn.Module):
         if context is None or context.regions:
             inputs = torch.cat((regions.features.float(), tee.geometry(boxes, p.upright)), 1)  # [n, H + 6]
             inputs = inputs[:context.regions] if context else inputs
-        grid = self.cells.inputs(entry, p.resized, p.upright) if context else None
+        grid = self.cells.inputs(entry, p.resized, p.upright) if self.cells else None
         labels = [self.labels.objects[k - 1] for k in regions.classes.tolist()]
         sure = [l for l, s in zip(labels, regions.scores.tolist()) if s >= self.config.text.tag_threshold]
         return Scene(regions, boxes, inputs, grid, labels, self.tag_ids(sure))

@@ -38,7 +38,8 @@ def pack_captions(captions, context_valid, tokenizer, causal: bool) -> CaptionBa
 
 def _streams(captions, tokenizer, causal: bool):
     """One picture's captions one after the other -> ids, positions, owners, is-mask, targets."""
-    ids, positions, owner, masked, targets = [], [], [], [], []
+    ids, positions, owner, masked = [], [], [], []
+    targets: list[int] = []
     for n, words in enumerate(captions):
         length, wanted = len(words) + 1, words + [tokenizer.sep]
         ids += [tokenizer.cls] + words

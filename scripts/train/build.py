@@ -20,7 +20,7 @@ def fresh(r, answers) -> MiniVLM:
     model = MiniVLM(config, tokenizer(r), Labels(recipe.classes(r), [], list(answers)), r["dropout"])
     if r["pretrained"]:
         model.fusion.load_state_dict(pretrained.minilm_state(config.fusion.layers), strict=False)
-    if model.cells:
+    if model.cells and config.context:
         first = cache.first_backbone(r).blocks
         own = [b.state_dict() for b in first[len(first) - config.context.own_blocks:]]
         for block, state in zip(model.cells.blocks, own):

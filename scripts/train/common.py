@@ -189,7 +189,7 @@ class Shuffle:
         return self.share is None or float(torch.rand((), generator=self.generator, device="cpu")) < self.share(self.items[n])
 
     def take(self, count: int) -> list:
-        out = []
+        out: list = []
         while len(out) < count:
             if not self.order:
                 order = torch.randperm(len(self.groups), generator=self.generator, device="cpu").tolist()

@@ -28,7 +28,8 @@ def lite0_state() -> dict[str, torch.Tensor]:
 
 def load_lite0(backbone) -> None:
     """ImageNet weights into a Backbone of EfficientNet-Lite0's shape, batch-norms included."""
-    source, target = lite0_state(), {}
+    source = lite0_state()
+    target: dict[str, torch.Tensor] = {}
     _copy_conv(source, "_conv_stem", "_bn0", target, "stem")
     for n, block in enumerate(backbone.blocks):
         names = ["expand", "depthwise", "project"] if block.expand is not None else ["depthwise", "project"]
@@ -46,7 +47,8 @@ def _copy_conv(source, conv, norm, target, name):
 
 def load_head(head) -> None:
     """ImageNet's 1x1 convolution behind the last block, into a Conv of Lite0's shape."""
-    source, target = lite0_state(), {}
+    source = lite0_state()
+    target: dict[str, torch.Tensor] = {}
     _copy_conv(source, "_conv_head", "_bn1", target, "head")
     head.load_state_dict({name.removeprefix("head."): t for name, t in target.items()})
 

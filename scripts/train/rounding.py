@@ -79,7 +79,8 @@ def settle(model, in_bytes, images, names) -> dict[str, tuple]:
     weights that are in 8 bits. -> {name of a weight: (int8, scale)} of the convolutions among them; their biases are set anew in both."""
     layers = {name: layer for name, layer in quantised.image_half(in_bytes).items()
               if isinstance(layer, nn.Conv2d) and f"{name}.weight" in names}
-    floats, means, found = dict(model.named_modules()), {}, {}
+    means: dict[str, torch.Tensor] = {}
+    floats, found = dict(model.named_modules()), {}
     hooks = [floats[name].register_forward_hook(lambda _, __, out, name=name: means.__setitem__(name, _mean(out))) for name in layers]
     _run(model, images)
 

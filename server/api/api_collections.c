@@ -4,6 +4,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/sha256.h"
 #include "server/api/api.h"
+#include "server/http/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,9 +203,9 @@ static void on_list(struct archive_task *t)
 
 static void list_begin(struct work *w)
 {
-    const char *after = exchange_query(w->x, "after"), *limit = exchange_query(w->x, "limit");
+    const char *after = exchange_query(w->x, "after"), *limit = exchange_query_given(w->x, "limit");
     uint64_t n = LIST_DEFAULT;
-    if (limit && !exchange_parse_uint(limit, 1, ARCHIVE_LIST_MAX, &n)) {
+    if (limit && !value_whole(limit, 1, ARCHIVE_LIST_MAX, &n)) {
         reply_error(w->x, FAULT_BAD_REQUEST, "limit", "limit must be a whole number from 1 to %d", ARCHIVE_LIST_MAX);
         work_finish(w);
         return;

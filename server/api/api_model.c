@@ -2,6 +2,7 @@
 #include "engine/answer/answer.h"
 #include "engine/base/clock.h"
 #include "server/api/api.h"
+#include "server/http/value.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,9 +42,9 @@ static const struct work_kind wait_kind = {.begin = wait_begin};
 void api_reload(struct api *a, struct exchange *x)
 {
     struct errbuf e;
-    const char *wait = exchange_query(x, "wait");
-    bool must_wait = wait && strcmp(wait, "true") == 0;
-    if (wait && !must_wait && strcmp(wait, "false") != 0) {
+    const char *wait = exchange_query_given(x, "wait");
+    bool must_wait = false;
+    if (wait && !value_bool(wait, strlen(wait), &must_wait)) {
         reply_error(x, FAULT_BAD_REQUEST, "wait", "wait must be true or false");
         return;
     }

@@ -3,6 +3,7 @@
 #include "engine/base/version.h"
 #include "server/api/api.h"
 #include "server/api/openapi.h"
+#include "server/http/value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,15 +56,14 @@ bool api_ops_is_ready(struct api *a, struct exchange *x)
 
 void api_ready(struct api *a, struct exchange *x)
 {
-    const char *max_load = exchange_query(x, "max_load");
+    const char *max_load = exchange_query_given(x, "max_load");
     if (!api_ops_is_ready(a, x)) {
         return;
     }
     if (max_load) {
         struct engine_stats s;
-        char *end;
-        double limit = strtod(max_load, &end);
-        if (end == max_load || *end || !(limit > 0 && limit <= 1)) {
+        double limit = 0;
+        if (!value_number(max_load, strlen(max_load), &limit) || !(limit > 0 && limit <= 1)) {
             reply_error(x, FAULT_BAD_REQUEST, "max_load", "max_load must be a number above 0, at most 1");
             return;
         }

@@ -6,6 +6,7 @@
 #include "server/http/peers.h"
 #include "server/http/reply.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -340,7 +341,8 @@ static bool set_deadline(const struct admission *a, struct exchange *x)
 {
     const char *faulty;
     if (!exchange_read_deadline(x, (uint64_t)a->config->limits.timeout_ms, &faulty)) {
-        reply_error(x, FAULT_BAD_REQUEST, faulty, "%s must be a whole number of milliseconds", faulty);
+        reply_error(x, FAULT_BAD_REQUEST, faulty, "%s must be a whole number of milliseconds from 1 to %" PRIu64,
+                    faulty, EXCHANGE_MAX_TIMEOUT_MS);
         return false;
     }
     return true;

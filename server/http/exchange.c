@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "server/http/stream.h"
+#include "server/http/value.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,8 +14,6 @@
 
 #define EXCHANGE_HEADER_TEXT(symbol, name) name,
 static const char *const header_names[HEADER_COUNT] = {EXCHANGE_HEADERS(EXCHANGE_HEADER_TEXT)};
-
-#define MAX_TIMEOUT_MS UINT64_C(1000000000000)
 
 const char *exchange_header_name(enum exchange_header h)
 {
@@ -59,6 +58,12 @@ const char *exchange_query(const struct exchange *x, const char *name)
         }
     }
     return NULL;
+}
+
+const char *exchange_query_given(const struct exchange *x, const char *name)
+{
+    const char *value = exchange_query(x, name);
+    return value && *value ? value : NULL;
 }
 
 void exchange_answer(struct exchange *x, int status, const char *content_type)
@@ -160,28 +165,12 @@ void exchange_read_id(struct exchange *x)
 
 /* ---- deadline and priority ---- */
 
-bool exchange_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-    uint64_t value = 0;
-    if (!*text) {
-        return false;
-    }
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9' || value > UINT64_MAX / 10 - 10) {
-            return false;
-        }
-        value = value * 10 + (uint64_t)(*text - '0');
-    }
-    *out = value;
-    return value >= min && value <= max;
-}
-
 bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty)
 {
     const struct {
         const char *name, *value;
     } sources[] = {
-        {"timeout_ms", exchange_query(x, "timeout_ms")},
+        {"timeout_ms", exchange_query_given(x, "timeout_ms")},
         {"X-Request-Timeout-Ms", x->headers[HEADER_TIMEOUT]},
         {"x-envoy-expected-rq-timeout-ms", x->headers[HEADER_ENVOY_TIMEOUT]},
     };
@@ -191,7 +180,7 @@ bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **
         if (!sources[i].value) {
             continue;
         }
-        if (!exchange_parse_uint(sources[i].value, 1, MAX_TIMEOUT_MS, &ms)) {
+        if (!value_whole(sources[i].value, 1, EXCHANGE_MAX_TIMEOUT_MS, &ms)) {
             *faulty = sources[i].name;
             return false;
         }

@@ -20,6 +20,9 @@
 
 #include <stdint.h>
 
+/* Of a deadline; longer ones are refused. */
+#define EXCHANGE_MAX_TIMEOUT_MS UINT64_C(1000000000000)
+
 /* X(symbol, name): request headers that are read */
 #define EXCHANGE_HEADERS(X)                                                                                            \
     X(HEADER_ACCEPT, "Accept")                                                                                         \
@@ -122,6 +125,8 @@ void exchange_destroy(struct exchange *x); /* NULL is fine */
 
 /* The text of a query parameter; NULL when not given. The last one counts. */
 const char *exchange_query(const struct exchange *x, const char *name);
+/* The same for numbers and booleans, where an empty value counts as not given: NULL. */
+const char *exchange_query_given(const struct exchange *x, const char *name);
 
 /* Sets status and content type; `answer` holds the text. Call once. */
 void exchange_answer(struct exchange *x, int status, const char *content_type);
@@ -135,8 +140,5 @@ void exchange_read_id(struct exchange *x);
 bool exchange_read_deadline(struct exchange *x, uint64_t limit_ms, const char **faulty);
 /* RFC 9218, u=0..7; others: the default. */
 int exchange_priority(const struct exchange *x);
-
-/* Whole number in decimal digits within min..max. */
-bool exchange_parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 #endif

@@ -275,6 +275,16 @@ void http_quiesce(struct http *h)
     }
 }
 
+void http_refuse_unfinished(struct http *h, const char *message)
+{
+    static const enum http_phase phases[] = {HTTP_HEAD, HTTP_BODY};
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+        while (h->phases[phases[i]].first) {
+            http_request_refuse(h->phases[phases[i]].first, REFUSAL_DRAINING, message);
+        }
+    }
+}
+
 void http_abort(struct http *h)
 {
     h->is_draining = true;

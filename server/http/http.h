@@ -109,6 +109,8 @@ void http_drain(struct http *h);
 /* No new connections: the port is closed, and idle ones are closed at once, except those whose next request has already
  * arrived. */
 void http_quiesce(struct http *h);
+/* Refuses the requests that have not arrived whole; the other answers may still go out. */
+void http_refuse_unfinished(struct http *h, const char *message);
 /* Cuts all that is left, without answers: each exchange gets its on_end before this returns. */
 void http_abort(struct http *h);
 

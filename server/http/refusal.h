@@ -16,6 +16,7 @@ enum refusal {
     REFUSAL_METHOD,      /* 501: CONNECT, or a method longer than any */
     REFUSAL_CONNECTIONS, /* 503: too many connections, in total or from one address */
     REFUSAL_RESOURCES,   /* 503: no descriptor or memory to serve it */
+    REFUSAL_DRAINING,    /* 503: the service shuts down, and the request has not arrived whole */
     REFUSAL_VERSION      /* 505: HTTP/0.9, HTTP/2 or another major version */
 };
 

@@ -193,10 +193,11 @@ void reply_refused(struct exchange *x, enum refusal why, const char *message)
         [REFUSAL_METHOD] = FAULT_NOT_IMPLEMENTED,
         [REFUSAL_CONNECTIONS] = FAULT_CONNECTIONS,
         [REFUSAL_RESOURCES] = FAULT_CONNECTIONS,
+        [REFUSAL_DRAINING] = FAULT_DRAINING,
         [REFUSAL_VERSION] = FAULT_VERSION,
     };
     enum fault f = faults_of[why];
-    if (f == FAULT_CONNECTIONS) {
+    if (f == FAULT_CONNECTIONS || f == FAULT_DRAINING) {
         reply_retry(x, f, 1000000, "%s", message);
     } else {
         reply_error(x, f, NULL, "%s", message);

@@ -234,7 +234,15 @@ static bool check_collection(struct input *in, struct input_fault *f)
     return true;
 }
 
-/* How a question is asked, in the words of whoever asks. */
+/* How a picture is sent and a question asked, in the words of whoever asks. */
+static const char *way_of_image(enum input_dialect dialect)
+{
+    return dialect == INPUT_KSERVE
+               ? "add an input {\"name\": \"image\", \"datatype\": \"BYTES\", \"shape\": [1], \"data\": [...]}"
+           : dialect == INPUT_HUGGINGFACE ? "send its bytes as the body, or as base64 in \"inputs\""
+                                          : "send it as the body, as a form part named image, or as \"image\" in JSON";
+}
+
 static const char *way_of_question(enum input_dialect dialect)
 {
     return dialect == INPUT_KSERVE
@@ -246,8 +254,7 @@ static const char *way_of_question(enum input_dialect dialect)
 static bool check_needed(struct input *in, struct input_fault *f)
 {
     if (in->n_images == 0 && !(in->collection && in->n_texts > 0)) {
-        return input_fail(f, FAULT_BAD_REQUEST, "image",
-                          "no image: send it as the body, as a form part named image, or as \"image\" in JSON");
+        return input_fail(f, FAULT_BAD_REQUEST, "image", "no image: %s", way_of_image(in->dialect));
     }
     if (in->route == INPUT_VQA && in->n_texts == 0) {
         return input_fail(f, FAULT_BAD_REQUEST, "question", "no question: %s", way_of_question(in->dialect));

@@ -66,11 +66,27 @@ static bool is_hex(const char *text, size_t n)
     return i == n;
 }
 
-/* cat.jpg, /home/me/cat.jpeg: base64 has no dots. */
+/* cat.jpg, /home/me/cat.jpeg: base64 has no dots. A dot at the very end is a sentence's. */
 static bool is_file_name(const char *text, size_t n)
 {
     enum { LONGEST = 1024, ENDING = 6 };
-    return n <= LONGEST && memrchr(text + (n > ENDING ? n - ENDING : 0), '.', n > ENDING ? ENDING : n);
+    return n <= LONGEST && text[n - 1] != '.' &&
+           memrchr(text + (n > ENDING ? n - ENDING : 0), '.', n > ENDING ? ENDING : n);
+}
+
+/* Words with blanks between them, as of people who ask the wrong route: base64 has longer runs. */
+static bool is_sentence(const char *text, size_t n)
+{
+    enum { LONGEST_WORD = 30, LONGEST = 4096 };
+    size_t run = 0, longest = 0;
+    if (n > LONGEST || !memchr(text, ' ', n)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        run = text[i] == ' ' ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    return longest <= LONGEST_WORD;
 }
 
 /* What is often sent in place of base64; NULL: nothing that is known. */
@@ -111,8 +127,11 @@ static bool decode(struct input_parser *p, int value, const char *where, struct 
         return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: %s", where, other);
     }
     errbuf_clear(&e);
+    bool is_words = is_sentence(text, n); /* before it is overwritten */
     if (base64_decode(text, n, text, &n_bytes, &e)) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: %.300s", where, errbuf_text(&e, ERR_BAD_REQUEST));
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: %.300s", where,
+                          is_words ? "this is text, not a picture; send the picture's bytes as base64"
+                                   : errbuf_text(&e, ERR_BAD_REQUEST));
     }
     if (n_bytes == 0) {
         return input_fail(p->fault, FAULT_UNSUPPORTED_IMAGE, where, "%s is empty: 0 bytes are no image", where);

@@ -71,7 +71,8 @@ static bool check_shape(struct input_parser *p, struct tensor *t, int shape)
         t->n_elements *= is_good ? n : 0;
     }
     return is_good ||
-           input_fail(p->fault, FAULT_BAD_REQUEST, t->where, "%s/shape must be a list of whole numbers", t->where);
+           input_fail(p->fault, FAULT_BAD_REQUEST, t->where,
+                      "%s/shape must be a list of whole numbers from 0 to 1000000, for one element [1]", t->where);
 }
 
 static bool read_bytes(struct input_parser *p, const struct tensor *t, struct rest *rest, int size)
@@ -79,8 +80,8 @@ static bool read_bytes(struct input_parser *p, const struct tensor *t, struct re
     long long n_all;
     if (!read_count(p, size, &n_all) || (size_t)n_all > rest->n) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, t->where,
-                          "%s/parameters/binary_data_size is more than the %zu bytes after the JSON", t->where,
-                          rest->n);
+                          "%s/parameters/binary_data_size must be a whole number, at most the %zu bytes after the JSON",
+                          t->where, rest->n);
     }
     const uint8_t *at = rest->bytes;
     size_t left = (size_t)n_all;

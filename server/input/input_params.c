@@ -1,6 +1,7 @@
 #include "server/input/input_private.h"
 
 #include "engine/base/mem.h"
+#include "server/http/value.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -36,7 +37,7 @@ static const struct param params[] = {
     {"explain", KIND_EXPLAIN, ANSWERS, offsetof(struct input, explain), 0, 1},
     {"tolerate_truncated", KIND_BOOL, ALL, offsetof(struct input, tolerate_truncated), 0, 1},
     {"truncate", KIND_BOOL, INPUT_VQA | INPUT_RETRIEVE, offsetof(struct input, truncate), 0, 1},
-    {"timeout_ms", KIND_TIMEOUT, ALL, 0, 1, 1e12},
+    {"timeout_ms", KIND_TIMEOUT, ALL, 0, 1, EXCHANGE_MAX_TIMEOUT_MS},
     {"question", KIND_TEXT, INPUT_VQA, 0, 0, 0},
     {"questions", KIND_TEXT, INPUT_VQA, 1, 0, 0},
     {"text", KIND_TEXT, INPUT_RETRIEVE, 0, 0, 0},
@@ -95,14 +96,8 @@ static void *place(struct input *in, const struct param *p)
 
 static bool set_number(struct input_parser *ip, const struct param *p, const char *value, size_t n)
 {
-    char text[NUMBER_MAX], *end;
-    if (n == 0 || n > sizeof(text) - 1) {
-        return out_of_range(p, value, n, ip->fault);
-    }
-    memcpy(text, value, n);
-    text[n] = '\0';
-    double number = strtod(text, &end);
-    if (strspn(text, "+-0123456789.eE") != n || *end || !(number >= p->min && number <= p->max) ||
+    double number;
+    if (!value_number(value, n, &number) || !(number >= p->min && number <= p->max) ||
         (p->kind != KIND_REAL && number != floor(number))) {
         return out_of_range(p, value, n, ip->fault);
     }
@@ -121,18 +116,10 @@ static bool is_word(const char *value, size_t n, const char *word)
     return n == strlen(word) && strncasecmp(value, word, n) == 0;
 }
 
-/* true, True (Python), 1 and their opposites. yes, on and the like are refused: what says on in one place says off in
- * another (YAML, HTML), and nobody sends them twice. */
-static bool read_bool(const char *value, size_t n, bool *out)
-{
-    *out = is_word(value, n, "true") || is_word(value, n, "1");
-    return *out || is_word(value, n, "false") || is_word(value, n, "0");
-}
-
 static bool set_bool(struct input_parser *ip, const struct param *p, const char *value, size_t n)
 {
     bool is_true;
-    if (!read_bool(value, n, &is_true)) {
+    if (!value_bool(value, n, &is_true)) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be true or false%s", p->name,
                           quote(value, n).text);
     }
@@ -144,7 +131,7 @@ static bool set_bool(struct input_parser *ip, const struct param *p, const char 
 static bool set_explain(struct input_parser *ip, const char *value, size_t n)
 {
     bool is_true = false;
-    if (!is_word(value, n, "occlusion") && !is_word(value, n, "attention") && !read_bool(value, n, &is_true)) {
+    if (!is_word(value, n, "occlusion") && !is_word(value, n, "attention") && !value_bool(value, n, &is_true)) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, "explain",
                           "explain must be true, false, attention or occlusion%s", quote(value, n).text);
     }
@@ -169,15 +156,9 @@ static bool set_collection(struct input_parser *ip, const char *text, size_t n)
     return true;
 }
 
-/* White space around it is of whoever wrote the form or file by hand. */
 static bool set_scalar(struct input_parser *ip, const struct param *p, const char *value, size_t n)
 {
-    for (; n > 0 && memchr(" \t\r\n", *value, 4); n--) {
-        value++;
-    }
-    while (n > 0 && memchr(" \t\r\n", value[n - 1], 4)) {
-        n--;
-    }
+    value = value_trim(value, &n);
     switch (p->kind) {
     case KIND_COLLECTION:
         return set_collection(ip, value, n);
@@ -301,7 +282,9 @@ static bool texts_from_json(struct input_parser *ip, const struct param *p, int 
     }
     if (json_tree_kind(t, value) != JSON_TREE_ARRAY || p->at != 1) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name, "%s must be a string%s", p->name,
-                          p->at == 1 ? " or a list of strings" : "; put a list into the plural");
+                          p->at == 1                             ? " or a list of strings"
+                          : ip->in->dialect == INPUT_HUGGINGFACE ? ": ask each in a request of its own"
+                                                                 : "; put a list into the plural");
     }
     ip->in->has_text_list = true;
     for (int i = 0, at = value + 1; i < t->values[value].count; i++, at = t->values[at].next) {

@@ -289,8 +289,10 @@ class KServe(Adapters):
         pictures, body = tensor("image", [GOOD], True)
         good = tensor("image", [B64])[0]
         for change, word in (({"shape": [2]}, "longer"), ({"shape": [0]}, "left over"), ({"shape": ["x"]}, "shape"),
-                             ({"shape": []}, "shape"), ({"datatype": "UINT8"}, "BYTES"), ({"name": "picture"}, "image"),
-                             ({"parameters": {"binary_data_size": 1 << 40}}, "binary_data_size"), ({"parameters": {}}, "data"),
+                             ({"shape": []}, "for one element [1]"), ({"shape": [-1]}, "whole numbers from 0"), ({"datatype": "UINT8"}, "BYTES"), ({"name": "picture"}, "image"),
+                             ({"parameters": {"binary_data_size": 1 << 40}}, "at most the"),
+                             ({"parameters": {"binary_data_size": -1}}, "must be a whole number"),
+                             ({"parameters": {"binary_data_size": 1.5}}, "must be a whole number"), ({"parameters": {}}, "data"),
                              ({"parameters": {"binary_data_size": 3}}, "longer"), ({"parameters": {"x": 1}}, "x"), ({"data": []}, "both")):
             self.assertIn(word, self.infer("caption", {"inputs": [{**pictures, **change}]}, body, status=400))
         for length in ("x", "-1", "99999999", ""):
@@ -307,6 +309,7 @@ class KServe(Adapters):
                            ({"inputs": [{**good, "data": ["http://a/b"]}]}, "not fetched")):
             self.assertIn(word, self.infer("caption", head, status=400))
         self.assertIn('add an input {"name": "question", "datatype": "BYTES"', self.infer("vqa", {"inputs": [good]}, status=400))
+        self.assertIn('add an input {"name": "image", "datatype": "BYTES"', self.infer("caption", {"inputs": [{**good, "shape": [0], "data": []}]}, status=400))
         self.assertIn('add an input {"name": "text", "datatype": "BYTES"', self.infer("retrieve", {"inputs": [good]}, status=400))
         self.assertIn("num_beams", self.infer("caption", {"inputs": [good], "parameters": {"beams": 3}}, status=400))
         self.assertIn("image 1", self.infer("caption", {"inputs": [tensor("image", [B64, BAD])[0]]}, status=415))
@@ -350,13 +353,16 @@ class HuggingFace(Adapters):
     def test_faults(self):
         for body, status, word in (({}, 400, "inputs"), ({"inputs": 5}, 400, "inputs"), ({"inputs": [B64]}, 400, "inputs"),
                                    ({"inputs": B64, "x": 1}, 400, '"x"'), ({"inputs": {"image": B64, "text": "a"}}, 400, "text"),
-                                   ({"inputs": "https://a.example/x.jpg"}, 400, "not fetched"), ({"inputs": BAD}, 415, ""),
+                                   ({"inputs": "https://a.example/x.jpg"}, 400, "not fetched"),
+                                   ({"inputs": "The answer to all is"}, 400, "this is text, not a picture"),
+                                   ({"inputs": "What a day."}, 400, "this is text, not a picture"),
+                                   ({"inputs": {"image": B64, "question": ["a", "b"]}}, 400, "a request of its own"), ({"inputs": BAD}, 415, ""),
                                    ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": {"x": 1}}}, 400, '"x"'),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": 5}}, 400, "generate_kwargs must be an object"),
                                    ({"inputs": B64, "parameters": {"temperature": "hot"}}, 400, "temperature must be a number"),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": {"do_sample": 3}}}, 400, "do_sample"),
-                                   (b"", 400, "no image"), (b"GIF", 415, ""),
+                                   (b"", 400, 'base64 in "inputs"'), (b"GIF", 415, ""),
                                    ({"inputs": B64, "parameters": {"top_k": 1}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
             self.assertIsInstance(self.refused("/", body, status, word), str)
         for inputs in (B64, {"image": B64}):

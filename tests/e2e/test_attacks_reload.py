@@ -147,6 +147,7 @@ class Outcomes(unittest.TestCase):
                 self.assertLess(s.resident - memory, 8 * PATIENCE)
                 self.assertLessEqual(s.descriptors, descriptors + 1)
                 self.assertEqual(s.metrics("minivlm_reloads_total")['minivlm_reloads_total{outcome="failed"}'], 35)
+                self.assertEqual(s.reload("?wait=True").status, 422)  # as Python writes it
 
     def test_one_at_a_time(self):
         """A second reload while one is going on is a conflict in words; all who wait hear the outcome."""

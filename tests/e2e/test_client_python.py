@@ -38,7 +38,8 @@ PATHS = [p for p in IMAGES if p.suffix == ".jpg"][:3] or IMAGES[:3]
 
 class Moody(http.server.BaseHTTPRequestHandler):
     """Refuses as often as it is told, then answers."""
-    refusals, seen, retry_after = [], 0, "0"
+    refusals: list[int] = []
+    seen, retry_after = 0, "0"
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -110,6 +110,9 @@ class Clients(unittest.TestCase):
         url = base64.urlsafe_b64encode(GOOD).decode()
         self.assertEqual(self.taken(self.server.post("/caption?regions=1&num_beams=2", {"image": url})), right)
         self.assertEqual(self.taken(self.server.post("/caption?regions=1&num_beams=2", {"image": url.rstrip("=")})), right)
+        self.assertEqual(self.taken(self.server.post("/caption?regions=1&num_beams=2.0&timeout_ms=3e4", GOOD)), right)
+        self.assertEqual(self.taken(self.server.post("/caption?regions=1&num_beams=2&timeout_ms=", GOOD)), right)
+        self.refused(self.server.post("/caption", GOOD, {"X-Request-Timeout-Ms": "0"}), 400, "bad_request", "milliseconds from 1 to")
         self.refused(self.server.post("/caption?regions=yes", GOOD), 400, "bad_request", 'true or false, not "yes"')
         body = b'{"image": "", "regions": True}'
         self.refused(self.server.post("/caption", body, {"Content-Type": "application/json"}), 400, "bad_request", "written true in JSON")

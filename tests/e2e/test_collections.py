@@ -42,6 +42,10 @@ class Collections(unittest.TestCase):
             page = s.get("/collections/holiday?limit=3").json
             self.assertEqual([i["key"] for i in page["images"]], [f"album/{n}.jpg" for n in range(3)])
             self.assertEqual((page["size"], page["next"]), (4, "album/2.jpg"))
+            for spelling in ("3.0", "%203", "%2B3", "3e0"):  # as other routes read numbers
+                self.assertEqual(s.get(f"/collections/holiday?limit={spelling}").json["next"], "album/2.jpg", spelling)
+            self.assertIsNone(s.get("/collections/holiday?limit=").json["next"])
+            self.assertEqual(s.get("/collections/holiday?limit=3.5").status, 400)
             self.assertEqual([i["key"] for i in s.get("/collections/holiday?after=album/2.jpg").json["images"]], ["album/3.jpg"])
             found = s.post("/retrieve", {"collection": "holiday", "text": "a dog"}).json
             self.assertEqual((found["scanned"], found["reranked"], len(found["results"])), (4, 4, 4))

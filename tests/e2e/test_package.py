@@ -2,6 +2,7 @@
 installs, upgrades and removes them in a bare root."""
 import configparser
 import email
+import gzip
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ PROGRAMS = {
     "usr/share/bash-completion": {f"usr/share/bash-completion/completions/{name}" for name in ("minivlm", "minivlm-server")},
     "usr/share/zsh": {f"usr/share/zsh/vendor-completions/_{name}" for name in ("minivlm", "minivlm-server")},
     "usr/share/doc": {f"usr/share/doc/minivlm-server/{name}" for name in (
-        "NOTICE", "README.md", "changelog.gz", "api.md", "configuration.md", "operations.md", "copyright")},
+        "NOTICE", "README.md", "CHANGELOG.md.gz", "changelog.gz", "api.md", "configuration.md", "operations.md", "copyright")},
 }
 
 
@@ -62,7 +63,8 @@ class Packages(unittest.TestCase):
         expected = set().union(*PROGRAMS.values())
         self.assertEqual(set(self.programs.files), expected)
         self.assertEqual({os.path.basename(n) for n in self.model.files if n.startswith(MODEL)}, {p.name for p in BASE.iterdir()})
-        self.assertEqual({n for n in self.model.files if not n.startswith(MODEL)}, {"usr/share/doc/minivlm-model-base/copyright"})
+        self.assertEqual({n for n in self.model.files if not n.startswith(MODEL)},
+                         {f"usr/share/doc/minivlm-model-base/{name}" for name in ("changelog.gz", "copyright")})
         for package in (self.programs, self.model):
             for name, member in package.members.items():
                 with self.subTest(name=name):
@@ -83,6 +85,8 @@ class Packages(unittest.TestCase):
             summary, _, more = fields["Description"].partition("\n")
             self.assertTrue(0 < len(summary) <= 80 and not summary.endswith("."), summary)
             self.assertGreater(len(more), 80)
+            for line in more.split("\n"):
+                self.assertRegex(line, r"^ \S.{,78}$")  # another blank in front: not to be wrapped
             self.assertGreater(int(fields["Installed-Size"]), 1000)
         needs = {re.split(r"[ (|]", n.strip())[0] for n in self.programs.fields["Depends"].split(",")}
         self.assertLessEqual({"minivlm-model-base", "procps", "libc6"}, needs)
@@ -91,6 +95,14 @@ class Packages(unittest.TestCase):
         self.assertEqual(self.model.fields["Architecture"], "all")
         self.assertTrue(self.model.fields["Section"].startswith("non-free/"))
         self.assertNotIn("Depends", self.model.fields)
+
+    def test_changelogs(self):
+        for package, name in ((self.programs, "minivlm-server"), (self.model, "minivlm-model-base")):
+            text = gzip.decompress(package.files[f"usr/share/doc/{name}/changelog.gz"])
+            told = subprocess.run(["dpkg-parsechangelog", "-l", "-"], input=text, check=True, capture_output=True)
+            self.assertEqual(told.stderr, b"")
+            fields = dict(email.message_from_bytes(told.stdout))
+            self.assertEqual([fields[k] for k in ("Source", "Version", "Maintainer")], [name, VERSION, package.fields["Maintainer"]])
 
     def test_scripts(self):
         """Kept when the package is removed, gone when it is purged, and nothing but shell in between."""

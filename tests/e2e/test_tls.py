@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+import wire
 from connections import GET, SLOW, ask_and, connect, read_all, status_of, wait_until_idle
 from support import BASE, Server, run, unittest
 
@@ -168,6 +169,26 @@ class Tls(unittest.TestCase):
             with self.wrap(connect(s)) as c:
                 self.assertEqual(self.name(c), "two")
         self.make_certificate("one")
+
+    def test_only_a_start_turns_tls_on_or_changes_its_files(self):
+        """A10: new values in the configuration wait for a restart, as the log says; clients of the port notice nothing."""
+        self.make_certificate("one")
+        files = dict(zip(("tls_certificate", "tls_key"), wire.certificate(self.folder.name, "other")))
+        config = pathlib.Path(self.folder.name) / "server.json"
+        for flags, is_tls in (([], False), (self.flags, True)):
+            with self.subTest(is_tls=is_tls):
+                first = dict(flag[len("--server."):].split("=") for flag in flags)
+                config.write_text(json.dumps({"server": first}))
+                with Server("--config", config, "--server.admin_port=0", ready=False) as s:
+                    config.write_text(json.dumps({"server": files}))
+                    s.process.send_signal(signal.SIGHUP)
+                    line = s.wait_for_log("configuration reloaded")[0]
+                    self.assertEqual(line["needs_restart"], "server.tls_certificate server.tls_key")
+                    if is_tls:
+                        with self.wrap(connect(s)) as c:
+                            self.assertEqual(self.name(c), "one")
+                    else:
+                        self.assertEqual(s.get("/healthz").status, 200)
 
     def test_a_handshake_that_stalls_ends(self):
         with self.start() as s:

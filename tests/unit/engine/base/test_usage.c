@@ -3,14 +3,14 @@
 #include "tests/support/check.h"
 
 static const struct usage_command commands[] = {{"eat", "FRUIT...", "eat a fruit", true},
-                                                {"peel", "FRUIT", "peel it", false}};
+                                                {"peel", "", "peel it", false}};
 static const struct usage_option options[] = {
-    {"version", NULL, "print the version", NULL, 0},
-    {"how", "raw|cooked", "what [it] shall be: don't ask", "The kitchen.", 1},
-    {"knife", "FILE", ".a path\\", "The kitchen.", 3},
-    {"bowl", "DIR", "where", "The kitchen.", 2},
-    {"bites", "N", "how many", "The kitchen.", 2},
-    {"spice", "salt", "with", "The kitchen.", 2},
+    {.name = "version", .help = "print the version"},
+    {"how", "raw|cooked", "what [it] shall be: don't ask", "The kitchen.", 1, false, NULL},
+    {"knife", "FILE", ".a path\\", "The kitchen.", 3, false, NULL},
+    {"bowl", "DIR", "where", "The kitchen.", 2, false, NULL},
+    {"bites", "N", "how many", "The kitchen.", 2, true, "three-and-a-half"},
+    {"spice", "salt", "with", "The kitchen.", 2, false, NULL},
 };
 static const struct usage usage = {"fruit-knife", "eats", "COMMAND", "A program.", 1, commands, 2, options, 6};
 
@@ -30,6 +30,8 @@ static void test_man(void)
     check_holds(&b, ".TH \"FRUIT-KNIFE\" \"1\"");
     check_holds(&b, "\\fBeat\\fR FRUIT...\neat a fruit.\n");
     check_holds(&b, "\\fB\\-\\-how\\fR \\fIraw|cooked\\fR\nwhat [it] shall be: don't ask (eat)\n");
+    check_holds(&b, "\\fBpeel\\fR\npeel it.\n");
+    check_holds(&b, "\nhow many (default three\\-and\\-a\\-half) (peel)\n");
     check_holds(&b, "\\&.a path\\e\n"); /* of both commands: none is named */
     CHECK(strstr(strstr(b.bytes, ".SS The kitchen."), ".SS") && !strstr(strstr(b.bytes, ".SS ") + 1, ".SS"));
     buf_release(&b);
@@ -55,9 +57,9 @@ static void test_completions(void)
     check_holds(&b, "'--how=[what \\[it\\] shall be\\: don'\\''t ask]:value:(raw cooked)'");
     check_holds(&b, "'--knife=[.a path\\\\]:FILE:_files'");
     check_holds(&b, "'--bowl=[where]:DIR:_files -/'");
-    check_holds(&b, "'--bites=[how many]:N:'");
+    check_holds(&b, "'*--bites=[how many]:N:'");
     check_holds(&b, "eat)\n    _arguments '*:file:_files' \\\n");
-    check_holds(&b, "peel)\n    _arguments \\\n");
+    check_holds(&b, "peel)\n    _arguments '*:argument:' \\\n");
     CHECK(!usage_completion(&usage, "fish", &b));
     buf_release(&b);
 }

@@ -221,6 +221,29 @@ static void test_messages(void)
     }
 }
 
+/* A JPEG whose line feeds became CR LF decodes to garbage without any error: refused before that. */
+static void test_dos_lines(void)
+{
+    struct fmap *map = NULL;
+    struct errbuf e = {""};
+    struct image_info info;
+    CHECK(fmap_open(&map, "docs/photos/cat.jpg", &e) == OK);
+    size_t n = 0;
+    uint8_t *dos = malloc(2 * fmap_size(map));
+    for (size_t i = 0; i < fmap_size(map); i++) {
+        uint8_t b = fmap_bytes(map)[i];
+        if (b == '\n') {
+            dos[n++] = '\r';
+        }
+        dos[n++] = b;
+    }
+    CHECK(image_probe(fmap_bytes(map), fmap_size(map), &image_default_limits, &info, &e) == OK);
+    CHECK(image_probe(dos, n, &image_default_limits, &info, &e) == ERR_CORRUPT_IMAGE);
+    CHECK(strstr(e.text, "text mode") != NULL);
+    free(dos);
+    fmap_close(map);
+}
+
 /* The copy has exactly the bytes that are given, so that a sanitizer sees any read behind them. */
 static void decode_cut(struct image_decoder *d, const struct row *row, const uint8_t *bytes, size_t n, size_t n_whole)
 {
@@ -369,5 +392,6 @@ int main(void)
     test_tolerated_truncation();
     test_memory_is_reused();
     test_texts();
+    test_dos_lines();
     return check_result();
 }

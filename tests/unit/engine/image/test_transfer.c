@@ -28,7 +28,7 @@ static void check_told(const uint8_t *bytes, size_t n, const char *part)
     CHECK(is_right);
 }
 
-enum change { STRIPPED, NO_LINE_ENDS, DOS, UNIX, SEVEN_BITS, LATIN, REPLACED };
+enum change { STRIPPED, NO_LINE_ENDS, NO_NUL, DOS, UNIX, SEVEN_BITS, LATIN, REPLACED };
 
 /* What becomes of the bytes; `out` has room for three times as many. */
 static size_t change(enum change how, const uint8_t *in, size_t n, uint8_t *out)
@@ -37,7 +37,7 @@ static size_t change(enum change how, const uint8_t *in, size_t n, uint8_t *out)
     for (size_t i = 0; i < n; i++) {
         uint8_t b = in[i];
         bool is_end = b == '\r' || b == '\n';
-        if ((how == STRIPPED && (is_end || b == 0)) || (how == NO_LINE_ENDS && is_end) ||
+        if ((how == STRIPPED && (is_end || b == 0)) || (how == NO_LINE_ENDS && is_end) || (how == NO_NUL && b == 0) ||
             (how == UNIX && b == '\r' && i + 1 < n && in[i + 1] == '\n')) {
             continue;
         }
@@ -64,10 +64,15 @@ static void test_changed(void)
         enum change how;
         size_t n;
         const char *told;
-    } rows[] = {{STRIPPED, 200, "--data-binary"},       {STRIPPED, 60000, "--data-binary"},
-                {NO_LINE_ENDS, 60000, "--data-binary"}, {DOS, 20000, "text mode"},
-                {UNIX, 3000000, "text mode"},           {SEVEN_BITS, 20000, "7-bit"},
-                {LATIN, 2000, "decoded as text"},       {REPLACED, 2000, "decoded as text"}};
+    } rows[] = {{STRIPPED, 200, "--data-binary"},
+                {STRIPPED, 60000, "--data-binary"},
+                {NO_LINE_ENDS, 60000, "--data-binary"},
+                {NO_NUL, 9000, "lost its NUL bytes"},
+                {DOS, 20000, "text mode"},
+                {UNIX, 3000000, "text mode"},
+                {SEVEN_BITS, 20000, "7-bit"},
+                {LATIN, 2000, "decoded as text"},
+                {REPLACED, 2000, "decoded as text"}};
     enum { MAX = 3000000 };
     uint8_t *in = malloc(MAX), *out = malloc(3 * (size_t)MAX);
     for (size_t i = 0; in && i < 20000; i++) {
@@ -81,6 +86,42 @@ static void test_changed(void)
         n = change(rows[i].how, in, n, out);
         check_told(out, n, rows[i].told);
     }
+    free(in);
+    free(out);
+}
+
+static bool has_dos_lines(const uint8_t *bytes, size_t n)
+{
+    struct errbuf e = {""};
+    bool has = transfer_has_dos_lines(bytes, n, &e);
+    CHECK(has == (strstr(e.text, "text mode") != NULL));
+    return has;
+}
+
+/* What decodes without an error although each line feed of it has become two bytes. */
+static void test_dos_lines(void)
+{
+    enum { MAX = 20000 };
+    uint8_t *in = malloc(MAX), *out = malloc(2 * (size_t)MAX);
+    size_t n = in && out ? fill(in, MAX) : 0;
+    size_t n_out = change(DOS, in, n, out);
+    CHECK(!has_dos_lines(in, n));
+    CHECK(has_dos_lines(out, n_out));
+    CHECK(!has_dos_lines(out, 1000)); /* could be chance */
+    out[n_out - 1] = '\n';
+    CHECK(has_dos_lines(out, n_out)); /* cut after a line end */
+    memcpy(out + n_out / 2, "\xff\n\xff", 3);
+    CHECK(!has_dos_lines(out, n_out)); /* one that is as it was */
+    for (size_t i = 0; i + 3 < MAX; i += 4) {
+        memcpy(in + i, "\xff\r\n\xfe", 4);
+    }
+    CHECK(!has_dos_lines(in, n)); /* a picture of one colour */
+    for (size_t i = 0; i + 4 < MAX; i += 5) {
+        memcpy(in + i, " ab\r\n", 5);
+        in[i] = (uint8_t)(' ' + i / 5 % 90);
+    }
+    CHECK(!has_dos_lines(in, n)); /* text */
+    CHECK(!has_dos_lines(in, 0) && !has_dos_lines((const uint8_t *)"\n", 1));
     free(in);
     free(out);
 }
@@ -112,6 +153,7 @@ static void test_beginnings(void)
 int main(void)
 {
     test_changed();
+    test_dos_lines();
     test_beginnings();
     return check_result();
 }

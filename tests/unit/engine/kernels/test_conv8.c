@@ -147,7 +147,7 @@ static void check_same(const struct kernels *k, struct conv_shape s)
 
 static void test_depthwise8(const struct kernels *k)
 {
-    static const int widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 14, 17},
+    static const int widths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 17},
                      channels[] = {1, 3, 8, 16, 24, 31, 32, 33, 48, 70, 130};
     for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
         for (size_t j = 0; j < sizeof(widths) / sizeof(widths[0]); j++) {
