@@ -80,6 +80,9 @@ void app_drain_on_stop(void *user, int signal_number)
     }
     log_info("stopping", LOG_INT("signal", signal_number), LOG_INT("delay_ms", a->config.drain.delay_ms));
     http_drain(a->http);
+    if (a->admin) {
+        http_drain(a->admin);
+    }
     loop_timer_start(a->drain, (uint64_t)a->config.drain.delay_ms * 1000);
 }
 

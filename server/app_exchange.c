@@ -163,7 +163,6 @@ static void on_answer(void *user, struct exchange *x)
     charge_answer(a, x);
     add_timing(x);
     add_load(a, x);
-    x->must_close |= a->api.is_leaving;
 }
 
 /* ---- the end ---- */

@@ -42,8 +42,14 @@ static void destroy(struct work *w)
     mem_free(w);
 }
 
-/* An answer of so many texts or weights is made, printed and freed on the side thread. */
+/* An answer of so many texts, pairs of best answers or weights is made, printed and freed on the side thread. */
 enum { LARGE_TEXTS = 256, LARGE_TEXT_BYTES = 65536 };
+
+int work_top_k(const struct work *w, enum job_task task)
+{
+    enum { DEFAULT_TOP_K = 5 };
+    return task == JOB_VQA && w->input.top_k ? w->input.top_k : DEFAULT_TOP_K;
+}
 
 bool work_is_large(const struct work *w)
 {
@@ -52,8 +58,10 @@ bool work_is_large(const struct work *w)
         n_bytes += w->input.text_bytes[i];
     }
     size_t images = w->input.n_images > 0 ? (size_t)w->input.n_images : 1;
+    size_t each = w->kind && w->kind->task == JOB_VQA ? 1 + (size_t)work_top_k(w, JOB_VQA) / 2 : 1;
     bool has_weights = w->input.explain || w->input.occlusion;
-    return images * n_texts > (has_weights ? LARGE_TEXTS / 4 : LARGE_TEXTS) || images * n_bytes > LARGE_TEXT_BYTES;
+    return images * n_texts * each > (has_weights ? LARGE_TEXTS / 4 : LARGE_TEXTS) ||
+           images * n_bytes > LARGE_TEXT_BYTES;
 }
 
 static void clear_run(struct side_task *t)

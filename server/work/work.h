@@ -156,7 +156,9 @@ void work_cut_all(struct desk *d);
 
 /* ---- for the parts work.c and work_round.c ---- */
 bool work_is_large(const struct work *w); /* its answer, too large to be made, printed or freed on the loop thread */
-void work_round_clear(struct work *w);    /* frees the items, which takes long when they are many; any thread */
+/* Best answers of each question; for other tasks, 5 and without a meaning. */
+int work_top_k(const struct work *w, enum job_task task);
+void work_round_clear(struct work *w); /* frees the items, which takes long when they are many; any thread */
 void work_round_release(struct work *w);
 void work_round_cancel(struct work *w);
 

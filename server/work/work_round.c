@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { DEFAULT_TOP_K = 5, HIT_BYTES = 1536 /* of an answer, for an item of a search */ };
+enum { HIT_BYTES = 1536 /* of an answer, for an item of a search */ };
 
 /* ---- memory ---- */
 
@@ -218,7 +218,7 @@ static void fill_request(struct work *w, struct job_request *q, int index)
         q->text_bytes = in->text_bytes;
         q->n_texts = in->n_texts;
     }
-    q->top_k = r->task == JOB_VQA && in->top_k ? in->top_k : DEFAULT_TOP_K;
+    q->top_k = work_top_k(w, r->task);
     q->num_beams = in->num_beams;
     q->num_captions = in->num_captions;
     q->max_tokens = in->max_tokens;
@@ -316,8 +316,8 @@ static size_t max_bytes(const struct work *w, const struct work_round *r)
                                   .with_weights = explains};
     size_t item = sizeof(*r->running) + sizeof(*r->items) + sizeof(*r->faults) + n_texts * sizeof(*r->scores);
     if (!r->features) {
-        int top_k = in->top_k ? in->top_k : DEFAULT_TOP_K, captions = in->num_captions ? in->num_captions : 1;
-        item += answer_max_bytes(&v, r->task, top_k, captions, w->service->info.max_regions);
+        int captions = in->num_captions ? in->num_captions : 1;
+        item += answer_max_bytes(&v, r->task, work_top_k(w, r->task), captions, w->service->info.max_regions);
     } else if (!r->item) {
         item += HIT_BYTES;
     }

@@ -257,7 +257,7 @@ class KeepAlive(unittest.TestCase):
                     t.start()
                 time.sleep(0.3)
                 s.process.send_signal(signal.SIGTERM)
-                s.wait_for_log("leaving") if s.log("leaving") else time.sleep(0.1)
+                s.wait_for_log("stopping")
                 leaving.set()
                 for t in threads:
                     t.join()
@@ -267,12 +267,14 @@ class KeepAlive(unittest.TestCase):
 
     def test_every_kind_of_answer_closes(self):
         """F3: errors, health, HEAD and 404 too; a connection that is idle when SIGTERM comes is served once more."""
-        with Server("--drain.delay_ms=2000", "--drain.timeout_ms=500") as s, contextlib.ExitStack() as stack:
+        with Server("--drain.delay_ms=2000", "--drain.timeout_ms=500", "--server.admin_port=0") as s, contextlib.ExitStack() as stack:
             rows = {"health": wire.head("GET", "/healthz"), "not ready": wire.head("GET", "/readyz"),
                     "not found": wire.head("GET", "/nope"), "method": wire.head("PATCH", "/caption"),
                     "picture": wire.message("POST", "/caption", picture()), "bad": wire.message("POST", "/caption", b"x"),
-                    "stream": wire.message("POST", "/caption?stream=true", picture()), "contract": wire.head("GET", "/openapi.json")}
-            wires = {name: stack.enter_context(s.wire()) for name in rows}
+                    "stream": wire.message("POST", "/caption?stream=true", picture()), "contract": wire.head("GET", "/openapi.json"),
+                    "cached": wire.head("GET", "/", "If-None-Match: *"), "malformed": wire.head("GET", "/", "A : b"),
+                    "admin": wire.head("GET", "/metrics")}
+            wires = {name: stack.enter_context(wire.Wire(s.admin_port if name == "admin" else s.port)) for name in rows}
             for w in wires.values():
                 self.assertFalse(w.ask(wire.head("GET", "/healthz")).closes)
             s.process.send_signal(signal.SIGTERM)

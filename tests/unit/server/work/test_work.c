@@ -225,6 +225,19 @@ static void test_large_answer(void)
     }
 }
 
+/* Of questions each of the best answers counts: 5 for each of 24 are made here, 20 are not. */
+static void test_many_answers(void)
+{
+    static const struct work_kind questions = {.task = JOB_VQA}, sentences = {.task = JOB_RETRIEVE};
+    size_t text_bytes[24] = {0};
+    struct work w = {.kind = &questions, .input = {.n_images = 1, .n_texts = 24, .text_bytes = text_bytes}};
+    CHECK(!work_is_large(&w));
+    w.input.top_k = 20;
+    CHECK(work_is_large(&w));
+    w.kind = &sentences;
+    CHECK(!work_is_large(&w));
+}
+
 /* A second round of the same work, on given features. */
 static const struct features *given[2];
 
@@ -272,6 +285,7 @@ int main(void)
     test_faults_of_parts();
     test_cut();
     test_large_answer();
+    test_many_answers();
     test_two_rounds();
     return check_result();
 }
