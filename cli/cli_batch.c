@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/cli_draw.h"
 #include "cli/cli_json.h"
+#include "cli/cli_options.h"
 #include "cli/cli_output.h"
 #include "cli/cli_progress.h"
 #include "cli/cli_sidecar.h"
@@ -39,7 +40,8 @@ struct batch {
     struct place places[PLACES];
     int head, n; /* places in use */
     int n_printed, n_failed;
-    float *scores; /* retrieve with several images: [files, texts] */
+    bool has_warned; /* of the texts */
+    float *scores;   /* retrieve with several images: [files, texts] */
     bool *has_scores;
     struct cli_json_images *images; /* the same with --json */
 };
@@ -102,6 +104,9 @@ static bool begin_one(struct batch *b)
 static void print_error(struct batch *b, const struct cli_input *in, enum err rc, const struct errbuf *error,
                         const char *stage)
 {
+    struct errbuf told = *error;
+    cli_options_rename(&told);
+    error = &told;
     b->n_failed++;
     if (b->output) {
         cli_output_error(b->output, in, rc, error, stage);
@@ -122,6 +127,12 @@ static void keep_scores(struct batch *b, const struct job_result *r)
         memcpy(b->scores + (size_t)b->n_printed * (size_t)n, r->scores, (size_t)n * sizeof(*r->scores));
         b->has_scores[b->n_printed] = true;
     }
+}
+
+/* Texts that were cut, which text and CSV have no room for; they are the same for all pictures. */
+static void warn_of_texts(struct batch *b, const struct job *job)
+{
+    b->has_warned = b->has_warned || cli_json_print_text_warnings(stderr, job);
 }
 
 static void print_place(struct batch *b, struct place *p)
@@ -145,12 +156,14 @@ static void print_place(struct batch *b, struct place *p)
         keep_scores(b, r);
         if (b->output) {
             cli_output_result(b->output, &p->input, p->job);
+            warn_of_texts(b, p->job);
         } else if (b->images) {
             cli_json_images_add(b->images, b->n_printed, b->args, &p->input, p->job);
         } else if (b->args->use_json || b->args->jsonl) {
             cli_json_print_result(stdout, b->args, &b->info, &p->input, p->job);
         } else {
             cli_text_print_result(stdout, b->args, &p->input, p->job);
+            warn_of_texts(b, p->job);
         }
     }
 }

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/cli_http.h"
 #include "cli/cli_input.h"
+#include "cli/cli_options.h"
 #include "cli/cli_progress.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
@@ -86,8 +87,10 @@ struct import {
 
 static void complain(struct import *m, const char *file, const struct errbuf *e, enum err rc)
 {
+    struct errbuf told = *e;
+    cli_options_rename(&told);
     cli_progress_clear(&m->progress);
-    fprintf(stderr, "minivlm: %s: %s\n", file, errbuf_text(e, rc));
+    fprintf(stderr, "minivlm: %s: %s\n", file, errbuf_text(&told, rc));
     m->n_failed++;
 }
 
@@ -106,6 +109,7 @@ static enum err put(struct import *m, struct cli_http *h, int i, struct cli_http
     cli_http_escape(&path, m->args->collection, false);
     buf_text(&path, "/images/");
     cli_http_escape(&path, file + m->args->key_at[i], true);
+    buf_text(&path, m->args->tolerate_truncated ? "?tolerate_truncated=true" : "");
     rc = path.err ? err_set(e, ERR_IO, "its key is too long") : OK;
     rc = rc ? rc
             : send_patiently(h, &m->has_answered, "PUT", path.bytes, "application/octet-stream", bytes, n, answer, e);
@@ -186,8 +190,12 @@ int cli_collection_import(const struct cli_args *a)
 
 static void print_hits(const struct cli_http_answer *answer)
 {
-    json_t *root = json_loadb(answer->body.bytes, answer->body.n, 0, NULL), *hit;
+    json_t *root = json_loadb(answer->body.bytes, answer->body.n, 0, NULL), *hit, *warning;
     size_t i;
+    json_array_foreach(json_object_get(root, "warnings"), i, warning)
+    {
+        fprintf(stderr, "minivlm: %s\n", json_string_value(warning));
+    }
     json_array_foreach(json_object_get(root, "results"), i, hit)
     {
         printf("%.2f  %s\n", json_number_value(json_object_get(hit, "score")),

@@ -243,6 +243,18 @@ void cli_json_print_result(FILE *to, const struct cli_args *a, const struct engi
     print_buf(to, &b);
 }
 
+bool cli_json_print_text_warnings(FILE *to, const struct job *job)
+{
+    json_t *warnings = answer_text_warnings(job), *warning;
+    size_t i;
+    json_array_foreach(warnings, i, warning)
+    {
+        fprintf(to, "minivlm: %s\n", json_string_value(warning));
+    }
+    json_decref(warnings);
+    return i > 0;
+}
+
 static json_t *error_of(enum err rc, const struct errbuf *error, const char *stage)
 {
     json_t *what = json_pack("{s:s, s:o}", "code", err_slug(rc), "message", text_of(errbuf_text(error, rc)));

@@ -40,6 +40,9 @@ void cli_json_result(struct buf *to, const struct cli_args *a, const struct engi
 void cli_json_error(struct buf *to, const struct cli_input *in, enum err rc, const struct errbuf *error,
                     const char *stage);
 
+/* For what is not JSON: a line for each warning of texts that were cut. False: there are none. */
+bool cli_json_print_text_warnings(FILE *to, const struct job *job);
+
 /* ---- lines of an earlier run ---- */
 
 /* FOREIGN: not an answer of this command. DONE: its picture is put into `file`, which is reset first. */

@@ -1,8 +1,12 @@
 #include "cli/cli_options.h"
 
+#include "engine/base/buf.h"
 #include "engine/base/isa_list.h"
 #include "engine/base/usage.h"
 #include "engine/image/image.h"
+
+#include <ctype.h>
+#include <string.h>
 
 /* ---- what there is ---- */
 
@@ -20,7 +24,7 @@ const struct cli_option cli_options[] = {
     {"draw", "FILE", OPT_DRAW, 1 << CLI_REGIONS, "write the picture with its regions as a JPEG"},
     {"min-score", "X", OPT_MIN_SCORE, 1 << CLI_REGIONS,
      "leave out regions with a lower score (default 0, with --draw 0.3)"},
-    {"tolerate-truncated", NULL, OPT_TRUNCATED, CLI_FOR_IMAGES, "accept truncated JPEG files"},
+    {"tolerate-truncated", NULL, OPT_TRUNCATED, CLI_FOR_IMAGES | 1 << CLI_IMPORT, "accept truncated JPEG files"},
     {"jsonl", "FILE", OPT_JSONL, CLI_FOR_IMAGES,
      "read requests from a JSON Lines file (- is standard input); see below"},
     {"no-fast-scaling", NULL, OPT_NO_FAST_SCALING, CLI_FOR_IMAGES | 1 << CLI_BENCH,
@@ -75,6 +79,50 @@ const struct cli_command_text cli_options_commands[CLI_COMMAND_COUNT] = {
     [CLI_SEARCH] = {"search", "--collection NAME TEXT", "find images in a collection of a running server",
                     "Prints score and key, best first. Set MINIVLM_API_KEY if the server requires an API key.\n"},
 };
+
+/* ---- help ---- */
+
+/* ---- messages ---- */
+
+/* The option whose name begins here, with _ for -; only names of several words are no words of a sentence. */
+static const struct cli_option *named_at(const char *at)
+{
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const char *name = cli_options[i].name;
+        size_t n = strlen(name), k = 0;
+        while (k < n && at[k] == (name[k] == '-' ? '_' : name[k])) {
+            k++;
+        }
+        if (k == n && strchr(name, '-') && !isalnum((unsigned char)at[n]) && at[n] != '_') {
+            return &cli_options[i];
+        }
+    }
+    return NULL;
+}
+
+void cli_options_rename(struct errbuf *message)
+{
+    static const char is_set[] = "=true";
+    struct buf out;
+    buf_init(&out, ERRBUF_MAX - 1);
+    for (const char *at = message->text; *at && !out.err;) {
+        bool may_begin = at == message->text || (!isalnum((unsigned char)at[-1]) && !strchr("_./", at[-1]));
+        const struct cli_option *o = may_begin ? named_at(at) : NULL;
+        if (!o) {
+            buf_append(&out, at++, 1);
+            continue;
+        }
+        buf_text(&out, "--");
+        buf_text(&out, o->name);
+        at += strlen(o->name);
+        at += strncmp(at, is_set, sizeof(is_set) - 1) == 0 ? sizeof(is_set) - 1 : 0;
+    }
+    if (!out.err && out.n > 0) {
+        memcpy(message->text, out.bytes, out.n);
+        message->text[out.n] = '\0';
+    }
+    buf_release(&out);
+}
 
 /* ---- help ---- */
 

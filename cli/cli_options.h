@@ -72,6 +72,10 @@ static inline bool cli_options_is_of(const struct cli_option *o, enum cli_comman
     return o->commands >> c & 1;
 }
 
+/* Engine and server speak of parameters (max_tokens, tolerate_truncated=true); here they are options (--max-tokens,
+ * --tolerate-truncated). Replaces the names in a message. */
+void cli_options_rename(struct errbuf *message);
+
 void cli_options_print_commands(FILE *to);       /* --help */
 void cli_options_print_help(enum cli_command c); /* COMMAND --help */
 /* A completion for the shell ("bash", "zsh"), or the manual page (NULL). False: unknown shell, or it cannot be

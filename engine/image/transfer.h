@@ -16,9 +16,9 @@
 /* For bytes that no decoder could read. True: e has the text. One pass over the bytes. */
 bool transfer_explain(const uint8_t *bytes, size_t n, struct errbuf *e);
 
-/* For bytes whose format has no check sums, before they are decoded: JPEG, WebP, HEIC and AVIF often become a picture of
- * garbage, without any error, when each line feed has become CR LF. Reads up to the first line feed that has not, a few
- * hundred bytes of an undamaged picture. True: e has the text. */
+/* For bytes whose format has no check sums, before they are decoded: JPEG, WebP, HEIC and AVIF often become a picture
+ * of garbage, without any error, when each line feed has become CR LF. Reads up to the first line feed that has not, a
+ * few hundred bytes of an undamaged picture. True: e has the text. */
 bool transfer_has_dos_lines(const uint8_t *bytes, size_t n, struct errbuf *e);
 
 /* "JPEG", "PNG", "WebP" or "GIF" where such a picture begins; NULL. */

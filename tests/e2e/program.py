@@ -59,6 +59,8 @@ class Case(unittest.TestCase):
 
     def text(self, *arguments, code=OK, **settings) -> str:
         got, out, err = run(*arguments, **settings)
+        if err.startswith("minivlm: only the first "):  # one of QUESTIONS is longer than what the small model reads
+            err = err[err.index("\n") + 1:]
         self.assertEqual((got, err), (code, ""))
         return out
 

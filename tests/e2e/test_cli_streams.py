@@ -56,6 +56,15 @@ class Inputs(Case):
     def test_truncated(self):
         row, = self.json("caption", "--tolerate-truncated", f"{IMAGES}/codec/truncated.jpg")
         self.assertEqual(len(row["image"]["warnings"]), 1)
+        self.refused(FAILED, "caption", f"{IMAGES}/codec/truncated.jpg", saying="take it as it is with --tolerate-truncated (")
+        self.refused(FAILED, "caption", "--max-tokens", "64", WAVES, saying=": --max-tokens is 64; this model allows")
+
+    def test_long_texts(self):
+        """Text and CSV have no place for the warning that a text was cut: it is a line of complaint, once."""
+        for command, option in (("vqa", "--question"), ("retrieve", "--text")):
+            code, _, err = run(command, option, "dog " * 99, WAVES, DISCS)
+            self.assertEqual((code, err.count("\n")), (OK, 1), err)
+            self.assertIn("minivlm: only the first ", err)
 
     def test_standard_input(self):
         picture = (ROOT / WAVES).read_bytes()

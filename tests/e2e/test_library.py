@@ -296,6 +296,13 @@ class Collections(Case):
             self.assertEqual(len(json.loads(out)["results"]), 1)
             code, out, err = self.run_it("search", "--collection", "other", "a dog", **there)
             self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection with this name (404)\n"))
+            code, out, err = self.run_it("search", "--collection", "album", "dog " * 99, **there)
+            self.assertEqual((code, len(out.splitlines())), (OK, 3))
+            self.assertRegex(err, r"^minivlm: only the first \d+ word pieces were read of text 0\n$")
+            (self.root / "cut.jpg").write_bytes((ROOT / "tests/data/images/codec/truncated.jpg").read_bytes())
+            code, _, err = self.run_it("import", "--collection", "album", "cut.jpg", **there)
+            self.assertEqual((code, "take it as it is with --tolerate-truncated" in err), (FAILED, True), err)
+            self.assertEqual(self.run_it("import", "--collection", "album", "--tolerate-truncated", "cut.jpg", **there)[0], OK)
 
     def test_key_of_the_server(self):
         self.put("a.png", "b.png")
