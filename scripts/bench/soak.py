@@ -91,7 +91,8 @@ class Soak:
             damaged = ((413, "image_too_large"), (415, "unsupported_image"), (422, "corrupt_image"))
             return self.refused(damaged, "/caption", picture[:cut])
         if kind == 1:
-            return self.refused(((415, "unsupported_image"),), "/caption", b"\xff" + rng.randbytes(2000))  # a brace first would make it JSON
+            noise = b"\xff" + rng.randbytes(2000).replace(b"\xff", b"")  # a brace first would make it JSON, a marker within a JPEG
+            return self.refused(((415, "unsupported_image"),), "/caption", noise)
         if kind == 2:
             return self.refused(((400, "bad_request"),), "/vqa", b'{"image": ', {"Content-Type": "application/json"})
         if kind == 3:
