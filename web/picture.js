@@ -95,7 +95,7 @@ function remember(picture, image) {
   picture.id = image.id;
   picture.width = image.width;
   picture.height = image.height;
-  picture.warnings = image.warnings;
+  picture.warnings = image.warnings.filter((w) => !picture.note || !w.includes("ICC")); // a canvas adds a profile of its own
 }
 
 // One picture, by id where there is one; an id that the service has forgotten is answered by sending the bytes.

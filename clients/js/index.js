@@ -28,6 +28,12 @@ async function base64(image) {
   return btoa(text);
 }
 
+// One picture in place of a list would be taken byte by byte.
+function several(items, name) {
+  if (!Array.isArray(items)) throw new TypeError(`${name} is an array; put the one that you have into brackets`);
+  return items;
+}
+
 const inJson = async (image) => (isId(image) ? { id: image.id } : base64(image));
 
 // An answer with a good status that is no JSON is somebody else's: a page to sign in on, for example.
@@ -39,13 +45,15 @@ function parsed(text) {
   }
 }
 
+const PASSING = [429, 502, 503, 504]; // from whoever says no more than the status
+
 function errorOf(response, text) {
   try {
     const e = JSON.parse(text).error;
-    return new MiniVLMError(e.message, { status: response.status, code: e.code, param: e.param, requestId: e.request_id, retryable: e.retryable });
+    return new MiniVLMError(e.message, { status: response.status, code: e.code, param: e.param, requestId: e.request_id, retryable: e.retryable ?? PASSING.includes(response.status) });
   } catch { // something in between answered
     return new MiniVLMError(`status ${response.status}: ${text.slice(0, 200)}`,
-      { status: response.status, code: "not_ours", retryable: [429, 502, 503, 504].includes(response.status) });
+      { status: response.status, code: "not_ours", retryable: PASSING.includes(response.status) });
   }
 }
 
@@ -137,12 +145,12 @@ export class Client {
   }
 
   async match(images, texts, { topK, signal } = {}) {
-    const json = { images: await Promise.all(images.map(inJson)), texts, ...kept({ top_k: topK }) };
+    const json = { images: await Promise.all(several(images, "images").map(inJson)), texts: several(texts, "texts"), ...kept({ top_k: topK }) };
     return this.send("POST", "/retrieve", { json, signal });
   }
 
   async rerank(query, images, { topN, signal } = {}) {
-    const documents = await Promise.all(images.map(async (image) => ({ image: await inJson(image) })));
+    const documents = await Promise.all(several(images, "images").map(async (image) => ({ image: await inJson(image) })));
     return this.send("POST", "/retrieve", { json: { query, documents, ...kept({ top_n: topN }) }, signal });
   }
 

@@ -83,8 +83,13 @@ static int on_warning(TIFF *tiff, void *user, const char *module, const char *fo
 
 static enum err fail(const struct reader *r, struct errbuf *e)
 {
-    return err_set(e, ERR_CORRUPT_IMAGE, "TIFF: %s; send an undamaged copy",
-                   r->message[0] ? r->message : "the picture is not valid");
+    const char *what = r->message + strspn(r->message, ": "); /* it may begin with a name that it does not have */
+    static const char *const at_end[] = {"Read error", "Can not read TIFF directory"};
+    bool is_cut = strncmp(what, at_end[0], strlen(at_end[0])) == 0 || strncmp(what, at_end[1], strlen(at_end[1])) == 0;
+    if (is_cut) { /* told with numbers of the library's own */
+        return err_set(e, ERR_CORRUPT_IMAGE, "TIFF: the end is missing; send the whole file");
+    }
+    return err_set(e, ERR_CORRUPT_IMAGE, "TIFF: %s; send an undamaged copy", *what ? what : "the picture is not valid");
 }
 
 /* ---- directory ---- */

@@ -8,9 +8,6 @@
 
 #include <string.h>
 
-/* What waits in a stream: 64 events of at most 64 tokens each, and the answer with its regions, are 100 kB. */
-enum { STREAM_MAX = 1 << 18 };
-
 /* ---- how answers end ---- */
 
 /* The id of the first picture that has one, as the caller sees it. */
@@ -106,6 +103,17 @@ static void items_done(struct work *w)
 
 /* ---- streams ---- */
 
+/* What waits of a stream at most: the text so far after each token, quotes escaped, and the whole answer. */
+static size_t stream_bytes(const struct work *w)
+{
+    enum { EVENT_BYTES = 2 * JOB_CAPTION_BYTES + 64 };
+    const struct input *in = &w->input;
+    const struct engine_info *info = &w->service->info;
+    const struct answer_view v = {.with_regions = in->regions || in->explain, .with_weights = in->explain};
+    size_t tokens = (size_t)(in->max_tokens ? in->max_tokens : info->max_tokens);
+    return tokens * EVENT_BYTES + answer_max_bytes(&v, JOB_CAPTION, 0, 1, info->max_regions);
+}
+
 /* The last event: the whole answer, or the error. */
 static void stream_done(struct work *w)
 {
@@ -117,7 +125,7 @@ static void stream_done(struct work *w)
         api_predict_fault(w);
         return;
     }
-    buf_init(&b, STREAM_MAX);
+    buf_init(&b, stream_bytes(w));
     buf_text(&b, has_failed ? "event: error\ndata: " : "event: done\ndata: ");
     if (item) {
         json_object_set_new(item, "model", answer_model(&w->service->info));
@@ -146,10 +154,10 @@ static bool begin_stream(struct work *w)
         return false;
     }
     w->input.num_beams = 1;
-    if (!work_charge(w, LEDGER_STREAMS, STREAM_MAX)) {
+    if (!work_charge(w, LEDGER_STREAMS, stream_bytes(w))) {
         return false;
     }
-    if (stream_create(&w->stream, STREAM_MAX)) {
+    if (stream_create(&w->stream, stream_bytes(w))) {
         reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
         return false;
     }

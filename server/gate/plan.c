@@ -79,7 +79,7 @@ static void list_budgets(const struct config *c, const struct engine_info *info,
          decoding ? decoding : decoding_wanted(c, info)},
         {offsetof(struct plan, results), 4 * MB + 64 * features, 64 * MB},
         {offsetof(struct plan, answers), 8 * MB, 64 * MB},
-        {offsetof(struct plan, streams), MB, 16 * MB}, /* 4 to 64 streams (api_predict.c) */
+        {offsetof(struct plan, streams), MB, 16 * MB}, /* of 20 to 120 KB each (api_predict.c) */
         {offsetof(struct plan, collections), searches * 4 * MB + rows, searches * 32 * MB + 4 * rows},
         {offsetof(struct plan, connections), room + smaller(connections * REQUEST_BYTES, CONNECTIONS_MB * MB),
          room + connections * CONNECTION_BYTES},

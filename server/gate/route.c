@@ -1,5 +1,7 @@
 #include "server/gate/route.h"
 
+#include "engine/base/words.h"
+
 #include <string.h>
 
 static bool matches(const char *pattern, const char *path)
@@ -85,21 +87,10 @@ bool route_tidy(const char *path, char *out, size_t size)
     return n > 0 && strcmp(path, out) != 0;
 }
 
-static bool has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *at = words; n > 0 && (at = strstr(at, word)); at += n) {
-        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 const char *route_unknown_query(const struct route *r, const struct exchange *x)
 {
     for (int i = 0; r->query && i < x->n_query; i++) {
-        if (!has_word(r->query, x->query[i].name)) {
+        if (!words_have(r->query, x->query[i].name)) {
             return x->query[i].name;
         }
     }

@@ -107,7 +107,7 @@ static bool is_good_id(const char *id)
 }
 
 /* Fetched for many ids at once. False: the system has none. */
-static bool take_random(uint8_t out[16])
+static bool random_bytes(uint8_t out[16])
 {
     static uint8_t pool[256]; /* as much as the kernel gives whatever signals come */
     static size_t n_left;
@@ -131,7 +131,7 @@ static void make_uuid7(char out[37])
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    if (!take_random(b)) {
+    if (!random_bytes(b)) {
         last = clock_us() > last ? clock_us() : last + 1;
         for (int i = 0; i < 8; i++) {
             b[15 - i] = (uint8_t)(last >> 8 * i);

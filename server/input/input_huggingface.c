@@ -3,6 +3,8 @@
  * huggingface_hub writes the second as {"inputs": picture, "image": the same picture, "question"}. */
 #include "server/input/input_private.h"
 
+#include "engine/base/words.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +26,6 @@ static bool read_question(struct input_parser *p, int question)
 static bool read_inputs(struct input_parser *p, int inputs)
 {
     const struct json_tree *t = &p->tree;
-    const struct json_tree_value *v = t->values;
     int image = json_tree_find(t, inputs, "image"), question = json_tree_find(t, inputs, "question");
     if (is_image(p, inputs)) {
         return input_json_image(p, inputs, "/inputs") && read_question(p, json_tree_find(t, 0, "question"));
@@ -34,10 +35,9 @@ static bool read_inputs(struct input_parser *p, int inputs)
                           "inputs must be a picture as base64, or {\"image\": base64, \"question\": ...}; one picture "
                           "at a time");
     }
-    for (int k = 0, key = inputs + 1; k < v[inputs].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!input_has_word("image question", name)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, inputs, at, name)) >= 0;) {
+        if (!words_have("image question", name)) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "unknown key \"%.64s\" in inputs", name);
         }
     }
@@ -61,37 +61,35 @@ static bool check_unread(struct input_parser *p, const char *name, int value)
 /* max_new_tokens is a caption's, top_k a question's; how to draw words by chance is nobody's here. */
 static bool read_parameters(struct input_parser *p, int parameters, const char *where)
 {
-    const struct json_tree_value *v = p->tree.values;
     if (json_tree_kind(&p->tree, parameters) != JSON_TREE_OBJECT) {
         return json_tree_kind(&p->tree, parameters) == JSON_TREE_NULL ||
                input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s must be an object", where);
     }
-    for (int k = 0, key = parameters + 1; k < v[parameters].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, parameters, at, name)) >= 0;) {
         bool is_known = false;
-        input_json_key(p, key, name);
-        if (input_json_is_off(p, key + 1)) {
+        if (input_json_is_off(p, at)) {
             continue;
         }
-        if (input_has_word(unread, name)) {
-            if (!check_unread(p, name, key + 1)) {
+        if (words_have(unread, name)) {
+            if (!check_unread(p, name, at)) {
                 return false;
             }
             continue;
         }
-        if (input_has_word("generation_parameters generate_kwargs", name) && strcmp(where, "parameters") == 0) {
-            if (!read_parameters(p, key + 1, name)) {
+        if (words_have("generation_parameters generate_kwargs", name) && strcmp(where, "parameters") == 0) {
+            if (!read_parameters(p, at, name)) {
                 return false;
             }
             continue;
         }
         if (strcmp(name, "max_new_tokens") == 0 && p->in->route == INPUT_CAPTION) {
-            if (!input_param_max_tokens(p, name, key + 1)) {
+            if (!input_param_max_tokens(p, name, at)) {
                 return false;
             }
             continue;
         }
-        if (input_has_word(served, name) && !input_param_json(p, name, key + 1, &is_known)) {
+        if (words_have(served, name) && !input_param_json(p, name, at, &is_known)) {
             return false;
         }
         if (!is_known) {
@@ -114,11 +112,9 @@ bool input_huggingface(struct input_parser *p)
     if (!input_json_parse(p, b->n)) {
         return false;
     }
-    const struct json_tree_value *v = p->tree.values;
-    for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!input_has_word(of_body, name)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
+        if (!words_have(of_body, name)) {
             return input_json_unknown(p, name, of_body);
         }
     }

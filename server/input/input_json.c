@@ -238,20 +238,20 @@ bool input_json_is_off(struct input_parser *p, int value)
     }
 }
 
+int input_json_next(struct input_parser *p, int object, int value, char name[INPUT_KEY_MAX])
+{
+    const struct json_tree_value *v = p->tree.values;
+    int key = value < 0 ? object + 1 : v[value].next;
+    if (json_tree_kind(&p->tree, object) != JSON_TREE_OBJECT || key >= v[object].next) {
+        return -1;
+    }
+    input_json_key(p, key, name);
+    return key + 1;
+}
+
 bool input_json_unknown(struct input_parser *p, const char *key, const char *known)
 {
     return input_fail(p->fault, FAULT_BAD_REQUEST, key, "unknown key \"%.64s\"; there are: %s", key, known);
-}
-
-bool input_has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *at = words; n > 0 && (at = strstr(at, word)); at += n) {
-        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n])) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* ---- the object ---- */
@@ -317,14 +317,12 @@ bool input_json(struct input_parser *p)
     if (!input_json_parse(p, p->in->body.n)) {
         return false;
     }
-    const struct json_tree_value *v = p->tree.values;
     int documents = json_tree_find(&p->tree, 0, "documents");
     bool is_null = documents < 0 || json_tree_kind(&p->tree, documents) == JSON_TREE_NULL;
     p->in->is_rerank = p->in->route == INPUT_RETRIEVE && !is_null;
-    for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!read_key(p, name, key + 1)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
+        if (!read_key(p, name, at)) {
             return false;
         }
     }

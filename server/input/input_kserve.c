@@ -3,6 +3,8 @@
  * and `question` (vqa) or `text` (retrieve), each BYTES. An image is base64 in JSON, or bytes after it. */
 #include "server/input/input_private.h"
 
+#include "engine/base/words.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,14 +45,12 @@ static int find(struct input_parser *p, int object, const char *key)
 
 static bool check_keys(struct input_parser *p, int object, const char *where, const char *known)
 {
-    const struct json_tree_value *v = p->tree.values;
     if (json_tree_kind(&p->tree, object) != JSON_TREE_OBJECT) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s must be an object", where);
     }
-    for (int k = 0, key = object + 1; k < v[object].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!input_has_word(known, name)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, object, at, name)) >= 0;) {
+        if (!words_have(known, name)) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: unknown key \"%.64s\"; there are: %s", where,
                               name, known);
         }
@@ -279,7 +279,7 @@ static bool read_parameter(struct input_parser *p, const char *key, int value)
     if (strcmp(key, "priority") == 0) {
         return true;
     }
-    if (input_has_word("num_beams max_tokens length_penalty tolerate_truncated timeout_ms truncate", key) &&
+    if (words_have("num_beams max_tokens length_penalty tolerate_truncated timeout_ms truncate", key) &&
         !input_param_json(p, key, value, &is_known)) {
         return false;
     }
@@ -294,7 +294,6 @@ static bool read_parameter(struct input_parser *p, const char *key, int value)
 
 static bool read_parameters(struct input_parser *p)
 {
-    const struct json_tree_value *v = p->tree.values;
     int parameters = find(p, 0, "parameters");
     if (parameters < 0) {
         return true;
@@ -302,10 +301,9 @@ static bool read_parameters(struct input_parser *p)
     if (json_tree_kind(&p->tree, parameters) != JSON_TREE_OBJECT) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "parameters", "parameters must be an object");
     }
-    for (int k = 0, key = parameters + 1; k < v[parameters].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!read_parameter(p, name, key + 1)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, parameters, at, name)) >= 0;) {
+        if (!read_parameter(p, name, at)) {
             return false;
         }
     }

@@ -9,6 +9,8 @@
  * the meaning of the answer. */
 #include "server/input/input_private.h"
 
+#include "engine/base/words.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,12 +56,9 @@ static bool is_text(struct input_parser *p, int value, const char *text)
 
 static bool check_keys(struct input_parser *p, const char *where, int object, const char *known)
 {
-    const struct json_tree_value *v = p->tree.values;
-    int n = json_tree_kind(&p->tree, object) == JSON_TREE_OBJECT ? v[object].count : 0;
-    for (int k = 0, key = object + 1; k < n; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!input_has_word(known, name) && !input_json_is_off(p, key + 1)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, object, at, name)) >= 0;) {
+        if (!words_have(known, name) && !input_json_is_off(p, at)) {
             return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: \"%.64s\" is not served", where, name);
         }
     }
@@ -203,15 +202,13 @@ static bool read_messages(struct input_parser *p, struct talk *talk)
 
 static bool read_stream_options(struct input_parser *p, int value)
 {
-    const struct json_tree_value *v = p->tree.values;
     if (json_tree_kind(&p->tree, value) != JSON_TREE_OBJECT) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "stream_options", "stream_options must be an object");
     }
-    for (int k = 0, key = value + 1; k < v[value].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, value, at, name)) >= 0;) {
         if (strcmp(name, "include_usage") == 0) {
-            if (!input_json_bool(p, "stream_options.include_usage", key + 1, &p->in->wish.usage)) {
+            if (!input_json_bool(p, "stream_options.include_usage", at, &p->in->wish.usage)) {
                 return false;
             }
         } else if (strcmp(name, "include_obfuscation") != 0) {
@@ -236,7 +233,7 @@ static bool is_only_choice(struct input_parser *p, const char *key, int value)
 static const struct ignored *find_ignored(const char *key)
 {
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
-        if (input_has_word(ignored[i].names, key)) {
+        if (words_have(ignored[i].names, key)) {
             return &ignored[i];
         }
     }
@@ -277,14 +274,14 @@ static bool read_key(struct input_parser *p, const char *key, int value)
     if (strcmp(key, "stream_options") == 0) {
         return read_stream_options(p, value);
     }
-    if (input_has_word("n response_format modalities", key)) {
+    if (words_have("n response_format modalities", key)) {
         return is_only_choice(p, key, value) ||
                input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is served with %s only", key,
                           strcmp(key, "n") == 0                 ? "1"
                           : strcmp(key, "response_format") == 0 ? "{\"type\": \"text\"}"
                                                                 : "[\"text\"]");
     }
-    if (input_has_word("tool_choice function_call", key)) {
+    if (words_have("tool_choice function_call", key)) {
         return input_json_is_off(p, value) || is_text(p, value, "auto") || is_text(p, value, "none") ||
                input_fail(p->fault, FAULT_BAD_REQUEST, key,
                           "%s asks for a tool, and tools are not served: leave it out", key);
@@ -292,15 +289,15 @@ static bool read_key(struct input_parser *p, const char *key, int value)
     if (strcmp(key, "web_search_options") == 0) { /* {} asks for it, too */
         return input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is not served: leave it out", key);
     }
-    if (input_has_word(refused, key)) {
+    if (words_have(refused, key)) {
         return input_json_is_off(p, value) ||
                input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is not served: leave it out", key);
     }
-    return input_has_word(our_own, key) ? input_param_json(p, key, value, &is_known)
-                                        : input_json_unknown(p, key,
-                                                             "messages stream stream_options max_completion_tokens "
-                                                             "max_tokens timeout_ms num_beams length_penalty "
-                                                             "tolerate_truncated");
+    return words_have(our_own, key) ? input_param_json(p, key, value, &is_known)
+                                    : input_json_unknown(p, key,
+                                                         "messages stream stream_options max_completion_tokens "
+                                                         "max_tokens timeout_ms num_beams length_penalty "
+                                                         "tolerate_truncated");
 }
 
 /* ---- the whole ---- */
@@ -322,11 +319,9 @@ bool input_openai(struct input_parser *p)
     if (!input_json_parse(p, p->in->body.n)) {
         return false;
     }
-    const struct json_tree_value *v = p->tree.values;
-    for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!read_key(p, name, key + 1)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
+        if (!read_key(p, name, at)) {
             return false;
         }
     }

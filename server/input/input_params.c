@@ -218,9 +218,10 @@ bool input_unknown(struct input_parser *ip, const char *name)
     const struct param *p = find(ip->in->route, name, n);
     bool is_image = (n == 5 || n == 6) && strncmp(name, "images", n) == 0;
     if (name[n] && (is_image || (p && p->kind == KIND_TEXT))) {
-        return input_fail(ip->fault, FAULT_BAD_REQUEST, name,
-                          "unknown parameter \"%.64s\": write a list as %.*s, %.*s[] or %.*s[0], %.*s[1]", name, (int)n,
-                          name, (int)n, name, (int)n, name, (int)n, name);
+        return input_fail(
+            ip->fault, FAULT_BAD_REQUEST, name,
+            "unknown parameter \"%.64s\": write a list as %.*s, %.*s[] or %.*s[0], %.*s[1], in JSON as [...]", name,
+            (int)n, name, (int)n, name, (int)n, name, (int)n, name);
     }
     for (size_t i = 0; i < INPUT_N_PARAMS && at < sizeof(known); i++) {
         if (params[i].routes & (int)ip->in->route) {

@@ -67,6 +67,8 @@ enum { INPUT_KEY_MAX = 128 };
 bool input_json_parse(struct input_parser *p, size_t n);
 /* The name of a key, cut to what fits. */
 void input_json_key(struct input_parser *p, int key, char name[INPUT_KEY_MAX]);
+/* The value behind `value` in an object, with its key; -1: the first, and as a result: none is left, or no object. */
+int input_json_next(struct input_parser *p, int object, int value, char name[INPUT_KEY_MAX]);
 bool input_json_is(struct input_parser *p, int value, const char *text); /* of a string or number */
 bool input_json_bool(struct input_parser *p, const char *key, int value, bool *out);
 /* null, false, 0, "", [] or {}: the option is not requested. */
@@ -75,8 +77,6 @@ bool input_json_is_off(struct input_parser *p, int value);
 bool input_unknown(struct input_parser *p, const char *name);
 /* The same of a dialect, which has other names: `known`, separated by spaces. */
 bool input_json_unknown(struct input_parser *p, const char *key, const char *known);
-/* Whether the space-separated list `words` contains the word. */
-bool input_has_word(const char *words, const char *word);
 
 /* ---- parts of a form ---- */
 int input_hex(char c); /* the value of a hexadecimal digit; -1: none */

@@ -3,6 +3,8 @@
  * strings only: a data URI is a picture. */
 #include "server/input/input_private.h"
 
+#include "engine/base/words.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -250,18 +252,18 @@ static bool read_truncation(struct input_parser *p, const char *key, int value)
 static bool read_key(struct input_parser *p, const char *key, int value)
 {
     bool is_known = false;
-    if (input_has_word(ignored, key) || json_tree_kind(&p->tree, value) == JSON_TREE_NULL) {
+    if (words_have(ignored, key) || json_tree_kind(&p->tree, value) == JSON_TREE_NULL) {
         return true;
     }
-    if (input_has_word("raw_scores rank_fields", key)) {
+    if (words_have("raw_scores rank_fields", key)) {
         return input_json_is_off(p, value) ||
                input_fail(p->fault, FAULT_BAD_REQUEST, key, "%s is not served: leave it out", key);
     }
-    if (input_has_word("truncate truncation_direction", key)) {
+    if (words_have("truncate truncation_direction", key)) {
         return read_truncation(p, key, value);
     }
     bool is_text = strcmp(key, "return_text") == 0;
-    if ((is_text || input_has_word("top_n return_documents timeout_ms tolerate_truncated", key)) &&
+    if ((is_text || words_have("top_n return_documents timeout_ms tolerate_truncated", key)) &&
         !input_param_json(p, is_text ? "return_documents" : key, value, &is_known)) {
         return false;
     }
@@ -273,17 +275,15 @@ bool input_rerank_body(struct input_parser *p)
     if (!input_json_parse(p, p->in->body.n)) {
         return false;
     }
-    const struct json_tree_value *v = p->tree.values;
     int documents = json_tree_find(&p->tree, 0, "documents"), texts = json_tree_find(&p->tree, 0, "texts");
     if (documents >= 0 && texts >= 0) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "texts", "documents and texts are the same thing: send one");
     }
     p->in->is_rerank = true;
     p->in->wish.is_bare = texts >= 0;
-    for (int k = 0, key = 1; k < v[0].count; k++, key = v[key + 1].next) {
-        char name[INPUT_KEY_MAX];
-        input_json_key(p, key, name);
-        if (!read_key(p, name, key + 1)) {
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
+        if (!read_key(p, name, at)) {
             return false;
         }
     }

@@ -55,7 +55,10 @@ bool input_transfer_decode(const char *encoding, const char *name, char *bytes, 
     if (strcasecmp(encoding, "base64") == 0) {
         errbuf_clear(&e);
         return !base64_decode(bytes, *n, bytes, n, &e) ||
-               input_fail(f, FAULT_BAD_REQUEST, name, "part %s: %.300s", name, errbuf_text(&e, ERR_BAD_REQUEST));
+               input_fail(f, FAULT_BAD_REQUEST, name,
+                          "part %s is not base64, as its Content-Transfer-Encoding says (%.200s); correct it, or send "
+                          "the part without this header, as it is",
+                          name, errbuf_text(&e, ERR_BAD_REQUEST));
     }
     if (strcasecmp(encoding, "quoted-printable") == 0) {
         size_t at = decode_quoted(bytes, *n, n);

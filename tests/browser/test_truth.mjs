@@ -91,6 +91,9 @@ test("what is huge is sent as a small JPEG, and what is transparent in it is whi
     return [bitmap.width, bitmap.height, at(200), at(1400)];
   });
   assert.deepEqual([width, height], [1600, 800]);
+  const note = await page.locator("figure, main").first().innerText();
+  assert.match(note, /Made smaller here before it was sent/);
+  assert.doesNotMatch(note, /ICC/, "the profile is the browser's own, the picture has none");
   assert.ok(left < 10 && right > 245, `${left} ${right}`);
 });
 

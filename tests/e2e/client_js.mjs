@@ -38,6 +38,8 @@ const nobody = await refused(new Client("127.0.0.1:1", { retries: 0 }).version()
 assert.match(nobody.message, /^http:\/\/127\.0\.0\.1:1: /);
 assert.deepEqual(await new Client(url.replace("http://", "")).version(), await client.version());
 await assert.rejects(client.caption("https://a.example/x.jpg"), TypeError);
+for (const [images, texts] of [[bytes, ["a"]], [new Blob([bytes]), ["a"]], [[bytes], "a cat"]]) await assert.rejects(client.match(images, texts), /is an array/);
+await assert.rejects(client.rerank("a cat", bytes), /is an array/);
 await assert.rejects(client.caption(bytes, { signal: AbortSignal.abort() }), { name: "AbortError" });
 
 // batches
@@ -64,7 +66,7 @@ const moody = http.createServer((request, response) => {
     n++;
     const status = refusals.shift() ?? 200;
     response.writeHead(status, { "Content-Type": "application/json", "Retry-After": "0" });
-    response.end(JSON.stringify(status === 200 ? { caption: "x" } : { error: { message: "no", code: "c", retryable: status !== 400 } }));
+    response.end(JSON.stringify(status === 200 ? { caption: "x" } : { error: { message: "no", code: "c", ...(status === 503 ? {} : { retryable: status !== 400 }) } }));
   });
 });
 await new Promise((resolve) => moody.listen(0, "127.0.0.1", resolve));

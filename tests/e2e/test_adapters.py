@@ -289,7 +289,8 @@ class KServe(Adapters):
         pictures, body = tensor("image", [GOOD], True)
         good = tensor("image", [B64])[0]
         for change, word in (({"shape": [2]}, "longer"), ({"shape": [0]}, "left over"), ({"shape": ["x"]}, "shape"),
-                             ({"shape": []}, "for one element [1]"), ({"shape": [-1]}, "whole numbers from 0"), ({"datatype": "UINT8"}, "BYTES"), ({"name": "picture"}, "image"),
+                             ({"shape": []}, "for one element [1]"),
+                             ({"shape": [-1]}, "whole numbers from 0"), ({"datatype": "UINT8"}, "BYTES"), ({"name": "picture"}, "image"),
                              ({"parameters": {"binary_data_size": 1 << 40}}, "at most the"),
                              ({"parameters": {"binary_data_size": -1}}, "must be a whole number"),
                              ({"parameters": {"binary_data_size": 1.5}}, "must be a whole number"), ({"parameters": {}}, "data"),
@@ -309,7 +310,8 @@ class KServe(Adapters):
                            ({"inputs": [{**good, "data": ["http://a/b"]}]}, "not fetched")):
             self.assertIn(word, self.infer("caption", head, status=400))
         self.assertIn('add an input {"name": "question", "datatype": "BYTES"', self.infer("vqa", {"inputs": [good]}, status=400))
-        self.assertIn('add an input {"name": "image", "datatype": "BYTES"', self.infer("caption", {"inputs": [{**good, "shape": [0], "data": []}]}, status=400))
+        none = {"inputs": [{**good, "shape": [0], "data": []}]}
+        self.assertIn('add an input {"name": "image", "datatype": "BYTES"', self.infer("caption", none, status=400))
         self.assertIn('add an input {"name": "text", "datatype": "BYTES"', self.infer("retrieve", {"inputs": [good]}, status=400))
         self.assertIn("num_beams", self.infer("caption", {"inputs": [good], "parameters": {"beams": 3}}, status=400))
         self.assertIn("image 1", self.infer("caption", {"inputs": [tensor("image", [B64, BAD])[0]]}, status=415))

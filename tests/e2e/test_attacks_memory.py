@@ -145,6 +145,19 @@ class Answers(unittest.TestCase):
                                             "--server.send_timeout_ms=2000", "--server.idle_timeout_ms=2000") as s:
                 self.unread(s, self.rerank(kind))
 
+    def test_streams_of_many_clients(self):
+        """A12: a stream counts with what it can hold; with little memory a crowd was refused at the fifth."""
+        with Server("--limits.memory_bytes=190MiB", "--cache.bytes=0") as s, contextlib.ExitStack() as stack:
+            message = wire.message("POST", "/caption?stream=true", PHOTO)
+            wires = [stack.enter_context(s.wire(source=f"127.0.0.{2 + n}")) for n in range(16)]
+            for w in wires:
+                w.push(message)
+            for w in wires:
+                reply = w.reply()
+                self.assertEqual(reply.status, 200, reply)
+                self.assertIn(b"event: done", reply.body)
+            self.assertEqual(s.metric('minivlm_memory_refused_total{account="streams"}'), 0)
+
     def unread(self, s, message):
         s.forget_peak()
         before = s.resident

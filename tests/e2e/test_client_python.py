@@ -100,6 +100,10 @@ class Live(unittest.TestCase):
                 c.caption("no/such/file.jpg")
             with self.assertRaisesRegex(TypeError, "a picture is bytes, .* not int"):
                 c.caption(7)
+            for call in (lambda: c.match(picture(), ["a"]), lambda: c.match(str(PATHS[0]), ["a"]), lambda: c.match([picture()], "a cat"),
+                         lambda: c.rerank("a dog", PATHS[0]), lambda: next(c.batch(str(PATHS[0])))):
+                with self.assertRaisesRegex(TypeError, "is a list, not one"):
+                    call()
         with Client(self.url.removeprefix("http://")) as c:
             self.assertEqual(c.version()["name"], "minivlm-server")
         with self.assertRaisesRegex(MiniVLMError, "^http://127.0.0.1:1: .*is the server running") as caught, \
@@ -255,6 +259,9 @@ class Retries(unittest.TestCase):
         for status in (200, 502):
             result, error = _request.outcome(httpx.Response(status, text="<h1>sign in</h1>"))
             self.assertEqual((result, error.code, error.status, error.retryable), (None, "not_ours", status, status == 502))
+        for status in (400, 429):  # a gateway that has OpenAI's shape of errors
+            _, error = _request.outcome(httpx.Response(status, json={"error": {"message": "no", "code": "c"}}))
+            self.assertEqual((error.message, error.retryable), ("no", status == 429))
 
 
 class Package(unittest.TestCase):

@@ -37,11 +37,12 @@ def _ask(image: Picture, question: str, **p: Any) -> Request:
 
 
 def _match(images: Sequence[Picture], texts: Sequence[str], **p: Any) -> Request:
-    return Request("POST", "/retrieve", json={"images": [rq.in_json(i) for i in images], "texts": list(texts), **rq.given(p)})
+    body = {"images": [rq.in_json(i) for i in rq.several(images, "images")], "texts": list(rq.several(texts, "texts"))}
+    return Request("POST", "/retrieve", json={**body, **rq.given(p)})
 
 
 def _rerank(query: str, images: Sequence[Picture], top_n: Optional[int]) -> Request:
-    body: dict[str, Any] = {"query": query, "documents": [{"image": rq.in_json(i)} for i in images]}
+    body: dict[str, Any] = {"query": query, "documents": [{"image": rq.in_json(i)} for i in rq.several(images, "images")]}
     return Request("POST", "/retrieve", json={**body, **rq.given({"top_n": top_n})})
 
 
@@ -108,6 +109,7 @@ class Client(_Settings):
         """call(image) (default: caption) for each, in order, `concurrency` at once; the iterable is read as it is needed.
         A picture that fails has its error in its outcome. progress None: a bar when stderr is a terminal."""
         work = call if call is not None else self.caption
+        rq.several(images, "images")
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
         waiting: collections.deque[tuple[Picture, concurrent.futures.Future[Any]]] = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(max(1, concurrency)) as pool:
@@ -196,6 +198,7 @@ class AsyncClient(_Settings):
                     progress: Optional[bool] = None) -> AsyncIterator[Outcome]:
         """As Client.batch."""
         work = call if call is not None else self.caption
+        rq.several(images, "images")
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
         gate = asyncio.Semaphore(max(1, concurrency))
         waiting: collections.deque[asyncio.Future[Outcome]] = collections.deque()

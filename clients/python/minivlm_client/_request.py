@@ -59,6 +59,13 @@ def picture(image: Picture) -> Union[bytes, Mapping[str, str]]:
         return file.read()
 
 
+def several(items: Any, name: str) -> Any:
+    """A text in place of a list of texts, or a path in place of a list of paths, would be taken letter by letter."""
+    if isinstance(items, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)):
+        raise TypeError(f"{name} is a list, not one {type(items).__name__}: put it into brackets, [{name[:-1]}]")
+    return items
+
+
 def in_json(image: Picture) -> Any:
     given = picture(image)
     return base64.b64encode(given).decode() if isinstance(given, bytes) else dict(given)
@@ -82,14 +89,17 @@ def key_path(collection: str, key: Optional[str] = None) -> str:
     return f"/collections/{quoted(collection)}" + (f"/images/{quoted(key)}" if key is not None else "")
 
 
+PASSING = (429, 502, 503, 504)  # from whoever says no more than the status
+
+
 def error_of(response: httpx.Response) -> MiniVLMError:
     try:
         e = response.json()["error"]
         return MiniVLMError(e["message"], response.status_code, e["code"], e.get("param"), e.get("request_id"),
-                            bool(e.get("retryable")))
+                            bool(e.get("retryable", response.status_code in PASSING)))
     except (ValueError, KeyError, TypeError):  # something in between answered
         return MiniVLMError(f"status {response.status_code}: {response.text[:200]}", response.status_code, "not_ours",
-                            retryable=response.status_code in (429, 502, 503, 504))
+                            retryable=response.status_code in PASSING)
 
 
 def lost(e: httpx.TransportError) -> MiniVLMError:

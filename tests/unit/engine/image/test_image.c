@@ -221,6 +221,24 @@ static void test_messages(void)
     }
 }
 
+#ifdef MINIVLM_TIFF
+static void test_cut_tiffs(void)
+{
+    static const char *const names[] = {"strip-outside.tiff", "truncated.tiff"};
+    struct image_decoder *d = NULL;
+    CHECK(image_decoder_create(&d) == OK);
+    for (size_t i = 0; i < 2; i++) {
+        struct fmap *map = open_file("", names[i], "");
+        struct image image;
+        struct errbuf e = {""};
+        CHECK(image_decode(d, fmap_bytes(map), fmap_size(map), &image_default_limits, &image, &e) == ERR_CORRUPT_IMAGE);
+        CHECK_STR(e.text, "TIFF: the end is missing; send the whole file");
+        fmap_close(map);
+    }
+    image_decoder_destroy(d);
+}
+#endif
+
 /* A JPEG whose line feeds became CR LF decodes to garbage without any error: refused before that. */
 static void test_dos_lines(void)
 {
@@ -393,5 +411,8 @@ int main(void)
     test_memory_is_reused();
     test_texts();
     test_dos_lines();
+#ifdef MINIVLM_TIFF
+    test_cut_tiffs();
+#endif
     return check_result();
 }

@@ -224,6 +224,7 @@ static void test_transfer_encodings(void)
         FORM(INPUT_CAPTION,
              PLAIN("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: base64", "QU!I")),
         FAULT_BAD_REQUEST, "image", "half");
+    CHECK(strstr(fault.text.text, "is not base64, as its Content-Transfer-Encoding says") != NULL);
     CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Transfer-Encoding: x-uuencode"),
                 FAULT_BAD_REQUEST, "image", "x-uuencode is not read");
     CHECK_FAULT(NAMED("Content-Disposition: form-data; name=\"image\"\r\nContent-Type: multipart/mixed; boundary=C"),
