@@ -58,16 +58,19 @@ export async function add(files, name) {
   if (last) {
     choose(last);
     dropOldest();
+    toast(null);
   }
   if (faults.length) toast(faults.map(([n, f]) => `${n}: ${inWords(f).title}. ${inWords(f).text}`).join(" "), true);
   return last;
 }
 
+// A note at the bottom, for five seconds or until the next; without a text it goes.
 export function toast(text, stays = false) {
   const box = document.getElementById("toast");
+  clearTimeout(box.timer);
+  if (!text) return box.replaceChildren();
   const close = h("button.bare", { type: "button", "aria-label": "Close", onclick: () => box.replaceChildren() }, icon("close"));
   box.replaceChildren(h("div.note", {}, h("p", {}, text), close));
-  clearTimeout(box.timer);
   if (!stays) box.timer = setTimeout(() => box.replaceChildren(), 5000);
 }
 

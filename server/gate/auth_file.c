@@ -148,6 +148,11 @@ bool auth_file_line(const char *line, struct auth_key *k, char *problem, size_t 
         snprintf(problem, n_problem, "the name may hold letters, digits and other visible ASCII characters");
         return false;
     }
+    if (strcmp(k->name, "_other") == 0) {
+        snprintf(problem, n_problem,
+                 "_other is what the metrics call the keys that have no line of their own; choose another name");
+        return false;
+    }
     while (next_word(&at, word)) {
         if (!parse_option(k, word, problem, n_problem)) {
             return false;

@@ -77,6 +77,8 @@ test("what is no picture, too large or damaged is told in words; the picture bef
   await plain(page);
   assert.equal(await page.locator("#tray-look li").count(), 2);
   assert.ok(await page.locator("#caption .under").isVisible());
+  await page.setInputFiles("#file", COFFEE);
+  await page.waitForSelector("#toast .note", { state: "detached" }); // what is put right is told no longer
   await page.setInputFiles("#file", file("broken.jpg", Buffer.concat([Buffer.from("ffd8ffe000104a46494600010100000100010000", "hex"), Buffer.alloc(500, 7)])));
   await page.waitForSelector("#caption .fault");
   assert.match(await text(page, "#caption .fault"), /damaged|cannot|not supported/i);

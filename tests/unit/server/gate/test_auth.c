@@ -232,6 +232,9 @@ static void test_options(void)
     CHECK_STR(who("Bearer secret"), "ann");
     snprintf(text, sizeof(text), "\xc3\xa9t\xc3\xa9 %s\n", hex_of("secret"));
     CHECK_INT(load_text(text), ERR_BAD_CONFIG);
+    snprintf(text, sizeof(text), "_other %s\n", hex_of("secret"));
+    CHECK_INT(load_text(text), ERR_BAD_CONFIG);
+    CHECK(strstr(e.text, "metrics"));
     CHECK_INT(load_text("ann secret\n"), ERR_BAD_CONFIG); /* a key in the clear */
     CHECK(strstr(e.text, "--make-key NAME"));
 }
