@@ -1,5 +1,6 @@
-/* cli_json - the only file of the program that knows JSON: lines in, lines out. A line has the request ("file" or
- * "files", and for retrieve "texts"), followed by the same bytes as the HTTP API's answer (engine/answer).
+/* cli_json - the program's JSON: lines in, lines out (a server's answers are read by cli_collection). A line has the
+ * request ("file" or "files", and for retrieve "texts"), followed by the same bytes as the HTTP API's answer
+ * (engine/answer).
  *
  * Threads: one owner. Errors: ERR_BAD_REQUEST says what is wrong with a line. */
 #ifndef CLI_JSON_H

@@ -80,8 +80,6 @@ const struct cli_command_text cli_options_commands[CLI_COMMAND_COUNT] = {
                     "Prints score and key, best first. Set MINIVLM_API_KEY if the server requires an API key.\n"},
 };
 
-/* ---- help ---- */
-
 /* ---- messages ---- */
 
 /* The option whose name begins here, with _ for -; only names of several words are no words of a sentence. */
