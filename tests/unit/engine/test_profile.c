@@ -1,5 +1,4 @@
-/* The arithmetic of shares of the peak: each number format has its own peak, a mixture is weighed, nothing is divided by
- * zero. */
+/* The arithmetic of shares of the peak: each number format has its own peak, a mixture is weighed. */
 #include "engine/profile.h"
 #include "tests/support/check.h"
 
