@@ -2,6 +2,7 @@
 
 #include "engine/base/mem.h"
 
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,9 +84,10 @@ void buf_text(struct buf *b, const char *text)
     buf_append(b, text, strlen(text));
 }
 
-void buf_vprintf(struct buf *b, const char *fmt, va_list args)
+void buf_printf(struct buf *b, const char *fmt, ...)
 {
-    va_list again;
+    va_list args, again;
+    va_start(args, fmt);
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, fmt, args);
     BUG_ON(n < 0); /* a bad format is our own mistake */
@@ -94,13 +96,6 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list args)
         b->n += (size_t)n;
     }
     va_end(again);
-}
-
-void buf_printf(struct buf *b, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    buf_vprintf(b, fmt, args);
     va_end(args);
 }
 

@@ -11,8 +11,6 @@
 
 #include "engine/base/err.h"
 
-#include <stdarg.h>
-
 struct buf {
     char *bytes; /* NULL until something was appended */
     size_t n;
@@ -32,7 +30,6 @@ void buf_reserve(struct buf *b, size_t n);
 void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_text(struct buf *b, const char *text); /* NUL-terminated */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *b, const char *fmt, va_list args);
 
 /* Gives the bytes and empties the buf. An error in `err` is returned, then *bytes is NULL and the buf is released. */
 MUST_USE enum err buf_take(struct buf *b, char **bytes, size_t *n);
