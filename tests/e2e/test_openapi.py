@@ -41,6 +41,11 @@ ANYWHERE = ("MethodNotAllowed", "TargetTooLong", "ExpectationFailed", "HeaderToo
 
 
 class Document(unittest.TestCase):
+    def test_warnings(self):
+        """All that the decoders may say, and nothing else: clients are made of this list."""
+        texts = re.findall(r'X\(IMAGE_WARN_\w+, \d+, "([^"]+)"\)', (ROOT / "engine/image/image.h").read_text())
+        self.assertEqual(sorted(DOCUMENT["components"]["schemas"]["Warning"]["enum"]), sorted(texts))
+
     def test_structure(self):
         self.assertRegex(DOCUMENT["openapi"], r"^3\.1\.\d+$")
         self.assertTrue(DOCUMENT["info"]["title"] and DOCUMENT["info"]["version"])
