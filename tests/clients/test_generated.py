@@ -103,7 +103,7 @@ class Generated(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, Server(f"--collections.path={folder}/c.db") as s:
             self.run_it(BIN / "schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"http://127.0.0.1:{s.port}/openapi.json",
                         "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--continue-on-failure",
-                        "--exclude-path-regex", "^/(admin|debug)", cwd=folder)
+                        "--exclude-path-regex", "^/(admin|debug)", cwd=folder, env={"SCHEMATHESIS_HOOKS": str(HERE / "patience.py")})
 
 
 run(__name__)
