@@ -90,7 +90,7 @@ static int run_command(const struct cli_args *a)
     o.isa_cap = a->isa_cap;
     o.precision = a->precision;
     o.use_openblas = a->use_openblas;
-    o.verify_hash = a->verify;
+    o.verify_hash = !a->no_verify;
     o.fast_scaling = !a->no_fast_scaling;
     o.engine_threads = a->threads ? a->threads : o.engine_threads;
     o.split_threads = a->split ? a->split : o.split_threads;

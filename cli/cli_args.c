@@ -86,7 +86,7 @@ struct place {
 };
 static const struct place switches[] = {
     {.id = OPT_JSON, AT(use_json)},           {.id = OPT_OPENBLAS, AT(use_openblas)},
-    {.id = OPT_VERIFY, AT(verify)},           {.id = OPT_NO_FAST_SCALING, AT(no_fast_scaling)},
+    {.id = OPT_NO_VERIFY, AT(no_verify)},     {.id = OPT_NO_FAST_SCALING, AT(no_fast_scaling)},
     {.id = OPT_NO_PROGRESS, AT(no_progress)}, {.id = OPT_TRUNCATED, AT(tolerate_truncated)},
     {.id = OPT_REGIONS, AT(with_regions)},    {.id = OPT_EXPLAIN, AT(explain)},
     {.id = OPT_PLAN, AT(with_plan)},          {.id = OPT_STAGES, AT(with_stages)},

@@ -30,7 +30,7 @@ struct cli_args {
     int split;   /* threads that share a step; 0: not given */
     int isa_cap, precision;
     bool use_openblas;
-    bool verify;
+    bool no_verify;
     /* what works on images */
     const char **files; /* [n_files]; "-" is standard input */
     int n_files;

@@ -431,7 +431,10 @@ void cli_json_print_profile_row(FILE *to, const struct profile *p, const struct 
         json_object_set_new(line, "runs", json_integer(p->n_runs));
         json_object_set_new(line, "ms", json_real(r->ms / p->n_runs));
         json_object_set_new(line, "gflops", json_real(r->ms > 0 ? (double)r->operations / (r->ms * 1e6) : 0.0));
-        json_object_set_new(line, "peak_gflops", json_real(p->peak_gflops));
+        if (r->peak_ms > 0) {
+            json_object_set_new(line, "peak_gflops", json_real((double)r->operations / (r->peak_ms * 1e6)));
+            json_object_set_new(line, "share", json_real(profile_share(r)));
+        }
     }
     print(to, line);
 }

@@ -46,7 +46,7 @@ const struct cli_option cli_options[] = {
      "print every step with its shapes, number format, kernel, bytes and operations"},
     {"json", NULL, OPT_JSON, CLI_FOR_ENGINE | 1 << CLI_SEARCH, "print JSON, one object per line"},
     {"model", "DIR", OPT_MODEL, CLI_FOR_ENGINE, "model directory (default: $MINIVLM_MODEL, models/minivlm-base)"},
-    {"verify", NULL, OPT_VERIFY, CLI_FOR_ENGINE, "check the weights against the model's checksum"},
+    {"no-verify", NULL, OPT_NO_VERIFY, CLI_FOR_ENGINE, "do not compare the weights with the checksum in config.json"},
     {"threads", "N", OPT_THREADS, CLI_FOR_ENGINE, "engine threads (default: usable CPUs)"},
     {"split", "N", OPT_SPLIT, 1 << CLI_BENCH | 1 << CLI_INSPECT,
      "engine threads that work on one image while nothing else waits, 1 to 16 (default: bench 1, inspect 4)"},

@@ -25,7 +25,7 @@ enum cli_option_id {
     OPT_ISA,
     OPT_PRECISION,
     OPT_OPENBLAS,
-    OPT_VERIFY,
+    OPT_NO_VERIFY,
     OPT_JSONL,
     OPT_NO_FAST_SCALING,
     OPT_NO_PROGRESS,

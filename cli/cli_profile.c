@@ -43,11 +43,11 @@ static void print_plan(const struct profile *p)
 
 static void print_stage_row(const struct profile_row *r, const struct profile *p, double all_ms)
 {
-    double gflops = rate((double)r->operations, r->ms);
     printf("%-9s %-12s %-17s %9.3f %6.1f %8.0f", r->stage, r->step, r->kernel, r->ms / p->n_runs,
            100.0 * r->ms / all_ms, (double)r->calls / p->n_runs);
     if (r->kernel[0]) {
-        printf(" %9.1f %6.1f %7.1f", gflops, 100.0 * gflops / p->peak_gflops, rate((double)r->bytes, r->ms));
+        printf(" %9.1f %6.1f %7.1f", rate((double)r->operations, r->ms), profile_share(r),
+               rate((double)r->bytes, r->ms));
     }
     printf("\n");
 }
@@ -55,17 +55,9 @@ static void print_stage_row(const struct profile_row *r, const struct profile *p
 /* The sum of a stage, after its last row. */
 static void print_stage_sum(const struct profile *p, int first, int end, double all_ms)
 {
-    struct profile_row sum = {
-        .stage = p->rows[first].stage, .step = "in all", .kernel = "all", .act = "", .format = ""};
-    for (int i = first; i < end; i++) {
-        sum.ms += p->rows[i].ms;
-        sum.calls += p->rows[i].calls;
-        sum.operations += p->rows[i].operations;
-        sum.bytes += p->rows[i].bytes;
-    }
-    if (sum.operations == 0) {
-        sum.kernel = "";
-    }
+    struct profile_row sum = profile_sum(p->rows + first, end - first);
+    sum.step = "in all";
+    sum.kernel = sum.operations > 0 ? "all" : "";
     print_stage_row(&sum, p, all_ms);
 }
 
@@ -75,7 +67,7 @@ static void print_stages(const struct profile *p)
     for (int i = 0; i < p->n_rows; i++) {
         all_ms += p->rows[i].ms;
     }
-    printf("%-9s %-12s %-17s %9s %6s %8s %9s %6s %7s\n", "stage", "step", "kernel", "ms", "% time", "calls", "GFLOP/s",
+    printf("%-9s %-12s %-17s %9s %6s %8s %9s %6s %7s\n", "stage", "step", "kernel", "ms", "% time", "calls", "Gop/s",
            "% peak", "GB/s");
     for (int i = 0, first = 0; i < p->n_rows; i++) {
         print_stage_row(&p->rows[i], p, all_ms);
@@ -84,8 +76,12 @@ static void print_stages(const struct profile *p)
             first = i + 1;
         }
     }
-    printf("%.3f ms a picture, one thread, %d words; kernels: %s, matrices by %s; measured peak %.0f GFLOP/s (f32)\n",
-           all_ms / p->n_runs, p->words / p->n_runs, p->isa, p->gemm, p->peak_gflops);
+    printf("%.3f ms a picture, one thread, %d words; kernels: %s, matrices by %s\n", all_ms / p->n_runs,
+           p->words / p->n_runs, p->isa, p->gemm);
+    printf(
+        "measured peaks: %.0f GFLOP/s in floats, %.0f Gop/s in bytes (gemm8), %.0f in 16 bits (depthwise8); %% peak: "
+        "of what a kernel multiplies, of a mixture weighed\n",
+        p->peaks.of[TRACE_FLOATS], p->peaks.of[TRACE_BYTES], p->peaks.of[TRACE_WORDS]);
 }
 
 /* ---- all ---- */

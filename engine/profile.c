@@ -221,17 +221,46 @@ static enum err run_rounds(struct bench *b, struct errbuf *e)
 
 /* ---- rows ---- */
 
-/* Operations a nanosecond of the best of many short runs. */
-static double measure_peak(const struct kernels *k)
+static double measure_peak(uint64_t (*multiply_add)(uint64_t rounds))
 {
     enum { RUNS = 40, ROUNDS = 20000 };
     double best = 0.0;
     for (int i = 0; i < RUNS; i++) {
-        uint64_t from_ns = clock_ns(), operations = k->multiply_add(ROUNDS), ns = clock_ns() - from_ns;
+        uint64_t from_ns = clock_ns(), operations = multiply_add(ROUNDS), ns = clock_ns() - from_ns;
         double rate = (double)operations / (double)(ns ? ns : 1);
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+static struct profile_peaks measure_peaks(const struct kernels *k)
+{
+    return (struct profile_peaks){{[TRACE_FLOATS] = measure_peak(k->multiply_add),
+                                   [TRACE_BYTES] = measure_peak(k->multiply_add8),
+                                   [TRACE_WORDS] = measure_peak(k->multiply_add16)}};
+}
+
+double profile_peak_ms(const struct profile_peaks *p, enum trace_unit unit, uint64_t operations)
+{
+    return p->of[unit] > 0.0 ? (double)operations / (p->of[unit] * 1e6) : 0.0;
+}
+
+struct profile_row profile_sum(const struct profile_row *rows, int n)
+{
+    struct profile_row sum = rows[0];
+    for (int i = 1; i < n; i++) {
+        sum.ms += rows[i].ms;
+        sum.peak_ms += rows[i].peak_ms;
+        sum.calls += rows[i].calls;
+        sum.operations += rows[i].operations;
+        sum.bytes += rows[i].bytes;
+    }
+    return sum;
+}
+
+double profile_share(const struct profile_row *r)
+{
+    return r->ms > 0.0 ? 100.0 * r->peak_ms / r->ms : 0.0;
 }
 
 static void put_time(struct profile *p, const char *stage, const char *name, uint64_t ns)
@@ -260,6 +289,7 @@ static void put_stage(struct profile *p, const struct bench *b, enum stage stage
                                                         .operations = r->operations,
                                                         .bytes = r->bytes,
                                                         .cuts = r->cuts,
+                                                        .peak_ms = profile_peak_ms(&p->peaks, r->unit, r->operations),
                                                         .ms = (double)r->ns * 1e-6};
             in_kernels += r->ns;
         }
@@ -281,7 +311,7 @@ static enum err collect(struct profile *p, const struct bench *b)
     if (!b->request->is_plan) {
         put_time(p, stage_names[PICTURE], "decode", b->decode_ns);
         put_time(p, stage_names[PICTURE], "resize", b->resize_ns);
-        p->peak_gflops = measure_peak(model_kernels(b->model));
+        p->peaks = measure_peaks(model_kernels(b->model));
     }
     for (int s = REGIONS; s < STAGES; s++) {
         put_stage(p, b, (enum stage)s, rows, n);

@@ -14,6 +14,7 @@
 #define ENGINE_PROFILE_H
 
 #include "engine/engine.h"
+#include "engine/kernels/trace.h"
 
 struct profile_picture {
     const char *name; /* for messages */
@@ -39,18 +40,29 @@ struct profile_row {
     uint64_t calls, operations, bytes;
     int cuts; /* in a plan: threads that a call would be split among */
     double ms;
+    double peak_ms; /* what the operations take at the measured peak of what the kernel multiplies */
+};
+
+/* Operations a nanosecond (Gop/s) in registers alone, the best of many short runs. */
+struct profile_peaks {
+    double of[TRACE_UNITS];
 };
 
 struct profile {
     struct profile_row *rows; /* [n_rows], stage by stage */
     int n_rows;
-    int n_runs;         /* pictures times rounds: divide the sums by this */
-    int words;          /* steps of the stage "words" in all runs */
-    double peak_gflops; /* measured: multiply-adds in registers alone, the best of many short runs */
+    int n_runs; /* pictures times rounds: divide the sums by this */
+    int words;  /* steps of the stage "words" in all runs */
+    struct profile_peaks peaks;
     const char *isa, *gemm;
 };
 
 MUST_USE enum err profile_run(struct profile *out, const struct profile_request *request, struct errbuf *e);
+double profile_peak_ms(const struct profile_peaks *p, enum trace_unit unit, uint64_t operations);
+/* The sum of all numbers of the rows; names are those of the first. Its peak_ms is that of a mixture. */
+struct profile_row profile_sum(const struct profile_row *rows, int n);
+/* How near the limit, in %; 0 where no time was measured. */
+double profile_share(const struct profile_row *r);
 void profile_release(struct profile *p); /* also after an error */
 
 #endif

@@ -184,10 +184,12 @@ struct kernels {
     void (*dequantize_i8)(const int8_t *x, float scale, size_t n, float *out);
     void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
 
-    /* -- the limit of a core -- */
-    /* Multiplies and adds floats in registers only; returns the number of operations, two for each product. Timed, this
-     * is a core's peak. */
+    /* -- the limits of a core -- */
+    /* Multiply and add in registers only, floats, bytes as gemm8 does, and words of 16 bits as depthwise8 does; return
+     * the number of operations, two for each product. Timed, these are a core's peaks. */
     uint64_t (*multiply_add)(uint64_t rounds);
+    uint64_t (*multiply_add8)(uint64_t rounds);
+    uint64_t (*multiply_add16)(uint64_t rounds);
 };
 
 /* The best instruction set of this CPU and operating system, never amx. The CPU need not support all those listed

@@ -13,7 +13,7 @@
 #define LIST_MAPS(X)   X(maxpool3x3s2) X(upsample_nearest) X(weighted_sum) X(channel_mean) X(channel_scale) X(roi_align)
 #define LIST_ATTEND(X) X(attend) X(attend_block)
 #define LIST_ROWS(X)   X(layer_norm) X(activate) X(softmax) X(log_softmax) X(dequantize_i8) X(bf16_to_f32)
-#define LIST_PEAK(X)   X(multiply_add)
+#define LIST_PEAK(X)   X(multiply_add) X(multiply_add8) X(multiply_add16)
 #define LIST_TRACED(X) LIST_GEMM(X) LIST_GEMM8(X) LIST_CONV(X) LIST_CONV8(X) LIST_MAPS(X) LIST_ATTEND(X) LIST_ROWS(X)
 #define LIST_ALL(X)    LIST_TRACED(X) LIST_PEAK(X)
 

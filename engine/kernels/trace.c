@@ -103,7 +103,8 @@ TRACE(gemm,
       (w, a, lda, m, c, ldc, act, residual, ldr))
 
 TRACE(gemm8,
-      (.format = "int8", .act = out->act, .m = m, .n = w->n, .k = w->k, .operations = 2 * m * w->n * w->k,
+      (.format = "int8", .unit = TRACE_BYTES, .act = out->act, .m = m, .n = w->n, .k = w->k,
+       .operations = 2 * m * w->n * w->k,
        .bytes = w->n * w->k + m * w->k + m * w->n * (out->c ? sizeof(float) : 1) +
                 (out->residual ? FLOATS(m * w->n) : 0)),
       (const struct gemm8_weights *w, const struct gemm8_in *a, size_t m, const struct gemm8_out *out), (w, a, m, out))
@@ -132,7 +133,8 @@ TRACE(depthwise,
       (s, in, w, bias, act, out))
 
 TRACE(depthwise8,
-      (.format = "int8", .m = CELLS(s->out_h, s->out_w), .n = (uint64_t)s->channels, .k = CELLS(s->kernel, s->kernel),
+      (.format = "int8", .unit = TRACE_WORDS, .m = CELLS(s->out_h, s->out_w), .n = (uint64_t)s->channels,
+       .k = CELLS(s->kernel, s->kernel),
        .operations = 2 * CELLS(s->out_h, s->out_w) * CELLS(s->kernel, s->kernel) * (uint64_t)s->channels,
        .bytes = (CELLS(s->in_h, s->in_w) + CELLS(s->out_h, s->out_w) + 2 * CELLS(s->kernel, s->kernel)) *
                 (uint64_t)s->channels),

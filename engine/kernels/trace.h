@@ -22,11 +22,15 @@
 
 #include "engine/kernels/kernels.h"
 
+/* What a kernel multiplies, whatever its weights are stored as: which peak of the core limits it. */
+enum trace_unit { TRACE_FLOATS, TRACE_BYTES, TRACE_WORDS, TRACE_UNITS };
+
 struct trace_row {
     const char *stage, *step, *kernel;
     const char *format; /* format of the weights or, without weights, of the input: "f32", "f16" */
     int turn;           /* which step of its stage, from 1; 0 in a summary */
     enum act act;
+    enum trace_unit unit;
     uint64_t m, n, k; /* rows or pixels, channels or columns, terms per output; m summed over all calls */
     uint64_t calls, operations, bytes, ns;
     int cuts; /* maximum number of parts that a call was split into (split.h) */

@@ -375,10 +375,13 @@ static void run_quantize_rows(struct bench *b)
     b->k->quantize_rows(b->in, 384, 100, 384, (uint8_t *)b->out, 384, row);
 }
 
-static void run_multiply_add(struct bench *b)
-{
-    b->n = b->k->multiply_add(1000);
-}
+#define PEAK(op)                                                                                                       \
+    static void run_##op(struct bench *b)                                                                              \
+    {                                                                                                                  \
+        b->n = b->k->op(1000);                                                                                         \
+    }
+LIST_PEAK(PEAK)
+#undef PEAK
 
 static void simple(const char *name, void (*run)(struct bench *), double amount, const char *unit, enum act act)
 {
@@ -416,12 +419,15 @@ SIMPLE(dequantize_i8, "8192", 5.0 * 8192, "GB/s")
 SIMPLE(bf16_to_f32, "8192", 6.0 * 8192, "GB/s")
 #undef SIMPLE
 
-/* In GFLOP/s of the widest table; the others do less in a round. */
-static void bench_multiply_add(void)
-{
-    const struct kernels *best = kernels_select(ISA_COUNT - 1, GEMM_NATIVE);
-    simple("multiply_add 1000 rounds", run_multiply_add, (double)best->multiply_add(1000), "GFLOP/s", ACT_NONE);
-}
+/* In the operations of the best table; the others do fewer in a round. */
+#define PEAK(op)                                                                                                       \
+    static void bench_##op(void)                                                                                       \
+    {                                                                                                                  \
+        const struct kernels *best = kernels_select(ISA_COUNT - 1, GEMM_NATIVE);                                       \
+        simple(#op " 1000 rounds", run_##op, (double)best->op(1000), "Gop/s", ACT_NONE);                               \
+    }
+LIST_PEAK(PEAK)
+#undef PEAK
 
 static void bench_activate(void)
 {

@@ -171,13 +171,15 @@ class Models(Case):
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
-        self.text("inspect", "--model", str(self.model))
-        self.refused(FAILED, "inspect", "--verify", "--model", str(self.model), saying="SHA-256")
+        for command in (["inspect"], ["inspect", "--plan"], ["caption", WAVES], ["bench", "--rounds", "1", WAVES],
+                        ["vqa", "--question", "who?", WAVES], ["retrieve", "--text", "a", WAVES], ["regions", WAVES]):
+            self.refused(FAILED, *command, "--model", str(self.model), saying="SHA-256")
+        self.text("caption", "--no-verify", "--model", str(self.model), WAVES)
         path.write_bytes(content[:1000])
         self.refused(FAILED, "inspect", "--model", str(self.model), saying="model.safetensors")
 
     def test_inspect(self):
-        row, = self.json("inspect", "--verify", "--threads", "3")
+        row, = self.json("inspect", "--threads", "3")
         config = json.loads((ROOT / TINY / "config.json").read_text())
         self.assertEqual((row["model"], row["sha256"], row["engine_threads"]), ("tiny", config["weights"]["sha256"], 3))
         out = self.text("inspect", "--threads", "3")
@@ -210,8 +212,8 @@ class Models(Case):
         for stage, kernel in (("regions", "gemm"), ("regions", "roi_align"), ("question", "attend_block"), ("words", "attend")):
             self.assertTrue(any(r["stage"] == stage and r["kernel"] == kernel and r["ms"] > 0 for r in found), kernel)
         self.assertEqual([r["step"] for r in found if r["stage"] == "picture"], ["decode", "resize"])
-        self.assertTrue(all(r["peak_gflops"] > 0 for r in found))
-        self.assertIn("measured peak", self.text("bench", "--stages", "--rounds", "1", WAVES))
+        self.assertTrue(all(r["peak_gflops"] > 0 and r["share"] > 0 for r in found if r["operations"] > 0))
+        self.assertIn("measured peaks", self.text("bench", "--stages", "--rounds", "1", WAVES))
         self.refused(FAILED, "bench", "--stages", f"{TINY}/vocab.txt", saying="vocab.txt: ")
         self.refused(USAGE, "caption", "--stages", WAVES, saying="--stages")
 
@@ -419,12 +421,21 @@ class Shipped(Case):
 
     def test_all(self):
         labels = json.loads((ROOT / "models/minivlm-base/labels.json").read_text())
-        row = self.shipped("inspect", "--verify")
+        row = self.shipped("inspect")
         self.assertEqual((row["model"], row["answers"]), ("minivlm-base", len(labels["answers"])))
         self.assertRegex(self.shipped("caption", DISCS)["caption"], r"^[a-z]+( [a-z'-]+){2,}")
         self.assertIn(self.shipped("vqa", "--question", "Is there a dog?", DISCS)["answer"], labels["answers"])
         self.assertTrue(0 <= self.shipped("retrieve", "--text", "a dog runs", DISCS)["scores"][0][0] <= 1)
         self.assertLessEqual({r["label"] for r in self.shipped("regions", DISCS)["regions"]}, set(labels["objects"]))
+
+    def test_each_number_format_has_its_own_peak(self):
+        peaks = {}
+        for row in self.json("bench", "--stages", "--rounds", "1", DISCS, env=self.ENVIRONMENT):
+            if row["operations"]:
+                peaks.setdefault(row["kernel"], set()).add(round(row["peak_gflops"], 2))
+        self.assertTrue(all(len(of) == 1 for of in peaks.values()), peaks)
+        self.assertEqual(len(peaks["gemm8"] | peaks["depthwise8"] | peaks["gemm"]), 3, peaks)
+        self.assertEqual(peaks["gemm"], peaks["quantize_rows"])
 
 
 if __name__ == "__main__":

@@ -23,4 +23,5 @@ void gemm8_amx_install(struct kernels *k)
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8_amx;
+    k->multiply_add8 = multiply_add8_amx;
 }

@@ -9,4 +9,5 @@ void gemm8_avx512vnni_install(struct kernels *k)
     k->gemm8_packed_bytes = packed_bytes;
     k->gemm8_pack = pack;
     k->gemm8 = gemm8;
+    k->multiply_add8 = multiply_add8;
 }

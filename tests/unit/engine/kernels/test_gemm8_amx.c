@@ -32,6 +32,9 @@ static void check_emulated(void)
     CHECK_INT(amx_dots, 2 * 4 * 3); /* rows, columns, k: the third of them in a copy */
     gemm8_check_all(&k);
     check_product(&k, 112, 200, 1286, ACT_NONE, 1);
+    amx_dots = 0;
+    CHECK_INT(multiply_add8_amx(3), 3 * 4 * 2 * 16 * 16 * 64);
+    CHECK_INT(amx_dots, 3 * 4);
     CHECK(!amx_is_configured);
 }
 #else

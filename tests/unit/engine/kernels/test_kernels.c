@@ -112,15 +112,18 @@ static void test_overlays(void)
     CHECK(kernels_select(ISA_REF, GEMM_OPENBLAS)->gemm != ref->gemm);
 }
 
-static void test_multiply_add(void)
-{
-    for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
-        const struct kernels *k = kernels_select((enum isa)isa, GEMM_NATIVE);
-        CHECK_INT(k->multiply_add(0), 0);
-        CHECK_INT(k->multiply_add(7), 7 * k->multiply_add(1));
-        CHECK(k->multiply_add(1) >= 2 * 12 * 4);
+#define TEST(op)                                                                                                       \
+    static void test_##op(void)                                                                                        \
+    {                                                                                                                  \
+        for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {                                             \
+            const struct kernels *k = kernels_select((enum isa)isa, GEMM_NATIVE);                                      \
+            CHECK_INT(k->op(0), 0);                                                                                    \
+            CHECK_INT(k->op(7), 7 * k->op(1));                                                                         \
+            CHECK(k->op(1) >= 2 * 12 * 4);                                                                             \
+        }                                                                                                              \
     }
-}
+LIST_PEAK(TEST)
+#undef TEST
 
 int main(void)
 {
