@@ -446,6 +446,7 @@ bool input_parse(struct input *in, const struct input_source *s, struct input_fa
     *in = (struct input){.route = s->route,
                          .dialect = s->dialect,
                          .length_penalty = NAN,
+                         .wish.threshold = NAN,
                          .truncate = true,
                          .limits = s->limits,
                          .body = *s->body};
