@@ -196,7 +196,8 @@ struct kernels {
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
 /* The table for the best instruction set up to `cap` that the CPU and the operating system support, which need not
- * support all those listed before it; amx only where cap is that. Cheap; the table is constant for the process. OpenBLAS is limited to one thread per caller. */
+ * support all those listed before it; amx only where cap is that. Cheap; the table is constant for the process.
+ * OpenBLAS is limited to one thread per caller. */
 const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
 
 #endif

@@ -79,7 +79,7 @@ static void test_printed_like_jansson(void)
                                                "request_id", "id-1", "retryable", 1, "retry_after_ms", 1235, "stage");
             char *text = json_dumps(expected, JSON_COMPACT);
             CHECK(text && x.answer.n == strlen(text) + 1 && memcmp(x.answer.bytes, text, strlen(text)) == 0);
-            CHECK_STR(out("Retry-After"), "2");
+            CHECK_STR(answer_header(&x, "Retry-After"), "2");
             free(text);
             json_decref(expected);
         }
