@@ -34,7 +34,7 @@ const struct cli_option cli_options[] = {
      "continue the file of --output: skip the pictures in it, retry those that failed"},
     {"sidecar", "xmp", OPT_SIDECAR, 1 << CLI_CAPTION, "write each caption to PICTURE.xmp as dc:description"},
     {"collection", "NAME", OPT_COLLECTION, CLI_FOR_SERVER, "the collection"},
-    {"server", "URL", OPT_SERVER, CLI_FOR_SERVER, "the server (default: $MINIVLM_SERVER, http://localhost:8080)"},
+    {"server", "URL", OPT_SERVER, CLI_FOR_SERVER, "the server, or unix:SOCKET (default: $MINIVLM_SERVER, http://localhost:8080)"},
     {"parallel", "N", OPT_PARALLEL, 1 << CLI_IMPORT, "pictures sent at once, 1 to 16 (default 4)"},
     {"no-progress", NULL, OPT_NO_PROGRESS, CLI_FOR_IMAGES | 1 << CLI_IMPORT, "do not show a progress bar"},
     {"rounds", "N", OPT_ROUNDS, 1 << CLI_BENCH, "runs per picture (default 5)"},
