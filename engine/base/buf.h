@@ -12,6 +12,7 @@
 #include "engine/base/err.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 
 struct buf {
     char *bytes; /* NULL until something was appended */
@@ -31,6 +32,7 @@ size_t buf_held(const struct buf *b);
 void buf_reserve(struct buf *b, size_t n);
 void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_text(struct buf *b, const char *text); /* NUL-terminated */
+void buf_uint(struct buf *b, uint64_t n);       /* in decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list args);
 
