@@ -62,8 +62,10 @@ struct scheduler {
     /* jobs */
     struct job_list live; /* submitted, not yet being delivered; a client's waiting jobs in the order of their places */
     int n_live, n_leaving;
-    uint64_t reached_us; /* the place in the line reached so far: batcher.h */
-    uint64_t served_us;  /* the last end of a place that was served */
+    uint64_t look_us;          /* before this no job becomes late or is to be hurried: a sweep need not look */
+    atomic_bool has_cancelled; /* since the last look; set by any thread (job_cancel) */
+    uint64_t reached_us;       /* the place in the line reached so far: batcher.h */
+    uint64_t served_us;        /* the last end of a place that was served */
     struct scheduler_client clients[1 << SCHEDULER_CLIENT_BITS];
     struct job_list prepare, fusion; /* fusion: with items not yet taken */
     struct flight_pool flights;

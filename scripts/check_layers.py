@@ -46,7 +46,7 @@ LAYERS = [
     ("server/http/", ["engine/base/*", "engine/answer/answer_dump.h", "config/*", "server/http/*"]),
     ("server/sandbox/", ["engine/base/*", "server/sandbox/*"]),
     ("server/gate/", ["engine/base/*", "engine/engine.h", "engine/job.h", "config/*", "server/http/*", "server/gate/*"]),
-    ("server/input/", ["engine/base/*", "engine/job.h", "config/*", "server/http/*", "server/input/*"]),
+    ("server/input/", ["engine/base/*", "engine/image/sniff.h", "engine/job.h", "config/*", "server/http/*", "server/input/*"]),
     ("server/collections/", ["engine/base/*", "server/collections/*"]),
     ("server/work/", ["engine/base/*", "engine/engine.h", "engine/job.h", "engine/answer/*", "config/*", "server/http/*", "server/gate/*",
                       "server/input/*", "server/work/*"]),

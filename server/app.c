@@ -45,6 +45,7 @@ void app_learn(struct app *a, uint64_t now)
         a->learned_us = now;
         engine_stats(serving->engine, &s);
         a->api.load_1m += (s.load_ratio - a->api.load_1m) * (1 - exp(-passed_s / LOAD_AVERAGE_S));
+        a->api.engine_moved_us = s.heartbeat_us;
         gate_learn(a->api.desk.gate, now, &s);
         ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes, s.decode_peak_bytes);
         ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes, s.cache_bytes);

@@ -120,7 +120,7 @@ static void describe(const struct reader *r, struct image_info *info)
     info->orientation = b->orientation;
     info->progressive = false;
     info->decode_bytes = bytes_to_decode(b);
-    info->warnings = b->orientation != 1 ? IMAGE_WARN_ROTATED : 0;
+    info->warnings = b->orientation != 1 ? IMAGE_WARN_TURNED : 0;
     info->warnings |= b->has_alpha ? IMAGE_WARN_ALPHA : 0;
     info->warnings |= b->is_sequence ? IMAGE_WARN_ANIMATION : 0;
     info->warnings |= b->has_icc ? IMAGE_WARN_ICC : 0;

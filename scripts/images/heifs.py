@@ -9,7 +9,7 @@ from PIL import Image
 
 from .case import Case, decode, save, turned
 
-ALPHA, DEPTH, ICC, ROTATED = "IMAGE_WARN_ALPHA", "IMAGE_WARN_DEPTH", "IMAGE_WARN_ICC", "IMAGE_WARN_ROTATED"
+ALPHA, DEPTH, ICC, TURNED = "IMAGE_WARN_ALPHA", "IMAGE_WARN_DEPTH", "IMAGE_WARN_ICC", "IMAGE_WARN_TURNED"
 CORRUPT, LARGE, UNSUPPORTED = "ERR_CORRUPT_IMAGE", "ERR_IMAGE_TOO_LARGE", "ERR_UNSUPPORTED_IMAGE"
 
 
@@ -131,16 +131,16 @@ def cases(picture: np.ndarray) -> list[Case]:
         case("grid.heic", file([grid(2, 2, 128, 128), *parts], [(b"dimg", 1, [2, 3, 4, 5])]), whole),
         case("grid-cut.heic", file([grid(2, 2, 100, 90), *parts], [(b"dimg", 1, [2, 3, 4, 5])]), whole[:90, :100]),
         case("grid-turned.heic", file([grid(2, 2, 100, 90, box(b"irot", b"\3")), *parts], [(b"dimg", 1, [2, 3, 4, 5])]),
-             turned(whole[:90, :100], 6), orientation=6, warnings=[ROTATED]),
+             turned(whole[:90, :100], 6), orientation=6, warnings=[TURNED]),
         case("thumbnail.heic", file([one.item(), coded[0].item()], [(b"thmb", 2, [1])]), one.pixels),
         case("second-is-primary.heic", file([coded[0].item(), one.item()], primary=2), one.pixels),
     ]
     for turns, orientation in ((1, 8), (2, 3), (3, 6)):
         found.append(case(f"turned-{turns}.heic", file([one.item(box(b"irot", bytes([turns])))]), turned(one.pixels, orientation),
-                          orientation=orientation, warnings=[ROTATED]))
+                          orientation=orientation, warnings=[TURNED]))
     for axis, orientation in ((0, 4), (1, 2)):
         found.append(case(f"mirrored-{axis}.heic", file([one.item(box(b"imir", bytes([axis])))]),
-                          turned(one.pixels, orientation), orientation=orientation, warnings=[ROTATED]))
+                          turned(one.pixels, orientation), orientation=orientation, warnings=[TURNED]))
     return found
 
 

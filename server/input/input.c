@@ -256,6 +256,9 @@ static bool check_needed(struct input *in, struct input_fault *f)
     if (in->n_images == 0 && !(in->collection && in->n_texts > 0)) {
         return input_fail(f, FAULT_BAD_REQUEST, "image", "no image: %s", way_of_image(in->dialect));
     }
+    if ((in->route == INPUT_VQA || in->route == INPUT_RETRIEVE) && in->n_texts == 0 && !input_raw_check(in, f)) {
+        return false;
+    }
     if (in->route == INPUT_VQA && in->n_texts == 0) {
         return input_fail(f, FAULT_BAD_REQUEST, "question", "no question: %s", way_of_question(in->dialect));
     }
@@ -443,6 +446,7 @@ bool input_parse(struct input *in, const struct input_source *s, struct input_fa
     *in = (struct input){.route = s->route,
                          .dialect = s->dialect,
                          .length_penalty = NAN,
+                         .wish.threshold = NAN,
                          .truncate = true,
                          .limits = s->limits,
                          .body = *s->body};

@@ -75,6 +75,7 @@ struct input_wish {
     unsigned outputs, binary; /* KServe: bits of input_output; `binary`: as bytes after the JSON */
     bool is_bare;             /* rerank: a list without an object around it (TEI) */
     bool usage;               /* OpenAI: the last piece of a stream has the usage */
+    float threshold;          /* Hugging Face, object-detection: the least score of a region; NAN: not given */
 };
 
 struct input {

@@ -1,6 +1,8 @@
 /* A body that is plainly something else than it should be, or was damaged on its way by a tool: the way to send it. */
 #include "server/input/input_private.h"
 
+#include "server/input/json_tree_explain.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -31,14 +33,18 @@ bool input_is_json_type(const char *content_type)
            (n > 5 && strncasecmp(content_type + n - 5, "+json", 5) == 0);
 }
 
+/* In whatever encoding: beside ASCII characters wider ones have only zero bytes. */
 bool input_begins_object(const char *b, size_t n)
 {
+    bool is_wide = json_tree_explain_encoding(b, n) != NULL;
     size_t i = BEGINS(b, n, "\xef\xbb\xbf") ? 3 : 0;
-    while (i < n && i < SNIFF_BYTES && memchr(" \t\r\n", b[i], 4)) {
+    for (size_t k = 0; is_wide && i < n && k < 4 && ((unsigned char)b[i] >= 0xfe || !b[i]); k++) {
+        i++; /* the mark */
+    }
+    while (i < n && i < SNIFF_BYTES && (memchr(" \t\r\n", b[i], 4) || (is_wide && b[i] == '\0'))) {
         i++;
     }
-    return (i < n && b[i] == '{') || BEGINS(b, n, "\xff\xfe{\0") || BEGINS(b, n, "\xfe\xff\0{") ||
-           BEGINS(b, n, "\0{\0");
+    return i < n && b[i] == '{';
 }
 
 /* The name of a compression, from the bytes; NULL: none that is known. */
@@ -102,6 +108,34 @@ static bool is_multipart_text(const char *b, size_t n)
     return false;
 }
 
+/* The same where no type says so: text without blanks, and a value. */
+static bool is_bare_form_text(const char *b, size_t n)
+{
+    size_t look = n < SNIFF_BYTES ? n : SNIFF_BYTES;
+    for (size_t i = 0; i < look; i++) {
+        if (b[i] <= ' ' || b[i] > '~') {
+            return false;
+        }
+    }
+    return is_form_text(b, n) && b[n - 1] != '=';
+}
+
+/* Data in a format that is never read, by the name that the client gives it. */
+static bool is_other_data(const char *content_type)
+{
+    static const char *const words[] = {"msgpack", "cbor", "protobuf", "grpc", "bson", "yaml",  "xml",
+                                        "graphql", "avro", "thrift",   "csv",  "toml", "pickle"};
+    if (strncasecmp(content_type, "multipart/", 10) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasestr(content_type, words[i]) && strncasecmp(content_type, "image/", 6) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What cannot be anything else, whatever was expected. */
 static bool explain_any(struct input_parser *p, const char *b, size_t n)
 {
@@ -140,17 +174,29 @@ static bool explain_json(struct input_parser *p, const char *b, size_t n)
 static bool explain_raw(struct input_parser *p, const char *b, size_t n)
 {
     if (input_begins_object(b, n)) {
+        const char *encoding = json_tree_explain_encoding(b, n);
         input_fail(p->fault, FAULT_UNSUPPORTED_IMAGE, "Content-Type",
-                   "the body looks like JSON, but Content-Type is %.60s: send Content-Type: application/json",
-                   p->content_type);
+                   "the body looks like JSON%s%s, but Content-Type is %.60s: send %sContent-Type: application/json",
+                   encoding ? " in " : "", encoding ? encoding : "", p->content_type,
+                   encoding ? "it in UTF-8 with " : "");
     } else if (has_lost_newlines(b, n)) {
         input_fail(
             p->fault, FAULT_CORRUPT_IMAGE, "image",
             "the image has lost its line ends on the way, as with curl -d @file; send it with --data-binary @file");
-    } else if (input_is_type(p->content_type, "application/x-www-form-urlencoded") && is_form_text(b, n)) {
+    } else if (input_is_picture(b, n)) {
+        return false;
+    } else if (input_is_type(p->content_type, "application/x-www-form-urlencoded") ? is_form_text(b, n)
+                                                                                   : is_bare_form_text(b, n)) {
         input_fail(p->fault, FAULT_UNSUPPORTED_IMAGE, "image",
-                   "a body of Content-Type application/x-www-form-urlencoded is not read; send the image as the body "
-                   "(curl --data-binary @file) with parameters in the query string, or a form (curl -F image=@file)");
+                   "a form without files (name=value, application/x-www-form-urlencoded) is not read; send the image "
+                   "as the body (curl --data-binary @file) with parameters in the query string, or a form with files "
+                   "(curl -F image=@file)");
+    } else if (is_other_data(p->content_type)) {
+        input_fail(
+            p->fault, FAULT_UNSUPPORTED_IMAGE, "Content-Type",
+            "a body of Content-Type %.60s is not read; send the image's bytes, JSON (application/json) or a form "
+            "(multipart/form-data)",
+            p->content_type);
     } else {
         return false;
     }

@@ -227,7 +227,8 @@ static bool is_only_choice(struct input_parser *p, const char *key, int value)
         return json_tree_kind(&p->tree, value) == JSON_TREE_NUMBER && input_json_is(p, value, "1");
     }
     return strcmp(key, "response_format") == 0 ? is_text(p, json_tree_find(&p->tree, value, "type"), "text")
-                                               : v[value].count == 1 && is_text(p, value + 1, "text");
+                                               : json_tree_kind(&p->tree, value) == JSON_TREE_ARRAY &&
+                                                     v[value].count == 1 && is_text(p, value + 1, "text");
 }
 
 static const struct ignored *find_ignored(const char *key)

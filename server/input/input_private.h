@@ -40,6 +40,8 @@ size_t input_max_echo(const struct input_limits *limits); /* bytes of documents 
 
 /* Parts of a body. */
 bool input_raw(struct input_parser *p);
+/* Where a text is missing beside a body that is no picture, that is more to the point: false with the fault. */
+bool input_raw_check(const struct input *in, struct input_fault *f);
 bool input_json(struct input_parser *p);
 bool input_form(struct input_parser *p);
 bool input_rerank(struct input_parser *p);
@@ -56,6 +58,7 @@ bool input_languages_ask(const char *text, size_t n);
 /* ---- bodies of the wrong type ---- */
 bool input_is_type(const char *content_type, const char *type); /* whatever parameters follow */
 bool input_is_json_type(const char *content_type);
+bool input_is_picture(const char *bytes, size_t n);    /* begins like one that some build reads */
 bool input_begins_object(const char *bytes, size_t n); /* of JSON, in whatever encoding */
 /* For a body that should be a picture (with wants_json: JSON) but is not: true if its type is recognised, with a fault
  * that says how to send it. */

@@ -2,7 +2,9 @@
 
 #include "engine/base/mem.h"
 #include "engine/base/utf8.h"
+#include "server/input/json_tree_explain.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What may come next. */
@@ -39,30 +41,15 @@ static bool begins_with(const struct reader *r, const char *word)
     return r->n - r->at >= n && memcmp(r->text + r->at, word, n) == 0;
 }
 
-/* What people write for JSON in other languages. */
-static enum err fail_token(struct reader *r)
+/* What stands at r->at is not what was wanted. */
+static enum err fail(struct reader *r, enum json_tree_wanted wanted)
 {
-    static const char *const words[][2] = {
-        {"True", "True is written true in JSON"},
-        {"False", "False is written false in JSON"},
-        {"None", "None is written null in JSON"},
-        {"NaN", "JSON has no NaN"},
-        {"Infinity", "JSON has no Infinity"},
-        {"-Infinity", "JSON has no Infinity"},
-        {"undefined", "JSON has no undefined"},
-        {"'", "strings must be in double quotes"},
-        {"/*", "JSON has no comments"},
-        {"//", "JSON has no comments"},
-        {"}", "a value is missing before }"},
-        {"]", "a value is missing before ]"},
-        {",", "a value is missing before the comma"},
-    };
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (begins_with(r, words[i][0])) {
-            return fail_at(r, r->at, words[i][1]);
-        }
-    }
-    return fail_at(r, r->at, r->at == r->n ? "the end is missing" : "a value was expected");
+    return fail_at(r, r->at, json_tree_explain(wanted, r->text, r->at, r->n));
+}
+
+static enum err fail_value(struct reader *r)
+{
+    return fail(r, r->t->n_values ? JSON_TREE_WANTED_VALUE : JSON_TREE_WANTED_FIRST);
 }
 
 /* ---- values ---- */
@@ -116,7 +103,7 @@ static enum err check_escape(struct reader *r, size_t *at)
     char kind = *at + 1 < r->n ? r->text[*at + 1] : '\0';
     if (kind != 'u') {
         if (!kind || !strchr("\"\\/bfnrt", kind)) {
-            return fail_at(r, *at, "a backslash that begins none of JSON's escapes");
+            return fail_at(r, *at, "a backslash that begins none of JSON's escapes; write \\\\ for a backslash");
         }
         *at += 2;
         return OK;
@@ -135,7 +122,7 @@ static enum err check_escape(struct reader *r, size_t *at)
     bool has_second = *at + 7 < r->n && r->text[*at + 6] == '\\' && r->text[*at + 7] == 'u';
     int32_t second = has_second ? read_hex(r->text, *at + 8, r->n) : -1;
     if (code > 0xdbff || second < 0xdc00 || second > 0xdfff) {
-        return fail_at(r, *at, "half of a surrogate pair alone");
+        return fail_at(r, *at, "half of a surrogate pair alone: an emoji or the like was cut in two");
     }
     *at += 12;
     return OK;
@@ -156,14 +143,15 @@ static enum err read_string(struct reader *r, int *out)
             }
         }
         if (at == r->n) {
-            return fail_at(r, r->at, "a string without its closing quote");
+            return fail_at(r, r->at, "a string has no closing quote, or the end is missing");
         }
         unsigned char c = (unsigned char)r->text[at];
         if (c == '"') {
             break;
         }
         if (c < 0x20) {
-            return fail_at(r, at, "a control character in a string; write it as an escape");
+            return fail_at(r, at,
+                           "a line end, tab or other control character in a string; write it as an escape (\\n, \\t)");
         }
         if (c == '\\') {
             enum err rc = check_escape(r, &at);
@@ -196,7 +184,7 @@ static enum err read_number(struct reader *r, int *out)
     size_t at = r->at + (r->text[r->at] == '-'), digits = at;
     at = skip_digits(r, at);
     if (at == digits) {
-        return fail_token(r);
+        return fail_value(r);
     }
     if (r->text[digits] == '0' && at > digits + 1) {
         return fail_at(r, digits, "a number with a leading zero");
@@ -236,7 +224,7 @@ static enum err read_word(struct reader *r, int *out)
             return rc;
         }
     }
-    return fail_token(r);
+    return fail_value(r);
 }
 
 /* ---- containers ---- */
@@ -245,7 +233,7 @@ static enum err open_container(struct reader *r, enum json_tree_kind kind)
 {
     int i = 0;
     if (r->depth == JSON_TREE_DEPTH) {
-        return fail_at(r, r->at, "lists and objects are nested too deeply");
+        return fail_at(r, r->at, "lists and objects are nested too deeply; no request needs that");
     }
     enum err rc = add(r, kind, r->at, 0, &i);
     if (!rc) {
@@ -265,14 +253,23 @@ static enum err close_container(struct reader *r)
 {
     struct json_tree_value *v = &r->t->values[r->open[r->depth - 1]];
     if (r->text[r->at] != (v->kind == JSON_TREE_OBJECT ? '}' : ']')) {
-        return fail_at(r, r->at,
-                       v->kind == JSON_TREE_OBJECT ? "a comma or } was expected" : "a comma or ] was expected");
+        return fail(r, v->kind == JSON_TREE_OBJECT ? JSON_TREE_WANTED_BRACE : JSON_TREE_WANTED_BRACKET);
     }
     v->next = r->t->n_values;
     r->depth--;
     r->at++;
     value_is_done(r);
     return OK;
+}
+
+static enum err fail_twice(struct reader *r, size_t at, const char *key, size_t n)
+{
+    enum { SHOWN = 40 };
+    char what[SHOWN + 32];
+    size_t shown = n <= SHOWN ? n : SHOWN;
+    shown = utf8_valid(key, shown); /* whole characters */
+    snprintf(what, sizeof(what), "the key \"%.*s\" is there twice", (int)shown, key);
+    return fail_at(r, at, what);
 }
 
 /* Keys are compared as they are meant, so their escapes go at once. */
@@ -282,9 +279,7 @@ static enum err read_key(struct reader *r)
     int object = r->open[r->depth - 1], key;
     size_t at = r->at, n;
     if (r->text[at] != '"') {
-        return r->text[at] == '}'    ? fail_at(r, at, "a comma before }")
-               : r->text[at] == '\'' ? fail_token(r)
-                                     : fail_at(r, at, "a key in double quotes was expected");
+        return fail(r, JSON_TREE_WANTED_KEY);
     }
     enum err rc = read_string(r, &key);
     if (rc) {
@@ -294,7 +289,7 @@ static enum err read_key(struct reader *r)
     int i = object + 1;
     for (int k = 0; k < t->values[object].count; k++, i = t->values[i + 1].next) {
         if (t->values[i].n == n && memcmp(t->text + t->values[i].from, name, n) == 0) {
-            return fail_at(r, at, "a duplicate key");
+            return fail_twice(r, at, name, n);
         }
     }
     if (t->values[object].count == JSON_TREE_KEYS) {
@@ -348,7 +343,7 @@ static enum err read_colon(struct reader *r)
 {
     skip_space(r);
     if (r->at == r->n || r->text[r->at] != ':') {
-        return fail_at(r, r->at, "a colon was expected");
+        return fail(r, JSON_TREE_WANTED_COLON);
     }
     r->at++;
     return OK;
@@ -372,7 +367,7 @@ static enum err step(struct reader *r)
     case EXPECT_COMMA_OR_END:
         return read_comma(r);
     default:
-        return fail_at(r, r->at, "text after the end of the value");
+        return fail(r, JSON_TREE_WANTED_END);
     }
 }
 
@@ -397,9 +392,9 @@ enum err json_tree_parse(struct json_tree *t, char *text, size_t n, int max_valu
     *t = (struct json_tree){.text = text};
     struct reader r = {.t = t, .text = text, .n = n, .max_values = values_of(n, max_values), .e = e};
     size_t valid = utf8_valid(text, n);
-    bool has_mark = n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
-    if (has_mark || memchr(text, '\0', n < 2 ? n : 2)) { /* the first characters of JSON are ASCII */
-        return err_set(e, ERR_BAD_REQUEST, "the text is UTF-16 or UTF-32; JSON is sent in UTF-8");
+    const char *encoding = json_tree_explain_encoding(text, n);
+    if (encoding) {
+        return err_set(e, ERR_BAD_REQUEST, "the text is %s; JSON is sent in UTF-8", encoding);
     }
     if (valid < n) {
         return fail_at(&r, valid, "JSON is sent in UTF-8, and these bytes are not UTF-8");
@@ -414,7 +409,7 @@ enum err json_tree_parse(struct json_tree *t, char *text, size_t n, int max_valu
             return rc;
         }
     }
-    return r.expect == EXPECT_NOTHING ? OK : fail_at(&r, n, "the end is missing");
+    return r.expect == EXPECT_NOTHING ? OK : fail_value(&r);
 }
 
 void json_tree_release(struct json_tree *t)

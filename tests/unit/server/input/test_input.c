@@ -1,7 +1,7 @@
 /* Raw bodies, query strings, UTF-8, counts, and allocations that fail. */
 #include "tests/unit/server/input/test_input.h"
 
-#define RAW(route, query) read_body(route, "image/jpeg", query, "bytes", 5)
+#define RAW(route, query) read_body(route, "image/gif", query, "GIF89a", 6)
 
 /* ---- raw bodies ---- */
 
@@ -13,8 +13,7 @@ static void test_raw_body(void)
                                         "application/octet-stream",
                                         "text/plain",
                                         "application/x-www-form-urlencoded",
-                                        "application/jsonx",
-                                        "multipart/mixed"};
+                                        "application/jsonx"};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         CHECK_TAKEN(read_body(INPUT_CAPTION, types[i], NULL, "\xff\xd8\0x", 4));
         CHECK(input.n_images == 1 && IS_IMAGE(0, "\xff\xd8\0x"));
@@ -170,15 +169,6 @@ static void test_nul_in_the_query(void)
 
 #define BODY(type, text) read_body(INPUT_CAPTION, type, NULL, text, sizeof(text) - 1)
 
-static bool says(const char *words)
-{
-    bool is_said = strstr(fault.text.text, words) != NULL;
-    if (!is_said) {
-        fprintf(stderr, "expected \"%s\" in: %s\n", words, fault.text.text);
-    }
-    return is_said;
-}
-
 static void test_json_without_its_type(void)
 {
     static const char *const types[] = {NULL, "application/vnd.api+json; charset=utf-8", "text/json"};
@@ -226,7 +216,7 @@ static void test_json_without_its_type(void)
         NO_JSON("\x78\x9c....", "zlib", FAULT_UNSUPPORTED_ENCODING, ""),
         NO_JSON("\"{\\\"image\\\": 1}\"", "encoded twice", FAULT_BAD_REQUEST, ""),
         NO_JSON("[{\"image\": 1}]", "not a list", FAULT_BAD_REQUEST, ""),
-        NO_JSON("image: a", "a value was expected", FAULT_BAD_REQUEST, ""),
+        NO_JSON("image: a", "JSON begins with {", FAULT_BAD_REQUEST, ""),
     };
     for (size_t i = 0; i < sizeof(no_json) / sizeof(no_json[0]); i++) {
         CHECK_FAULT(read_body(INPUT_CAPTION, "application/json", NULL, no_json[i].body, no_json[i].n), no_json[i].fault,

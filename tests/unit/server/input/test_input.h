@@ -118,4 +118,13 @@ __attribute__((unused)) static bool is_text(int i, const char *text, size_t n)
 #define IS_IMAGE(i, text) is_image(i, text, sizeof(text) - 1)
 #define IS_TEXT(i, text)  is_text(i, text, sizeof(text) - 1)
 
+__attribute__((unused)) static bool says(const char *words)
+{
+    bool is_said = strstr(fault.text.text, words) != NULL;
+    if (!is_said) {
+        fprintf(stderr, "expected \"%s\" in: %s\n", words, fault.text.text);
+    }
+    return is_said;
+}
+
 #endif

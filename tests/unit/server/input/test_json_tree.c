@@ -178,26 +178,17 @@ static void test_cut_anywhere(void)
     CHECK_INT(parse(text, sizeof(text) - 1, MAX_VALUES), OK);
 }
 
-static void test_messages(void)
+/* Lines, and columns in characters; the words are in test_json_tree_explain.c. */
+static void test_places_of_faults(void)
 {
     static const char *const cases[][2] = {
-        {"{\n  \"a\": True\n}", "True is written true in JSON (line 2, column 8)"},
-        {"{\"a\": None}", "None is written null"},
-        {"{'a': 1}", "double quotes"},
-        {"{\"a\": 1,}", "a comma before } (line 1, column 9)"},
-        {"[1,]", "a value is missing before ]"},
-        {"{\"\xc3\xa9\": x}", "(line 1, column 7)"}, /* characters, not bytes */
-        {"{\"a\": 1", "the end is missing"},
-        {"\xff\xfe{\n", "UTF-16"},
-        {"{\"a\": \"x\ny\"}", "control character"},
-        {"{\"a\": \"\xff\"}", "not UTF-8 (line 1, column 8)"},
-        {"{\"a\": 1, \"a\": 1}", "a duplicate key (line 1, column 10)"},
+        {"{\n  \"a\": True\n}", "(line 2, column 8)"},
+        {"{\"\xc3\xa9\": x}", "(line 1, column 7)"},
+        {"{\"a\": \"\xff\"}", "(line 1, column 8)"},
+        {"{\"a\": 1, \"a\": 1}", "(line 1, column 10)"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         CHECK_INT(parse_text(cases[i][0]), ERR_BAD_REQUEST);
-        if (!strstr(why.text, cases[i][1])) {
-            fprintf(stderr, "%s: %s\n", cases[i][0], why.text);
-        }
         CHECK(strstr(why.text, cases[i][1]) != NULL);
     }
 }
@@ -341,7 +332,7 @@ int main(void)
 {
     test_grammar();
     test_cut_anywhere();
-    test_messages();
+    test_places_of_faults();
     test_same_as_jansson();
     test_find();
     test_bounds();
