@@ -4,6 +4,8 @@
 #include "engine/base/mem.h"
 #include "tests/support/check.h"
 
+#include <stdlib.h>
+
 static struct exchange x;
 static json_t *parsed;
 
@@ -67,6 +69,30 @@ static void test_error_object(void)
     json_t *object = reply_error_object(&x, FAULT_CORRUPT_IMAGE, "m", NULL, "decode", 0);
     CHECK_STR(text_of(object, "stage"), "decode");
     json_decref(object);
+}
+
+/* Printed without a tree, letter for letter as jansson prints it. */
+static void test_printed_like_jansson(void)
+{
+    static const char *const texts[] = {
+        "", "\"", "\\", "a\"b\\c", "\t\n\r\b\f\v\x01\x1f\x7f", "end\n", "\303\244 \342\202\254 \360\237\220\221 </a>"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        for (int is_plain = 0; is_plain < 2; is_plain++) {
+            begin();
+            x.has_plain_errors = is_plain;
+            reply_retry(&x, FAULT_OVERLOADED, 1234567, "%s", texts[i]);
+            json_t *expected = is_plain
+                                   ? json_pack("{s:s}", "error", texts[i])
+                                   : json_pack("{s:{s:s, s:s, s:n, s:s, s:s, s:b, s:i, s:n}}", "error", "message",
+                                               texts[i], "type", "rate_limit_error", "param", "code", "overloaded",
+                                               "request_id", "id-1", "retryable", 1, "retry_after_ms", 1235, "stage");
+            char *text = json_dumps(expected, JSON_COMPACT);
+            CHECK(text && x.answer.n == strlen(text) + 1 && memcmp(x.answer.bytes, text, strlen(text)) == 0);
+            CHECK_STR(out("Retry-After"), "2");
+            free(text);
+            json_decref(expected);
+        }
+    }
 }
 
 static void test_every_fault(void)
@@ -228,6 +254,7 @@ static void test_no_memory(void)
 int main(void)
 {
     test_error_object();
+    test_printed_like_jansson();
     test_every_fault();
     test_errors_of_the_engine();
     test_status_of_overload();
