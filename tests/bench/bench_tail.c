@@ -3,9 +3,9 @@
  *
  *     bench_tail [LOAD [DECODE IMAGE STEP ROW]]     LOAD of the capacity, 0.7; microseconds
  *
- * For questions, greedy captions and captions of three beams: the capacity with 32 connections that ask again at once,
- * then Poisson arrivals at LOAD times that. Beside it two servers with a constant service time and one line. In brackets
- * where 90 of 100 rounds of ROUND arrivals lie, which is what a measurement of ten seconds sees. */
+ * For questions, greedy captions and captions of three beams: the capacity with 32 connections that ask again at
+ * once, then Poisson arrivals at LOAD times that. Beside it two servers with a constant service time and one line. In
+ * brackets where 90 of 100 rounds of ROUND arrivals lie, which is what a measurement of ten seconds sees. */
 #include "tests/support/engine_sim.h"
 
 #include <math.h>
