@@ -97,7 +97,8 @@ enum err cli_http_send(struct cli_http *h, const char *method, const char *path,
     buf_printf(&h->url, "%.*s%s", h->socket ? (int)strlen(local) : h->n_base, h->socket ? local : h->base, path);
     buf_reset(&answer->body);
     if (h->url.err) {
-        return err_set(e, ERR_IO, "the address would be longer than %d bytes", URL_MAX_BYTES);
+        return err_set(e, ERR_IO, "the address would be longer than %d bytes; shorten --server, the name or the text",
+                       URL_MAX_BYTES);
     }
     struct curl_slist *headers = headers_of(h, type);
     curl_easy_reset(h->curl); /* keeps the connection */

@@ -72,7 +72,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         return err_set(why, ERR_DRAINING, "the engine is being closed");
     }
     if (s->n_live >= s->max_jobs) {
-        return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
+        return err_set(why, ERR_OVERLOADED, "%d jobs are in progress, which is the limit; try again later", s->n_live);
     }
     scheduler_stand_in_line(s, j, now_us);
     j->submitted_us = now_us;
