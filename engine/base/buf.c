@@ -57,6 +57,15 @@ static bool has_room(struct buf *b, size_t n)
     return true;
 }
 
+void buf_shrink(struct buf *b, size_t n_bytes)
+{
+    if (n_bytes > 0 && n_bytes < b->_capacity && !mem_resize(&b->bytes, n_bytes)) {
+        b->_capacity = n_bytes;
+        b->n = b->n < n_bytes ? b->n : n_bytes - 1;
+        b->bytes[b->n] = '\0';
+    }
+}
+
 size_t buf_held(const struct buf *b)
 {
     return b->_capacity;

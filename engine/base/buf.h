@@ -25,6 +25,9 @@ void buf_init(struct buf *b, size_t max_bytes); /* at most SIZE_MAX / 4; allocat
 void buf_release(struct buf *b);                /* also fine on a buf that was taken or released */
 void buf_reset(struct buf *b);                  /* empties, forgets the error, keeps the memory */
 
+/* Gives back memory until it holds n_bytes; what lies beyond is lost. It may keep more. */
+void buf_shrink(struct buf *b, size_t n_bytes);
+
 /* Bytes of memory that it holds. */
 size_t buf_held(const struct buf *b);
 

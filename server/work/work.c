@@ -15,9 +15,6 @@
 static void destroy(struct work *w)
 {
     struct desk *d = w->desk;
-    if (w->has_place) {
-        gate_leave(d->gate, clock_us(), &w->place, w->end);
-    }
     if (w->kind && w->kind->release) {
         w->kind->release(w);
     }
@@ -41,6 +38,15 @@ static void destroy(struct work *w)
     }
     d->n--;
     mem_free(w);
+}
+
+/* Of a body, which goes back to the system page by page: 20 MB at once take the loop two milliseconds. */
+enum { CLEARED_A_TURN = 2 << 20 };
+
+/* Where its bytes are now. */
+static struct buf *body_of(struct work *w)
+{
+    return w->input.body.bytes ? &w->input.body : &w->body;
 }
 
 /* An answer of so many texts, pairs of best answers or weights is made, printed and freed on the side thread. */
@@ -90,12 +96,41 @@ bool work_settle(struct work *w)
     if (w->x || w->n_out > 0) {
         return false;
     }
+    if (w->has_place) {
+        gate_leave(w->desk->gate, clock_us(), &w->place, w->end);
+        w->has_place = false;
+    }
     if (w->round.items && work_is_large(w)) {
         clear_elsewhere(w);
         return false;
     }
+    if (buf_held(body_of(w)) > CLEARED_A_TURN) {
+        w->next_cleared = w->desk->cleared;
+        w->desk->cleared = w;
+        return false;
+    }
     destroy(w);
     return true;
+}
+
+bool work_clear(struct desk *d, bool all)
+{
+    struct work *w;
+    while ((w = d->cleared) != NULL) {
+        size_t held = buf_held(body_of(w));
+        if (!all && held > CLEARED_A_TURN) {
+            buf_shrink(body_of(w), held - CLEARED_A_TURN);
+            if (buf_held(body_of(w)) < held) {
+                return true;
+            }
+        }
+        d->cleared = w->next_cleared;
+        destroy(w);
+        if (!all) {
+            break;
+        }
+    }
+    return d->cleared != NULL;
 }
 
 /* Lets go of the exchange. */
@@ -218,6 +253,10 @@ void work_body(struct work *w, const char *bytes, size_t n)
         return;
     }
     enum gate_verdict verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
+    if (verdict != GATE_ACCEPTED && w->desk->cleared) {
+        work_clear(w->desk, true);
+        verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
+    }
     if (verdict == GATE_FULL && w->desk->make_room && w->desk->make_room(w->desk->user, x)) {
         verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
     }

@@ -41,6 +41,7 @@ struct desk {
                       const struct exchange *x); /* for x: ends an upload that has stalled; false: none has */
     struct work *first;                          /* all there is */
     LIST_HEAD(, work) streaming;                 /* of these, those whose answer goes out in pieces */
+    struct work *cleared;                        /* of these, the ones that are over and give back a large body */
     uint64_t parsing_since_us;                   /* bytes parsed on the loop thread in the current millisecond: */
     size_t parsed_weight;
     int n;
@@ -106,7 +107,7 @@ struct work {
     struct side_task clearing; /* of a large round */
     void *state;               /* the kind's */
     struct timings timings;
-    struct work *previous, *next;
+    struct work *previous, *next, *next_cleared;
 };
 
 /* At the headers. NULL: out of memory, and x has been answered. */
@@ -153,6 +154,10 @@ void work_answer_text(struct work *w, const char *content_type, struct buf *text
 void work_finish(struct work *w);
 /* Something handed out has come back (w->n_out was lowered): frees w if it was the last. True: w is freed. */
 bool work_settle(struct work *w);
+
+/* Gives back some of the bodies of work that is over, or all; true: there is more. Once a turn, and before a large body
+ * is refused for lack of memory. */
+bool work_clear(struct desk *d, bool all);
 
 /* Handles deadlines; returns microseconds until the next call, UINT64_MAX: no work. */
 uint64_t work_sweep(struct desk *d, uint64_t now_us);

@@ -77,6 +77,25 @@ static void test_printing_at_the_edge(void)
     buf_release(&b);
 }
 
+static void test_shrink(void)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    buf_shrink(&b, 10);
+    buf_text(&b, "a longer text");
+    buf_reserve(&b, 500);
+    buf_shrink(&b, 100);
+    CHECK_INT(buf_held(&b), 100);
+    CHECK_STR(b.bytes, "a longer text");
+    buf_shrink(&b, 100000);
+    CHECK_INT(buf_held(&b), 100);
+    buf_shrink(&b, 4);
+    CHECK_STR(b.bytes, "a l");
+    buf_text(&b, "ong one");
+    CHECK_STR(b.bytes, "a long one");
+    buf_release(&b);
+}
+
 /* An append that does not fit changes nothing, and the error stays until it is taken or reset. */
 static void test_cap(void)
 {
@@ -156,6 +175,7 @@ int main(void)
 {
     test_building();
     test_growth_keeps_bytes();
+    test_shrink();
     test_printing_at_the_edge();
     test_cap();
     test_taking_nothing();

@@ -293,7 +293,7 @@ static void test_bad_parameters(void)
     config.limits.pairs = 4;
     send_request("POST", "/caption", "image/jpeg", "bytes");
     CHECK_INT(x.status, 413);
-    send_request("POST", "/vqa", "image/jpeg", "bytes");
+    send_request("POST", "/vqa", "image/jpeg", "\xff\xd8\xff");
     CHECK_INT(x.status, 400);
     CHECK(says("question"));
     close_api();
