@@ -1,5 +1,5 @@
-/* Events are bells (futexes) and no condition variables: pthread_cond_signal waits for threads that it woke earlier, and
- * a thread of low priority may take long to come. */
+/* Events are bells (futexes) and no condition variables: pthread_cond_signal waits for threads that it woke earlier,
+ * and a thread of low priority may take long to come. */
 #include "engine/base/monitor.h"
 
 #include "engine/base/err.h"
