@@ -297,7 +297,8 @@ struct flight *scheduler_pop_decode(struct scheduler *s)
     return f;
 }
 
-void scheduler_end_decode(struct scheduler *s, const struct flight *f)
+/* Its decoding is over, successful or not. */
+static void end_decode(struct scheduler *s, const struct flight *f)
 {
     monitor_check(&s->monitor);
     s->n_decoding--;
@@ -330,7 +331,7 @@ void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
 void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
 {
     monitor_check(&s->monitor);
-    scheduler_end_decode(s, f);
+    end_decode(s, f);
     f->stage = FLIGHT_IMAGE;
     f->is_busy = false;
     f->ready_us = now_us;
@@ -362,7 +363,7 @@ void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *memb
         TAILQ_INSERT_TAIL(members, j, queue);
     }
     if (f->stage == FLIGHT_DECODE) {
-        scheduler_end_decode(s, f);
+        end_decode(s, f);
     }
     if (f->slot >= 0) {
         s->free_slots[s->n_free_slots++] = f->slot;

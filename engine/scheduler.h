@@ -157,8 +157,6 @@ struct job_private *scheduler_pop_prepare(struct scheduler *s); /* NULL: none */
 /* Returns a flight that is now busy, with a leader, its memory and (except for a check) a slot; NULL: none may start
  * now. */
 struct flight *scheduler_pop_decode(struct scheduler *s);
-/* Its decoding is over, successful or not. */
-void scheduler_end_decode(struct scheduler *s, const struct flight *f);
 /* For a prepared job whose image is not cached: it joins a flight or begins one. */
 void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share);
 /* The picture lies in the flight's slot. */

@@ -3,6 +3,7 @@
 #include "engine/base/digits.h"
 #include "engine/base/mem.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -99,9 +100,10 @@ void buf_uint(struct buf *b, uint64_t n)
 }
 
 /* Into the room that is there already; only a text that does not fit is printed twice. */
-void buf_vprintf(struct buf *b, const char *fmt, va_list args)
+void buf_printf(struct buf *b, const char *fmt, ...)
 {
-    va_list again;
+    va_list args, again;
+    va_start(args, fmt);
     va_copy(again, args);
     size_t room = b->bytes && !b->err ? b->_capacity - b->n : 0;
     int n = vsnprintf(room ? b->bytes + b->n : NULL, room, fmt, args);
@@ -118,13 +120,6 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list args)
         }
     }
     va_end(again);
-}
-
-void buf_printf(struct buf *b, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    buf_vprintf(b, fmt, args);
     va_end(args);
 }
 

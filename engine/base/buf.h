@@ -11,7 +11,6 @@
 
 #include "engine/base/err.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 
 struct buf {
@@ -37,7 +36,6 @@ void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_text(struct buf *b, const char *text); /* NUL-terminated */
 void buf_uint(struct buf *b, uint64_t n);       /* in decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *b, const char *fmt, va_list args);
 
 /* Gives the bytes and empties the buf. An error in `err` is returned, then *bytes is NULL and the buf is released. */
 MUST_USE enum err buf_take(struct buf *b, char **bytes, size_t *n);

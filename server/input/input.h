@@ -107,8 +107,6 @@ struct input {
     size_t _held_bytes; /* beside the body */
 };
 
-/* Checks what the headers alone show, to refuse before the body arrives: a Content-Encoding. */
-MUST_USE bool input_check_headers(const struct input_source *s, struct input_fault *fault);
 /* What parsing takes of the thread that moves bytes, in bytes of a form; more than INPUT_WEIGHT_MAX at once (JSON over
  * 16 KiB, forms over 256 KiB) belongs on another thread. */
 enum { INPUT_WEIGHT_MAX = 256 << 10 };

@@ -320,11 +320,8 @@ bool input_openai(struct input_parser *p)
     if (!input_json_parse(p, p->in->body.n)) {
         return false;
     }
-    char name[INPUT_KEY_MAX];
-    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
-        if (!read_key(p, name, at)) {
-            return false;
-        }
+    if (!input_json_each(p, 0, read_key)) {
+        return false;
     }
     buf_init(&talk.text, INPUT_TALK_BYTES);
     bool is_good = read_messages(p, &talk) && settle(p, &talk);

@@ -2,6 +2,7 @@
 #include "server/http/reply.h"
 
 #include "engine/base/mem.h"
+#include "tests/support/answer_header.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -32,16 +33,6 @@ static const json_t *error(void)
 static const char *text_of(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
-}
-
-static const char *out(const char *name)
-{
-    for (int i = 0; i < x.n_out; i++) {
-        if (strcmp(x.out[i].name, name) == 0) {
-            return x.out[i].value;
-        }
-    }
-    return NULL;
 }
 
 /* ---- errors ---- */
@@ -88,7 +79,7 @@ static void test_printed_like_jansson(void)
                                                "request_id", "id-1", "retryable", 1, "retry_after_ms", 1235, "stage");
             char *text = json_dumps(expected, JSON_COMPACT);
             CHECK(text && x.answer.n == strlen(text) + 1 && memcmp(x.answer.bytes, text, strlen(text)) == 0);
-            CHECK_STR(out("Retry-After"), "2");
+            CHECK_STR(answer_header(&x, "Retry-After"), "2");
             free(text);
             json_decref(expected);
         }
@@ -105,7 +96,7 @@ static void test_every_fault(void)
         CHECK(x.status >= 400 && x.status < 600);
         CHECK_STR(text_of(e, "code"), reply_fault_code((enum fault)f));
         CHECK_INT(x.must_close, f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT);
-        CHECK((out("WWW-Authenticate") != NULL) == (f == FAULT_UNAUTHORIZED));
+        CHECK((answer_header(&x, "WWW-Authenticate") != NULL) == (f == FAULT_UNAUTHORIZED));
         for (int g = 0; g < f; g++) {
             CHECK(strcmp(reply_fault_code((enum fault)f), reply_fault_code((enum fault)g)) != 0);
         }
@@ -166,7 +157,7 @@ static void check_retry(uint64_t after_us, const char *seconds, long long ms)
     begin();
     reply_retry(&x, FAULT_OVERLOADED, after_us, "full");
     const json_t *e = error();
-    CHECK_STR(out("Retry-After"), seconds);
+    CHECK_STR(answer_header(&x, "Retry-After"), seconds);
     CHECK_INT(json_integer_value(json_object_get(e, "retry_after_ms")), ms);
     CHECK(json_is_true(json_object_get(e, "retryable")));
 }
