@@ -22,6 +22,7 @@ static void destroy(struct work *w)
     input_release(&w->input);
     buf_release(&w->body);
     if (w->stream) {
+        LIST_REMOVE(w, streaming);
         stream_drop(w->stream);
     }
     if (w->service) {
@@ -196,6 +197,17 @@ struct work *work_create(struct desk *d, struct exchange *x)
     d->first = w;
     d->n++;
     return w;
+}
+
+bool work_stream(struct work *w, size_t n_bytes)
+{
+    if (stream_create(&w->stream, n_bytes)) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+        return false;
+    }
+    LIST_INSERT_HEAD(&w->desk->streaming, w, streaming);
+    w->x->stream = w->stream;
+    return true;
 }
 
 /* ---- memory ---- */
@@ -418,8 +430,10 @@ uint64_t work_sweep(struct desk *d, uint64_t now_us)
 
 void work_pump(struct desk *d)
 {
-    for (struct work *w = d->first; w; w = w->next) {
-        if (w->stream && w->x && !stream_is_empty(w->stream)) {
+    struct work *w;
+    LIST_FOREACH(w, &d->streaming, streaming)
+    {
+        if (w->x && !stream_is_empty(w->stream)) {
             if (!w->x->status) {
                 w->x->is_streaming = true;
                 exchange_answer(w->x, 200, "text/event-stream");
