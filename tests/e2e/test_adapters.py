@@ -192,10 +192,10 @@ class OpenAI(Adapters):
                 ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "detail": "huge"}}]}], "detail"),
                 ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "format": "jpeg"}}]}], '"format"'),
                 ([{"role": "user", "content": [image(), {"type": "text", "text": "a", "weight": 2}]}], '"weight"'),
-                ([{"role": "assistant", "content": [image()]}], "pictures are the user's"),
+                ([{"role": "assistant", "content": [image()]}], "images are the user's"),
                 ([{"role": "user", "content": [image()]}, {"role": "assistant", "content": "x"}], "last message"),
                 ([{"role": "assistant", "tool_calls": [{}]}], "tool_calls"), ([{"role": "user", "content": [5]}], "/messages/0/content/0")):
-            status = 413 if words == "one picture" else 400
+            status = 413 if words == "one image" else 400
             self.refused(self.CHAT, {"messages": messages}, status, words)
         self.refused(self.CHAT, ask("describe", image(), num_beam=2), 400, '"num_beam"', "num_beams", "max_completion_tokens")
         self.refused(self.CHAT, b"{", 400, "not JSON")

@@ -256,7 +256,7 @@ class Sidecars(Case):
     def test_none_for_standard_input(self):
         code, out, err = self.run_it("caption", "-", "--sidecar", "xmp")
         self.assertEqual((code, out), (USAGE, ""))
-        self.assertIn("a picture from standard input has no path", err)
+        self.assertIn("an image from standard input has no path", err)
 
     def test_description(self):
         self.put("a.png")
