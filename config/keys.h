@@ -60,7 +60,7 @@
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
       "Open connections, at most a third of the descriptors; one more replaces an idle or stalled one, or is answered 503.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
-      "Open connections of one address (IPv6: one /64); 0: a quarter of all, at least 64, once seven eighths are in use.") \
+      "Open connections of one address (IPv6: one /64); 0: a quarter, at least 64 or half, once seven eighths are in use.") \
     X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
       "A connection without a request for this long is closed.") \
     X(server, upload_timeout_ms, INT, 30000, 100, 3600000, NULL, RELOAD, \
