@@ -19,7 +19,7 @@ struct cli_http {
 static const char unix_scheme[] = "unix:";
 
 /* "unix:/run/minivlm.sock" or "http://host:port/prefix/" */
-static void take_base(struct cli_http *h, const char *base)
+static void set_base(struct cli_http *h, const char *base)
 {
     bool is_socket = strncasecmp(base, unix_scheme, strlen(unix_scheme)) == 0;
     h->socket = is_socket ? base + strlen(unix_scheme) : NULL;
@@ -47,7 +47,7 @@ enum err cli_http_open(struct cli_http **out, const char *base, struct errbuf *e
         return rc;
     }
     h->curl = curl_easy_init();
-    take_base(h, base);
+    set_base(h, base);
     buf_init(&h->url, URL_MAX_BYTES);
     buf_init(&h->authorization, URL_MAX_BYTES);
     if (key && key[0]) {
