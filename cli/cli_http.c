@@ -4,14 +4,31 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <string.h>
+#include <strings.h>
 
 enum { URL_MAX_BYTES = 16 << 10, CONNECT_SECONDS = 10, ANSWER_SECONDS = 120 };
 
 struct cli_http {
     CURL *curl;
-    const char *base;
+    const char *base, *socket; /* socket NULL: the base is the address */
+    int n_base;                /* bytes of the base without slashes at its end */
     struct buf url, authorization;
 };
+
+static const char unix_scheme[] = "unix:";
+
+/* "unix:/run/minivlm.sock" or "http://host:port/prefix/" */
+static void take_base(struct cli_http *h, const char *base)
+{
+    bool is_socket = strncasecmp(base, unix_scheme, strlen(unix_scheme)) == 0;
+    h->socket = is_socket ? base + strlen(unix_scheme) : NULL;
+    h->base = base;
+    h->n_base = (int)strlen(base);
+    while (h->n_base > 0 && base[h->n_base - 1] == '/') {
+        h->n_base--;
+    }
+}
 
 static void init_once(void)
 {
@@ -30,7 +47,7 @@ enum err cli_http_open(struct cli_http **out, const char *base, struct errbuf *e
         return rc;
     }
     h->curl = curl_easy_init();
-    h->base = base;
+    take_base(h, base);
     buf_init(&h->url, URL_MAX_BYTES);
     buf_init(&h->authorization, URL_MAX_BYTES);
     if (key && key[0]) {
@@ -73,9 +90,11 @@ static struct curl_slist *headers_of(const struct cli_http *h, const char *type)
 enum err cli_http_send(struct cli_http *h, const char *method, const char *path, const char *type, const void *bytes,
                        size_t n, struct cli_http_answer *answer, struct errbuf *e)
 {
+    static const char local[] = "http://localhost";
+    const char *authorities = getenv("MINIVLM_CA_FILE");
     curl_off_t wait = 0;
     buf_reset(&h->url);
-    buf_printf(&h->url, "%s%s", h->base, path);
+    buf_printf(&h->url, "%.*s%s", h->socket ? (int)strlen(local) : h->n_base, h->socket ? local : h->base, path);
     buf_reset(&answer->body);
     if (h->url.err) {
         return err_set(e, ERR_IO, "the address would be longer than %d bytes", URL_MAX_BYTES);
@@ -84,6 +103,10 @@ enum err cli_http_send(struct cli_http *h, const char *method, const char *path,
     curl_easy_reset(h->curl); /* keeps the connection */
     curl_easy_setopt(h->curl, CURLOPT_URL, h->url.bytes);
     curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(h->curl, CURLOPT_UNIX_SOCKET_PATH, h->socket);
+    if (authorities && authorities[0]) {
+        curl_easy_setopt(h->curl, CURLOPT_CAINFO, authorities);
+    }
     curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
     curl_easy_setopt(h->curl, CURLOPT_TIMEOUT, (long)ANSWER_SECONDS);
@@ -96,12 +119,16 @@ enum err cli_http_send(struct cli_http *h, const char *method, const char *path,
     CURLcode code = curl_easy_perform(h->curl);
     curl_slist_free_all(headers);
     answer->is_unreachable = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
-                             code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
+                             code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
+                             code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
     answer->is_cut =
         code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_PARTIAL_FILE;
     if (code != CURLE_OK) {
         return err_set(e, ERR_IO, "%s: %s%s", h->base, curl_easy_strerror(code),
-                       code == CURLE_COULDNT_CONNECT ? "; is the server running?" : "");
+                       code == CURLE_COULDNT_CONNECT            ? "; is the server running?"
+                       : code == CURLE_PEER_FAILED_VERIFICATION ? "; name its authority's file in MINIVLM_CA_FILE"
+                       : code == CURLE_SSL_CACERT_BADFILE       ? " (MINIVLM_CA_FILE)"
+                                                                : "");
     }
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &answer->status);
     curl_easy_getinfo(h->curl, CURLINFO_RETRY_AFTER, &wait);

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 struct cli_http;
-/* base: "http://host:port" and any path before the routes. The API key comes from MINIVLM_API_KEY. */
+/* base: "http://host:port" and any path before the routes, or "unix:/path/of/socket"; outlives the client. The API key
+ * comes from MINIVLM_API_KEY, the authorities of https, in place of the system's, from the file MINIVLM_CA_FILE. */
 MUST_USE enum err cli_http_open(struct cli_http **out, const char *base, struct errbuf *e);
 void cli_http_close(struct cli_http *h); /* NULL is fine */
 

@@ -1,8 +1,8 @@
 /* cli_sidecar - a caption in an XMP sidecar: PICTURE.xmp beside PICTURE, with the text as dc:description, where photo
  * managers (digiKam, darktable, Lightroom after a rename) look for it. The picture itself is never touched.
  *
- * A sidecar that another program wrote, or that has been edited since, is left alone: its contents may be
- * irreplaceable.
+ * To a sidecar that another program wrote, the description is added, and all else stays byte for byte. If it has a
+ * description, or is written in another way than usual, it is left alone: its contents may be irreplaceable.
  *
  * Threads: pure. Errors: ERR_IO. Source: XMP specification part 1 (ISO 16684-1), section 7. */
 #ifndef CLI_SIDECAR_H

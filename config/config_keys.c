@@ -66,7 +66,8 @@ static int distance(const char *a, const char *b)
     return row[n];
 }
 
-const struct config_key *config_nearest(const char *full_name)
+/* The known key nearest to "section.name", for a hint; NULL when none is near. */
+static const struct config_key *find_nearest(const char *full_name)
 {
     const struct config_key *best = NULL;
     int nearest = 5;
@@ -87,7 +88,7 @@ const struct config_key *config_nearest(const char *full_name)
 
 void config_fault_unknown(const char *full_name, const char *where, struct buf *faults)
 {
-    const struct config_key *near = config_nearest(full_name);
+    const struct config_key *near = find_nearest(full_name);
     buf_printf(faults, "%s: %.80s: no such key", where, full_name);
     if (near) {
         buf_printf(faults, "; did you mean %s.%s?", near->section, near->name);

@@ -31,8 +31,6 @@ extern const struct config_action_flag config_actions[];
 extern const int config_n_actions;
 
 const struct config_key *config_find(const char *section, const char *name);
-/* The known key nearest to "section.name", for a hint; NULL when none is near. */
-const struct config_key *config_nearest(const char *full_name);
 
 static inline void *config_place(struct config *c, const struct config_key *k)
 {

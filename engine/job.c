@@ -108,6 +108,7 @@ void job_reset(struct job *job)
 void job_cancel(struct job *job)
 {
     atomic_store(&job->_private->is_cancelled, true);
+    atomic_store(&job->_private->engine->scheduler.has_cancelled, true);
 }
 
 const char *job_warning_text(int bit)

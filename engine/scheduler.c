@@ -58,6 +58,13 @@ void scheduler_release(struct scheduler *s)
 
 /* ---- coming and going ---- */
 
+/* When a job that is neither cancelled nor late nor in a hurry yet will be one of these. */
+static uint64_t next_look_us(const struct job_private *j)
+{
+    uint64_t deadline_us = j->job->request.deadline_us;
+    return deadline_us > 0 && deadline_us < j->hurry_us ? deadline_us : j->hurry_us;
+}
+
 enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t now_us, struct errbuf *why)
 {
     monitor_check(&s->monitor);
@@ -71,6 +78,8 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
     j->submitted_us = now_us;
     j->state = JOB_PREPARE_WAIT;
     s->n_live++;
+    uint64_t look_us = atomic_load(&j->is_cancelled) ? 0 : next_look_us(j);
+    s->look_us = look_us < s->look_us ? look_us : s->look_us;
     scheduler_insert(&s->prepare, j);
     monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
     return OK;
@@ -182,19 +191,35 @@ static void drop(struct scheduler *s, struct job_private *j, enum err why, uint6
     }
 }
 
+/* Drops or hurries it if it is time. -> when to look at it again; 0: at once, for a thread has it now. */
+static uint64_t look_at(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    uint64_t deadline_us = j->job->request.deadline_us;
+    bool is_cancelled = atomic_load_explicit(&j->is_cancelled, memory_order_relaxed);
+    if (is_cancelled || (deadline_us > 0 && now_us >= deadline_us)) {
+        drop(s, j, is_cancelled ? ERR_CANCELLED : ERR_DEADLINE, now_us, leaving);
+        return j->state == JOB_LEAVING || (j->state == JOB_FUSION && j->failure) ? UINT64_MAX : 0;
+    }
+    scheduler_hurry(s, j, now_us);
+    if (j->state == JOB_FUSION && j->n_taken > 0) { /* it runs: too late to overtake anybody */
+        return deadline_us > 0 ? deadline_us : UINT64_MAX;
+    }
+    return now_us < j->hurry_us ? next_look_us(j) : 0;
+}
+
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
 {
     monitor_check(&s->monitor);
     struct job_private *j, *next;
+    if (now_us < s->look_us && !atomic_load(&s->has_cancelled)) {
+        return;
+    }
+    atomic_store(&s->has_cancelled, false); /* before the look: what is cancelled meanwhile is found next time */
+    s->look_us = UINT64_MAX;
     for (j = TAILQ_FIRST(&s->live); j; j = next) {
         next = TAILQ_NEXT(j, live);
-        if (atomic_load_explicit(&j->is_cancelled, memory_order_relaxed)) {
-            drop(s, j, ERR_CANCELLED, now_us, leaving);
-        } else if (j->job->request.deadline_us > 0 && now_us >= j->job->request.deadline_us) {
-            drop(s, j, ERR_DEADLINE, now_us, leaving);
-        } else {
-            scheduler_hurry(s, j, now_us);
-        }
+        uint64_t look_us = look_at(s, j, now_us, leaving);
+        s->look_us = look_us < s->look_us ? look_us : s->look_us;
     }
 }
 
@@ -272,7 +297,8 @@ struct flight *scheduler_pop_decode(struct scheduler *s)
     return f;
 }
 
-void scheduler_end_decode(struct scheduler *s, const struct flight *f)
+/* Its decoding is over, successful or not. */
+static void end_decode(struct scheduler *s, const struct flight *f)
 {
     monitor_check(&s->monitor);
     s->n_decoding--;
@@ -305,7 +331,7 @@ void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share)
 void scheduler_decoded(struct scheduler *s, struct flight *f, uint64_t now_us)
 {
     monitor_check(&s->monitor);
-    scheduler_end_decode(s, f);
+    end_decode(s, f);
     f->stage = FLIGHT_IMAGE;
     f->is_busy = false;
     f->ready_us = now_us;
@@ -337,7 +363,7 @@ void scheduler_land(struct scheduler *s, struct flight *f, struct job_list *memb
         TAILQ_INSERT_TAIL(members, j, queue);
     }
     if (f->stage == FLIGHT_DECODE) {
-        scheduler_end_decode(s, f);
+        end_decode(s, f);
     }
     if (f->slot >= 0) {
         s->free_slots[s->n_free_slots++] = f->slot;

@@ -62,8 +62,10 @@ struct scheduler {
     /* jobs */
     struct job_list live; /* submitted, not yet being delivered; a client's waiting jobs in the order of their places */
     int n_live, n_leaving;
-    uint64_t reached_us; /* the place in the line reached so far: batcher.h */
-    uint64_t served_us;  /* the last end of a place that was served */
+    uint64_t look_us;          /* before this no job becomes late or is to be hurried: a sweep need not look */
+    atomic_bool has_cancelled; /* since the last look; set by any thread (job_cancel) */
+    uint64_t reached_us;       /* the place in the line reached so far: batcher.h */
+    uint64_t served_us;        /* the last end of a place that was served */
     struct scheduler_client clients[1 << SCHEDULER_CLIENT_BITS];
     struct job_list prepare, fusion; /* fusion: with items not yet taken */
     struct flight_pool flights;
@@ -155,8 +157,6 @@ struct job_private *scheduler_pop_prepare(struct scheduler *s); /* NULL: none */
 /* Returns a flight that is now busy, with a leader, its memory and (except for a check) a slot; NULL: none may start
  * now. */
 struct flight *scheduler_pop_decode(struct scheduler *s);
-/* Its decoding is over, successful or not. */
-void scheduler_end_decode(struct scheduler *s, const struct flight *f);
 /* For a prepared job whose image is not cached: it joins a flight or begins one. */
 void scheduler_route(struct scheduler *s, struct job_private *j, bool may_share);
 /* The picture lies in the flight's slot. */

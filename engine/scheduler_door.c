@@ -81,6 +81,7 @@ void scheduler_drain(struct scheduler *s, uint64_t until_us)
         {
             atomic_store(&j->is_cancelled, true);
         }
+        atomic_store(&s->has_cancelled, true);
         wake_all(s); /* whoever sleeps shall look */
         wait_for_all(s, UINT64_MAX);
     }

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Checks the exported symbols of a build: every one begins with the stem of its file (batcher_decide lives in batcher.c)
-# or with the stem of a header whose part the file is (input_add_text lives in input_json.c, a part of input.h), and a file of one instruction set exports exactly one (its install function).
+# or with the stem of a header whose part the file is (input_add_text lives in input_json.c, a part of input.h), and a file
+# of one instruction set exports exactly one (its install function). Nothing is exported for nobody, and nothing is there
+# for the tests only.
 #   check_symbols.sh BUILD_DIR     exit code 1 and one line for each fault
 #   check_symbols.sh --self-test   compiles planted faults and sees that they are found
 set -euo pipefail
@@ -8,6 +10,8 @@ cd "$(dirname "$0")/.."
 
 # symbol:stem pairs that are right all the same
 exceptions=" bug:err main:main "
+# Symbols that only tests use: memory is counted, and fails, at their command.
+for_tests="mem_count mem_fail_after mem_live_bytes "
 
 # Exported functions and data of one object, without what compilers add (sanitizers, coverage).
 exported() {
@@ -47,6 +51,30 @@ check_object() {
     esac
 }
 
+# The objects of the programs in a build.
+objects_of() {
+    find "$1" -path '*.dir/*' \( -path '*/engine/*.c.o' -o -path '*/cli/*.c.o' -o -path '*/config/*.c.o' -o -path '*/server/*.c.o' \) \
+        -not -path '*/unit/*' -not -path '*/golden/*' -not -path '*/fuzz/*' | sort
+}
+
+# Prints what a build exports and no other object of it needs, unless the file itself uses it and the tests do as well.
+# ROOT has the sources and tests.
+check_users() {
+    local build=$1 root=$2 objects symbol object source
+    mapfile -t objects < <(objects_of "$build")
+    while read -r symbol object; do
+        source=${object#*.dir/}
+        source=${source%.o}
+        if [ "$(grep -v '^ *\(/\*\|\*\)' "$root/$source" | grep -ow "$symbol" | wc -l)" -lt 2 ]; then
+            echo "$source exports $symbol, which no program uses"
+        elif ! grep -rqw "$symbol" "$root/tests"; then
+            echo "$source exports $symbol, which nobody else uses: make it static"
+        fi
+    done < <(join -v1 <(for object in "${objects[@]}"; do exported "$object" | sed "s#\$# $object#"; done | sort) \
+        <(nm --undefined-only --format=posix "${objects[@]}" | awk 'NF > 1 { print $1 }' | sort -u) |
+        grep -vE "^(${for_tests// /|}main) ")
+}
+
 # CMake puts engine/base/err.c to CMakeFiles/<target>.dir/engine/base/err.c.o.
 check_build() {
     local build=$1 object source n=0 faults=""
@@ -55,8 +83,10 @@ check_build() {
         source=${source%.o}
         n=$((n + 1))
         faults+=$(check_object "$object" "$source" | sed 's/$/\\n/' | tr -d '\n')
-    done < <(find "$build" -path '*.dir/*' \( -path '*/engine/*.c.o' -o -path '*/cli/*.c.o' -o -path '*/config/*.c.o' -o -path '*/server/*.c.o' \) \
-        -not -path '*/unit/*' -not -path '*/golden/*' -not -path '*/fuzz/*' | sort)
+    done < <(objects_of "$build")
+    if [ "$n" -gt 1 ]; then
+        faults+=$(check_users "$build" . | sed 's/$/\\n/' | tr -d '\n')
+    fi
     if [ "$n" -eq 0 ]; then
         echo "$build has no objects; build it first" >&2
         return 1
@@ -81,6 +111,24 @@ expect() {
     fi
 }
 
+# Expects the fault's text, or none, from a build of err.c and buf.c with the given text. A test mentions err_tested.
+expect_users() {
+    local fault=$3 output name
+    rm -rf "$folder/t.dir" "$folder/source"
+    mkdir -p "$folder/t.dir/engine/base" "$folder/source/engine/base" "$folder/source/tests"
+    printf '%s\n' "$1" >"$folder/source/engine/base/err.c"
+    printf '%s\n' "$2" >"$folder/source/engine/base/buf.c"
+    echo 'err_tested buf_used buf_p p' >"$folder/source/tests/test.c"
+    for name in err buf; do
+        "${CC:-cc}" -c "$folder/source/engine/base/$name.c" -o "$folder/t.dir/engine/base/$name.c.o"
+    done
+    output=$(check_users "$folder" "$folder/source" | grep -v '^engine/base/buf.c' || true)
+    if [ -z "$fault" ] && [ -n "$output" ] || [[ "$output" != *"$fault"* ]]; then
+        echo "self-test of users failed: '$output' for '$fault'" >&2
+        exit 1
+    fi
+}
+
 self_test() {
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
@@ -94,7 +142,14 @@ self_test() {
     expect gemm_avx2 'void gemm_avx2_install(void) {} void gemm_avx2_more(void) {}' 'exports 2 symbols'
     expect gemm_avx512 'static void f(void) {} void *p(void);' 'exports 0 symbols'
     ! check_build "$folder/nothing" >/dev/null 2>&1 || { echo "self-test: an empty build passed" >&2 && exit 1; }
-    echo "self-test: 10 cases as expected"
+    expect_users 'void err_used(void) {}' 'void err_used(void); void buf_used(void) { err_used(); } void *p = buf_used;' ''
+    expect_users 'void err_used(void) {}' '' 'exports err_used, which no program uses'
+    expect_users 'void err_used(void) {}' '/* err_used */' 'exports err_used, which no program uses'
+    expect_users 'void err_own(void) {} static void f(void) { err_own(); } void *err_p = f;' \
+        'extern void *err_p; static void *g(void) { return err_p; } void *buf_p = g;' 'exports err_own, which nobody else uses'
+    expect_users 'void err_tested(void) {} static void f(void) { err_tested(); } void *err_p = f;' \
+        'extern void *err_p; static void *g(void) { return err_p; } void *(*buf_p)(void) = g;' ''
+    echo "self-test: 15 cases as expected"
 }
 
 case "${1:-}" in

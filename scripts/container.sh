@@ -62,12 +62,7 @@ try() {
     in_container /usr/bin/touch /tmp/x 2>/dev/null && fail "its root can be written"
     in_container "$(config_of 'index .Docker.Config.Entrypoint 0')" </dev/null 2>"$log" &
     pid=$!
-    for _ in $(seq 100); do
-        curl -fs "localhost:$port/readyz" >/dev/null && break
-        kill -0 $pid 2>/dev/null || fail "it died: $(cat "$log")"
-        sleep 0.1
-    done
-    curl -fs --data-binary @docs/photos/cat.jpg "localhost:$port/caption" | grep '"caption":"[a-z]' || fail "no caption"
+    scripts/expect_caption.sh "$port" $pid || fail "$(cat "$log")"
     # shellcheck disable=SC2046
     in_container $(buildah inspect --type image --format '{{range $i, $w := .Docker.Config.Healthcheck.Test}}{{if $i}}{{$w}} {{end}}{{end}}' \
         minivlm-server) || fail "the health check fails"

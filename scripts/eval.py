@@ -61,7 +61,9 @@ def score_captions(truth, rows) -> dict:
     found = {name_of(r): r["caption"] for r in rows}
     truth = [c for c in truth if pathlib.PurePath(c.image).name in found]
     candidates = [found[pathlib.PurePath(c.image).name] for c in truth]
-    return {**score_texts(candidates, [c.texts for c in truth]), "pictures": len(truth), "different captions": len(set(candidates))}
+    out = {**score_texts(candidates, [c.texts for c in truth]), "pictures": len(truth), "different captions": len(set(candidates))}
+    people = metrics.people_each([c.texts for c in truth])
+    return out | ({"CIDEr-D of people": sum(people) / len(people), "CIDEr-D of people 95 %": metrics.interval(people)} if people else {})
 
 
 def score_answers(truth, rows) -> dict:

@@ -13,7 +13,7 @@ package_packages=(file) # cpack looks with it for what to link with
 test_packages=("${package_packages[@]}" clang-format python3 python3-venv python3-yaml python3-httpx python3-jsonschema python3-setuptools python3-wheel nodejs
     haproxy nginx-light openssl valgrind chromium fonts-inter systemd) # systemd-analyze knows its groups of system calls
 clients_packages=(python3-venv nodejs)
-container_packages=(buildah crun curl mmdebstrap procps python3)
+container_packages=(buildah crun curl mmdebstrap procps python3 systemd-container) # package.sh boots a root with the last
 analysis_packages=(clang libclang-rt-14-dev clang-tidy cppcheck gcovr) # lint.sh, fuzz.sh, coverage.sh
 arm64_packages=(gcc-aarch64-linux-gnu qemu-user mmdebstrap)
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client) # another kubectl serves as well

@@ -3,7 +3,8 @@
 #
 #   package.sh build   build/package/*.deb
 #   package.sh check   what is in them (tests/e2e/test_package.py)
-#   package.sh try     installs, starts, asks, upgrades, removes and purges them in a fresh root, as root
+#   package.sh try     installs, starts, asks, upgrades, removes and purges them in a fresh root, as root: one that
+#                      systemd boots (systemd-nspawn) where this machine allows it
 #   package.sh test    all three
 #
 # DEBFULLNAME and DEBEMAIL name who answers for the packages.
@@ -31,38 +32,105 @@ check() {
     MINIVLM_BUILD_DIR=$PWD/$out python3 tests/e2e/test_package.py
 }
 
-# The unit's own command line, as a user without rights and without new code (MemoryDenyWriteExecute, Linux 6.3), since
-# there is no systemd in a root that nobody boots.
+# Boots the root: systemd is its PID 1, and it has a network of its own. False where this machine forbids it.
+init=''
+boot() {
+    systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit --private-network --console=pipe \
+        </dev/null >"$log" 2>&1 &
+    nspawn=$!
+    for _ in $(seq 100); do
+        init=$(pgrep -P $nspawn) && in_root systemctl is-system-running --wait >/dev/null 2>&1 && return
+        kill -0 $nspawn 2>/dev/null || break
+        sleep 0.1
+    done
+    halt
+    return 1
+}
+
+# The first signal asks for a shutdown, the second ends it at once.
+halt() {
+    [ -n "${nspawn:-}" ] || return 0
+    kill $nspawn 2>/dev/null && sleep 1 && kill $nspawn 2>/dev/null
+    wait $nspawn 2>/dev/null || true
+    nspawn=''
+    init=''
+}
+
+# Runs a command in the root, booted or not.
+in_root() {
+    local enter=(chroot "$root")
+    [ -z "$init" ] || enter=(nsenter --target "$init" --all)
+    "${enter[@]}" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"
+}
+
+# Installs the packages again or anew: the configuration stays what the operator made of it.
+install_again() {
+    in_root sh -c 'dpkg -i --force-confdef --force-confold /root/*.deb' >"$log" 2>&1 || fail "$1: $(tail -5 "$log")"
+}
+
+# A process that systemd does not start still runs as a user without rights and without new code (MemoryDenyWriteExecute,
+# Linux 6.3).
 no_new_code='import ctypes, os, sys; p = ctypes.CDLL(None).prctl; p(38, 1, 0, 0, 0); p(65, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])'
+
+# Asks for a caption: the running unit on the port of its configuration or, in a root that is not booted, a process with
+# the unit's command line.
 ask() {
-    local root=$1 log=$2 command pid
+    local command pid
+    if [ -n "$init" ]; then
+        in_root systemctl is-active --quiet minivlm-server.service || fail "the unit is not active after $1"
+        nsenter --target "$init" --net scripts/expect_caption.sh "$2" "$init" ||
+            fail "after $1: $(in_root journalctl -u minivlm-server.service --no-pager | tail -5)"
+        return
+    fi
     command=$(sed -n 's/^ExecStart=//p' "$root/lib/systemd/system/minivlm-server.service")
     # shellcheck disable=SC2086 # a word each
     python3 -c "$no_new_code" chroot --userspec=65534:65534 "$root" $command --server.port="$port" 2>"$log" &
     pid=$!
-    for _ in $(seq 300); do
-        curl -fs "localhost:$port/readyz" >/dev/null && break
-        kill -0 $pid 2>/dev/null || fail "it died: $(cat "$log")"
-        sleep 0.1
-    done
-    curl -fs --data-binary @docs/photos/cat.jpg "localhost:$port/caption" | grep '"caption":"[a-z]' || fail "no caption"
+    scripts/expect_caption.sh "$port" $pid || fail "after $1: $(cat "$log")"
     kill -TERM $pid
     wait $pid || fail "exit code $?"
+}
+
+# What only a booted root shows: the process has the rights that the unit leaves it, rises again, reloads and stops.
+try_unit() {
+    local status
+    status=$(in_root sh -c 'cat "/proc/$(systemctl show -P MainPID minivlm-server.service)/status"')
+    for line in 'CapEff:0000000000000000' 'CapBnd:0000000000000000' 'NoNewPrivs:1' 'Seccomp:2'; do
+        tr -d '\t' <<<"$status" | grep -qx "$line" || fail "not $line: $status"
+    done
+    grep -q '^Uid:.0' <<<"$status" && fail "it runs as root"
+    in_root systemctl kill -s KILL minivlm-server.service
+    for _ in $(seq 100); do # systemd waits 100 ms before it starts it again
+        [ "$(in_root systemctl show -p NRestarts -p ActiveState minivlm-server.service | sort | tr '\n' ' ')" = \
+            "ActiveState=active NRestarts=1 " ] && break
+        sleep 0.1
+    done
+    ask "a kill" 8080
+    in_root systemctl reload minivlm-server.service || fail "no reload"
+    ask "a reload" 8080
+    in_root systemctl stop minivlm-server.service
+    [ "$(in_root systemctl show -P Result minivlm-server.service)" = success ] || fail "not stopped in order"
+    in_root systemctl start minivlm-server.service
+    ask "a start" 8080
 }
 
 try() {
     scripts/install_deps.sh container
     root=$(mktemp -d)
     log=$(mktemp)
-    # shellcheck disable=SC2064 # the values of now
-    trap "umount -l '$root/proc' 2>/dev/null; rm -rf --one-file-system '$root' '$log'" EXIT
+    trap 'halt; umount -l "$root/proc" 2>/dev/null; rm -rf --one-file-system "$root" "$log"' EXIT
     chmod 755 "$root"
-    scripts/debian_root.sh "$root" --variant=minbase --include=systemd,man-db
-    mount --bind /proc "$root/proc" # the command line finds the model beside itself
+    scripts/debian_root.sh "$root" --variant=minbase --include=systemd-sysv,dbus,man-db
     cp "$out"/*.deb "$root/root/"
-    in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
-    in_root sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends /root/*.deb' >"$log" 2>&1 ||
-        fail "$(tail -5 "$log")"
+    in_root sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends --download-only /root/*.deb' \
+        >"$log" 2>&1 || fail "$(tail -5 "$log")"
+    if boot; then
+        echo "systemd $(in_root systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p') is PID 1 of the root"
+    else
+        echo "systemd cannot be booted here, so the unit's command line runs alone: $(tail -1 "$log")"
+        mount --bind /proc "$root/proc" # the command line finds the model beside itself
+    fi
+    in_root sh -c 'dpkg -i /var/cache/apt/archives/*.deb /root/*.deb' >"$log" 2>&1 || fail "installation: $(tail -5 "$log")"
     in_root systemctl is-enabled minivlm-server.service || fail "the unit is not enabled"
     in_root systemd-analyze verify --man=no /lib/systemd/system/minivlm-server.service || fail "the unit is not valid"
     in_root systemd-analyze security --offline=true --threshold=20 /lib/systemd/system/minivlm-server.service | tail -1 ||
@@ -75,19 +143,25 @@ try() {
     in_root bash -n /usr/share/bash-completion/completions/minivlm
     in_root bash -n /usr/share/bash-completion/completions/minivlm-server
     grep -q 'non-commercial' "$root/usr/share/doc/minivlm-model-base/copyright" || fail "no licence beside the weights"
-    ask "$root" "$log"
-    # An upgrade keeps what the operator changed.
+    ask "the installation" 8080
+    [ -z "$init" ] || try_unit
+    # An upgrade keeps what the operator changed, and starts with it.
     sed -i 's/8080/9090/' "$root/etc/minivlm-server/config.json"
-    in_root sh -c 'dpkg -i --force-confdef --force-confold /root/*.deb' >"$log" 2>&1 || fail "upgrade: $(tail -5 "$log")"
+    install_again upgrade
     grep -q 9090 "$root/etc/minivlm-server/config.json" || fail "the upgrade overwrote the configuration"
+    ask "an upgrade" 9090
     in_root dpkg -r minivlm-server minivlm-model-base >"$log" 2>&1 || fail "remove: $(tail -5 "$log")"
     [ -e "$root/etc/minivlm-server/config.json" ] || fail "removing took the configuration along"
+    [ -z "$init" ] || ! pgrep --ns "$init" --nslist pid -x minivlm-server || fail "it runs on without its package"
     # Installed again, it is enabled again, unless the operator had disabled it.
-    in_root sh -c 'dpkg -i /root/*.deb' >"$log" 2>&1 || fail "reinstallation: $(tail -5 "$log")"
+    install_again reinstallation
     in_root systemctl is-enabled minivlm-server.service || fail "not enabled after the reinstallation"
+    ask "the reinstallation" 9090
     in_root systemctl disable minivlm-server.service 2>"$log" || fail "$(cat "$log")"
-    in_root sh -c 'dpkg -i /root/*.deb' >"$log" 2>&1 || fail "second upgrade: $(tail -5 "$log")"
+    [ -z "$init" ] || in_root systemctl stop minivlm-server.service
+    install_again "second upgrade"
     in_root systemctl is-enabled minivlm-server.service && fail "the upgrade enabled what the operator had disabled"
+    [ -z "$init" ] || ! in_root systemctl is-active --quiet minivlm-server.service || fail "the upgrade started what was disabled"
     in_root dpkg -P minivlm-server minivlm-model-base >"$log" 2>&1 || fail "purge: $(tail -5 "$log")"
     find "$root" -xdev -name '*minivlm*' -not -path "$root/root/*" -not -path "$root/var/cache/*" \
         -not -path "$root/var/lib/apt/*" -not -path "$root/var/log/*" | grep . && fail "this is left after the purge"
@@ -104,7 +178,7 @@ test)
     try
     ;;
 *)
-    sed -n '2,9s/^# \?//p' "$0" >&2
+    sed -n '2,10s/^# \?//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -45,6 +45,7 @@ void app_learn(struct app *a, uint64_t now)
         a->learned_us = now;
         engine_stats(serving->engine, &s);
         a->api.load_1m += (s.load_ratio - a->api.load_1m) * (1 - exp(-passed_s / LOAD_AVERAGE_S));
+        a->api.engine_moved_us = s.heartbeat_us;
         gate_learn(a->api.desk.gate, now, &s);
         ledger_mirror(&a->ledger, LEDGER_DECODING, s.decode_bytes, s.decode_peak_bytes);
         ledger_mirror(&a->ledger, LEDGER_CACHES, s.cache_bytes, s.cache_bytes);
@@ -65,6 +66,12 @@ static void on_wake(void *user)
     if (next_us != UINT64_MAX) {
         app_tick_by(a, next_us);
     }
+}
+
+static bool on_clearing(void *user)
+{
+    struct app *a = user;
+    return work_clear(&a->api.desk, false);
 }
 
 static void on_tick(void *user)
@@ -173,6 +180,7 @@ static enum err open_loop(struct app *a, struct errbuf *e)
         loop_on_wake(a->loop, on_wake, a);
     }
     rc = rc ? rc : loop_timer_create(&a->tick, a->loop, on_tick, a);
+    rc = rc ? rc : loop_turn_create(&a->clearing, a->loop, on_clearing, a);
     rc = rc ? rc : loop_timer_create(&a->drain, a->loop, app_drain_on_timer, a);
     rc = rc ? rc : loop_signal(a->loop, SIGTERM, app_drain_on_stop, a);
     rc = rc ? rc : loop_signal(a->loop, SIGINT, app_drain_on_stop, a);
@@ -252,6 +260,7 @@ static bool stop(struct app *a)
     bool is_closable = !d->services || services_drain(d->services);
     archive_close(a->api.archive);
     side_close(d->side);
+    work_clear(d, true);
     BUG_ON(d->n > 0);
     if (!is_closable) { /* everybody has been answered; a model is still being read that nobody wants */
         return false;
@@ -260,6 +269,7 @@ static bool stop(struct app *a)
     http_close(a->admin);
     services_destroy(d->services);
     gate_destroy(d->gate);
+    loop_turn_destroy(a->clearing);
     loop_destroy(a->loop);
     history_destroy(a->api.history);
     auth_release(&a->auth);

@@ -23,6 +23,7 @@ struct app {
     int exit_code;
     struct loop *loop;
     struct loop_timer *tick, *drain;
+    struct loop_turn *clearing;
     uint64_t tick_at_us;     /* when the sweep runs next */
     uint64_t learned_us;     /* when the gate last saw the engine's figures */
     uint64_t drain_until_us; /* while DRAINING: when what is left is cut off */

@@ -1,9 +1,11 @@
 /* An exchange on its way through the service: admission, work, answer, and what is told of it afterwards. */
 #include "engine/base/clock.h"
+#include "engine/base/digits.h"
 #include "engine/base/log.h"
 #include "server/app.h"
 #include "server/http/peers.h"
 
+#include <string.h>
 #include <strings.h>
 
 enum {
@@ -75,21 +77,41 @@ static void on_request(void *user, struct exchange *x)
 
 /* ---- answering ---- */
 
+/* ; name;dur= and milliseconds, behind what `text` holds already */
+static void add_stage(char text[EXCHANGE_MAX_VALUE], size_t *n, const char *name, uint64_t us)
+{
+    char digits[DIGITS_MAX + 1];
+    uint64_t hundredths = (us + 5) / 10;
+    size_t n_name = strlen(name), n_digits = digits_write(digits, hundredths / 100);
+    BUG_ON(*n + n_name + n_digits + sizeof(", ;dur=.00") > EXCHANGE_MAX_VALUE);
+    char *at = text + *n;
+    at = *n ? mempcpy(at, ", ", 2) : at;
+    at = mempcpy(at, name, n_name);
+    at = mempcpy(at, ";dur=", 5);
+    at = mempcpy(at, digits, n_digits);
+    *at++ = '.';
+    *at++ = (char)('0' + hundredths / 10 % 10);
+    *at++ = (char)('0' + hundredths % 10);
+    *at = '\0';
+    *n = (size_t)(at - text);
+}
+
 static void add_timing(struct exchange *x)
 {
     const struct timings *t = &x->timings;
+    char text[EXCHANGE_MAX_VALUE];
+    size_t n = 0;
     uint64_t now = clock_us();
-    double recv = x->received_us ? (double)(x->received_us - x->began_us) * 1e-3 : 0;
-    exchange_out(x, "X-Request-Id", "%s", x->request_id);
+    add_stage(text, &n, "recv", x->received_us ? x->received_us - x->began_us : 0);
     if (t->decode_us || t->regions_us || t->fusion_us) {
-        exchange_out(
-            x, "Server-Timing",
-            "recv;dur=%.2f, decode;dur=%.2f, queue;dur=%.2f, regions;dur=%.2f, fusion;dur=%.2f, total;dur=%.2f", recv,
-            (double)t->decode_us * 1e-3, (double)t->queue_us * 1e-3, (double)t->regions_us * 1e-3,
-            (double)t->fusion_us * 1e-3, (double)(now - x->began_us) * 1e-3);
-    } else {
-        exchange_out(x, "Server-Timing", "recv;dur=%.2f, total;dur=%.2f", recv, (double)(now - x->began_us) * 1e-3);
+        add_stage(text, &n, "decode", t->decode_us);
+        add_stage(text, &n, "queue", t->queue_us);
+        add_stage(text, &n, "regions", t->regions_us);
+        add_stage(text, &n, "fusion", t->fusion_us);
     }
+    add_stage(text, &n, "total", now - x->began_us);
+    exchange_out_text(x, "X-Request-Id", x->request_id);
+    exchange_out_text(x, "Server-Timing", text);
 }
 
 /* ORCA load report, in the text form. */

@@ -1,8 +1,9 @@
 #include "engine/base/buf.h"
 
+#include "engine/base/digits.h"
 #include "engine/base/mem.h"
 
-#include <stdint.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,15 @@ static bool has_room(struct buf *b, size_t n)
     return true;
 }
 
+void buf_shrink(struct buf *b, size_t n_bytes)
+{
+    if (n_bytes > 0 && n_bytes < b->_capacity && !mem_resize(&b->bytes, n_bytes)) {
+        b->_capacity = n_bytes;
+        b->n = b->n < n_bytes ? b->n : n_bytes - 1;
+        b->bytes[b->n] = '\0';
+    }
+}
+
 size_t buf_held(const struct buf *b)
 {
     return b->_capacity;
@@ -83,24 +93,33 @@ void buf_text(struct buf *b, const char *text)
     buf_append(b, text, strlen(text));
 }
 
-void buf_vprintf(struct buf *b, const char *fmt, va_list args)
+void buf_uint(struct buf *b, uint64_t n)
 {
-    va_list again;
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    BUG_ON(n < 0); /* a bad format is our own mistake */
-    if (has_room(b, (size_t)n)) {
-        vsnprintf(b->bytes + b->n, (size_t)n + 1, fmt, again);
-        b->n += (size_t)n;
-    }
-    va_end(again);
+    char digits[DIGITS_MAX + 1];
+    buf_append(b, digits, digits_write(digits, n));
 }
 
+/* Into the room that is there already; only a text that does not fit is printed twice. */
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
-    va_list args;
+    va_list args, again;
     va_start(args, fmt);
-    buf_vprintf(b, fmt, args);
+    va_copy(again, args);
+    size_t room = b->bytes && !b->err ? b->_capacity - b->n : 0;
+    int n = vsnprintf(room ? b->bytes + b->n : NULL, room, fmt, args);
+    BUG_ON(n < 0); /* a bad format is our own mistake */
+    if ((size_t)n < room) {
+        b->n += (size_t)n;
+    } else {
+        if (room) {
+            b->bytes[b->n] = '\0'; /* as it was */
+        }
+        if (has_room(b, (size_t)n)) {
+            vsnprintf(b->bytes + b->n, (size_t)n + 1, fmt, again);
+            b->n += (size_t)n;
+        }
+    }
+    va_end(again);
     va_end(args);
 }
 

@@ -11,7 +11,7 @@
 
 #include "engine/base/err.h"
 
-#include <stdarg.h>
+#include <stdint.h>
 
 struct buf {
     char *bytes; /* NULL until something was appended */
@@ -24,6 +24,9 @@ void buf_init(struct buf *b, size_t max_bytes); /* at most SIZE_MAX / 4; allocat
 void buf_release(struct buf *b);                /* also fine on a buf that was taken or released */
 void buf_reset(struct buf *b);                  /* empties, forgets the error, keeps the memory */
 
+/* Gives back memory until it holds n_bytes; what lies beyond is lost. It may keep more. */
+void buf_shrink(struct buf *b, size_t n_bytes);
+
 /* Bytes of memory that it holds. */
 size_t buf_held(const struct buf *b);
 
@@ -31,8 +34,8 @@ size_t buf_held(const struct buf *b);
 void buf_reserve(struct buf *b, size_t n);
 void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_text(struct buf *b, const char *text); /* NUL-terminated */
+void buf_uint(struct buf *b, uint64_t n);       /* in decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *b, const char *fmt, va_list args);
 
 /* Gives the bytes and empties the buf. An error in `err` is returned, then *bytes is NULL and the buf is released. */
 MUST_USE enum err buf_take(struct buf *b, char **bytes, size_t *n);

@@ -9,6 +9,7 @@
 #define ENGINE_BASE_MONITOR_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,7 +17,10 @@ enum { MONITOR_EVENTS = 4 };
 
 struct monitor {
     pthread_mutex_t _lock;
-    pthread_cond_t _events[MONITOR_EVENTS]; /* on the clock of clock_us() */
+    struct {
+        atomic_uint bell; /* changes with each wake */
+        int n_waiting;    /* or woken, and not yet inside again */
+    } _events[MONITOR_EVENTS];
     pthread_t _holder;
     bool _is_held;
 };
@@ -31,6 +35,7 @@ void monitor_check(const struct monitor *m);
 /* Call inside. Releases the lock while it waits for the event, until clock_us() is until_us (UINT64_MAX: no limit); may
  * wake spuriously. False: the time is up. */
 bool monitor_wait(struct monitor *m, int event, uint64_t until_us);
+/* Call inside. These never wait for those whom they wake. */
 void monitor_wake(struct monitor *m, int event); /* one that waits */
 void monitor_wake_all(struct monitor *m, int event);
 

@@ -9,7 +9,7 @@ static int clip(int value, int min, int max)
     return value < min ? min : value > max ? max : value;
 }
 
-void draw_fill(const struct draw *d, int x, int y, int width, int height, struct draw_colour c)
+static void fill(const struct draw *d, int x, int y, int width, int height, struct draw_colour c)
 {
     int x0 = clip(x, 0, d->width), x1 = clip(x + width, x0, d->width);
     int y0 = clip(y, 0, d->height), y1 = clip(y + height, y0, d->height);
@@ -26,10 +26,10 @@ void draw_fill(const struct draw *d, int x, int y, int width, int height, struct
 void draw_frame(const struct draw *d, int x0, int y0, int x1, int y1, int thickness, struct draw_colour c)
 {
     int width = x1 - x0 + 1, height = y1 - y0 + 1;
-    draw_fill(d, x0, y0, width, thickness, c);
-    draw_fill(d, x0, y1 + 1 - thickness, width, thickness, c);
-    draw_fill(d, x0, y0, thickness, height, c);
-    draw_fill(d, x1 + 1 - thickness, y0, thickness, height, c);
+    fill(d, x0, y0, width, thickness, c);
+    fill(d, x0, y1 + 1 - thickness, width, thickness, c);
+    fill(d, x0, y0, thickness, height, c);
+    fill(d, x1 + 1 - thickness, y0, thickness, height, c);
 }
 
 static void draw_glyph(const struct draw *d, int x, int y, int scale, const uint8_t *glyph, struct draw_colour ink)
@@ -37,7 +37,7 @@ static void draw_glyph(const struct draw *d, int x, int y, int scale, const uint
     for (int row = 0; row < FONT_HEIGHT; row++) {
         for (int column = 0; column < FONT_WIDTH; column++) {
             if (glyph[row] >> (FONT_WIDTH - 1 - column) & 1) {
-                draw_fill(d, x + column * scale, y + row * scale, scale, scale, ink);
+                fill(d, x + column * scale, y + row * scale, scale, scale, ink);
             }
         }
     }
@@ -60,7 +60,7 @@ void draw_label(const struct draw *d, int x, int y, int scale, const char *text,
     int width = n * step + scale, height = (FONT_HEIGHT + 2) * scale;
     x = clip(x, 0, d->width > width ? d->width - width : 0);
     y = clip(y - height, 0, d->height > height ? d->height - height : 0);
-    draw_fill(d, x, y, width, height, paper);
+    fill(d, x, y, width, height, paper);
     x += scale;
     for (const char *c = text; *c; c++) {
         if (begins_character(*c)) {

@@ -17,7 +17,6 @@ struct draw_colour {
     uint8_t r, g, b;
 };
 
-void draw_fill(const struct draw *d, int x, int y, int width, int height, struct draw_colour c);
 /* The frame of the pixels x0..x1, y0..y1, `thickness` pixels wide, inside. */
 void draw_frame(const struct draw *d, int x0, int y0, int x1, int y1, int thickness, struct draw_colour c);
 /* At most some hundred characters; `scale` pixels for a pixel of the font, on a ground of colour `paper`; moved into

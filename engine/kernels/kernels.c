@@ -151,14 +151,6 @@ static void overlay(struct kernels *k)
 
 #endif
 
-bool kernels_has_isa(enum isa isa)
-{
-    bool has_isa[ISA_COUNT] = {false};
-    BUG_ON(isa >= ISA_COUNT);
-    detect(has_isa);
-    return has_isa[isa] && is_allowed(isa);
-}
-
 /* AMX has to be named. */
 static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
 {
@@ -169,13 +161,6 @@ static enum isa best_of(const bool has_isa[ISA_COUNT], enum isa cap)
         cap--;
     }
     return cap;
-}
-
-enum isa kernels_detect_isa(void)
-{
-    bool has_isa[ISA_COUNT] = {false};
-    detect(has_isa);
-    return best_of(has_isa, ISA_COUNT - 1);
 }
 
 static void fill(struct kernels *k, enum isa isa, enum gemm_backend backend)

@@ -192,15 +192,12 @@ struct kernels {
     uint64_t (*multiply_add16)(uint64_t rounds);
 };
 
-/* The best instruction set of this CPU and operating system, never amx. The CPU need not support all those listed
- * before it. */
-enum isa kernels_detect_isa(void);
-bool kernels_has_isa(enum isa isa);
 /* "ref", "avx2", ... */
 const char *isa_name(enum isa isa);
 const char *gemm_backend_name(enum gemm_backend b);
-/* The table for the best instruction set up to `cap` that the CPU supports; amx only where cap is that. Cheap; the
- * table is constant for the process. OpenBLAS is limited to one thread per caller. */
+/* The table for the best instruction set up to `cap` that the CPU and the operating system support, which need not
+ * support all those listed before it; amx only where cap is that. Cheap; the table is constant for the process.
+ * OpenBLAS is limited to one thread per caller. */
 const struct kernels *kernels_select(enum isa cap, enum gemm_backend backend);
 
 #endif

@@ -364,32 +364,6 @@ SPLIT(log_softmax, (float *m; size_t rows; size_t n; size_t ld;), (float *m, siz
       (m, rows, n, ld), MAP_NS(x->rows * x->n), x->rows, 1,
       (x->k->log_softmax(x->m + r.first * x->ld, r.end - r.first, x->n, x->ld);))
 
-/* ---- loops of others ---- */
-
-struct each_call {
-    void (*work)(void *arg, size_t first, size_t end);
-    void *arg;
-    size_t n;
-    int cuts;
-};
-
-static void each_cut(void *arg, int i)
-{
-    const struct each_call *x = arg;
-    struct range r = range_of(x->n, x->cuts, i);
-    x->work(x->arg, r.first, r.end);
-}
-
-void split_each(size_t n, uint64_t ns_each, void (*work)(void *arg, size_t first, size_t end), void *arg)
-{
-    struct each_call x = {work, arg, n, cuts_for(n * ns_each, n)};
-    if (x.cuts > 1) {
-        run(x.cuts, each_cut, &x);
-    } else {
-        work(arg, 0, n);
-    }
-}
-
 /* ---- the table ---- */
 
 const struct kernels *split_kernels(struct kernels *out, const struct kernels *inner)

@@ -26,8 +26,4 @@ void split_enter(const struct kernels *inner, struct crew *crew, int self);
 /* The largest number of cuts in one call of this thread since the last query, at least 1. */
 int split_cuts(void);
 
-/* work(arg, first, end) over parts of 0..n, each element taking about ns_each; the same mechanism for loops outside the
- * table. */
-void split_each(size_t n, uint64_t ns_each, void (*work)(void *arg, size_t first, size_t end), void *arg);
-
 #endif

@@ -6,11 +6,12 @@
     scripts/bench/compare.py paper IMAGE --large                the same with random weights in the sizes of the paper, and the large
                                                                 network that the paper compares itself with
 
-Exports the PyTorch reference to ONNX (once for a model) and runs it in ONNX Runtime (fp32, int8), OpenVINO (fp32, bf16), a
-mix of both and PyTorch (eager, compiled), each in a process of its own that stays; and ours with `minivlm bench`, on every
-path. They take turns, `--passes` times, so that all meet the same machine; the table has medians and quartiles over all
-rounds. Peers come from the package index (peers/requirements.txt) into `--venv`, which is made where it is missing; run
-this with a Python that has PyTorch (scripts/requirements-reference.txt).
+Exports the PyTorch reference to ONNX (once for a model) and runs it in ONNX Runtime (fp32, int8), OpenVINO (fp32, bf16, int8
+by NNCF), a mix of both and PyTorch (eager, compiled), each in a process of its own that stays; and ours with `minivlm bench`:
+"ours" in the formats of the file (int8, as shipped) by the best instruction set, the others by what their names say, of those
+that this CPU has. They take turns, `--passes` times, so that all meet the same machine; the table has medians and quartiles
+over all rounds. Peers come from the package index (peers/requirements.txt) into `--venv`, which is made where it is missing;
+run this with a Python that has PyTorch (scripts/requirements-reference.txt).
 
 Rows: regions of a picture that is resized, one question, one greedy caption of regions that are there, a caption from the
 bytes on, and that with 8 and 32 pictures at once. Peers get proposals, NMS and RoIAlign for nothing, and run only the words
@@ -36,10 +37,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 STAGES = ("regions", "vqa", "caption greedy", "greedy in all")
 NAMES = {"vqa": "question", "caption greedy": "greedy caption", "greedy in all": "bytes to caption"}
-PEERS = ("OpenVINO fp32", "OpenVINO bf16", "ONNX Runtime fp32", "ONNX Runtime int8", "mix", "PyTorch eager", "PyTorch compiled")
-OURS = {"ours": [], "ours fp32": ["--precision", "fp32"], "ours AVX2": ["--isa", "avx2"],
-        "ours OpenBLAS": ["--openblas"]}
+PEERS = ("OpenVINO fp32", "OpenVINO bf16", "OpenVINO int8", "ONNX Runtime fp32", "ONNX Runtime int8", "mix", "PyTorch eager", "PyTorch compiled")
+OURS = {"ours": [], "ours AMX": ["--isa", "amx"], "ours AVX-512": ["--isa", "avx512"], "ours AVX-VNNI": ["--isa", "avxvnni"],
+        "ours AVX2": ["--isa", "avx2"], "ours NEON": ["--isa", "neon"], "ours OpenBLAS": ["--openblas"], "ours plain C": ["--isa", "ref"],
+        "ours fp32": ["--precision", "fp32"], "ours fp32 AVX2": ["--precision", "fp32", "--isa", "avx2"],
+        "ours fp32 OpenBLAS": ["--precision", "fp32", "--openblas"]}
 LARGE_IN = ("OpenVINO bf16", "ONNX Runtime fp32", "ONNX Runtime int8")
+SLOW = ("ours plain C", "large")  # seconds a round: one of them in each pass
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
@@ -146,6 +150,16 @@ class Ours:
         pass
 
 
+def inspect(args, *flags) -> dict:
+    return json.loads(subprocess.run([args.build / "minivlm", "inspect", "--json", "--model", args.model, *flags],
+                                     capture_output=True, text=True, env=QUIET, check=True).stdout)
+
+
+def is_there(args, flags) -> bool:
+    """Does this CPU have the instruction set that is asked for? The engine would take the best one below it."""
+    return "--isa" not in flags or inspect(args, *flags)["isa"] == flags[flags.index("--isa") + 1]
+
+
 def has_option(program: pathlib.Path, option: str) -> bool:
     return option in subprocess.run([program, "bench", "--help"], capture_output=True, text=True, check=True).stdout
 
@@ -176,7 +190,10 @@ def runners(python, graphs, args, threads) -> dict:
     every: dict[str, Ours | Peer] = {}
     for name, flags in ours.items():
         if "--precision" not in flags or has_option(args.build / "minivlm", "--precision"):
-            every[name] = Ours(args, flags, args.batch if name == "ours" or "--model" in flags else [], threads)
+            if is_there(args, flags):
+                every[name] = Ours(args, flags, args.batch if name == "ours" or "--model" in flags else [], threads)
+            else:
+                note(f"{name}: not on this CPU")
     for name in args.peers:
         every[name] = Peer(python, name, graphs, args, threads)
         note(f"{name}, {threads} threads: {every[name].fault or 'ready'}")
@@ -191,7 +208,7 @@ def collect(every: dict, passes: int, rounds: int) -> dict[str, dict[str, list[f
     times: dict[str, dict[str, list[float]]] = {}
     for i in range(passes):
         for name, runner in every.items():
-            for stage, values in runner.times(rounds).items():
+            for stage, values in runner.times(1 if name.startswith(SLOW) else rounds).items():
                 times.setdefault(name, {}).setdefault(stage, []).extend(values)
         note(f"pass {i + 1} of {passes}")
     for runner in every.values():
@@ -313,13 +330,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, nargs="*", default=[8, 32])
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 32], help="of the services; none: no services")
     parser.add_argument("--seconds", type=float, default=6.0, help="a service is measured for each number of clients")
-    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, help="all, or with --large those that also run the large network")
     parser.add_argument("--also", type=pathlib.Path, nargs="*", default=[], metavar="DIR",
                         help="other exports of the same weights, a row each")
     parser.add_argument("--large", action="store_true", help="also ResNet-101 and BERT-base: regions and a question")
     parser.add_argument("--quick", action="store_true", help="one pass, one thread, no compiler, a second for each service")
     parser.add_argument("--json", type=pathlib.Path, help="also write all milliseconds there")
     args = parser.parse_args()
+    args.peers = list(LARGE_IN if args.large else PEERS) if args.peers is None else args.peers
     if args.quick:
         args.passes, args.rounds, args.threads, args.batch, args.seconds = 1, 1, [1], [8], 1.0
         args.peers = [p for p in args.peers if p != "PyTorch compiled"]
@@ -335,7 +353,8 @@ def main() -> None:
     note("exporting")
     args.model = random_model(python, args.venv.resolve() / "paper") if str(args.model) == "paper" else args.model.resolve()
     graphs = export(python, args.model, args.image, args.venv.resolve() / "graphs")
-    print(f"{machine()}; {args.model.name}; {args.image.name}; {time.strftime('%Y-%m-%d')}\n")
+    ours = inspect(args)
+    print(f"{machine()}; {args.model.name}; {args.image.name}; {time.strftime('%Y-%m-%d')}; ours: {ours['precision']}, {ours['isa']}\n")
     kept = {}
     for threads in args.threads:
         kept[threads] = collect(runners(python, graphs, args, threads), args.passes, args.rounds)

@@ -114,19 +114,23 @@ def lone(args, bodies):
 
 
 def tail(args, bodies):
-    """Capacity, then 70 % of it in an open loop, again and again: each row is the median of the rounds."""
+    """Capacity, then 70 % of it in an open loop, again and again: each row is the median of the rounds. Capacity is measured behind
+    a round too: where the machine became slower meanwhile, the load was higher than it was meant to be."""
     bodies = [bodies[i % len(bodies)] + i.to_bytes(4, "big") for i in range(1000)]  # equal pictures in flight are computed once
     with serve(args) as s:
         for path in ("/caption?num_beams=1", "/caption", "/vqa?question=what+is+this%3F", "/retrieve?text=a+dog"):
-            rounds = []
-            for _ in range(args.rounds):
+            def capacity():
                 _, full, took = asyncio.run(hammer(s.port, path, bodies, args.clients, args.seconds / 3))
-                latencies = asyncio.run(trickle(s.port, path, bodies, args.load * len(full) / took, args.seconds))
-                p50, p99 = statistics.median(latencies) * 1e3, percentile(latencies, 99) * 1e3
-                rounds.append((p99 / p50, p50, p99, len(full) / took))
-            ratio, p50, p99, rate = sorted(rounds)[len(rounds) // 2]
-            row(f"{path[:22]}, {args.load:.0%} of {rate:.0f} /s", f"x{ratio:.2f}",
-                f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; all rounds x{', x'.join(f'{r[0]:.2f}' for r in sorted(rounds))}")
+                return len(full) / took
+            rounds, before = [], capacity()
+            for _ in range(args.rounds):
+                latencies = asyncio.run(trickle(s.port, path, bodies, args.load * before, args.seconds))
+                p50, p99, after = statistics.median(latencies) * 1e3, percentile(latencies, 99) * 1e3, capacity()
+                rounds.append((p99 / p50, p50, p99, before, 2 * args.load * before / (before + after)))
+                before = after
+            ratio, p50, p99, rate, load = sorted(rounds)[len(rounds) // 2]
+            every = ", ".join(f"x{r[0]:.2f} at {r[4]:.0%}" for r in sorted(rounds))
+            row(f"{path[:22]}, {load:.0%} of {rate:.0f} /s", f"x{ratio:.2f}", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; all rounds {every}")
 
 
 def saturation(args, bodies):

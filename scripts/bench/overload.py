@@ -147,7 +147,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 class Cores:
-    """Seconds of all cores since it was made: the server's, and what others than it and the sender had, the hypervisor too."""
+    """Seconds of all cores since it was made: the server's, and all that anybody had, the hypervisor too."""
 
     def __init__(self, server):
         self.server, self.before, self.began = server, self.read(server), time.monotonic()
@@ -161,17 +161,27 @@ class Cores:
         fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICK, (user + nice + system + irq + softirq + steal) / TICK
 
-    def since(self, sender):
-        """-> of a second: the server's and the others' part, where the sender had `sender`"""
+    def parts(self):
+        """-> of a second: the server's part and that of all together"""
         seconds = time.monotonic() - self.began
-        own, busy = ((now - before) / seconds for now, before in zip(self.read(self.server), self.before))
-        return own, max(0, busy - own - sender) if busy else 0
+        return [(now - before) / seconds for now, before in zip(self.read(self.server), self.before)]
 
-def send(args, port, rate, images, timeout_s, seconds, warm_up=2):
-    """rate: requests a second, or "x64": so many at a time. In a program of its own, which takes little of the machine."""
-    command = [args.build / "tests/bench_open_loop", str(port), str(rate), str(seconds), str(warm_up), str(int(timeout_s * 1000)),
-               str(images)]
-    return json.loads(subprocess.run(command, input=args.picture.read_bytes(), capture_output=True, check=True).stdout)
+
+def send(args, server, rate, images, timeout_s, seconds, warm_up=2):
+    """rate: requests a second, or "x64": so many at a time. In a program of its own, which takes little of the machine.
+    -> what it tells, and of the same seconds the server's and the others' part of the cores"""
+    command = [args.build / "tests/bench_open_loop", str(server.port), str(rate), str(seconds), str(warm_up),
+               str(int(timeout_s * 1000)), str(images)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sender:
+        assert sender.stdin and sender.stdout
+        sender.stdin.write(args.picture.read_bytes())
+        sender.stdin.close()
+        time.sleep(warm_up)
+        cores = Cores(server)
+        time.sleep(seconds)
+        own, busy = cores.parts()
+        r = json.loads(sender.stdout.read())
+    return r | {"own": own, "others": max(0, busy - own - r["cpu"]) if busy else 0}
 
 
 class Capacity:
@@ -181,13 +191,12 @@ class Capacity:
 
     def __init__(self, args, server, images, seconds):
         self.args, self.server, self.images, self.seconds, self.last = args, server, images, seconds, None
-        send(args, server.port, "x8", images, 30, 1, 1)  # prices are learnt, memory is touched
+        send(args, server, "x8", images, 30, 1, 1)  # prices are learnt, memory is touched
         self.measure()
 
     def measure(self):
-        cores = Cores(self.server)
-        r = send(self.args, self.server.port, "x64" if self.images == 1 else "x12", self.images, 30, self.seconds)
-        before, self.last = self.last, (r["pictures"] / self.seconds, r["cpu"] + cores.since(r["cpu"])[1])
+        r = send(self.args, self.server, "x64" if self.images == 1 else "x12", self.images, 30, self.seconds)
+        before, self.last = self.last, (r["pictures"] / self.seconds, r["cpu"] + r["others"])
         before = before or self.last
         self.full, self.taken = ((a + b) / 2 for a, b in zip(before, self.last))
 
@@ -206,12 +215,11 @@ HEAD = ("pictures", "deadline", "load", "offered/s", "accepted", "in time", "goo
 
 def one_round(args, server, images, capacity, timeout_s, factor, seconds, is_measured):
     """-> what the sender tells, with the parts of the capacity and of the cores"""
-    cores = Cores(server)
-    r = send(args, server.port, f"{factor * capacity.last[0] / images:.3f}", images, timeout_s, seconds)
-    own, others = cores.since(r["cpu"])
+    r = send(args, server, f"{factor * capacity.last[0] / images:.3f}", images, timeout_s, seconds)
     if is_measured:
         capacity.measure()
-    return r | {"own": 100 * own / CORES, "full": 100 * r["pictures"] / seconds / max(1e-9, capacity.beside(r["cpu"] + others))}
+    return r | {"own": 100 * r["own"] / CORES,
+                "full": 100 * r["pictures"] / seconds / max(1e-9, capacity.beside(r["cpu"] + r["others"]))}
 
 
 def row(args, server, images, capacity, timeout_s, factor, seconds, is_measured):

@@ -3,6 +3,7 @@
 
     versus.py OTHER_BUILD                this checkout's build/release against another build directory
     versus.py OTHER_BUILD --model DIR    weights that both can read (default: those of the other one's checkout)
+    versus.py BUILD --model DIR --before DIR    two networks: --before are the weights of the other build, often the same build
 
 Both servers run all the time and are asked by turns, so that both see the same machine; each round begins with the other one.
 A figure is the median of the rounds, in brackets minimum and maximum. `cpu`: the server's processor time a request."""
@@ -61,6 +62,7 @@ def main():
     p.add_argument("other", type=pathlib.Path)
     p.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     p.add_argument("--model", type=pathlib.Path)
+    p.add_argument("--before", type=pathlib.Path)
     p.add_argument("--picture", type=pathlib.Path, default=ROOT / "docs/photos/cat.jpg")
     p.add_argument("--seconds", type=float, default=2)
     p.add_argument("--rounds", type=int, default=5)
@@ -69,6 +71,7 @@ def main():
     args.model, args.log = (args.model or args.other / "../../models/minivlm-base").resolve(), "/tmp/minivlm-versus-now.log"
     old = copy.copy(args)
     old.build, old.log = args.other.resolve(), "/tmp/minivlm-versus-before.log"
+    old.model = (args.before or args.model).resolve()
     print("| | requests/s before | now | | p50 ms before | now | p99 ms before | now | cpu ms before | now |\n" + "|---" * 10 + "|")
     with serve(old) as before, serve(args) as now:
         for name, *load in rows(args):

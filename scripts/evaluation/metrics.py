@@ -145,6 +145,12 @@ def cider_each(candidates: list[str], references: list[list[str]]) -> list[float
     return [100 * cider.one(i, tokens(c)) for i, c in enumerate(candidates)]
 
 
+def people_each(references: list[list[str]]) -> list[float]:
+    """CIDEr-D in per cent of what people say of a picture, each against the others; the pictures that several described."""
+    cider = Cider([[tokens(r) for r in refs] for refs in references])
+    return [100 * sum(cider.among(i)) / len(refs) for i, refs in enumerate(references) if len(refs) > 1]
+
+
 def caption_scores(candidates: list[str], references: list[list[str]]) -> dict[str, float | list[float]]:
     """The caption metrics of our own in per cent, as papers print them."""
     said = [tokens(c) for c in candidates]

@@ -22,8 +22,9 @@ struct api {
     struct metrics metrics;
     const struct plan *plan;
     const char *loading_step;
-    double load_1m;  /* the engine's load ratio, smoothed over a minute */
-    bool is_leaving; /* SIGTERM was received */
+    double load_1m;           /* the engine's load ratio, smoothed over a minute */
+    uint64_t engine_moved_us; /* its heartbeat at the application's last look; 0: none yet */
+    bool is_leaving;          /* SIGTERM was received */
     uint64_t started_us;
     const struct sandbox_state *sandbox;
     struct http *http, *admin; /* admin: NULL when it has no port of its own */

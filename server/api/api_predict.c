@@ -157,11 +157,9 @@ static bool begin_stream(struct work *w)
     if (!work_charge(w, LEDGER_STREAMS, stream_bytes(w))) {
         return false;
     }
-    if (stream_create(&w->stream, stream_bytes(w))) {
-        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+    if (!work_stream(w, stream_bytes(w))) {
         return false;
     }
-    w->x->stream = w->stream;
     exchange_out(w->x, "Cache-Control", "no-cache");
     exchange_out(w->x, "X-Accel-Buffering", "no");
     return true;

@@ -199,14 +199,6 @@ static enum err look_begin(struct collections *cs, const struct collection_model
     return rc ? collection_db_end(cs, rc, e) : OK;
 }
 
-enum err collections_count(struct collections *cs, const struct collection_model *model, struct collection_text name,
-                           struct collection_count *out, struct errbuf *e)
-{
-    struct look l;
-    enum err rc = look_begin(cs, model, name, &l, out, e);
-    return rc ? rc : collection_db_end(cs, OK, e);
-}
-
 /* False for a row that we never wrote. */
 static bool read_entry(struct sqlite3_stmt *s, struct collection_entry *entry)
 {

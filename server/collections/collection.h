@@ -122,8 +122,6 @@ struct collection_count {
     uint64_t n_images; /* stale ones included */
     uint64_t n_stale;  /* of another model */
 };
-MUST_USE enum err collections_count(struct collections *cs, const struct collection_model *model,
-                                    struct collection_text name, struct collection_count *out, struct errbuf *e);
 
 /* Borrowed for the call of the callback, which must not call collections_*. */
 struct collection_entry {

@@ -158,7 +158,10 @@ static bool makes_it(const struct gate *g, uint64_t now_us, struct amount work, 
 static bool all_make_it(const struct gate *g, uint64_t now_us, const struct gate_weight *w, uint64_t deadline_us)
 {
     struct amount before = {0, 0}, left = left_of(g);
-    const struct gate_place *p;
+    const struct gate_place *p = TAILQ_LAST(&g->places, gate_places);
+    if (!p || p->_deadline_us <= deadline_us) { /* nobody has, which is usual where all ask for the same time */
+        return true;
+    }
     TAILQ_FOREACH(p, &g->places, _link)
     {
         if (p->_deadline_us <= now_us) {

@@ -73,6 +73,18 @@ void exchange_answer(struct exchange *x, int status, const char *content_type)
     x->content_type = content_type;
 }
 
+/* The value of the next header of the answer has been written; n: its length, perhaps too much. */
+static void keep_out(struct exchange *x, const char *name, size_t n)
+{
+    struct exchange_out *o = &x->out[x->n_out];
+    bool is_good = n < sizeof(o->value);
+    for (size_t i = 0; i < n && is_good; i++) {
+        is_good = (unsigned char)o->value[i] >= 0x20 && o->value[i] != 0x7f;
+    }
+    o->name = name;
+    x->n_out += is_good;
+}
+
 void exchange_out(struct exchange *x, const char *name, const char *fmt, ...)
 {
     BUG_ON(x->n_out == EXCHANGE_MAX_OUT);
@@ -81,16 +93,17 @@ void exchange_out(struct exchange *x, const char *name, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(o->value, sizeof(o->value), fmt, args);
     va_end(args);
-    if (n < 0 || n >= (int)sizeof(o->value)) {
-        return;
+    keep_out(x, name, n < 0 ? SIZE_MAX : (size_t)n);
+}
+
+void exchange_out_text(struct exchange *x, const char *name, const char *value)
+{
+    BUG_ON(x->n_out == EXCHANGE_MAX_OUT);
+    size_t n = strlen(value);
+    if (n < sizeof(x->out[0].value)) {
+        memcpy(x->out[x->n_out].value, value, n + 1);
     }
-    for (const char *c = o->value; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
-            return;
-        }
-    }
-    o->name = name;
-    x->n_out++;
+    keep_out(x, name, n);
 }
 
 /* ---- request id ---- */

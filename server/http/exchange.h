@@ -132,6 +132,8 @@ const char *exchange_query_given(const struct exchange *x, const char *name);
 void exchange_answer(struct exchange *x, int status, const char *content_type);
 /* Adds a header to the answer; a value that is too long or has control characters is left out. */
 void exchange_out(struct exchange *x, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void exchange_out_text(struct exchange *x, const char *name,
+                       const char *value); /* the same, for what needs no printf */
 
 /* Takes the caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else makes a UUIDv7. */
 void exchange_read_id(struct exchange *x);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEAD_MAX = 16384, STREAM_BLOCK = 4096 };
+enum { HEAD_MAX = 16384, HEAD_USUAL = 512, STREAM_BLOCK = 4096 };
 
 /* ---- by libmicrohttpd ---- */
 
@@ -80,29 +80,53 @@ enum MHD_Result http_answer_queue(struct http_connection *c)
 
 /* ---- directly ---- */
 
+/* The date, printed once a second. */
+static void add_date(struct http *h, struct buf *b)
+{
+    struct tm tm;
+    time_t now = time(NULL);
+    if (now != h->date_s) {
+        h->date_s = now;
+        gmtime_r(&now, &tm);
+        strftime(h->date, sizeof(h->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    }
+    buf_text(b, h->date);
+}
+
+static void add_field(struct buf *b, const char *name, const char *value)
+{
+    buf_text(b, name);
+    buf_append(b, ": ", 2);
+    buf_text(b, value);
+    buf_append(b, "\r\n", 2);
+}
+
 static void add_head(const struct http_connection *c, struct buf *b)
 {
     const struct exchange *x = c->exchange;
-    char date[40];
-    struct tm tm;
-    time_t now = time(NULL);
-    gmtime_r(&now, &tm);
-    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
     const char *reason = MHD_get_reason_phrase_for((unsigned)x->status);
-    buf_printf(b, "HTTP/1.1 %d %s\r\nDate: %s\r\n", x->status, reason ? reason : "Error", date);
+    buf_text(b, "HTTP/1.1 ");
+    buf_uint(b, (uint64_t)x->status);
+    buf_append(b, " ", 1);
+    buf_text(b, reason ? reason : "Error");
+    buf_text(b, "\r\nDate: ");
+    add_date(c->http, b);
+    buf_append(b, "\r\n", 2);
     if (!c->keeps || c->minor == 0) {
-        buf_printf(b, "Connection: %s\r\n", c->keeps ? "keep-alive" : "close");
+        add_field(b, "Connection", c->keeps ? "keep-alive" : "close");
     }
     if (x->status >= 200 && x->status != 204 && x->status != 304) {
-        buf_printf(b, "Content-Length: %zu\r\n", x->answer.n);
+        buf_text(b, "Content-Length: ");
+        buf_uint(b, x->answer.n);
+        buf_append(b, "\r\n", 2);
     }
     if (x->content_type) {
-        buf_printf(b, "Content-Type: %s\r\n", x->content_type);
+        add_field(b, "Content-Type", x->content_type);
     }
     for (int i = 0; i < x->n_out; i++) {
-        buf_printf(b, "%s: %s\r\n", x->out[i].name, x->out[i].value);
+        add_field(b, x->out[i].name, x->out[i].value);
     }
-    buf_text(b, "\r\n");
+    buf_append(b, "\r\n", 2);
 }
 
 void http_answer_directly(struct http_connection *c, bool closes)
@@ -118,6 +142,7 @@ void http_answer_directly(struct http_connection *c, bool closes)
     c->swallow_left = c->keeps ? c->body_left : 0;
     x->phase = PHASE_ANSWERED;
     buf_init(&b, HEAD_MAX + x->answer.n);
+    buf_reserve(&b, HEAD_USUAL + x->answer.n);
     add_head(c, &b);
     if (strcmp(x->method, "HEAD") != 0) {
         buf_append(&b, x->answer.bytes, x->answer.n);

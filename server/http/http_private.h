@@ -21,6 +21,7 @@
 
 #include <microhttpd.h>
 #include <sys/stat.h>
+#include <time.h>
 
 enum {
     HTTP_PIECE = 65536,      /* bytes moved in one go */
@@ -140,6 +141,8 @@ struct http {
     struct peers peers;
     struct http_stats stats;
     size_t max_held_bytes;
+    time_t date_s; /* of `date`, the header's value */
+    char date[40];
     char scratch[HTTP_PIECE];
 };
 

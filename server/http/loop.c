@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -13,7 +14,6 @@ enum { MAX_SOURCES = 32, FIRST_WATCHES = 64 };
 struct source {
     union {
         uv_handle_t handle;
-        uv_async_t async;
         uv_signal_t signal;
         uv_timer_t timer;
     };
@@ -30,7 +30,12 @@ struct loop {
     uv_loop_t uv;
     struct source *sources[MAX_SOURCES];
     int n_sources;
-    struct source wake;
+    /* wake-ups: libuv's own let the loop wait for the thread that wakes it, which the kernel may have stopped for the
+     * very loop that it woke */
+    int wake_fd;
+    struct loop_watch *wake;
+    loop_callback *on_wake;
+    void *wake_user;
     /* watches: libuv's own tell a crowd that is ready up to 48 times a turn, and take three calls for a change */
     int epoll;
     uv_poll_t poll; /* of `epoll` */
@@ -44,6 +49,7 @@ struct loop {
 };
 
 static enum err open_epoll(struct loop *l);
+static enum err open_wake(struct loop *l);
 
 static uint64_t cpu_ns(void)
 {
@@ -65,14 +71,6 @@ double loop_longest_turn_s(const struct loop *l)
     return (double)l->longest_ns * 1e-9;
 }
 
-static void on_async(uv_async_t *async)
-{
-    struct source *s = async->data;
-    if (s->callback) {
-        s->callback(s->user);
-    }
-}
-
 enum err loop_create(struct loop **out, struct errbuf *e)
 {
     struct loop *l;
@@ -86,17 +84,11 @@ enum err loop_create(struct loop **out, struct errbuf *e)
         mem_free(l);
         return err_set(e, ERR_IO, "event loop: %s", uv_strerror(uv_rc));
     }
-    uv_rc = uv_async_init(&l->uv, &l->wake.async, on_async);
-    if (uv_rc) {
-        BUG_ON(uv_loop_close(&l->uv));
-        mem_free(l);
-        return err_set(e, ERR_IO, "event loop: %s", uv_strerror(uv_rc));
-    }
-    l->wake.async.data = &l->wake;
+    l->wake_fd = -1;
     uv_prepare_init(&l->uv, &l->meter); /* these cannot fail */
     l->meter.data = l;
     uv_prepare_start(&l->meter, on_meter);
-    if (open_epoll(l)) {
+    if (open_epoll(l) || open_wake(l)) {
         loop_destroy(l);
         return err_set(e, ERR_IO, "event loop: no descriptor or memory to watch others with");
     }
@@ -109,7 +101,7 @@ void loop_destroy(struct loop *l)
     if (!l) {
         return;
     }
-    uv_close(&l->wake.handle, NULL);
+    loop_watch_destroy(l->wake);
     uv_close((uv_handle_t *)&l->meter, NULL);
     if (l->has_poll) {
         uv_close((uv_handle_t *)&l->poll, NULL);
@@ -121,6 +113,9 @@ void loop_destroy(struct loop *l)
     BUG_ON(uv_loop_close(&l->uv));
     for (int i = 0; i < l->n_sources; i++) {
         mem_free(l->sources[i]);
+    }
+    if (l->wake_fd >= 0) {
+        close(l->wake_fd);
     }
     if (l->epoll >= 0) {
         close(l->epoll);
@@ -137,17 +132,6 @@ void loop_run(struct loop *l)
 void loop_stop(struct loop *l)
 {
     uv_stop(&l->uv);
-}
-
-void loop_on_wake(struct loop *l, loop_callback *callback, void *user)
-{
-    l->wake.user = user;
-    l->wake.callback = callback;
-}
-
-void loop_wake(struct loop *l)
-{
-    uv_async_send(&l->wake.async);
 }
 
 static enum err add_source(struct source **out, struct loop *l, loop_callback *callback, void *user)
@@ -298,6 +282,45 @@ void loop_watch_destroy(struct loop_watch *w)
     } else {
         mem_free(w);
     }
+}
+
+/* ---- wake-ups ---- */
+
+static void on_woken(void *user, int events)
+{
+    struct loop *l = user;
+    eventfd_t n;
+    (void)events;
+    (void)eventfd_read(l->wake_fd, &n); /* before the callback looks: what comes later wakes again */
+    if (l->on_wake) {
+        l->on_wake(l->wake_user);
+    }
+}
+
+static enum err open_wake(struct loop *l)
+{
+    l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (l->wake_fd < 0 || loop_watch_create(&l->wake, l, l->wake_fd, on_woken, l)) {
+        return ERR_IO;
+    }
+    loop_watch_set(l->wake, LOOP_READABLE);
+    return OK;
+}
+
+void loop_on_wake(struct loop *l, loop_callback *callback, void *user)
+{
+    l->wake_user = user;
+    l->on_wake = callback;
+}
+
+/* Each time, without a look whether another thread has: that one may have been stopped before it did. */
+void loop_wake(struct loop *l)
+{
+    static const uint64_t once = 1;
+    int before = errno;
+    ssize_t n = write(l->wake_fd, &once, sizeof(once));
+    (void)n; /* it fails only when nobody has looked for a long time, and then it is woken already */
+    errno = before;
 }
 
 /* ---- turns ---- */

@@ -1,12 +1,18 @@
 #include "server/http/reply.h"
 
 #include "engine/answer/answer_dump.h"
+#include "engine/base/digits.h"
 #include "engine/base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = ERRBUF_MAX + 256, PARAM_MAX = 128 };
+enum {
+    MESSAGE_MAX = ERRBUF_MAX + 256,
+    PARAM_MAX = 128,
+    ERROR_USUAL = 512, /* bytes of an error object; at most, where every letter is escaped: */
+    ERROR_MAX = 8 * (MESSAGE_MAX + PARAM_MAX + EXCHANGE_ID_MAX)
+};
 
 static const struct {
     int status;
@@ -87,26 +93,78 @@ static const char *as_utf8(const char *text, char *out, size_t size)
     return out;
 }
 
+/* As jansson prints it; of UTF-8. */
+static void print_string(struct buf *b, const char *text)
+{
+    static const char short_names[] = "btn?fr"; /* from \b on; jansson has no \v */
+    buf_append(b, "\"", 1);
+    for (const char *at = text; *at; text = at + 1, at++) {
+        while ((unsigned char)*at >= 0x20 && *at != '"' && *at != '\\') {
+            at++;
+        }
+        buf_append(b, text, (size_t)(at - text));
+        unsigned char c = (unsigned char)*at;
+        if (!c) {
+            break;
+        }
+        if (c == '"' || c == '\\') {
+            buf_append(b, (char[]){'\\', (char)c}, 2);
+        } else if (c >= '\b' && c <= '\r' && c != '\v') {
+            buf_append(b, (char[]){'\\', short_names[c - '\b']}, 2);
+        } else {
+            buf_printf(b, "\\u%04X", c);
+        }
+    }
+    buf_append(b, "\"", 1);
+}
+
+static void print_member(struct buf *b, const char *key, const char *text)
+{
+    buf_text(b, key);
+    if (text) {
+        print_string(b, text);
+    } else {
+        buf_text(b, "null");
+    }
+}
+
+/* Without a tree: a refusal must not take long. */
+static void print_error(struct buf *b, const struct exchange *x, enum fault f, const char *message, const char *param,
+                        const char *stage, uint64_t retry_after_us)
+{
+    char good_message[MESSAGE_MAX], good_param[PARAM_MAX];
+    print_member(b, "{\"message\":", as_utf8(message, good_message, sizeof(good_message)));
+    print_member(b, ",\"type\":", faults[f].type);
+    print_member(b, ",\"param\":", param ? as_utf8(param, good_param, sizeof(good_param)) : NULL);
+    print_member(b, ",\"code\":", faults[f].code);
+    print_member(b, ",\"request_id\":", x->request_id);
+    buf_text(b, faults[f].is_retryable ? ",\"retryable\":true,\"retry_after_ms\":"
+                                       : ",\"retryable\":false,\"retry_after_ms\":");
+    if (retry_after_us) {
+        buf_uint(b, (retry_after_us + 999) / 1000);
+    } else {
+        buf_text(b, "null");
+    }
+    print_member(b, ",\"stage\":", stage);
+    buf_append(b, "}", 1);
+}
+
 json_t *reply_error_object(const struct exchange *x, enum fault f, const char *message, const char *param,
                            const char *stage, uint64_t retry_after_us)
 {
-    char good_message[MESSAGE_MAX], good_param[PARAM_MAX];
-    return json_pack(
-        "{s:s, s:s, s:s?, s:s, s:s, s:b, s:o, s:s?}", "message", as_utf8(message, good_message, sizeof(good_message)),
-        "type", faults[f].type, "param", param ? as_utf8(param, good_param, sizeof(good_param)) : NULL, "code",
-        faults[f].code, "request_id", x->request_id, "retryable", faults[f].is_retryable, "retry_after_ms",
-        retry_after_us ? json_integer((json_int_t)((retry_after_us + 999) / 1000)) : json_null(), "stage", stage);
+    struct buf b;
+    buf_init(&b, ERROR_MAX);
+    print_error(&b, x, f, message, param, stage, retry_after_us);
+    json_t *object = b.err ? NULL : json_loadb(b.bytes, b.n, 0, NULL);
+    buf_release(&b);
+    return object;
 }
 
-void reply_json(struct exchange *x, int status, json_t *object)
+/* The answer has been printed, or could not be. */
+static void end_json(struct exchange *x, int status, bool is_good)
 {
     struct buf *b = &x->answer;
-    buf_reset(b);
-    if (object) {
-        answer_dump(object, b);
-        json_decref(object);
-    }
-    if (!object || b->err) {
+    if (!is_good || b->err) {
         buf_reset(b);
         buf_printf(b, "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,"
                       "\"code\":\"internal\",\"retryable\":false}}");
@@ -115,6 +173,16 @@ void reply_json(struct exchange *x, int status, json_t *object)
     }
     buf_text(b, "\n");
     exchange_answer(x, status, "application/json");
+}
+
+void reply_json(struct exchange *x, int status, json_t *object)
+{
+    buf_reset(&x->answer);
+    if (object) {
+        answer_dump(object, &x->answer);
+        json_decref(object);
+    }
+    end_json(x, status, object != NULL);
 }
 
 void reply_printed(struct exchange *x, int status, const char *content_type, struct buf *text)
@@ -134,32 +202,38 @@ void reply_text(struct exchange *x, int status, const char *content_type, const 
 
 /* ---- errors ---- */
 
-/* Takes the error object. */
-static void answer_object(struct exchange *x, enum fault f, json_t *inner)
-{
-    json_t *error = inner && x->has_plain_errors ? json_incref(json_object_get(inner, "message")) : json_incref(inner);
-    json_decref(inner);
-    x->error_code = faults[f].code;
-    reply_json(x, reply_fault_status(x, f), error ? json_pack("{s:o}", "error", error) : NULL);
-}
-
 void reply_item_error(struct exchange *x, enum fault f, const json_t *item)
 {
-    answer_object(x, f, json_incref(json_object_get(item, "error")));
+    json_t *inner = json_object_get(item, "error");
+    json_t *error = inner && x->has_plain_errors ? json_object_get(inner, "message") : inner;
+    x->error_code = faults[f].code;
+    reply_json(x, reply_fault_status(x, f), error ? json_pack("{s:O}", "error", error) : NULL);
 }
 
 static void answer_error(struct exchange *x, enum fault f, const char *param, uint64_t after_us, const char *fmt,
                          va_list args)
 {
-    char message[MESSAGE_MAX];
+    char message[MESSAGE_MAX], good_message[MESSAGE_MAX], seconds[DIGITS_MAX + 1];
+    struct buf *b = &x->answer;
     vsnprintf(message, sizeof(message), fmt, args);
     if (after_us) {
-        exchange_out(x, "Retry-After", "%llu", (unsigned long long)((after_us + 999999) / 1000000));
+        digits_write(seconds, (after_us + 999999) / 1000000);
+        exchange_out_text(x, "Retry-After", seconds);
     }
     if (f == FAULT_UNAUTHORIZED) {
-        exchange_out(x, "WWW-Authenticate", "Bearer");
+        exchange_out_text(x, "WWW-Authenticate", "Bearer");
     }
-    answer_object(x, f, reply_error_object(x, f, message, param, NULL, after_us));
+    x->error_code = faults[f].code;
+    buf_reset(b);
+    buf_reserve(b, ERROR_USUAL);
+    buf_text(b, "{\"error\":");
+    if (x->has_plain_errors) {
+        print_string(b, as_utf8(message, good_message, sizeof(good_message)));
+    } else {
+        print_error(b, x, f, message, param, NULL, after_us);
+    }
+    buf_append(b, "}", 1);
+    end_json(x, reply_fault_status(x, f), true);
     x->must_close |= f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT;
 }
 

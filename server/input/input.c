@@ -307,9 +307,7 @@ static bool check(struct input *in, struct input_fault *f)
     return check_needed(in, f) && check_rerank(in, f) && check_collection(in, f) && check_ways(in, f);
 }
 
-/* ---- the interface ---- */
-
-bool input_check_headers(const struct input_source *s, struct input_fault *f)
+static bool check_encoding(const struct input_source *s, struct input_fault *f)
 {
     const char *encoding = s->content_encoding ? s->content_encoding : "";
     encoding += strspn(encoding, " \t");
@@ -320,6 +318,8 @@ bool input_check_headers(const struct input_source *s, struct input_fault *f)
                       "Content-Encoding: %.40s is not supported; send the body uncompressed and without this header",
                       encoding);
 }
+
+/* ---- the interface ---- */
 
 static enum input_body body_of(const struct input_source *s)
 {
@@ -446,12 +446,13 @@ bool input_parse(struct input *in, const struct input_source *s, struct input_fa
     *in = (struct input){.route = s->route,
                          .dialect = s->dialect,
                          .length_penalty = NAN,
+                         .wish.threshold = NAN,
                          .truncate = true,
                          .limits = s->limits,
                          .body = *s->body};
     *fault = (struct input_fault){.fault = FAULT_INTERNAL};
     buf_init(s->body, 0);
-    bool is_good = input_check_headers(s, fault) && begin(&p) && read_query(&p, s) && read_body(&p, s) &&
+    bool is_good = check_encoding(s, fault) && begin(&p) && read_query(&p, s) && read_body(&p, s) &&
                    input_param_ends(&p) && sort_lists(&p) && check(in, fault);
     json_tree_release(&p.tree);
     mem_free(p.image_index);

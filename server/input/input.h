@@ -75,6 +75,7 @@ struct input_wish {
     unsigned outputs, binary; /* KServe: bits of input_output; `binary`: as bytes after the JSON */
     bool is_bare;             /* rerank: a list without an object around it (TEI) */
     bool usage;               /* OpenAI: the last piece of a stream has the usage */
+    float threshold;          /* Hugging Face, object-detection: the least score of a region; NAN: not given */
 };
 
 struct input {
@@ -106,8 +107,6 @@ struct input {
     size_t _held_bytes; /* beside the body */
 };
 
-/* Checks what the headers alone show, to refuse before the body arrives: a Content-Encoding. */
-MUST_USE bool input_check_headers(const struct input_source *s, struct input_fault *fault);
 /* What parsing takes of the thread that moves bytes, in bytes of a form; more than INPUT_WEIGHT_MAX at once (JSON over
  * 16 KiB, forms over 256 KiB) belongs on another thread. */
 enum { INPUT_WEIGHT_MAX = 256 << 10 };

@@ -1,5 +1,6 @@
 /* Hugging Face's inference shapes: the bytes of a picture, or {"inputs", "parameters", "options"}. `inputs` is a
- * picture (image-to-text) or {"image", "question"} (visual-question-answering); what it is decides the task.
+ * picture (image-to-text; with a `threshold` among the parameters object-detection, which nobody else has) or {"image",
+ * "question"} (visual-question-answering); what it is decides the task.
  * huggingface_hub writes the second as {"inputs": picture, "image": the same picture, "question"}. */
 #include "server/input/input_private.h"
 
@@ -41,12 +42,19 @@ static bool read_inputs(struct input_parser *p, int inputs)
             return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "unknown key \"%.64s\" in inputs", name);
         }
     }
-    return input_json_image(p, image, "/inputs/image") && read_question(p, question);
+    int beside = json_tree_find(t, 0, "question");
+    bool has_inner = json_tree_kind(t, question) != JSON_TREE_NULL;
+    if (has_inner && json_tree_kind(t, beside) != JSON_TREE_NULL) {
+        return input_fail(p->fault, FAULT_BAD_REQUEST, "question",
+                          "the question is given twice: in inputs and beside it");
+    }
+    return input_json_image(p, image, "/inputs/image") && read_question(p, has_inner ? question : beside);
 }
 
 static const char of_body[] = "inputs parameters options image question"; /* options: of caches and queues elsewhere */
 static const char unread[] = "temperature do_sample top_p seed";
-static const char served[] = "num_beams length_penalty top_k tolerate_truncated timeout_ms truncate";
+static const char served[] =
+    "num_beams length_penalty top_k tolerate_truncated timeout_ms truncate threshold max_new_tokens";
 
 static bool check_unread(struct input_parser *p, const char *name, int value)
 {
@@ -68,7 +76,7 @@ static bool read_parameters(struct input_parser *p, int parameters, const char *
     char name[INPUT_KEY_MAX];
     for (int at = -1; (at = input_json_next(p, parameters, at, name)) >= 0;) {
         bool is_known = false;
-        if (input_json_is_off(p, at)) {
+        if (json_tree_kind(&p->tree, at) == JSON_TREE_NULL) {
             continue;
         }
         if (words_have(unread, name)) {
@@ -89,11 +97,14 @@ static bool read_parameters(struct input_parser *p, int parameters, const char *
             }
             continue;
         }
-        if (words_have(served, name) && !input_param_json(p, name, at, &is_known)) {
+        bool is_served = words_have(served, name) && (strcmp(name, "threshold") || strcmp(where, "parameters") == 0);
+        if (is_served && !input_param_json(p, name, at, &is_known)) {
             return false;
         }
-        if (!is_known) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, where, "unknown parameter \"%.64s\" of a %s; there are: %s",
+        if (!is_known && (words_have(served, name) || !input_json_is_off(p, at))) {
+            return input_fail(p->fault, FAULT_BAD_REQUEST, where,
+                              "unknown parameter \"%.64s\" of a %s; there are: %s. The tasks are image-to-text, "
+                              "object-detection and visual-question-answering",
                               name, p->in->route == INPUT_VQA ? "question" : "caption",
                               p->in->route == INPUT_VQA
                                   ? "top_k tolerate_truncated timeout_ms truncate"

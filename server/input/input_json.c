@@ -261,6 +261,17 @@ static bool is_rerank_key(const char *key)
     return strcmp(key, "query") == 0 || strcmp(key, "documents") == 0 || strcmp(key, "model") == 0;
 }
 
+bool input_json_each(struct input_parser *p, int object, input_read_key *read)
+{
+    char name[INPUT_KEY_MAX];
+    for (int at = -1; (at = input_json_next(p, object, at, name)) >= 0;) {
+        if (!read(p, name, at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_key(struct input_parser *p, const char *key, int value)
 {
     bool is_known = true, is_null = json_tree_kind(&p->tree, value) == JSON_TREE_NULL;
@@ -320,11 +331,8 @@ bool input_json(struct input_parser *p)
     int documents = json_tree_find(&p->tree, 0, "documents");
     bool is_null = documents < 0 || json_tree_kind(&p->tree, documents) == JSON_TREE_NULL;
     p->in->is_rerank = p->in->route == INPUT_RETRIEVE && !is_null;
-    char name[INPUT_KEY_MAX];
-    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
-        if (!read_key(p, name, at)) {
-            return false;
-        }
+    if (!input_json_each(p, 0, read_key)) {
+        return false;
     }
     return !p->in->is_rerank || input_rerank(p);
 }

@@ -301,13 +301,7 @@ static bool read_parameters(struct input_parser *p)
     if (json_tree_kind(&p->tree, parameters) != JSON_TREE_OBJECT) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "parameters", "parameters must be an object");
     }
-    char name[INPUT_KEY_MAX];
-    for (int at = -1; (at = input_json_next(p, parameters, at, name)) >= 0;) {
-        if (!read_parameter(p, name, at)) {
-            return false;
-        }
-    }
-    return true;
+    return input_json_each(p, parameters, read_parameter);
 }
 
 static bool read_id(struct input_parser *p)

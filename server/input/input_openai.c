@@ -227,7 +227,8 @@ static bool is_only_choice(struct input_parser *p, const char *key, int value)
         return json_tree_kind(&p->tree, value) == JSON_TREE_NUMBER && input_json_is(p, value, "1");
     }
     return strcmp(key, "response_format") == 0 ? is_text(p, json_tree_find(&p->tree, value, "type"), "text")
-                                               : v[value].count == 1 && is_text(p, value + 1, "text");
+                                               : json_tree_kind(&p->tree, value) == JSON_TREE_ARRAY &&
+                                                     v[value].count == 1 && is_text(p, value + 1, "text");
 }
 
 static const struct ignored *find_ignored(const char *key)
@@ -319,11 +320,8 @@ bool input_openai(struct input_parser *p)
     if (!input_json_parse(p, p->in->body.n)) {
         return false;
     }
-    char name[INPUT_KEY_MAX];
-    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
-        if (!read_key(p, name, at)) {
-            return false;
-        }
+    if (!input_json_each(p, 0, read_key)) {
+        return false;
     }
     buf_init(&talk.text, INPUT_TALK_BYTES);
     bool is_good = read_messages(p, &talk) && settle(p, &talk);

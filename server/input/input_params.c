@@ -50,6 +50,9 @@ _Static_assert(sizeof(params) / sizeof(params[0]) == INPUT_N_PARAMS, "INPUT_N_PA
 static const struct param top_n = {"top_n", KIND_INT, INPUT_RETRIEVE, offsetof(struct input, top_k), 1, 65536};
 static const struct param return_documents = {
     "return_documents", KIND_BOOL, INPUT_RETRIEVE, offsetof(struct input, return_documents), 0, 1};
+/* Of Hugging Face's object-detection. */
+static const struct param threshold = {"threshold", KIND_REAL, INPUT_CAPTION, offsetof(struct input, wish.threshold),
+                                       0,           1};
 
 static const struct param *find(enum input_route route, const char *name, size_t n)
 {
@@ -329,6 +332,9 @@ bool input_param_json(struct input_parser *ip, const char *name, int value, bool
         p = &top_n;
     } else if (ip->in->is_rerank && strcmp(name, return_documents.name) == 0) {
         p = &return_documents;
+    } else if (ip->in->dialect == INPUT_HUGGINGFACE && ip->in->route == INPUT_CAPTION &&
+               strcmp(name, threshold.name) == 0) {
+        p = &threshold;
     }
     *is_known = p != NULL;
     if (!p || json_tree_kind(&ip->tree, value) == JSON_TREE_NULL) { /* null: not given */

@@ -72,6 +72,9 @@ bool input_json_parse(struct input_parser *p, size_t n);
 void input_json_key(struct input_parser *p, int key, char name[INPUT_KEY_MAX]);
 /* The value behind `value` in an object, with its key; -1: the first, and as a result: none is left, or no object. */
 int input_json_next(struct input_parser *p, int object, int value, char name[INPUT_KEY_MAX]);
+/* Calls `read` for every key of an object until it returns false. */
+typedef bool input_read_key(struct input_parser *p, const char *key, int value);
+bool input_json_each(struct input_parser *p, int object, input_read_key *read);
 bool input_json_is(struct input_parser *p, int value, const char *text); /* of a string or number */
 bool input_json_bool(struct input_parser *p, const char *key, int value, bool *out);
 /* null, false, 0, "", [] or {}: the option is not requested. */

@@ -281,11 +281,8 @@ bool input_rerank_body(struct input_parser *p)
     }
     p->in->is_rerank = true;
     p->in->wish.is_bare = texts >= 0;
-    char name[INPUT_KEY_MAX];
-    for (int at = -1; (at = input_json_next(p, 0, at, name)) >= 0;) {
-        if (!read_key(p, name, at)) {
-            return false;
-        }
+    if (!input_json_each(p, 0, read_key)) {
+        return false;
     }
     return input_rerank(p);
 }

@@ -2,7 +2,7 @@
 
 #include "engine/base/mem.h"
 
-#include <stdio.h>
+#include <string.h>
 
 struct history {
     uint64_t n;
@@ -33,7 +33,8 @@ void history_add(struct history *h, const struct exchange *x, uint64_t now_us)
         .recv_us = x->received_us > x->began_us ? x->received_us - x->began_us : 0,
         .total_us = now_us - x->began_us,
     };
-    snprintf(e->id, sizeof(e->id), "%s", x->request_id);
+    _Static_assert(sizeof(e->id) == sizeof(x->request_id), "an id fits");
+    memcpy(e->id, x->request_id, sizeof(e->id));
 }
 
 const struct history_entry *history_get(const struct history *h, int i)

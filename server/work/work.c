@@ -15,9 +15,6 @@
 static void destroy(struct work *w)
 {
     struct desk *d = w->desk;
-    if (w->has_place) {
-        gate_leave(d->gate, clock_us(), &w->place, w->end);
-    }
     if (w->kind && w->kind->release) {
         w->kind->release(w);
     }
@@ -25,6 +22,7 @@ static void destroy(struct work *w)
     input_release(&w->input);
     buf_release(&w->body);
     if (w->stream) {
+        LIST_REMOVE(w, streaming);
         stream_drop(w->stream);
     }
     if (w->service) {
@@ -40,6 +38,15 @@ static void destroy(struct work *w)
     }
     d->n--;
     mem_free(w);
+}
+
+/* Of a body, which goes back to the system page by page: 20 MB at once take the loop two milliseconds. */
+enum { CLEARED_A_TURN = 2 << 20 };
+
+/* Where its bytes are now. */
+static struct buf *body_of(struct work *w)
+{
+    return w->input.body.bytes ? &w->input.body : &w->body;
 }
 
 /* An answer of so many texts, pairs of best answers or weights is made, printed and freed on the side thread. */
@@ -89,12 +96,41 @@ bool work_settle(struct work *w)
     if (w->x || w->n_out > 0) {
         return false;
     }
+    if (w->has_place) {
+        gate_leave(w->desk->gate, clock_us(), &w->place, w->end);
+        w->has_place = false;
+    }
     if (w->round.items && work_is_large(w)) {
         clear_elsewhere(w);
         return false;
     }
+    if (buf_held(body_of(w)) > CLEARED_A_TURN) {
+        w->next_cleared = w->desk->cleared;
+        w->desk->cleared = w;
+        return false;
+    }
     destroy(w);
     return true;
+}
+
+bool work_clear(struct desk *d, bool all)
+{
+    struct work *w;
+    while ((w = d->cleared) != NULL) {
+        size_t held = buf_held(body_of(w));
+        if (!all && held > CLEARED_A_TURN) {
+            buf_shrink(body_of(w), held - CLEARED_A_TURN);
+            if (buf_held(body_of(w)) < held) {
+                return true;
+            }
+        }
+        d->cleared = w->next_cleared;
+        destroy(w);
+        if (!all) {
+            break;
+        }
+    }
+    return d->cleared != NULL;
 }
 
 /* Lets go of the exchange. */
@@ -163,6 +199,17 @@ struct work *work_create(struct desk *d, struct exchange *x)
     return w;
 }
 
+bool work_stream(struct work *w, size_t n_bytes)
+{
+    if (stream_create(&w->stream, n_bytes)) {
+        reply_error(w->x, FAULT_INTERNAL, NULL, "out of memory");
+        return false;
+    }
+    LIST_INSERT_HEAD(&w->desk->streaming, w, streaming);
+    w->x->stream = w->stream;
+    return true;
+}
+
 /* ---- memory ---- */
 
 static enum gate_verdict take(struct work *w, enum ledger_account account, size_t n)
@@ -206,6 +253,10 @@ void work_body(struct work *w, const char *bytes, size_t n)
         return;
     }
     enum gate_verdict verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
+    if (verdict != GATE_ACCEPTED && w->desk->cleared) {
+        work_clear(w->desk, true);
+        verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
+    }
     if (verdict == GATE_FULL && w->desk->make_room && w->desk->make_room(w->desk->user, x)) {
         verdict = gate_upload_take(w->desk->gate, &w->upload, w->caller.client, n);
     }
@@ -379,8 +430,10 @@ uint64_t work_sweep(struct desk *d, uint64_t now_us)
 
 void work_pump(struct desk *d)
 {
-    for (struct work *w = d->first; w; w = w->next) {
-        if (w->stream && w->x && !stream_is_empty(w->stream)) {
+    struct work *w;
+    LIST_FOREACH(w, &d->streaming, streaming)
+    {
+        if (w->x && !stream_is_empty(w->stream)) {
             if (!w->x->status) {
                 w->x->is_streaming = true;
                 exchange_answer(w->x, 200, "text/event-stream");

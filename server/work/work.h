@@ -24,6 +24,8 @@
 #include "server/input/input.h"
 #include "server/work/services.h"
 
+#include <sys/queue.h>
+
 struct work;
 
 /* State shared by all work. */
@@ -38,6 +40,8 @@ struct desk {
     bool (*make_room)(void *user,
                       const struct exchange *x); /* for x: ends an upload that has stalled; false: none has */
     struct work *first;                          /* all there is */
+    LIST_HEAD(, work) streaming;                 /* of these, those whose answer goes out in pieces */
+    struct work *cleared;                        /* of these, the ones that are over and give back a large body */
     uint64_t parsing_since_us;                   /* bytes parsed on the loop thread in the current millisecond: */
     size_t parsed_weight;
     int n;
@@ -94,7 +98,8 @@ struct work {
     bool has_place;
     enum gate_end end;
     struct service *service; /* counted; NULL before it runs */
-    struct stream *stream;   /* NULL: the answer comes as a whole */
+    struct stream *stream;   /* NULL: the answer comes as a whole; set by work_stream */
+    LIST_ENTRY(work) streaming;
     struct service_waiter in_line;
     struct services_waiter for_model;
     int n_out; /* handed to other threads and not yet returned */
@@ -102,7 +107,7 @@ struct work {
     struct side_task clearing; /* of a large round */
     void *state;               /* the kind's */
     struct timings timings;
-    struct work *previous, *next;
+    struct work *previous, *next, *next_cleared;
 };
 
 /* At the headers. NULL: out of memory, and x has been answered. */
@@ -125,6 +130,9 @@ bool work_enter(struct work *w, int n_known);
 /* Switches to the current model instead of the one it began on. */
 void work_hold_current_service(struct work *w);
 
+/* The answer will go out in pieces, through w->stream. False: x has been answered. */
+bool work_stream(struct work *w, size_t n_bytes);
+
 /* Starts n_items jobs; `done` is called when all are done, unless w was abandoned. False: x has been answered. */
 bool work_round_begin(struct work *w, enum job_task task, int n_items,
                       json_t *(*item)(struct work *, const struct job *, int), void (*done)(struct work *));
@@ -146,6 +154,10 @@ void work_answer_text(struct work *w, const char *content_type, struct buf *text
 void work_finish(struct work *w);
 /* Something handed out has come back (w->n_out was lowered): frees w if it was the last. True: w is freed. */
 bool work_settle(struct work *w);
+
+/* Gives back some of the bodies of work that is over, or all; true: there is more. Once a turn, and before a large body
+ * is refused for lack of memory. */
+bool work_clear(struct desk *d, bool all);
 
 /* Handles deadlines; returns microseconds until the next call, UINT64_MAX: no work. */
 uint64_t work_sweep(struct desk *d, uint64_t now_us);

@@ -112,7 +112,7 @@ static void run_gemm8(struct bench *b)
 
 static void gemm8_shape(const char *what, size_t m, size_t n, size_t depth, enum act act, bool cold)
 {
-    bool has_tiles = kernels_has_isa(ISA_AMX); /* which are not among those that are chosen by themselves */
+    bool has_tiles = isa_can_run(ISA_AMX); /* which are not among those that are chosen by themselves */
     const enum isa isas[CANDIDATES] = {has_tiles ? ISA_AMX : MOST, has_tiles ? MOST : MORE, SOME, ISA_REF};
     char name[80];
     snprintf(name, sizeof(name), "gemm8 %s %zu x %zu x %zu%s", what, m, n, depth, cold ? " cold" : "");

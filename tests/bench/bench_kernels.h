@@ -7,6 +7,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/kernels/list.h"
+#include "tests/support/isas.h"
 
 #include <stdio.h>
 #include <stdlib.h>

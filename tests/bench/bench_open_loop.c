@@ -1,12 +1,14 @@
 /* bench_open_loop - requests at a given rate whether or not earlier ones were answered, with as little work of its own
- * as possible: one thread, epoll, connections that are kept and used again. For scripts/bench/overload.py.
+ * as possible: one thread, connections that are kept and used again, and it wakes once a millisecond, whatever comes:
+ * then it sends what is due and reads what has arrived. When that was is what the kernel has noted, so times are exact
+ * although it sleeps. For scripts/bench/overload.py.
  *
  *     bench_open_loop PORT RATE SECONDS WARM_UP TIMEOUT_MS IMAGES < PICTURE     RATE requests a second
  *     bench_open_loop PORT xN ...                                               N at a time: each answer makes room
  *
  * Every picture of a run is another one: a number is put behind its bytes. Prints one JSON object. Of the requests that
  * were due in the window after the warm-up: offered = accepted + refused + unanswered. Pictures: answered in time
- * within the window. Percentiles in milliseconds; cpu: of this program, seconds a second. */
+ * within the window. Percentiles in milliseconds; cpu: of this program within the window, seconds a second. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -18,13 +20,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     REFUSED_PAUSE_US = 20000,
+    TICK_US = 1000,
     MAX_CONNECTIONS = 20000,
     MAX_ANSWER = 1 << 20,
     MAX_SAMPLES = 1 << 20,
@@ -35,7 +37,7 @@ enum {
 struct connection {
     int fd;
     bool is_busy, is_dead, counts;
-    uint64_t began_us;
+    uint64_t began_us, came_us; /* the request was sent, the last bytes of its answer came */
     uint32_t number;
     size_t sent, got, need;
     char *answer; /* [MAX_ANSWER], made at the first use */
@@ -44,7 +46,8 @@ struct connection {
 
 static struct {
     int port, epoll, images, n_open;
-    double rate;
+    double rate, cpu_s[2]; /* cpu_s: when the window began and when it ended */
+    uint64_t wall_us;      /* the kernel's notes are in wall time: what that is ahead of ours */
     uint64_t warm_up_us, seconds_us, timeout_us, start_us;
     unsigned char *message; /* the request; the numbers of its pictures are written before it is sent */
     size_t n_message, number_at[MAX_PARTS];
@@ -57,11 +60,23 @@ static struct {
     long n_refusal, n_lag;
 } b;
 
+static uint64_t us_of(const struct timespec *t)
+{
+    return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_nsec / 1000;
+}
+
 static uint64_t now_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    return us_of(&t);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* ---- the request ---- */
@@ -119,6 +134,7 @@ static bool open_connection(struct connection *c)
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     c->is_dead = false;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(c->fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one));
     if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&to, sizeof(to)) && errno != EINPROGRESS)) {
         return false;
     }
@@ -180,7 +196,7 @@ static long count_of(const char *text, const char *what)
 
 static void judge(struct connection *c)
 {
-    uint64_t now = now_us();
+    uint64_t now = c->came_us;
     double ms = (double)(now - c->began_us) / 1000;
     int status = c->got > 12 ? (int)strtol(c->answer + 9, NULL, 10) : 0;
     c->answer[c->got < MAX_ANSWER ? c->got : MAX_ANSWER - 1] = '\0';
@@ -190,7 +206,7 @@ static void judge(struct connection *c)
     b.pictures += good && at >= b.warm_up_us && at < b.warm_up_us + b.seconds_us ? b.images : 0;
     bool is_refused = status == 429 || status == 503;
     if (is_refused) {
-        b.pause_until_us = now + REFUSED_PAUSE_US;
+        b.pause_until_us = now_us() + REFUSED_PAUSE_US;
     }
     if (c->counts && is_refused) {
         b.refused++;
@@ -217,10 +233,32 @@ static void finish(struct connection *c, bool is_open)
     }
 }
 
+/* recv, and when the last of it came. */
+static ssize_t receive(struct connection *c)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(struct timespec))];
+    } control;
+    struct iovec to = {c->answer + c->got, MAX_ANSWER - 1 - c->got};
+    struct msghdr message = {
+        .msg_iov = &to, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(c->fd, &message, 0);
+    const struct cmsghdr *note = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    c->came_us = now_us();
+    if (note && note->cmsg_level == SOL_SOCKET && note->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec t;
+        memcpy(&t, CMSG_DATA(note), sizeof(t));
+        uint64_t noted_us = us_of(&t) - b.wall_us;
+        c->came_us = noted_us > c->began_us && noted_us < c->came_us ? noted_us : c->came_us;
+    }
+    return n;
+}
+
 static void read_more(struct connection *c)
 {
     for (;;) {
-        ssize_t n = recv(c->fd, c->answer + c->got, MAX_ANSWER - 1 - c->got, 0);
+        ssize_t n = receive(c);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
@@ -284,18 +322,13 @@ static bool start_due(uint64_t at, uint64_t end_us)
     return true;
 }
 
-static void run(void)
+/* All that has happened since the last time. */
+static void serve(void)
 {
     struct epoll_event events[EVENTS];
-    uint64_t end_us = b.warm_up_us + b.seconds_us;
-    b.start_us = now_us();
-    for (uint64_t at = 0; at < end_us + b.timeout_us + 1000000; at = now_us() - b.start_us) {
-        while (start_due(at, end_us)) {
-        }
-        if (at >= end_us && (b.at_once > 0 || b.n_busy == 0)) {
-            break;
-        }
-        int k = epoll_wait(b.epoll, events, EVENTS, 1);
+    int k;
+    do {
+        k = epoll_wait(b.epoll, events, EVENTS, 0);
         for (int i = 0; i < k; i++) {
             struct connection *c = events[i].data.ptr;
             if (c->is_busy && (events[i].events & EPOLLOUT) && c->sent < b.n_message) {
@@ -305,14 +338,30 @@ static void run(void)
                 read_more(c);
             }
         }
-    }
+    } while (k == EVENTS);
 }
 
-static double cpu_seconds(void)
+static void run(void)
 {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    uint64_t end_us = b.warm_up_us + b.seconds_us, tick_us = 0;
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    b.start_us = now_us();
+    b.wall_us = us_of(&wall) - b.start_us;
+    for (uint64_t at = 0; at < end_us + b.timeout_us + 1000000; at = now_us() - b.start_us) {
+        b.cpu_s[0] = at < b.warm_up_us ? cpu_seconds() : b.cpu_s[0];
+        b.cpu_s[1] = at < end_us ? cpu_seconds() : b.cpu_s[1];
+        serve();
+        while (start_due(at, end_us)) {
+        }
+        if (at >= end_us && (b.at_once > 0 || b.n_busy == 0)) {
+            break;
+        }
+        tick_us = at >= tick_us + TICK_US ? at / TICK_US * TICK_US + TICK_US : tick_us + TICK_US;
+        uint64_t until_us = b.start_us + tick_us;
+        struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    }
 }
 
 int main(int argc, char **argv)
@@ -341,11 +390,10 @@ int main(int argc, char **argv)
     }
     make_message(picture, n);
     run();
-    double ran_s = (double)(now_us() - b.start_us) / 1e6;
     printf("{\"offered\": %ld, \"accepted\": %ld, \"in_time\": %ld, \"refused\": %ld, \"unanswered\": %ld, "
            "\"pictures\": %ld, \"refusal_p50\": %.2f, \"refusal_p99\": %.2f, \"lag_p99\": %.2f, \"cpu\": %.3f}\n",
            b.offered, b.accepted, b.in_time, b.refused, b.offered - b.accepted - b.refused, b.pictures,
            percentile(b.refusal_ms, b.n_refusal, 50), percentile(b.refusal_ms, b.n_refusal, 99),
-           percentile(b.lag_ms, b.n_lag, 99), cpu_seconds() / ran_s);
+           percentile(b.lag_ms, b.n_lag, 99), (b.cpu_s[1] - b.cpu_s[0]) / ((double)b.seconds_us * 1e-6));
     return 0;
 }

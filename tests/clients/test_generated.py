@@ -3,6 +3,7 @@ schemathesis finds nothing on the live server. scripts/test.sh --clients install
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,25 @@ for await (const done of client.batch(["a", "b"], (name) => client.ask(bytes, na
 await client.caption("cat.jpg");
 // @ts-expect-error no such option
 await client.caption(bytes, { num_beams: 2 });
+"""
+
+
+USES = """
+import pathlib
+from collections.abc import AsyncIterator
+from typing import assert_type
+from minivlm_client import Answer, AsyncClient, Caption, Client, MiniVLMError, Outcome
+
+client = Client("localhost:8080", key="k", retries=1, timeout=1.0)
+for done in client.batch([pathlib.Path("a.jpg")], concurrency=2):
+    assert_type(done, Outcome[pathlib.Path, Caption])
+for asked in client.batch([7], lambda n: client.ask(b"", f"how many of {n}"), progress=False):
+    assert_type(asked, Outcome[int, Answer])
+later = AsyncClient()
+assert_type(later.batch(["a.jpg"], later.caption), AsyncIterator[Outcome[str, Caption]])
+client.batch([7])  # type: ignore[list-item, call-overload, type-var, unused-ignore]
+client.caption(7)  # type: ignore[arg-type]
+client.caption("a.jpg", numBeams=2)  # type: ignore[call-arg]
 """
 
 
@@ -99,11 +119,22 @@ class Generated(unittest.TestCase):
             self.run_it(HERE / "node_modules" / ".bin" / "tsc", "--strict", "--noEmit", "--target", "es2022", "--module", "nodenext",
                         "--lib", "es2023,dom", "use.ts", cwd=place)
 
+    def test_types_of_the_client_for_python(self):
+        """mypy --strict takes what its README and the cookbook print, and refuses what would fail."""
+        documents = [ROOT / "clients" / "python" / "README.md", ROOT / "docs" / "cookbook.md"]
+        programs = [text for d in documents for text in re.findall(r"```py\n(.*?)```", d.read_text(), re.S) if "minivlm_client" in text]
+        self.assertGreaterEqual(len(programs), 5)
+        with tempfile.TemporaryDirectory() as folder:
+            for i, text in enumerate([*programs, USES]):
+                pathlib.Path(folder, f"program{i}.py").write_text(text)
+            self.run_it(sys.executable, "-m", "mypy", "--strict", "--cache-dir", f"{folder}/cache", *pathlib.Path(folder).glob("*.py"),
+                        cwd=folder, env={"MYPYPATH": str(ROOT / "clients" / "python")})
+
     def test_schemathesis(self):
         with tempfile.TemporaryDirectory() as folder, Server(f"--collections.path={folder}/c.db") as s:
             self.run_it(BIN / "schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"http://127.0.0.1:{s.port}/openapi.json",
                         "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--continue-on-failure",
-                        "--exclude-path-regex", "^/(admin|debug)", cwd=folder)
+                        "--exclude-path-regex", "^/(admin|debug)", cwd=folder, env={"SCHEMATHESIS_HOOKS": str(HERE / "patience.py")})
 
 
 run(__name__)

@@ -112,6 +112,19 @@ class Clients(unittest.TestCase):
         with self.assertRaisesRegex(HfHubHTTPError, "send JPEG"):
             client.image_to_text(b"no picture")
 
+    def test_huggingface_objects(self):
+        regions = self.server.post("/caption?regions=true", PICTURE).json["regions"]
+        found = InferenceClient(self.url + "/pipeline/object-detection").object_detection(PICTURE)
+        self.assertEqual([(f.label, f.score, f.box.xmin) for f in found], [(r["label"], r["score"], int(r["box"][0] + 0.5)) for r in regions])
+        self.assertEqual(len(InferenceClient(self.url).object_detection(PICTURE, threshold=regions[0]["score"] - 0.001)), 1)
+        for call, words in ((lambda c: c.image_classification(PICTURE, top_k=2), "top_k"),
+                            (lambda c: c.image_segmentation(PICTURE, mask_threshold=0.5), "mask_threshold"),
+                            (lambda c: c.zero_shot_image_classification(PICTURE, ["a", "b"]), "candidate_labels")):
+            with self.assertRaisesRegex(HfHubHTTPError, f"{words}.*image-to-text, object-detection and visual-question-answering"):
+                call(InferenceClient(self.url))
+        with self.assertRaisesRegex(HfHubHTTPError, "image-classification.*image-to-text, object-detection"):
+            InferenceClient(self.url + "/pipeline/image-classification").image_classification(PICTURE)
+
     def test_cohere(self):
         client = cohere.ClientV2(api_key="any", base_url=self.url)
         done = client.rerank(model="x", query=URI, documents=["a dog", "a boat"], top_n=1)
@@ -122,9 +135,10 @@ class Clients(unittest.TestCase):
 
 class Cookbook(unittest.TestCase):
     def test_programs(self):
-        programs = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "cookbook.md").read_text(), re.S)
-        programs = [text for text in programs if "import OpenAI" in text]
-        self.assertTrue(programs)
+        documents = "".join((ROOT / "docs" / name).read_text() for name in ("cookbook.md", "compatible.md"))
+        programs = re.findall(r"```py\n(.*?)```", documents, re.S)
+        programs = [text for text in programs if re.search("import (OpenAI|InferenceClient)", text) and "print" in text]
+        self.assertEqual(len(programs), 2)
         with Server(model=BASE) as s:
             for text in programs:
                 done = subprocess.run([sys.executable, "-c", text.replace("localhost:8080", f"127.0.0.1:{s.port}")], cwd=ROOT,

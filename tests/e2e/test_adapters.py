@@ -351,6 +351,27 @@ class HuggingFace(Adapters):
         self.assertEqual(self.post("/", {"inputs": B64, "image": B64, "question": "what is it", "parameters": {}}).json, wanted)
         one = {"inputs": {"image": B64, "question": "what is it"}, "parameters": {"top_k": 1}}
         self.assertEqual(self.post("/", one).json, wanted[:1])
+        beside = {"inputs": {"image": B64}, "question": "what is it"}
+        self.assertEqual(self.post("/", beside).json, wanted)
+        self.refused("/", {**one, "question": "what is it"}, 400, "given twice")
+
+    def test_objects(self):
+        regions = self.server.post("/caption?regions=true", GOOD).json["regions"]
+        wanted = [{"score": r["score"], "label": r["label"],
+                   "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), (int(x + 0.5) for x in r["box"])))} for r in regions]
+        self.assertGreater(len(wanted), 1)
+        for body in (GOOD, {"inputs": B64}, {"inputs": {"image": URI}, "parameters": {"threshold": None}}):
+            self.assertEqual(self.post("/pipeline/object-detection", body).json, wanted)
+        best = (wanted[0]["score"] + wanted[-1]["score"]) / 2
+        for path in ("/", "/pipeline/object-detection"):
+            self.assertEqual(self.post(path, {"inputs": B64, "parameters": {"threshold": 0}}).json, wanted)
+            few = self.post(path, {"inputs": B64, "parameters": {"threshold": best}}).json
+            self.assertEqual(few, [w for w in wanted if w["score"] >= best])
+            self.assertEqual(self.post(path, {"inputs": B64, "parameters": {"threshold": 1}}).json, [])
+            self.refused(path, {"inputs": B64, "parameters": {"threshold": 2}}, 400, "threshold must be a number from 0 to 1")
+        for inputs, parameters in ((B64, {"num_beams": 2}), (B64, {"max_new_tokens": 2}), ({"image": B64, "question": "why"}, {})):
+            self.refused("/pipeline/object-detection", {"inputs": inputs, "parameters": parameters}, 400, "takes no question")
+        self.refused("/", {"inputs": B64, "parameters": {"candidate_labels": ["a", "b"]}}, 400, "object-detection")
 
     def test_faults(self):
         for body, status, word in (({}, 400, "inputs"), ({"inputs": 5}, 400, "inputs"), ({"inputs": [B64]}, 400, "inputs"),
@@ -365,7 +386,7 @@ class HuggingFace(Adapters):
                                    ({"inputs": B64, "parameters": {"temperature": "hot"}}, 400, "temperature must be a number"),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": {"do_sample": 3}}}, 400, "do_sample"),
                                    (b"", 400, 'base64 in "inputs"'), (b"GIF", 415, ""),
-                                   ({"inputs": B64, "parameters": {"top_k": 1}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
+                                   ({"inputs": B64, "parameters": {"top_k": 0}}, 400, "top_k"), (GOOD[:len(GOOD) // 2], 422, "")):
             self.assertIsInstance(self.refused("/", body, status, word), str)
         for inputs in (B64, {"image": B64}):
             self.refused("/pipeline/visual-question-answering", {"inputs": inputs}, 400,
@@ -374,8 +395,8 @@ class HuggingFace(Adapters):
         self.assertIsInstance(self.refused("/models/Salesforce/blip", {"inputs": B64}, 404, "/pipeline/image-to-text"), str)
         about = {"inputs": {"image": B64, "question": "why"}, "parameters": {"max_new_tokens": 5}}
         self.refused("/", about, 400, 'unknown parameter "max_new_tokens" of a question')
-        for task in ("summarization", "visual", "image-to-text-2"):
-            self.refused(f"/pipeline/{task}", {"inputs": "x"}, 404, "image-to-text")
+        for task in ("summarization", "visual", "image-to-text-2", "image-classification"):
+            self.refused(f"/pipeline/{task}", {"inputs": "x"}, 404, "image-to-text", "object-detection")
 
 
 class Shapes(Adapters):

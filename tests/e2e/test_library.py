@@ -16,6 +16,7 @@ import time
 import unittest
 import xml.etree.ElementTree as ElementTree
 
+import wire
 from support import Server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -270,12 +271,29 @@ class Sidecars(Case):
         self.assertEqual(sorted(p.name for p in self.root.iterdir()), ["a.png", "a.png.xmp"])
 
     def test_of_another_program(self):
+        """The caption is added once, the rest stays byte for byte; what cannot be added to is left alone and told."""
+        rdf = ('<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n'
+               '  <rdf:Description rdf:about="u:1" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"{}/>\n </rdf:RDF></x:xmpmeta>')
         self.put("a.png")
-        (self.root / "a.png.xmp").write_text("<x:xmpmeta x:xmptk='darktable'/>")
-        code, out, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
-        self.assertEqual((code, out), (FAILED, ""))
-        self.assertIn("a.png.xmp was not written by minivlm or has been edited", err)
-        self.assertEqual((self.root / "a.png.xmp").read_text(), "<x:xmpmeta x:xmptk='darktable'/>")
+        sidecar = self.root / "a.png.xmp"
+        sidecar.write_text(rdf.format(""))
+        sidecar.chmod(0o640)
+        code, out, _ = self.run_it("caption", "a.png", "--sidecar", "xmp")
+        self.assertEqual(code, OK)
+        text = sidecar.read_text()
+        head, tail = rdf.format("").split("</rdf:RDF>")
+        self.assertTrue(text.startswith(head) and text.endswith("</rdf:RDF>" + tail), text)
+        names = {"rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "dc": "http://purl.org/dc/elements/1.1/"}
+        parts = ElementTree.fromstring(text).findall(".//rdf:Description", names)
+        self.assertEqual([p.get("{%s}about" % names["rdf"]) for p in parts], ["u:1", "u:1"])
+        self.assertEqual(parts[1].find("dc:description/rdf:Alt/rdf:li", names).text, out.strip())
+        self.assertEqual(sidecar.stat().st_mode & 0o777, 0o640)
+        other = rdf.format(' xmlns:d="http://purl.org/dc/elements/1.1/" d:description="mine"')
+        for kept in (text, other, rdf.format("").replace("<x:", "<!-- </rdf:RDF> --><x:", 1), "<x:xmpmeta x:xmptk='darktable'/>", ""):
+            sidecar.write_text(kept)
+            code, out, err = self.run_it("caption", "a.png", "--sidecar", "xmp")
+            self.assertEqual((code, out, sidecar.read_text()), (FAILED, "", kept))
+            self.assertIn("a.png.xmp has a description already", err)
 
 
 class Collections(Case):
@@ -313,6 +331,28 @@ class Collections(Case):
             code, _, err = self.run_it("import", "--collection", "album", "--parallel", "1", "a.png", "b.png", **there)
             self.assertEqual((code, err.count("(401)")), (FAILED, 1))  # the others would fare no better
             self.assertEqual(self.run_it("import", "--collection", "album", "a.png", MINIVLM_API_KEY="secret", **there)[0], OK)
+
+    def test_addresses(self):
+        """A socket, a prefix with and without a slash, and TLS, whose authority must be known."""
+        self.put("a.png")
+        certificate, key = wire.certificate(self.root)
+        store, find = ("import", "--collection", "album", "a.png"), ("search", "--collection", "album", "a dog")
+        with Server(f"--collections.path={self.root}/c.db", "--server.prefix=/vision", f"--server.socket={self.root}/s") as s:
+            for address in (f"http://127.0.0.1:{s.port}/vision/", f"127.0.0.1:{s.port}/vision"):
+                self.assertEqual(self.run_it(*store, MINIVLM_SERVER=address)[0], OK)
+                self.assertEqual(self.run_it(*find, "--server", address)[1][4:], "  a.png\n")
+        with Server(f"--collections.path={self.root}/c.db", f"--server.socket={self.root}/s") as s:
+            self.assertEqual(self.run_it(*store, "--server", f"unix:{self.root}/s")[0], OK)
+            self.assertEqual(self.run_it(*find, MINIVLM_SERVER="unix:s")[1][4:], "  a.png\n")
+            code, _, err = self.run_it(*find, "--server", "unix:other")
+            self.assertEqual((code, err), (FAILED, "minivlm: unix:other: Couldn't connect to server; is the server running?\n"))
+        with Server(f"--collections.path={self.root}/c.db", f"--server.tls_certificate={certificate}", f"--server.tls_key={key}",
+                    ready=False) as s:
+            s.wait_for_log("ready")
+            address = f"https://127.0.0.1:{s.port}"
+            code, _, err = self.run_it(*find, "--server", address)
+            self.assertEqual((code, "MINIVLM_CA_FILE" in err), (FAILED, True), err)
+            self.assertEqual(self.run_it(*find, "--server", address, MINIVLM_CA_FILE=certificate)[1][4:], "  a.png\n")
 
     def test_nobody_there(self):
         self.put("a.png", "b.png")

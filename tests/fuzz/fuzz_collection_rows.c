@@ -89,7 +89,6 @@ static void use(struct collections *cs, struct collection_text query)
     search(cs, query);
     enum err rc =
         collections_list(cs, &model, collection_text("all"), collection_text(""), 10, on_entry, NULL, &count, NULL);
-    rc = collections_count(cs, &model, collection_text("all"), &count, NULL) ? rc : OK;
     rc = collections_remove(cs, collection_text("all"), collection_text("b"), &flag, NULL) ? rc : OK;
     touched += (unsigned)rc;
     static uint8_t block[BLOCK];

@@ -261,13 +261,13 @@ int main(void)
 {
     struct golden_given given;
     if (golden_is_given(&given)) {
-        test(&given.place, kernels_detect_isa(), MODEL_DECODER_MASK, 2);
-        test(&given.place, kernels_detect_isa(), MODEL_DECODER_CAUSAL, 2);
+        test(&given.place, isa_best(), MODEL_DECODER_MASK, 2);
+        test(&given.place, isa_best(), MODEL_DECODER_CAUSAL, 2);
         return check_result();
     }
     for (int place = 0; place < GOLDEN_PLACES; place++) {
-        for (int isa = 0; isa <= (int)kernels_detect_isa(); isa++) {
-            if (!kernels_has_isa((enum isa)isa)) {
+        for (int isa = 0; isa <= (int)isa_best(); isa++) {
+            if (!isa_can_run((enum isa)isa)) {
                 continue;
             }
             test(&golden_places[place], (enum isa)isa, MODEL_DECODER_MASK, ROUNDS);

@@ -129,8 +129,8 @@ static void test(const char *name, enum isa isa)
 
 int main(void)
 {
-    for (int isa = 0; isa <= (int)kernels_detect_isa(); isa++) {
-        for (size_t i = 0; kernels_has_isa((enum isa)isa) && i < sizeof(models) / sizeof(models[0]); i++) {
+    for (int isa = 0; isa <= (int)isa_best(); isa++) {
+        for (size_t i = 0; isa_can_run((enum isa)isa) && i < sizeof(models) / sizeof(models[0]); i++) {
             test(models[i], (enum isa)isa);
         }
     }

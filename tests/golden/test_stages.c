@@ -53,12 +53,12 @@ int main(void)
 {
     struct golden_given given;
     if (golden_is_given(&given)) {
-        compare(&given.place, kernels_detect_isa(), GEMM_NATIVE);
+        compare(&given.place, isa_best(), GEMM_NATIVE);
         return check_result();
     }
     for (int place = 0; place < GOLDEN_PLACES; place++) {
-        for (int isa = 0; isa <= (int)kernels_detect_isa(); isa++) {
-            for (int backend = 0; kernels_has_isa((enum isa)isa) && backend < GEMM_BACKEND_COUNT; backend++) {
+        for (int isa = 0; isa <= (int)isa_best(); isa++) {
+            for (int backend = 0; isa_can_run((enum isa)isa) && backend < GEMM_BACKEND_COUNT; backend++) {
                 compare(&golden_places[place], (enum isa)isa, (enum gemm_backend)backend);
             }
         }

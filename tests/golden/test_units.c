@@ -214,7 +214,7 @@ int main(void)
     test_anchors();
     test_decode();
     test_nms();
-    for (int isa = 0; isa <= (int)kernels_detect_isa(); isa++) {
+    for (int isa = 0; isa <= (int)isa_best(); isa++) {
         test_roi((enum isa)isa);
     }
     test_resize();

@@ -37,6 +37,12 @@ class Captions(unittest.TestCase):
         self.assertAlmostEqual(ours["ROUGE-L"], 100 * Rouge().compute_score(truth, said)[0], 6)
         self.assertAlmostEqual(ours["CIDEr-D"], 100 * Cider().compute_score(truth, said)[0], 6)
 
+    def test_people(self):
+        """Who says the same as all others has the most that can be had; one person alone does not count."""
+        one, other = ["a dog runs on grass"] * 3, ["two men on a red boat"] * 2
+        self.assertEqual([round(v) for v in metrics.people_each([one, other, ["a lone cat"]])], [1000, 1000])
+        self.assertLess(metrics.people_each([one, [*other, "a cat sits"]])[1], 500)
+
     def test_tokens(self):
         self.assertEqual(metrics.tokens('A man\'s dog, "Rex", isn\'t here.'), "a man 's dog rex is n't here".split())
         self.assertEqual(metrics.tokens("T-shirt - 2 ."), ["t-shirt", "2"])

@@ -27,6 +27,8 @@ static struct {
     struct engine *of[FAKE_JOBS];
     int n;
     int n_submitted;
+    int n_asked; /* engine_stats */
+    uint64_t heartbeat_us;
     enum err refuse;    /* of engine_submit; OK: takes */
     enum err fail_open; /* of engine_open */
     atomic_int n_open;  /* engines that exist */
@@ -131,7 +133,8 @@ void engine_drain(struct engine *e, uint64_t timeout_us)
 void engine_stats(struct engine *e, struct engine_stats *out)
 {
     (void)e;
-    *out = (struct engine_stats){.jobs = fake_engine.n};
+    fake_engine.n_asked++;
+    *out = (struct engine_stats){.jobs = fake_engine.n, .heartbeat_us = fake_engine.heartbeat_us};
 }
 
 uint64_t engine_pixels(const uint8_t *image, size_t n_bytes)

@@ -15,6 +15,7 @@
 #include "engine/image/preprocess.h"
 #include "engine/model/model_private.h"
 #include "engine/model/session.h"
+#include "tests/support/isas.h"
 #include "tests/support/slurp.h"
 
 #include <jansson.h>

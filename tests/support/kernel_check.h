@@ -5,8 +5,8 @@
 #ifndef TESTS_SUPPORT_KERNEL_CHECK_H
 #define TESTS_SUPPORT_KERNEL_CHECK_H
 
-#include "engine/kernels/kernels.h"
 #include "tests/support/check.h"
+#include "tests/support/isas.h"
 
 #include <stdlib.h>
 
@@ -81,8 +81,8 @@ __attribute__((unused)) static int mismatches(const char *what, const float *act
 /* Runs the test for every table that this CPU can use. */
 __attribute__((unused)) static void for_each_table(void (*test)(const struct kernels *k))
 {
-    for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
-        for (int b = 0; kernels_has_isa((enum isa)isa) && b < GEMM_BACKEND_COUNT; b++) {
+    for (int isa = ISA_REF; isa <= (int)isa_best(); isa++) {
+        for (int b = 0; isa_can_run((enum isa)isa) && b < GEMM_BACKEND_COUNT; b++) {
             int before = check_failures;
             test(kernels_select((enum isa)isa, (enum gemm_backend)b));
             if (check_failures > before) {
@@ -96,9 +96,9 @@ __attribute__((unused)) static void for_each_table(void (*test)(const struct ker
 /* The same without the second back end, for kernels that are not matrix products. */
 __attribute__((unused)) static void for_each_isa(void (*test)(const struct kernels *k))
 {
-    for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
+    for (int isa = ISA_REF; isa <= (int)isa_best(); isa++) {
         int before = check_failures;
-        if (!kernels_has_isa((enum isa)isa)) {
+        if (!isa_can_run((enum isa)isa)) {
             continue;
         }
         test(kernels_select((enum isa)isa, GEMM_NATIVE));

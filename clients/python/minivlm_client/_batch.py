@@ -4,17 +4,21 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from typing import Any, Optional
+from typing import Any, Generic, Optional, TypeVar
 
 from ._request import MiniVLMError, Picture
 
+PictureT = TypeVar("PictureT", bound=Picture)
+ImageT = TypeVar("ImageT")
+ResultT = TypeVar("ResultT")
+
 
 @dataclasses.dataclass
-class Outcome:
-    """Of one picture of a batch: `result`, or the error that the picture had."""
+class Outcome(Generic[ImageT, ResultT]):
+    """Of one picture of a batch: `result`, or the error that the picture had (then `result` is None)."""
 
-    image: Picture
-    result: Any = None
+    image: ImageT
+    result: ResultT
     error: Optional[Exception] = None
 
     @property

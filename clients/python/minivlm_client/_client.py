@@ -5,13 +5,13 @@ import asyncio
 import collections
 import concurrent.futures
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import Any, Callable, Optional, cast
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from typing import Any, Callable, Optional, cast, overload
 
 import httpx
 
 from . import _request as rq
-from ._batch import PICTURE_FAULTS, Outcome, Progress
+from ._batch import PICTURE_FAULTS, ImageT, Outcome, PictureT, Progress, ResultT
 from ._request import Picture, Request
 from ._types import Answer, Caption, Matches, Reranked
 
@@ -104,14 +104,22 @@ class Client(_Settings):
     def version(self) -> Any:
         return self._send(Request("GET", "/version"))
 
-    def batch(self, images: Iterable[Picture], call: Optional[Callable[[Picture], Any]] = None, *, concurrency: int = 4,
-              progress: Optional[bool] = None) -> Iterator[Outcome]:
+    @overload
+    def batch(self, images: Iterable[PictureT], call: None = None, *, concurrency: int = 4,
+              progress: Optional[bool] = None) -> Iterator[Outcome[PictureT, Caption]]: ...
+
+    @overload
+    def batch(self, images: Iterable[ImageT], call: Callable[[ImageT], ResultT], *, concurrency: int = 4,
+              progress: Optional[bool] = None) -> Iterator[Outcome[ImageT, ResultT]]: ...
+
+    def batch(self, images: Iterable[Any], call: Optional[Callable[[Any], Any]] = None, *, concurrency: int = 4,
+              progress: Optional[bool] = None) -> Iterator[Outcome[Any, Any]]:
         """call(image) (default: caption) for each, in order, `concurrency` at once; the iterable is read as it is needed.
         A picture that fails has its error in its outcome. progress None: a bar when stderr is a terminal."""
         work = call if call is not None else self.caption
         rq.several(images, "images")
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
-        waiting: collections.deque[tuple[Picture, concurrent.futures.Future[Any]]] = collections.deque()
+        waiting: collections.deque[tuple[Any, concurrent.futures.Future[Any]]] = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(max(1, concurrency)) as pool:
             try:
                 for image in images:
@@ -135,11 +143,11 @@ class Client(_Settings):
         self.close()
 
 
-def _home(image: Picture, future: concurrent.futures.Future[Any], bar: Progress) -> Outcome:
+def _home(image: Any, future: concurrent.futures.Future[Any], bar: Progress) -> Outcome[Any, Any]:
     try:
         outcome = Outcome(image, future.result())
     except PICTURE_FAULTS as e:
-        outcome = Outcome(image, error=e)
+        outcome = Outcome(image, None, e)
     bar.step()
     return outcome
 
@@ -194,21 +202,29 @@ class AsyncClient(_Settings):
     async def version(self) -> Any:
         return await self._send(Request("GET", "/version"))
 
-    async def batch(self, images: Iterable[Picture], call: Optional[Callable[[Picture], Any]] = None, *, concurrency: int = 4,
-                    progress: Optional[bool] = None) -> AsyncIterator[Outcome]:
+    @overload
+    def batch(self, images: Iterable[PictureT], call: None = None, *, concurrency: int = 4,
+              progress: Optional[bool] = None) -> AsyncIterator[Outcome[PictureT, Caption]]: ...
+
+    @overload
+    def batch(self, images: Iterable[ImageT], call: Callable[[ImageT], Awaitable[ResultT]], *, concurrency: int = 4,
+              progress: Optional[bool] = None) -> AsyncIterator[Outcome[ImageT, ResultT]]: ...
+
+    async def batch(self, images: Iterable[Any], call: Optional[Callable[[Any], Awaitable[Any]]] = None, *,
+                    concurrency: int = 4, progress: Optional[bool] = None) -> AsyncIterator[Outcome[Any, Any]]:
         """As Client.batch."""
         work = call if call is not None else self.caption
         rq.several(images, "images")
         bar = Progress(len(images) if isinstance(images, Sequence) else None, progress)
         gate = asyncio.Semaphore(max(1, concurrency))
-        waiting: collections.deque[asyncio.Future[Outcome]] = collections.deque()
+        waiting: collections.deque[asyncio.Future[Outcome[Any, Any]]] = collections.deque()
 
-        async def one(image: Picture) -> Outcome:
+        async def one(image: Any) -> Outcome[Any, Any]:
             async with gate:
                 try:
                     outcome = Outcome(image, await work(image))
                 except PICTURE_FAULTS as e:
-                    outcome = Outcome(image, error=e)
+                    outcome = Outcome(image, None, e)
                 bar.step()
                 return outcome
 

@@ -1,7 +1,7 @@
 """What the service answers, as the keys of its JSON (docs/api.md); keys that only some requests bring are optional."""
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Optional, TypedDict
 
 
 class ImageInfo(TypedDict):
@@ -53,7 +53,7 @@ class Match(TypedDict):
 
 
 class Matches(TypedDict):
-    scores: list[list[float]]
+    scores: list[Optional[list[float]]]  # None: the picture failed
     results: list[Match]
     images: list[Any]
     model: str

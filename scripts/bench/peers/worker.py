@@ -5,6 +5,7 @@ Stages are those of `minivlm bench`: regions (of a picture that is resized), vqa
 the bytes on); "batch B" is the last for B pictures together, a picture. Called by compare.py."""
 import argparse
 import json
+import os
 import pathlib
 import sys
 import time
@@ -39,13 +40,15 @@ def main() -> None:
     parser.add_argument("image", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # some runtimes are chatty
     p = Pipeline(RUNTIMES[args.runtime](args.folder, args.threads), args.folder)
     body = args.image.read_bytes()
     measure(p, body, 1, [])  # warms up
-    print(json.dumps({"ready": True}), flush=True)
+    print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        print(json.dumps(measure(p, body, order["rounds"], order["batch"])), flush=True)
+        print(json.dumps(measure(p, body, order["rounds"], order["batch"])), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,51 @@ static void test_growth_keeps_bytes(void)
     buf_release(&b);
 }
 
+/* A text that fits to the last byte, one that needs more room, and one over the cap. */
+static void test_printing_at_the_edge(void)
+{
+    for (int more = -1; more <= 1; more++) {
+        struct buf b;
+        buf_init(&b, 1000);
+        buf_reserve(&b, 300);
+        int room = (int)b._capacity - 1 - 4;
+        buf_text(&b, "four");
+        buf_printf(&b, "%*d", room + more, 7);
+        CHECK_INT(b.err, OK);
+        CHECK_INT(b.n, 4 + room + more);
+        CHECK(b.bytes[b.n - 1] == '7' && b.bytes[b.n] == '\0');
+        buf_printf(&b, "%*d", 1000, 7);
+        CHECK_INT(b.err, ERR_TEXT_TOO_LONG);
+        CHECK(b.n == (size_t)(4 + room + more) && strlen(b.bytes) == b.n);
+        buf_release(&b);
+    }
+    struct buf b;
+    buf_init(&b, 100);
+    buf_uint(&b, 0);
+    buf_uint(&b, 18446744073709551615U);
+    CHECK_STR(b.bytes, "018446744073709551615");
+    buf_release(&b);
+}
+
+static void test_shrink(void)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    buf_shrink(&b, 10);
+    buf_text(&b, "a longer text");
+    buf_reserve(&b, 500);
+    buf_shrink(&b, 100);
+    CHECK_INT(buf_held(&b), 100);
+    CHECK_STR(b.bytes, "a longer text");
+    buf_shrink(&b, 100000);
+    CHECK_INT(buf_held(&b), 100);
+    buf_shrink(&b, 4);
+    CHECK_STR(b.bytes, "a l");
+    buf_text(&b, "ong one");
+    CHECK_STR(b.bytes, "a long one");
+    buf_release(&b);
+}
+
 /* An append that does not fit changes nothing, and the error stays until it is taken or reset. */
 static void test_cap(void)
 {
@@ -130,6 +175,8 @@ int main(void)
 {
     test_building();
     test_growth_keeps_bytes();
+    test_shrink();
+    test_printing_at_the_edge();
     test_cap();
     test_taking_nothing();
     test_reserve();

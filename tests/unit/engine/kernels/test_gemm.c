@@ -223,7 +223,7 @@ static void test_halves(const struct kernels *k)
 /* Both instruction sets add up in the same order with the same operations. */
 static void test_same_sums(void)
 {
-    if (kernels_detect_isa() < ISA_AVX512) {
+    if (isa_best() < ISA_AVX512) {
         return;
     }
     const struct kernels *tables[2] = {kernels_select(ISA_AVX2, GEMM_NATIVE), kernels_select(ISA_AVX512, GEMM_NATIVE)};

@@ -143,7 +143,7 @@ static void test_quantized_product(const struct kernels *k)
 static void check_vnni256(void)
 {
 #if defined(__x86_64__) && !defined(__clang__) /* which has no such pragma */
-    if (kernels_detect_isa() != ISA_AVX512VNNI) {
+    if (isa_best() != ISA_AVX512VNNI) {
         return;
     }
     struct kernels k = *kernels_select(ISA_AVX2, GEMM_NATIVE);

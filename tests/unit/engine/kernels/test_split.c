@@ -267,35 +267,11 @@ static void test_attention(void)
 
 /* ---- loops of others ---- */
 
-static void mark(void *arg, size_t first, size_t end)
-{
-    int *marks = arg;
-    for (size_t i = first; i < end; i++) {
-        marks[i]++;
-    }
-}
-
-static void test_each(void)
-{
-    int marks[97] = {0}, wrong = 0;
-    for (int i = 0; i < COUNTS; i++) {
-        crew_pretend(crew, 0, helper_counts[i]);
-        split_each(97, 1000, mark, marks);
-        CHECK_INT(split_cuts(), helper_counts[i] + 1);
-        split_each(97, 1, mark, marks);
-        CHECK_INT(split_cuts(), 1);
-    }
-    for (int i = 0; i < 97; i++) {
-        wrong += marks[i] != 2 * COUNTS;
-    }
-    CHECK_INT(wrong, 0);
-}
-
 int main(void)
 {
     CHECK_INT(crew_create(&crew, 1), OK);
     for (int isa = 0; isa < ISA_COUNT; isa++) {
-        if (!kernels_has_isa((enum isa)isa)) {
+        if (!isa_can_run((enum isa)isa)) {
             continue;
         }
         inner = kernels_select((enum isa)isa, GEMM_NATIVE);
@@ -312,7 +288,6 @@ int main(void)
     table = split_kernels(&split, inner);
     split_enter(inner, crew, 0);
     test_products();
-    test_each();
     split_enter(inner, NULL, 0);
     crew_destroy(crew);
     return check_result();

@@ -293,7 +293,7 @@ static void test_bad_parameters(void)
     config.limits.pairs = 4;
     send_request("POST", "/caption", "image/jpeg", "bytes");
     CHECK_INT(x.status, 413);
-    send_request("POST", "/vqa", "image/jpeg", "bytes");
+    send_request("POST", "/vqa", "image/jpeg", "\xff\xd8\xff");
     CHECK_INT(x.status, 400);
     CHECK(says("question"));
     close_api();
@@ -479,6 +479,29 @@ static void test_known(void)
     close_api();
 }
 
+/* ---- health ---- */
+
+/* It waits for nobody: the engine is asked only when it seems to stand still. */
+static void test_live(void)
+{
+    open_api();
+    fake_now_us = 100000000;
+    api.engine_moved_us = fake_now_us - 30000000;
+    fake_engine.n_asked = 0;
+    send_request("GET", "/healthz", NULL, NULL);
+    CHECK_INT(x.status, 200);
+    CHECK_INT(fake_engine.n_asked, 0);
+    api.engine_moved_us--;
+    fake_engine.heartbeat_us = fake_now_us;
+    send_request("GET", "/healthz", NULL, NULL);
+    CHECK_INT(x.status, 200);
+    fake_engine.heartbeat_us = fake_now_us - 31000000;
+    send_request("GET", "/v2/health/live", NULL, NULL);
+    CHECK_INT(x.status, 500);
+    CHECK(says("the engine has not moved for 31 s"));
+    close_api();
+}
+
 int main(void)
 {
     fake_now_us = 1000;
@@ -493,5 +516,6 @@ int main(void)
     test_search();
     test_reload();
     test_known();
+    test_live();
     return check_result();
 }

@@ -73,6 +73,12 @@ static struct collections *open_at(const char *file)
     return cs;
 }
 
+__attribute__((unused)) static enum err count_images(struct collections *cs, const char *name,
+                                                     struct collection_count *count)
+{
+    return collections_list(cs, model, T(name), T(""), 0, NULL, NULL, count, &e);
+}
+
 /* A file that does not exist yet. */
 __attribute__((unused)) static struct collections *open_new(void)
 {

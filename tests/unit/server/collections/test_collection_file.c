@@ -56,7 +56,7 @@ static enum err look(struct collections *cs)
 {
     struct collection_count count;
     errbuf_clear(&e);
-    return collections_count(cs, model, T("a"), &count, &e);
+    return count_images(cs, "a", &count);
 }
 
 static struct collections *reader;

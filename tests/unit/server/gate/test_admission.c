@@ -2,6 +2,7 @@
 #include "server/gate/admission.c"
 
 #include "engine/base/buf.h"
+#include "tests/support/answer_header.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_clock.h"
 
@@ -57,16 +58,6 @@ static bool says(const char *text)
     return x.answer.bytes && strstr(x.answer.bytes, text);
 }
 
-static const char *out(const char *name)
-{
-    for (int i = 0; i < x.n_out; i++) {
-        if (strcmp(x.out[i].name, name) == 0) {
-            return x.out[i].value;
-        }
-    }
-    return NULL;
-}
-
 /* ---- tests ---- */
 
 static void test_passes(void)
@@ -97,7 +88,7 @@ static void test_no_route(void)
     request("GET", "/vqa");
     CHECK(!admission_headers(&a, &x));
     CHECK_INT(x.status, 405);
-    CHECK_STR(out("Allow"), "POST");
+    CHECK_STR(answer_header(&x, "Allow"), "POST");
     request("POST", "/admin/reload"); /* on the main port */
     CHECK(!admission_headers(&a, &x));
     CHECK_INT(x.status, 404);
@@ -120,7 +111,7 @@ static void test_prefix(void)
     request("GET", "/vision");
     CHECK(!admission_headers(&a, &x));
     CHECK_INT(x.status, 308);
-    CHECK_STR(out("Location"), "/vision/");
+    CHECK_STR(answer_header(&x, "Location"), "/vision/");
     request("GET", "/healthz"); /* probes come directly */
     CHECK(admission_headers(&a, &x));
     request("POST", "/admin/reload");
@@ -137,7 +128,7 @@ static void test_keys(void)
     request("POST", "/vqa");
     CHECK(!admission_headers(&a, &x));
     CHECK_INT(x.status, 401);
-    CHECK_STR(out("WWW-Authenticate"), "Bearer");
+    CHECK_STR(answer_header(&x, "WWW-Authenticate"), "Bearer");
     request("POST", "/vqa");
     x.headers[HEADER_AUTHORIZATION] = "Bearer wrong";
     CHECK(!admission_headers(&a, &x));
@@ -295,7 +286,7 @@ static void test_states(void)
     request("POST", "/vqa");
     CHECK(!admission_headers(&loading, &x));
     CHECK_INT(x.status, 503);
-    CHECK(says("not_ready") && out("Retry-After"));
+    CHECK(says("not_ready") && answer_header(&x, "Retry-After"));
     request("GET", "/healthz");
     CHECK(admission_headers(&loading, &x));
     request("POST", "/vqa");
@@ -316,7 +307,7 @@ static void test_gate(void)
         CHECK(!admission_headers(&a, &x));
         CHECK_INT(x.status, 429);
         CHECK(says(rows[i].code));
-        CHECK_STR(out("Retry-After"), "2");
+        CHECK_STR(answer_header(&x, "Retry-After"), "2");
     }
     snprintf(config.server.overload_status, sizeof(config.server.overload_status), "503");
     request("POST", "/vqa");
@@ -334,9 +325,9 @@ static void test_browsers(void)
     x.headers[HEADER_ORIGIN] = "https://b.example";
     CHECK(!admission_headers(&a, &x));
     CHECK_INT(x.status, 204);
-    CHECK_STR(out("Access-Control-Allow-Origin"), "https://b.example");
-    CHECK(strstr(out("Access-Control-Allow-Headers"), "traceparent"));
-    CHECK(!out("Access-Control-Allow-Private-Network"));
+    CHECK_STR(answer_header(&x, "Access-Control-Allow-Origin"), "https://b.example");
+    CHECK(strstr(answer_header(&x, "Access-Control-Allow-Headers"), "traceparent"));
+    CHECK(!answer_header(&x, "Access-Control-Allow-Private-Network"));
     static char asked[300] = "authorization,content-type,x-stainless-arch,sentry-trace";
     for (int is_long = 0; is_long < 2; is_long++) { /* what SDKs and tracers send along */
         request("OPTIONS", "/v1/chat/completions");
@@ -344,9 +335,9 @@ static void test_browsers(void)
         x.headers[HEADER_ASKED_HEADERS] = asked;
         x.headers[HEADER_ASKED_PRIVATE] = "true";
         CHECK(!admission_headers(&a, &x));
-        CHECK_STR(out("Access-Control-Allow-Headers"), is_long ? "*, Authorization" : asked);
-        CHECK_STR(out("Access-Control-Allow-Private-Network"), "true");
-        CHECK_STR(out("Vary"), "Origin, Access-Control-Request-Headers");
+        CHECK_STR(answer_header(&x, "Access-Control-Allow-Headers"), is_long ? "*, Authorization" : asked);
+        CHECK_STR(answer_header(&x, "Access-Control-Allow-Private-Network"), "true");
+        CHECK_STR(answer_header(&x, "Vary"), "Origin, Access-Control-Request-Headers");
         memset(asked, 'x', sizeof(asked) - 1);
     }
     request("OPTIONS", "/vqa");

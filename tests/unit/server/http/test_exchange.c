@@ -185,16 +185,21 @@ static void test_headers_of_the_answer(void)
     struct exchange x = {.n_out = 0};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         exchange_out(&x, "Bad", "%s", bad[i]);
+        exchange_out_text(&x, "Bad", bad[i]);
         CHECK_INT(x.n_out, 0);
     }
     memset(longest, 'v', sizeof(longest));
     longest[EXCHANGE_MAX_VALUE] = '\0';
     exchange_out(&x, "Long", "%s", longest);
+    exchange_out_text(&x, "Long", longest);
     CHECK_INT(x.n_out, 0);
     longest[EXCHANGE_MAX_VALUE - 1] = '\0';
     exchange_out(&x, "Long", "%s", longest);
     CHECK_INT(x.n_out, 1);
     CHECK_STR(x.out[0].value, longest);
+    exchange_out_text(&x, "Long", longest);
+    CHECK_STR(x.out[1].value, longest);
+    x.n_out = 1;
     exchange_out(&x, "Empty", "%s", "");
     exchange_out(&x, "Number", "%d \xc3\xa9", 7);
     CHECK_INT(x.n_out, 3);

@@ -1,8 +1,14 @@
-/* Watches: each is told once a turn and only what it asked for, a fault once; who is destroyed hears nothing more. */
+/* Watches: each is told once a turn and only what it asked for, a fault once; who is destroyed hears nothing more.
+ * Wake-ups: the loop does not wait for the thread that wakes it. */
 #include "server/http/loop.h"
 
 #include "tests/support/check.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CROWD = 300 }; /* more than there is room for at first */
@@ -89,6 +95,56 @@ static void test_destroyed_within_a_turn(void)
     (a->n_told ? b : a)->watch = NULL;
 }
 
+/* ---- a thread that is stopped while it wakes the loop ---- */
+
+static atomic_int waker; /* its thread id; 0: none */
+static sem_t seen;       /* by the loop */
+static bool was_seen_meanwhile;
+
+/* Takes the place of the C library's, also for other libraries: the waker's bytes are there, and it goes on only when
+ * the loop has seen them, or after a second. */
+ssize_t write(int fd, const void *bytes, size_t n)
+{
+    ssize_t rc = syscall(SYS_write, fd, bytes, n);
+    if (atomic_load(&waker) == gettid()) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        was_seen_meanwhile = sem_timedwait(&seen, &until) == 0;
+    }
+    return rc;
+}
+
+static void on_wake(void *user)
+{
+    (void)user;
+    sem_post(&seen);
+    loop_stop(loop);
+}
+
+static void *wake(void *user)
+{
+    (void)user;
+    atomic_store(&waker, gettid());
+    loop_wake(loop);
+    atomic_store(&waker, 0);
+    return NULL;
+}
+
+static void test_waker_that_is_stopped(void)
+{
+    pthread_t t;
+    turns_left = INT32_MAX;
+    sem_init(&seen, 0, 0);
+    loop_on_wake(loop, on_wake, NULL);
+    CHECK_INT(pthread_create(&t, NULL, wake, NULL), 0);
+    loop_run(loop);
+    pthread_join(t, NULL);
+    CHECK(was_seen_meanwhile);
+    loop_on_wake(loop, NULL, NULL);
+    sem_destroy(&seen);
+}
+
 int main(void)
 {
     struct loop_turn *turn;
@@ -101,6 +157,7 @@ int main(void)
     test_once_a_turn();
     test_fault_once();
     test_destroyed_within_a_turn();
+    test_waker_that_is_stopped();
     CHECK(loop_longest_turn_s(loop) > 0);
     for (int i = 0; i < CROWD; i++) {
         loop_watch_destroy(crowd[i].watch);

@@ -2,7 +2,10 @@
 #include "server/http/reply.h"
 
 #include "engine/base/mem.h"
+#include "tests/support/answer_header.h"
 #include "tests/support/check.h"
+
+#include <stdlib.h>
 
 static struct exchange x;
 static json_t *parsed;
@@ -32,16 +35,6 @@ static const char *text_of(const json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
-static const char *out(const char *name)
-{
-    for (int i = 0; i < x.n_out; i++) {
-        if (strcmp(x.out[i].name, name) == 0) {
-            return x.out[i].value;
-        }
-    }
-    return NULL;
-}
-
 /* ---- errors ---- */
 
 static void test_error_object(void)
@@ -69,6 +62,30 @@ static void test_error_object(void)
     json_decref(object);
 }
 
+/* Printed without a tree, letter for letter as jansson prints it. */
+static void test_printed_like_jansson(void)
+{
+    static const char *const texts[] = {
+        "", "\"", "\\", "a\"b\\c", "\t\n\r\b\f\v\x01\x1f\x7f", "end\n", "\303\244 \342\202\254 \360\237\220\221 </a>"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        for (int is_plain = 0; is_plain < 2; is_plain++) {
+            begin();
+            x.has_plain_errors = is_plain;
+            reply_retry(&x, FAULT_OVERLOADED, 1234567, "%s", texts[i]);
+            json_t *expected = is_plain
+                                   ? json_pack("{s:s}", "error", texts[i])
+                                   : json_pack("{s:{s:s, s:s, s:n, s:s, s:s, s:b, s:i, s:n}}", "error", "message",
+                                               texts[i], "type", "rate_limit_error", "param", "code", "overloaded",
+                                               "request_id", "id-1", "retryable", 1, "retry_after_ms", 1235, "stage");
+            char *text = json_dumps(expected, JSON_COMPACT);
+            CHECK(text && x.answer.n == strlen(text) + 1 && memcmp(x.answer.bytes, text, strlen(text)) == 0);
+            CHECK_STR(answer_header(&x, "Retry-After"), "2");
+            free(text);
+            json_decref(expected);
+        }
+    }
+}
+
 static void test_every_fault(void)
 {
     for (int f = 0; f < FAULT_COUNT; f++) {
@@ -79,7 +96,7 @@ static void test_every_fault(void)
         CHECK(x.status >= 400 && x.status < 600);
         CHECK_STR(text_of(e, "code"), reply_fault_code((enum fault)f));
         CHECK_INT(x.must_close, f == FAULT_DRAINING || f == FAULT_UPLOAD_TIMEOUT);
-        CHECK((out("WWW-Authenticate") != NULL) == (f == FAULT_UNAUTHORIZED));
+        CHECK((answer_header(&x, "WWW-Authenticate") != NULL) == (f == FAULT_UNAUTHORIZED));
         for (int g = 0; g < f; g++) {
             CHECK(strcmp(reply_fault_code((enum fault)f), reply_fault_code((enum fault)g)) != 0);
         }
@@ -140,7 +157,7 @@ static void check_retry(uint64_t after_us, const char *seconds, long long ms)
     begin();
     reply_retry(&x, FAULT_OVERLOADED, after_us, "full");
     const json_t *e = error();
-    CHECK_STR(out("Retry-After"), seconds);
+    CHECK_STR(answer_header(&x, "Retry-After"), seconds);
     CHECK_INT(json_integer_value(json_object_get(e, "retry_after_ms")), ms);
     CHECK(json_is_true(json_object_get(e, "retryable")));
 }
@@ -228,6 +245,7 @@ static void test_no_memory(void)
 int main(void)
 {
     test_error_object();
+    test_printed_like_jansson();
     test_every_fault();
     test_errors_of_the_engine();
     test_status_of_overload();

@@ -225,6 +225,43 @@ static void test_large_answer(void)
     }
 }
 
+/* The bytes of a large body go a part in each turn, whatever became of the request, or at once when others need the
+ * room; its place is free meanwhile, its memory not yet. */
+static void test_large_body(void)
+{
+    enum { LARGE = 5 << 20 };
+    static char body[LARGE];
+    for (int leaves = 0; leaves < 3; leaves++) { /* never; before it is whole; and another body comes */
+        set_scene(1);
+        fake.upload_limit = LARGE;
+        struct work *w = work_create(&desk, &exchange);
+        work_body(w, body, LARGE);
+        if (leaves) {
+            exchange.on_abandon(&exchange, "client_gone");
+        } else {
+            work_run(w, &kind);
+            fake_engine_finish(OK);
+            service_reap(fake.service, UINT64_MAX);
+            CHECK_INT(exchange.status, 200);
+        }
+        CHECK_INT(desk.n, 1);
+        CHECK_INT(fake.n_inside, 0);
+        CHECK_INT(fake.uploaded, LARGE);
+        if (leaves == 2) {
+            arrive("body");
+            CHECK_INT(exchange.status, 0);
+            CHECK_INT(fake.uploaded, 4);
+            exchange.on_abandon(&exchange, "client_gone");
+        } else {
+            CHECK(work_clear(&desk, false));
+            CHECK_INT(buf_held(body_of(w)), LARGE + 1 - CLEARED_A_TURN);
+            CHECK(work_clear(&desk, false));
+            CHECK(!work_clear(&desk, false));
+        }
+        end_scene();
+    }
+}
+
 /* Of questions each of the best answers counts: 5 for each of 24 are made here, 20 are not. */
 static void test_many_answers(void)
 {
@@ -285,6 +322,7 @@ int main(void)
     test_faults_of_parts();
     test_cut();
     test_large_answer();
+    test_large_body();
     test_many_answers();
     test_two_rounds();
     return check_result();

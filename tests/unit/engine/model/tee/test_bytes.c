@@ -163,7 +163,7 @@ static void test_near(const char *dir, enum isa isa)
 int main(void)
 {
     fill_random(pixels, sizeof(pixels) / sizeof(pixels[0]), 3);
-    for (int isa = ISA_REF; isa <= (int)kernels_detect_isa(); isa++) {
+    for (int isa = ISA_REF; isa <= (int)isa_best(); isa++) {
         test_near("tests/data/tiny-lite", (enum isa)isa);
         test_near("tests/data/tiny-cells", (enum isa)isa);
     }
