@@ -18,7 +18,7 @@
     S(model, "The model to serve.") \
     S(server, "Listening addresses, TLS and HTTP.") \
     S(limits, "Limits of one request and of the whole service.") \
-    S(image, "Decoding of pictures.") \
+    S(image, "Decoding of images.") \
     S(engine, "Threads, instruction sets and batching.") \
     S(cache, "Cache of region features, keyed by image.") \
     S(collections, "Stored images that can be searched.") \
@@ -60,7 +60,7 @@
     X(server, max_connections, INT, 4096, 4, 1000000, NULL, START, \
       "Open connections, at most a third of the descriptors; one more replaces an idle or stalled one, or is answered 503.") \
     X(server, max_connections_per_address, INT, 0, 0, 1000000, NULL, START, \
-      "Open connections of one address (IPv6: one /64); 0: a quarter of all, at least 64, once seven eighths are in use.") \
+      "Open connections of one address (IPv6: one /64); 0: a quarter, at least 64 or half, once seven eighths are in use.") \
     X(server, idle_timeout_ms, INT, 75000, 1000, 3600000, NULL, START, \
       "A connection without a request for this long is closed.") \
     X(server, upload_timeout_ms, INT, 30000, 100, 3600000, NULL, RELOAD, \
@@ -90,7 +90,7 @@
     X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Memory for the bodies of all requests; 0: 256 MiB, or less if memory is short.") \
     X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Memory for pictures being decoded, 3 to 42 bytes per pixel; 0: enough for limits.pixels, or less if memory is short.") \
+      "Memory for images being decoded, 3 to 42 bytes per pixel; 0: enough for limits.pixels, or less if memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Maximum number of requests that are accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \

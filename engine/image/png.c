@@ -61,7 +61,7 @@ static enum err read_header(const uint8_t *bytes, size_t n, struct header *h, st
     const uint8_t *chunk = bytes + SIGNATURE_BYTES, *body = chunk + 8;
     if (n >= SIGNATURE_BYTES + CHUNK_BYTES && memcmp(chunk + 4, "CgBI", 4) == 0) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE,
-                       "PNG: made for iOS programs (CgBI), not a standard PNG; send the original of this picture");
+                       "PNG: made for iOS programs (CgBI), not a standard PNG; send the original of this image");
     }
     if (n < SIGNATURE_BYTES + CHUNK_BYTES + IHDR_BYTES || read_32(chunk) != IHDR_BYTES ||
         memcmp(chunk + 4, "IHDR", 4) != 0) {

@@ -256,7 +256,7 @@ void http_drain(struct http *h)
     }
 }
 
-static bool has_bytes(const struct http_connection *c)
+bool http_has_bytes(const struct http_connection *c)
 {
     char byte;
     return c->in.n > 0 || recv(c->wire.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
@@ -269,7 +269,7 @@ void http_quiesce(struct http *h)
     http_accept_close(h);
     for (struct http_connection *c = h->phases[HTTP_IDLE].first, *next; c; c = next) {
         next = c->by_phase.next;
-        if (!has_bytes(c)) {
+        if (!http_has_bytes(c)) {
             http_front_end(c);
         }
     }

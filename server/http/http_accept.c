@@ -1,7 +1,9 @@
-/* Who may connect. Over server.max_connections a newcomer takes the place of the connection that has been idle longest,
- * or of the upload that has stalled longest; where there is none it is answered 503 and closed. One address may hold
- * max_connections_per_address; when that is 0, it may hold what it likes while an eighth of all places is free, and a
- * quarter of them (at least SHARE_MIN) when not; so it is with the connections' memory. */
+/* Who may connect. Over server.max_connections a newcomer takes the place of an idle connection of the address that has
+ * the most, if that has more than its own; of the connection that has been idle longest, or of the upload that has
+ * stalled longest; of a connection of that address on which no request has begun. Where there is none it is answered
+ * 503 and closed. One address may hold max_connections_per_address; when that is 0, it may hold what it likes while an
+ * eighth of all places is free, and a quarter of them (at least SHARE_MIN, at most half of all) when not; so it is with
+ * the connections' memory. */
 #include "server/http/http_private.h"
 
 #include "engine/base/clock.h"
@@ -18,6 +20,7 @@ enum {
     ACCEPT_US = 500,
     SHARE_MIN = 64,
     LEFT_LOOKS = 64,
+    HEAVY_LOOKS = 1024,
     UNSENT_BYTES = 128 << 10, /* in the kernel, of answers that nobody reads: else megabytes a connection, uncounted */
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US
@@ -49,11 +52,42 @@ static struct http_connection *find_victim(struct http *h, bool idle_first, cons
     return idle && (idle_first || !stalled) ? idle : stalled;
 }
 
+/* The first of this peer in a phase, with nothing of a request on its way when it is idle; NULL: none was found. A
+ * trusted proxy's connections are those of many clients. */
+static struct http_connection *find_of(const struct http *h, enum http_phase p, const struct peer *peer)
+{
+    struct http_connection *c = h->phases[p].first;
+    for (int i = 0; c && i < HEAVY_LOOKS; i++, c = c->by_phase.next) {
+        if (c->peer == peer && (p != HTTP_IDLE || !http_has_bytes(c)) &&
+            !address_networks_have(h->options.trusted, &c->address)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* Who has more than a newcomer, also afterwards. */
+static const struct peer *find_heavier(struct http *h, const struct peer *peer)
+{
+    const struct peer *heaviest = peers_heaviest(&h->peers, http_now(h));
+    return heaviest && peers_weight(heaviest) > peers_weight(peer) ? heaviest : NULL;
+}
+
+/* Of the heavier one, a connection on which no request is worked on, nor has one come whole. */
+static struct http_connection *find_unbegun(const struct http *h, const struct peer *heavier)
+{
+    struct http_connection *c = find_of(h, HTTP_HANDSHAKE, heavier);
+    return c ? c : find_of(h, HTTP_HEAD, heavier);
+}
+
 static void evict(struct http_connection *c)
 {
     c->http->stats.evicted_connections++;
-    if (c->phase == HTTP_IDLE) {
+    if (c->phase == HTTP_IDLE || c->phase == HTTP_HANDSHAKE) {
         http_front_end(c);
+    } else if (c->phase == HTTP_HEAD && http_now(c->http) - c->progress_us < STALLED_VICTIM_US) {
+        http_request_refuse(c, REFUSAL_CONNECTIONS,
+                            "this address has the most connections, and another one needed one; try again later");
     } else {
         http_request_refuse(c, REFUSAL_SLOW,
                             "the request had stalled for over 2 s while others waited for a connection");
@@ -78,14 +112,20 @@ static void end_those_who_left(struct http *h)
     }
 }
 
-static bool make_room(struct http *h)
+static bool make_room(struct http *h, const struct peer *peer)
 {
     end_those_who_left(h);
-    struct http_connection *victim = has_free_place(h) ? NULL : find_victim(h, true, NULL);
+    if (has_free_place(h)) {
+        return true;
+    }
+    const struct peer *heavier = find_heavier(h, peer);
+    struct http_connection *victim = heavier ? find_of(h, HTTP_IDLE, heavier) : NULL;
+    victim = victim ? victim : find_victim(h, true, NULL);
+    victim = victim || !heavier ? victim : find_unbegun(h, heavier);
     if (victim) {
         evict(victim);
     }
-    return victim != NULL || has_free_place(h);
+    return victim != NULL;
 }
 
 /* Of memory an address may hold what it likes while an eighth is free, and a quarter when not. */
@@ -122,7 +162,7 @@ bool http_accept_is_within_share(const struct http *h, const struct peer *peer)
     if (share > 0) {
         return peer->n <= share;
     }
-    share = max / 4 > SHARE_MIN ? max / 4 : SHARE_MIN;
+    share = max / 4 > SHARE_MIN ? max / 4 : max / 2 < SHARE_MIN ? max / 2 : SHARE_MIN;
     return peer->n <= share || max - n_places_taken(h) > max / 8;
 }
 
@@ -133,7 +173,8 @@ static bool has_place(struct http *h, const struct address *address, const struc
         return false;
     }
     size_t n = sizeof(struct http_connection) + HTTP_OTHER_BYTES + (h->identity ? HTTP_TLS_BYTES : 0);
-    return (has_free_place(h) || make_room(h)) && !is_over_memory_share(h, n, address, peer) && has_memory(h, n, NULL);
+    return (has_free_place(h) || make_room(h, peer)) && !is_over_memory_share(h, n, address, peer) &&
+           has_memory(h, n, NULL);
 }
 
 static void accept_client(struct http *h, int fd, const struct address *address)

@@ -115,6 +115,7 @@ void http_front_end(struct http_connection *c)
     wheel_remove(&c->clock);
     http_unlist_work(c);
     c->peer->held -= c->accounted;
+    c->peer->n_over -= c->phase == HTTP_LINGER;
     peers_drop(&h->peers, c->peer);
     unlist(c);
     buf_release(&c->in);
@@ -165,6 +166,7 @@ void http_front_linger(struct http_connection *c)
     wire_finish(&c->wire);
     buf_release(&c->in);
     http_front_enter(c, HTTP_LINGER);
+    c->peer->n_over++;
 }
 
 /* ---- reading ---- */

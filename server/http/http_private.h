@@ -153,6 +153,8 @@ void http_touch(struct http_connection *c);
 /* Queues it for the part of the turn that moves bytes; after those that wait for the first time. */
 void http_list_work(struct http_connection *c);
 void http_unlist_work(struct http_connection *c);
+/* Whether something has come that was not looked at yet. */
+bool http_has_bytes(const struct http_connection *c);
 /* Runs libmicrohttpd and moves its answers, until until_us; then updates what was touched. From callbacks of the loop
  * only. */
 void http_turn(struct http *h, uint64_t until_us);

@@ -25,6 +25,11 @@ uint64_t peers_number(const struct address *address)
     return hash_bytes(key, sizeof(key));
 }
 
+int peers_weight(const struct peer *peer)
+{
+    return peer->n - peer->n_over;
+}
+
 struct peer *peers_add(struct peers *p, const struct address *address)
 {
     unsigned char key[16];
@@ -42,6 +47,9 @@ struct peer *peers_add(struct peers *p, const struct address *address)
         *bucket = peer;
     }
     peer->n++;
+    if (p->_heaviest && peers_weight(peer) > peers_weight(p->_heaviest)) {
+        p->_heaviest = peer;
+    }
     return peer;
 }
 
@@ -55,5 +63,21 @@ void peers_drop(struct peers *p, struct peer *peer)
         at = &(*at)->next;
     }
     *at = peer->next;
+    p->_heaviest = p->_heaviest == peer ? NULL : p->_heaviest;
     mem_free(peer);
+}
+
+struct peer *peers_heaviest(struct peers *p, uint64_t now_us)
+{
+    if (p->_looked_us && now_us - p->_looked_us < PEERS_LOOK_US) {
+        return p->_heaviest;
+    }
+    p->_looked_us = now_us;
+    p->_heaviest = NULL;
+    for (int i = 0; i < PEERS_BUCKETS; i++) {
+        for (struct peer *peer = p->buckets[i]; peer; peer = peer->next) {
+            p->_heaviest = !p->_heaviest || peers_weight(peer) > peers_weight(p->_heaviest) ? peer : p->_heaviest;
+        }
+    }
+    return p->_heaviest;
 }

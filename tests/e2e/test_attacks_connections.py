@@ -72,6 +72,53 @@ class Limits(unittest.TestCase):
             self.assertEqual(reply.status, 200)
             self.ends_at_once(stack.enter_context(s.wire()))
 
+    def test_more_than_one_address_may_have_of_few(self):
+        """A17: so it is where there are few: some stay for others, although nobody of the first address gives way."""
+        with Server("--server.max_connections=64") as s, contextlib.ExitStack() as stack:
+            for _ in range(150):
+                with contextlib.suppress(OSError):
+                    w = stack.enter_context(s.wire(patience=5))
+                    w.push(wire.head("POST", "/caption", "Content-Length: 100000") + b"x")
+            reply = wire.ask(s.port, wire.head("GET", "/healthz"), source="127.0.0.2", patience=5 * PATIENCE)
+            self.assertIsNotNone(reply, "closed: one address had taken all")
+            self.assertEqual(reply.status, 200)
+
+    def is_open(self, w):
+        """Asked, it answers."""
+        with contextlib.suppress(OSError):
+            reply = w.ask(wire.head("GET", "/healthz"))
+            return reply is not None and reply.status == 200
+        return False
+
+    def beside_the_heaviest(self, occupy):
+        """All 16 connections are taken, 13 by one address, none idle for a second -> status for a newcomer, connections closed for
+        him. The two and one of others are left alone."""
+        with Server("--server.max_connections=16") as s, contextlib.ExitStack() as stack:
+            heavy = [stack.enter_context(s.wire(source="127.0.0.2")) for _ in range(13)]
+            others = [stack.enter_context(s.wire(source=source)) for source in ("127.0.0.3", "127.0.0.3", "127.0.0.4")]
+            for w in others + heavy:
+                self.assertTrue(self.is_open(w))
+            for w in heavy:
+                occupy(w)
+            time.sleep(0.1)
+            reply = stack.enter_context(s.wire(source="127.0.0.5")).ask(wire.head("GET", "/healthz"))
+            self.assertTrue(all(self.is_open(w) for w in others))
+            metrics = others[0].ask(wire.head("GET", "/metrics")).body
+            return reply.status, int(re.search(rb"^minivlm_connections_evicted_total (\d+)", metrics, re.M)[1])
+
+    def test_idle_ones_of_the_heaviest_address(self):
+        """A17: who has the most gives way to a newcomer, also with connections that were used a moment ago."""
+        self.assertEqual(self.beside_the_heaviest(lambda w: None), (200, 1))
+
+    def test_unbegun_ones_of_the_heaviest_address(self):
+        """A17: and with those on which no request has come whole."""
+        self.assertEqual(self.beside_the_heaviest(lambda w: w.push(b"GET /healthz HT")), (200, 1))
+
+    def test_begun_ones_of_the_heaviest_address(self):
+        """A17: a request that was begun is not given up for a newcomer."""
+        upload = wire.head("POST", "/caption", "Content-Length: 100000") + b"x"
+        self.assertEqual(self.beside_the_heaviest(lambda w: w.push(upload)), (503, 0))
+
     def test_a_limit_for_each_address(self):
         """A17: server.max_connections_per_address closes the excess at once, and counts it."""
         with Server("--server.max_connections_per_address=4") as s, contextlib.ExitStack() as stack:

@@ -63,6 +63,30 @@ static void test_many(void)
     mem_fail_after(0);
 }
 
+static void test_heaviest(void)
+{
+    CHECK(peers_heaviest(&peers, 1) == NULL);
+    struct peer *a = add("10.0.0.1"), *b = add("10.0.0.2"), *c = add("2001:db8::1");
+    add("10.0.0.2");
+    CHECK(peers_heaviest(&peers, PEERS_LOOK_US + 1) == b);
+    add("2001:db8::2");
+    add("2001:db8::3");
+    CHECK(peers_heaviest(&peers, PEERS_LOOK_US + 2) == c);
+    c->n_over = 2;
+    CHECK(peers_heaviest(&peers, 2 * PEERS_LOOK_US + 1) == b);
+    c->n_over = 0;
+    CHECK(peers_heaviest(&peers, 3 * PEERS_LOOK_US + 1) == c);
+    for (int i = 0; i < 3; i++) {
+        peers_drop(&peers, c);
+    }
+    CHECK(peers_heaviest(&peers, 3 * PEERS_LOOK_US + 2) == NULL); /* it is gone, and who is next was not looked for */
+    CHECK(peers_heaviest(&peers, 4 * PEERS_LOOK_US + 1) == b);
+    peers_drop(&peers, a);
+    peers_drop(&peers, b);
+    peers_drop(&peers, b);
+    CHECK(peers_heaviest(&peers, 5 * PEERS_LOOK_US + 1) == NULL);
+}
+
 static uint64_t number(const char *text)
 {
     struct address a;
@@ -81,6 +105,7 @@ int main(void)
 {
     test_counts();
     test_many();
+    test_heaviest();
     test_numbers();
     return check_result();
 }
