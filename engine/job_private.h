@@ -14,6 +14,8 @@
 
 #include <sys/queue.h>
 
+struct line_end;
+
 enum job_state {
     JOB_HOME,         /* the caller's */
     JOB_PREPARE_WAIT, /* in the scheduler's `prepare` */
@@ -33,9 +35,11 @@ struct job_private {
     TAILQ_ENTRY(job_private) member; /* of its flight */
     struct flight *flight;
     /* order */
-    uint64_t line_us, end_us, due_us; /* batcher.h; the smallest due_us goes first */
-    uint64_t rank_us;                 /* among its client's jobs: the smallest first */
-    uint64_t hurry_us;                /* UINT64_MAX: never, or already hurried */
+    uint64_t line_us, due_us; /* batcher.h; the smallest due_us goes first */
+    uint64_t rank_us;         /* among its client's jobs: the smallest first */
+    uint64_t hurry_us;        /* UINT64_MAX: never, or already hurried */
+    struct line_end *end;     /* where its place ends; while it is in the line (line.h) */
+    int line_at[2];           /* line.h's */
     /* memory of the job */
     struct pages pages;   /* all of it */
     struct features *own; /* features_bytes, for everything but given features */

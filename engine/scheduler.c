@@ -24,6 +24,7 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
     TAILQ_INIT(&s->captions);
     TAILQ_INIT(&s->free_captions);
     enum err rc = flight_pool_init(&s->flights, l->max_jobs);
+    rc = rc ? rc : line_init(&s->line, l->max_jobs);
     rc = rc ? rc : mem_array(&s->seats, (size_t)l->n_engine_threads, sizeof(*s->seats));
     if (!rc && l->split_threads > 1 && l->n_engine_threads > 1) {
         rc = crew_create(&s->crew, l->n_engine_threads);
@@ -32,6 +33,7 @@ enum err scheduler_init(struct scheduler *s, const struct scheduler_limits *l, s
     if (rc) {
         crew_destroy(s->crew);
         mem_free(s->seats);
+        line_release(&s->line);
         flight_pool_release(&s->flights);
         *s = (struct scheduler){0};
         return rc;
@@ -49,6 +51,7 @@ void scheduler_release(struct scheduler *s)
         BUG_ON(s->n_live != 0 || s->n_leaving != 0);
         monitor_release(&s->monitor);
         flight_pool_release(&s->flights);
+        line_release(&s->line);
         crew_destroy(s->crew);
         mem_free(s->seats);
         mem_free(s->free_slots);
@@ -72,7 +75,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         return err_set(why, ERR_DRAINING, "the engine is being closed");
     }
     if (s->n_live >= s->max_jobs) {
-        return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
+        return err_set(why, ERR_OVERLOADED, "%d jobs are in progress, which is the limit; try again later", s->n_live);
     }
     scheduler_stand_in_line(s, j, now_us);
     j->submitted_us = now_us;
@@ -80,6 +83,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
     s->n_live++;
     uint64_t look_us = atomic_load(&j->is_cancelled) ? 0 : next_look_us(j);
     s->look_us = look_us < s->look_us ? look_us : s->look_us;
+    line_set_look(&s->line, j, look_us);
     scheduler_insert(&s->prepare, j);
     monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
     return OK;
@@ -207,19 +211,39 @@ static uint64_t look_at(struct scheduler *s, struct job_private *j, uint64_t now
     return now_us < j->hurry_us ? next_look_us(j) : 0;
 }
 
+/* Looks at it, and notes when to look again. */
+static void look_and_note(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    uint64_t look_us = look_at(s, j, now_us, leaving);
+    if (j->state != JOB_LEAVING) {
+        line_set_look(&s->line, j, look_us);
+        s->look_us = look_us < s->look_us ? look_us : s->look_us;
+    }
+}
+
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
 {
     monitor_check(&s->monitor);
     struct job_private *j, *next;
-    if (now_us < s->look_us && !atomic_load(&s->has_cancelled)) {
+    bool has_cancelled = atomic_load(&s->has_cancelled);
+    if (now_us < s->look_us && !has_cancelled) {
         return;
     }
-    atomic_store(&s->has_cancelled, false); /* before the look: what is cancelled meanwhile is found next time */
+    int n_due = line_due(&s->line, now_us, &j, &s->look_us);
+    if (n_due <= 1 && !has_cancelled) { /* as a rule; the others' memory is left alone */
+        if (n_due == 1) {
+            look_and_note(s, j, now_us, leaving);
+        }
+        return;
+    }
+    /* Before the look: what is cancelled meanwhile is found next time. */
+    (void)atomic_exchange(&s->has_cancelled, false);
     s->look_us = UINT64_MAX;
-    for (j = TAILQ_FIRST(&s->live); j; j = next) {
+    for (j = TAILQ_FIRST(&s->live); j; j = next) { /* in the order of arrival */
         next = TAILQ_NEXT(j, live);
-        uint64_t look_us = look_at(s, j, now_us, leaving);
-        s->look_us = look_us < s->look_us ? look_us : s->look_us;
+        if (j->state != JOB_LEAVING) {
+            look_and_note(s, j, now_us, leaving);
+        }
     }
 }
 
@@ -390,10 +414,11 @@ void scheduler_pop_items(struct scheduler *s, struct job_private *j, int n)
     monitor_check(&s->monitor);
     TAILQ_REMOVE(&s->fusion, j, queue);
     if (j->n_taken + n < j->n_items) { /* its place moves on by the part that is taken */
-        uint64_t left_us = j->end_us > j->line_us ? j->end_us - j->line_us : 0;
+        uint64_t left_us = j->end->us > j->line_us ? j->end->us - j->line_us : 0;
         uint64_t taken_us = left_us * (uint64_t)n / (uint64_t)(j->n_items - j->n_taken);
         j->line_us += taken_us;
         j->due_us += taken_us;
+        line_move(&s->line, j);
         scheduler_insert(&s->fusion, j);
     }
     j->n_taken += n;

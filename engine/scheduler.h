@@ -20,6 +20,7 @@
 #include "engine/feature_cache.h"
 #include "engine/flight.h"
 #include "engine/forecast.h"
+#include "engine/line.h"
 
 /* A picture that takes more than this to decode counts as large: about eight megapixels, a tenth of a second. */
 enum { SCHEDULER_LARGE_BYTES = 24 << 20 };
@@ -61,6 +62,7 @@ struct scheduler {
     bool is_draining, is_stopping;
     /* jobs */
     struct job_list live; /* submitted, not yet being delivered; a client's waiting jobs in the order of their places */
+    struct line line;     /* of the same */
     int n_live, n_leaving;
     uint64_t look_us;          /* before this no job becomes late or is to be hurried: a sweep need not look */
     atomic_bool has_cancelled; /* since the last look; set by any thread (job_cancel) */

@@ -56,18 +56,22 @@ static bool is_movable(const struct job_private *j)
            (j->state == JOB_FUSION && j->n_taken == 0);
 }
 
-static void stand_at(struct job_private *j, uint64_t line_us, uint64_t end_us)
+static void stand_at(struct job_private *j, uint64_t line_us)
 {
     j->line_us = line_us;
-    j->end_us = end_us;
     j->due_us = batcher_due_us(line_us, j->job->request.priority);
 }
 
-static void swap_places(struct job_private *a, struct job_private *b)
+static void swap_places(struct scheduler *s, struct job_private *a, struct job_private *b)
 {
-    uint64_t line_us = a->line_us, end_us = a->end_us;
-    stand_at(a, b->line_us, b->end_us);
-    stand_at(b, line_us, end_us);
+    uint64_t line_us = a->line_us;
+    struct line_end *end = a->end;
+    stand_at(a, b->line_us);
+    stand_at(b, line_us);
+    a->end = b->end;
+    b->end = end;
+    line_move(&s->line, a);
+    line_move(&s->line, b);
 }
 
 /* Before all others of its client that wait and are less urgent: each of them moves to the place of the next. `live`
@@ -75,6 +79,9 @@ static void swap_places(struct job_private *a, struct job_private *b)
 static bool pass_own(struct scheduler *s, struct job_private *j)
 {
     struct job_private *other, *passed = NULL;
+    if (line_client_jobs(&s->line, j->job->request.client) == 1) {
+        return false;
+    }
     for (other = TAILQ_PREV(j, job_list, live); other; other = TAILQ_PREV(other, job_list, live)) {
         if (other->job->request.client != j->job->request.client || !is_movable(other)) {
             continue;
@@ -82,7 +89,7 @@ static bool pass_own(struct scheduler *s, struct job_private *j)
         if (other->rank_us <= j->rank_us) {
             break;
         }
-        swap_places(other, j);
+        swap_places(s, other, j);
         move_in_queue(s, other);
         passed = other;
     }
@@ -91,23 +98,6 @@ static bool pass_own(struct scheduler *s, struct job_private *j)
         TAILQ_INSERT_BEFORE(passed, j, live);
     }
     return passed != NULL;
-}
-
-/* The smallest place that any job still has. A job that lets others pass counts where it will be served, or where it
- * stands when there are no others: else the place would stand still for as long as it waits. */
-static uint64_t min_place_us(const struct scheduler *s)
-{
-    uint64_t place_us = UINT64_MAX, yielding_us = UINT64_MAX;
-    bool has_usual = false;
-    const struct job_private *j;
-    TAILQ_FOREACH(j, &s->live, live)
-    {
-        bool is_usual = j->job->request.priority <= BATCHER_USUAL;
-        has_usual = has_usual || is_usual;
-        place_us = j->due_us < place_us ? j->due_us : place_us;
-        yielding_us = !is_usual && j->line_us < yielding_us ? j->line_us : yielding_us;
-    }
-    return has_usual ? place_us : yielding_us;
 }
 
 static struct scheduler_client *client_of(struct scheduler *s, uint64_t id)
@@ -120,25 +110,22 @@ static struct scheduler_client *client_of(struct scheduler *s, uint64_t id)
 static uint64_t own_end_us(struct scheduler *s, uint64_t id, uint64_t cost_us)
 {
     const struct scheduler_client *client = client_of(s, id);
-    const struct job_private *j;
-    uint64_t end_us = client->id == id ? client->end_us : 0, most_us = s->reached_us + cost_us;
-    end_us = end_us < most_us ? end_us : most_us;
-    TAILQ_FOREACH(j, &s->live, live)
-    {
-        end_us = j->job->request.client == id && j->end_us > end_us ? j->end_us : end_us;
-    }
-    return end_us;
+    uint64_t served_us = client->id == id ? client->end_us : 0, most_us = s->reached_us + cost_us;
+    uint64_t waiting_us = line_client_end_us(&s->line, id);
+    served_us = served_us < most_us ? served_us : most_us;
+    return served_us > waiting_us ? served_us : waiting_us;
 }
 
 void scheduler_stand_in_line(struct scheduler *s, struct job_private *j, uint64_t now_us)
 {
     const struct job_request *r = &j->job->request;
-    uint64_t place_us = TAILQ_EMPTY(&s->live) ? s->served_us : min_place_us(s), cost_us = job_cost_us(s, r);
+    uint64_t place_us = line_is_empty(&s->line) ? s->served_us : line_first_us(&s->line), cost_us = job_cost_us(s, r);
     s->reached_us = place_us > s->reached_us ? place_us : s->reached_us;
     uint64_t line_us = batcher_line_us(s->reached_us, own_end_us(s, r->client, cost_us));
-    stand_at(j, line_us, line_us + cost_us);
+    stand_at(j, line_us);
     j->rank_us = batcher_rank_us(line_us, r->priority);
     j->hurry_us = batcher_hurry_us(now_us, r->deadline_us);
+    line_add(&s->line, j, line_us + cost_us);
     TAILQ_INSERT_TAIL(&s->live, j, live);
     (void)pass_own(s, j);
 }
@@ -146,14 +133,16 @@ void scheduler_stand_in_line(struct scheduler *s, struct job_private *j, uint64_
 void scheduler_leave_line(struct scheduler *s, struct job_private *j)
 {
     struct scheduler_client *client = client_of(s, j->job->request.client);
+    uint64_t end_us = j->end->us;
     TAILQ_REMOVE(&s->live, j, live);
+    line_remove(&s->line, j);
     if (j->failure) { /* it got nothing, or not all */
         return;
     }
-    if (client->id != j->job->request.client || client->end_us < j->end_us) {
-        *client = (struct scheduler_client){j->job->request.client, j->end_us};
+    if (client->id != j->job->request.client || client->end_us < end_us) {
+        *client = (struct scheduler_client){j->job->request.client, end_us};
     }
-    s->served_us = j->end_us > s->served_us ? j->end_us : s->served_us;
+    s->served_us = end_us > s->served_us ? end_us : s->served_us;
 }
 
 void scheduler_hurry(struct scheduler *s, struct job_private *j, uint64_t now_us)

@@ -17,7 +17,8 @@ export function giveUp(place) {
   place.removeAttribute("aria-busy");
 }
 
-// work(signal): draws its result into `place` itself. A new attempt at the same place takes the place of the old one.
+// work(signal, clear, grow): draws its result into `place` itself; clear() takes the sign away, grow(element) puts what there is
+// of the result in its place, which can be stopped like the sign. A new attempt at the same place takes the place of the old one.
 export function attempt(place, work, { busy = "Looking", keeps = false } = {}) {
   giveUp(place);
   const controller = new AbortController();
@@ -33,13 +34,16 @@ export function attempt(place, work, { busy = "Looking", keeps = false } = {}) {
     place.append(element);
   };
 
-  async function go() {
-    place.setAttribute("aria-busy", "true");
-    const sign = h("p.busy", {}, h("span", {}, busy), h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i")));
+  const wait = (sign) => {
     put(sign);
     timer = setTimeout(() => sign.append(h("button.link", { type: "button", onclick: stop }, "Stop")), LONG_MS);
+  };
+
+  async function go() {
+    place.setAttribute("aria-busy", "true");
+    wait(h("p.busy", {}, h("span", {}, busy), h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i"))));
     try {
-      await work(signal, clear);
+      await work(signal, clear, (element) => wait(h("div", {}, element)));
       if (!signal.aborted) clear();
     } catch (error) {
       if (!signal.aborted) show(error instanceof Fault ? error : mistake(error));

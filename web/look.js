@@ -34,11 +34,11 @@ function whereButtons(picture, path, parameters, title) {
 function captionOf(picture) {
   const place = $("#caption");
   const parameters = { num_beams: 1, regions: true, stream: true };
-  attempt(place, async (signal, clear) => {
+  attempt(place, async (signal, _, grow) => {
     const text = h("span.growing");
     const line = h("p.caption", {}, text);
     const answer = await predict("caption", picture, parameters, { signal, onText: (t) => {
-      if (!line.isConnected && !signal.aborted) { clear(); place.replaceChildren(line); }
+      if (!line.isConnected && !signal.aborted) grow(line);
       text.textContent = t;
     } }).catch((fault) => {
       if (!signal.aborted) invite(!NEVER.has(fault.code)); // nobody can ask about what cannot be read

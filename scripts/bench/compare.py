@@ -185,7 +185,7 @@ def large_graphs(python, args) -> pathlib.Path:
 
 
 def runners(python, graphs, args, threads) -> dict:
-    ours = OURS if threads == 1 else {"ours": []}
+    ours = {name: flags for name, flags in OURS.items() if name in (args.ours if threads == 1 else ["ours"])}
     ours = ours | {f"ours, {folder.name}": ["--model", str(folder.resolve())] for folder in args.also}
     every: dict[str, Ours | Peer] = {}
     for name, flags in ours.items():
@@ -331,6 +331,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 32], help="of the services; none: no services")
     parser.add_argument("--seconds", type=float, default=6.0, help="a service is measured for each number of clients")
     parser.add_argument("--peers", nargs="*", choices=PEERS, help="all, or with --large those that also run the large network")
+    parser.add_argument("--ours", nargs="*", default=list(OURS), choices=OURS, help="our paths on one thread")
     parser.add_argument("--also", type=pathlib.Path, nargs="*", default=[], metavar="DIR",
                         help="other exports of the same weights, a row each")
     parser.add_argument("--large", action="store_true", help="also ResNet-101 and BERT-base: regions and a question")

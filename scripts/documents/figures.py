@@ -10,7 +10,7 @@ from documents.fences import ROOT
 FIGURES, IMAGES = ROOT / "docs/figures", ROOT / "docs/images"
 PANELS = {"regions": "regions of a picture", "question": "one question", "greedy caption": "a greedy caption",
           "bytes to caption": "from JPEG to caption"}
-ROWS = ("ours", "OpenVINO bf16", "ONNX Runtime int8", "ONNX Runtime fp32", "mix", "PyTorch eager")
+ROWS = ("ours", "OpenVINO bf16", "OpenVINO int8", "ONNX Runtime int8", "ONNX Runtime fp32", "mix", "PyTorch eager")
 NAMES = {"ours": "minivlm", "mix": "OpenVINO + ORT"}
 PHOTOS = {"cat": "what animal is this?", "coffee": "what is on the table?", "raccoon": "what animal is this?", "rocket": "is it outdoors?"}
 POINTS = 60  # of a curve

@@ -140,7 +140,8 @@ static void submit(struct work *w, struct archive_request *r, archive_on_done *o
 
 static void answer_unknown(struct work *w)
 {
-    reply_error(w->x, FAULT_NOT_FOUND, "collection", "there is no collection with this name");
+    reply_error(w->x, FAULT_NOT_FOUND, "collection",
+                "there is no collection with this name; GET /collections lists the names");
     work_finish(w);
 }
 

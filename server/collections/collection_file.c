@@ -163,7 +163,7 @@ static enum err own(struct collection_file *f, struct errbuf *e)
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = owner_byte, .l_len = 1};
     struct stat st;
     if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        return err_set(e, ERR_IO, "%s: is not a file; name a file", f->path);
+        return err_set(e, ERR_IO, "%s is not a regular file; name one", f->path);
     }
     f->file = place_of(&st);
     if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0) {
@@ -242,8 +242,8 @@ static enum err open_all(struct collection_file *f, bool can_be_new, struct errb
         }
         int64_t wanted;
         if (!rc && !can_be_new && !read_header(f->fd, &wanted)) {
-            rc = err_set(e, ERR_UNAVAILABLE, "%s: what was put there is no SQLite database; put one there by renaming",
-                         f->path);
+            rc = err_set(e, ERR_UNAVAILABLE,
+                         "%s: what was put there is not an SQLite database; put one there by renaming it", f->path);
         }
     }
     for (int i = 0; i < f->n && !rc; i++) {

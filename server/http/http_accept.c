@@ -1,7 +1,7 @@
 /* Who may connect. Over server.max_connections a newcomer takes the place of an idle connection of the address that has
  * the most, if that has more than its own; of the connection that has been idle longest, or of the upload that has
- * stalled longest; of a connection of that address on which no request has begun. Where there is none it is answered 503
- * and closed. One address may hold max_connections_per_address; when that is 0, it may hold what it likes while an
+ * stalled longest; of a connection of that address on which no request has begun. Where there is none it is answered
+ * 503 and closed. One address may hold max_connections_per_address; when that is 0, it may hold what it likes while an
  * eighth of all places is free, and a quarter of them (at least SHARE_MIN, at most half of all) when not; so it is with
  * the connections' memory. */
 #include "server/http/http_private.h"

@@ -31,8 +31,8 @@ struct peers {
 struct peer *peers_add(struct peers *p, const struct address *address);
 void peers_drop(struct peers *p, struct peer *peer);
 
-/* Who has the most connections that are not over; NULL: nobody has any. It looks again at most once in PEERS_LOOK_US; in between, those who
- * have grown count and those who have shrunk may be told wrongly. */
+/* Who has the most connections that are not over; NULL: nobody has any. It looks again at most once in PEERS_LOOK_US;
+ * in between, those who have grown count and those who have shrunk may be told wrongly. */
 enum { PEERS_LOOK_US = 50000 };
 int peers_weight(const struct peer *peer); /* their number */
 struct peer *peers_heaviest(struct peers *p, uint64_t now_us);

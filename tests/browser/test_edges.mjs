@@ -73,6 +73,30 @@ test("an answer that takes long can be stopped, and asked for again", async () =
   assert.equal(await page.locator(".fault, .busy").count(), 0);
 });
 
+test("a caption that stops growing can be stopped, and begun again", async () => {
+  const page = await open(service.url);
+  await page.waitForSelector("[data-state=ready]");
+  await page.evaluate(() => {
+    const real = globalThis.fetch;
+    globalThis.fetch = async (url, options) => {
+      globalThis.fetch = real;
+      const body = new ReadableStream({ start(c) {
+        c.enqueue(new TextEncoder().encode("data: {\"text\":\"a cat\"}\n\n"));
+        options.signal.addEventListener("abort", () => c.error(options.signal.reason));
+      } });
+      return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+    };
+  });
+  await page.setInputFiles("#file", CAT);
+  await page.waitForSelector("#caption .growing:has-text('a cat')");
+  await page.click("#caption button:has-text('Stop')");
+  await page.waitForSelector("#caption .fault:has-text('Stopped')");
+  assert.equal(await page.locator(".growing, .busy").count(), 0);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#caption .under");
+  assert.equal(await page.locator(".fault, .growing").count(), 0);
+});
+
 test("what is no picture in the clipboard or under the pointer is said; the page stays, fields take text", async () => {
   const page = await open(service.url);
   await look(page, CAT);

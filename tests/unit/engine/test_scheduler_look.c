@@ -1,4 +1,5 @@
-/* A sweep that looks only when it is time does what one that always looks does: random sequences in two schedulers. */
+/* Random sequences in two schedulers: a sweep that looks only when it is time does what one that always looks does; and
+ * what the line knows is what a walk over all jobs finds. */
 #include "engine/scheduler.h"
 
 #include "engine/base/mem.h"
@@ -116,7 +117,9 @@ static void fuse(struct world *w, int i, uint64_t now_us, struct job_list *leavi
 
 static void sweep(struct world *w, bool always, uint64_t now_us, struct job_list *leaving)
 {
-    w->s.look_us = always ? 0 : w->s.look_us;
+    if (always) {
+        atomic_store(&w->s.has_cancelled, true);
+    }
     w->n_looks += now_us >= w->s.look_us || atomic_load(&w->s.has_cancelled);
     scheduler_sweep(&w->s, now_us, leaving);
 }
@@ -150,12 +153,61 @@ static void step(struct world *w, bool always, uint64_t seed, uint64_t now_us)
     deliver(w, &leaving);
 }
 
+/* The plain walk. */
+static uint64_t first_place_us(const struct scheduler *s)
+{
+    uint64_t place_us = UINT64_MAX, yielding_us = UINT64_MAX;
+    bool has_usual = false;
+    const struct job_private *j;
+    TAILQ_FOREACH(j, &s->live, live)
+    {
+        bool is_usual = j->job->request.priority <= BATCHER_USUAL;
+        has_usual = has_usual || is_usual;
+        place_us = j->due_us < place_us ? j->due_us : place_us;
+        yielding_us = !is_usual && j->line_us < yielding_us ? j->line_us : yielding_us;
+    }
+    return has_usual ? place_us : yielding_us;
+}
+
+/* Who moves to another's place ends where that one would have. */
+static void check_ends(const struct scheduler *s)
+{
+    const struct job_private *x, *y;
+    TAILQ_FOREACH(x, &s->live, live)
+    {
+        TAILQ_FOREACH(y, &s->live, live)
+        {
+            bool is_own = x->job->request.client == y->job->request.client && x->n_taken == 0 && y->n_taken == 0;
+            CHECK(!is_own || (x->line_us < y->line_us) == (x->end->us < y->end->us));
+        }
+    }
+}
+
+static void check_line(const struct scheduler *s)
+{
+    CHECK(line_first_us(&s->line) == first_place_us(s));
+    CHECK(line_is_empty(&s->line) == TAILQ_EMPTY(&s->live));
+    for (uint64_t client = 0; client < CLIENTS; client++) {
+        uint64_t end_us = 0;
+        int n = 0;
+        const struct job_private *j;
+        TAILQ_FOREACH(j, &s->live, live)
+        {
+            bool is_own = j->job->request.client == client;
+            n += is_own;
+            end_us = is_own && j->end->us > end_us ? j->end->us : end_us;
+        }
+        CHECK(line_client_end_us(&s->line, client) == end_us && line_client_jobs(&s->line, client) == n);
+    }
+}
+
 static void check_same(void)
 {
     struct world *a = &worlds[0], *b = &worlds[1];
     struct job_private *x = TAILQ_FIRST(&a->s.live), *y = TAILQ_FIRST(&b->s.live);
     for (; x && y; x = TAILQ_NEXT(x, live), y = TAILQ_NEXT(y, live)) {
         CHECK(x - a->parts == y - b->parts && x->due_us == y->due_us && x->state == y->state);
+        CHECK(x->line_us == y->line_us && x->end->us == y->end->us);
         CHECK(x->hurry_us == y->hurry_us && x->rank_us == y->rank_us && x->failure == y->failure);
     }
     CHECK(!x && !y);
@@ -202,6 +254,8 @@ static void test_equal(void)
             step(&worlds[0], false, each, now_us);
             step(&worlds[1], true, each, now_us);
             check_same();
+            check_line(&worlds[0].s);
+            check_ends(&worlds[0].s);
         }
         n_looks += worlds[0].n_looks;
         n_all += worlds[1].n_looks;

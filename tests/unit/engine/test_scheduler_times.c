@@ -14,6 +14,8 @@ static void test_joined_late(void)
     scheduler_enter(&s);
     TAILQ_INIT(&s.live);
     TAILQ_INSERT_TAIL(&s.live, &j, live);
+    CHECK_INT(line_init(&s.line, 1), OK);
+    line_add(&s.line, &j, 1);
     s.n_live = 1;
     job.result.decode_us = 20;
     scheduler_finish(&s, &j, 1000, &leaving);
@@ -26,6 +28,7 @@ static void test_joined_late(void)
     scheduler_items_end(&s, &j, 1, 1, 1000, &leaving);
     CHECK_INT(job.result.fusion_us, 0);
     scheduler_leave(&s);
+    line_release(&s.line);
     monitor_release(&s.monitor);
 }
 
