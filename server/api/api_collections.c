@@ -77,7 +77,7 @@ static struct collection_model model_of(const struct service *s)
 
 static void answer_error(struct work *w, enum err rc, const struct errbuf *e)
 {
-    if (rc == ERR_UNAVAILABLE || rc == ERR_BUSY) { /* the reason names files of the service */
+    if (rc == ERR_UNAVAILABLE || rc == ERR_DISK_FULL || rc == ERR_BUSY) { /* the reason names files of the service */
         log_limited(LOG_WARN, LOG_HERE, "collections unavailable", LOG_STR("reason", errbuf_text(e, rc)));
         reply_retry(w->x, reply_fault(rc), 1000000, "%s",
                     rc == ERR_BUSY ? "another process has locked the collections; try again" : err_text(rc));

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { MAX_CONNECTIONS = 8, HEADER_BYTES = 100 };
@@ -394,6 +395,13 @@ enum err collection_file_begin(struct collections *cs, struct errbuf *e)
         }
     }
     return say(cs, state, e);
+}
+
+uint64_t collection_file_free_bytes(const struct collections *cs)
+{
+    struct statvfs disk;
+    bool is_known = fstatvfs(cs->file->fd, &disk) == 0 && disk.f_blocks > 0;
+    return is_known && disk.f_bavail < UINT64_MAX / disk.f_frsize ? disk.f_bavail * disk.f_frsize : UINT64_MAX;
 }
 
 bool collection_file_is_there(const struct collections *cs)
