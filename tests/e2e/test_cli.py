@@ -30,7 +30,7 @@ from program import (
     squeezed,
 )
 
-COMMANDS = ("caption", "vqa", "retrieve", "regions", "inspect", "bench")
+COMMANDS = ("caption", "vqa", "retrieve", "regions", "inspect", "bench", "import", "search")
 
 
 class Usage(Case):
