@@ -260,7 +260,7 @@ static const char *find_conflict(const struct cli_args *a)
         return "an image is missing";
     }
     if (a->with_sidecar && n_stdin > 0 && !a->jsonl) {
-        return "--sidecar needs files; a picture from standard input has no path";
+        return "--sidecar needs files; an image from standard input has no path";
     }
     if (n_stdin > 1) {
         return "standard input can be read only once";

@@ -335,7 +335,7 @@ static enum err close_output(struct batch *b, enum err rc, struct errbuf *e)
         *e = rc ? *e : why;
         return rc ? rc : closed;
     }
-    fprintf(stderr, "minivlm: %s: %d picture%s written", b->args->output, b->n_printed, b->n_printed == 1 ? "" : "s");
+    fprintf(stderr, "minivlm: %s: %d image%s written", b->args->output, b->n_printed, b->n_printed == 1 ? "" : "s");
     if (b->n_failed > 0) {
         fprintf(stderr, ", %d of them with an error; --resume tries those again", b->n_failed);
     }

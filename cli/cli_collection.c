@@ -110,7 +110,7 @@ static enum err put(struct import *m, struct cli_http *h, int i, struct cli_http
     buf_text(&path, "/images/");
     cli_http_escape(&path, file + m->args->key_at[i], true);
     buf_text(&path, m->args->tolerate_truncated ? "?tolerate_truncated=true" : "");
-    rc = path.err ? err_set(e, ERR_IO, "its key is too long") : OK;
+    rc = path.err ? err_set(e, ERR_IO, "its path, which would be its key, is too long; give a shorter one") : OK;
     rc = rc ? rc
             : send_patiently(h, &m->has_answered, "PUT", path.bytes, "application/octet-stream", bytes, n, answer, e);
     buf_release(&path);
@@ -182,7 +182,7 @@ int cli_collection_import(const struct cli_args *a)
         thread_join(threads[i]);
     }
     int n_stored = m.n_done - m.n_failed;
-    fprintf(stderr, "minivlm: %s: %d of %d pictures stored\n", a->collection, n_stored, a->n_files);
+    fprintf(stderr, "minivlm: %s: %d of %d images stored\n", a->collection, n_stored, a->n_files);
     return n_stored == a->n_files ? CLI_OK : CLI_FAILED;
 }
 
@@ -214,7 +214,8 @@ int cli_collection_search(const struct cli_args *a)
         json_pack("{s:s, s:s, s:i}", "collection", a->collection, "text", a->texts[0], "top_k", a->top_k);
     char *body = question ? json_dumps(question, JSON_COMPACT) : NULL;
     buf_init(&answer.body, ANSWER_MAX_BYTES);
-    enum err rc = body ? cli_http_open(&h, server_of(a), &e) : err_set(&e, ERR_BAD_REQUEST, "the text is not UTF-8");
+    enum err rc = body ? cli_http_open(&h, server_of(a), &e)
+                       : err_set(&e, ERR_BAD_REQUEST, "the text is not UTF-8; write it in UTF-8");
     rc =
         rc ? rc
            : send_patiently(h, &has_answered, "POST", "/retrieve", "application/json", body, strlen(body), &answer, &e);

@@ -163,10 +163,10 @@ enum err cli_folder_expand(struct cli_args *a, struct errbuf *e)
         rc = is_folder ? walk_folder(&s, a->files[i], e) : add(&s, a->files[i], name_at(a->files[i]));
     }
     if (!rc && s.n == 0 && a->n_missing > 0) {
-        rc = err_set(e, ERR_IO, "no picture is left: nothing was written to %s", a->output);
+        rc = err_set(e, ERR_IO, "no image is left: nothing was written to %s", a->output);
     }
     if (!rc && s.n > INT32_MAX / 2) {
-        rc = err_set(e, ERR_IO, "there are more than %d pictures", INT32_MAX / 2);
+        rc = err_set(e, ERR_IO, "there are more than %d images; name fewer folders at a time", INT32_MAX / 2);
     }
     mem_free(a->files);
     a->files = s.all;

@@ -19,7 +19,7 @@ struct cli_http {
 static const char unix_scheme[] = "unix:";
 
 /* "unix:/run/minivlm.sock" or "http://host:port/prefix/" */
-static void take_base(struct cli_http *h, const char *base)
+static void set_base(struct cli_http *h, const char *base)
 {
     bool is_socket = strncasecmp(base, unix_scheme, strlen(unix_scheme)) == 0;
     h->socket = is_socket ? base + strlen(unix_scheme) : NULL;
@@ -47,7 +47,7 @@ enum err cli_http_open(struct cli_http **out, const char *base, struct errbuf *e
         return rc;
     }
     h->curl = curl_easy_init();
-    take_base(h, base);
+    set_base(h, base);
     buf_init(&h->url, URL_MAX_BYTES);
     buf_init(&h->authorization, URL_MAX_BYTES);
     if (key && key[0]) {
@@ -97,7 +97,8 @@ enum err cli_http_send(struct cli_http *h, const char *method, const char *path,
     buf_printf(&h->url, "%.*s%s", h->socket ? (int)strlen(local) : h->n_base, h->socket ? local : h->base, path);
     buf_reset(&answer->body);
     if (h->url.err) {
-        return err_set(e, ERR_IO, "the address would be longer than %d bytes", URL_MAX_BYTES);
+        return err_set(e, ERR_IO, "the address would be longer than %d bytes; shorten --server, the name or the text",
+                       URL_MAX_BYTES);
     }
     struct curl_slist *headers = headers_of(h, type);
     curl_easy_reset(h->curl); /* keeps the connection */

@@ -57,8 +57,9 @@ static enum err find_image(struct cli_json_line *l, struct errbuf *e)
     if (!l->image) {
         return err_set(e, ERR_BAD_REQUEST, "\"image\" is missing or not a text");
     }
-    return strcmp(l->image, "-") == 0 ? err_set(e, ERR_BAD_REQUEST, "\"image\" is a file here, not standard input")
-                                      : OK;
+    return strcmp(l->image, "-") == 0
+               ? err_set(e, ERR_BAD_REQUEST, "\"image\" must be the path of a file here, not standard input")
+               : OK;
 }
 
 static enum err find_questions(struct cli_json_line *l, struct errbuf *e)

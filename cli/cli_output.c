@@ -189,8 +189,9 @@ static enum err keep_rows(struct cli_output *o, const char *text, size_t n, stru
             break;
         }
         if (state == ROW_FOREIGN) {
-            return err_set(e, ERR_BAD_REQUEST, "%s: byte %zu begins no answer of this command; name another --output",
-                           o->args->output, (size_t)(row - text));
+            return err_set(e, ERR_BAD_REQUEST,
+                           "%s: no answer of this command begins at byte %zu; name another --output", o->args->output,
+                           (size_t)(row - text));
         }
         if (state == ROW_DONE) {
             rc = remember(o, &o->first);
@@ -237,7 +238,7 @@ static enum err create_part(struct cli_output *o, const char *path, const struct
 {
     int n = snprintf(part, size, "%s.XXXXXX", path);
     if (n < 0 || (size_t)n >= size) {
-        return err_set(e, ERR_IO, "%s: the name is too long", path);
+        return err_set(e, ERR_IO, "%s: the name is too long; choose a shorter one", path);
     }
     o->fd = mkostemp(part, O_CLOEXEC | O_APPEND);
     if (o->fd < 0 || fchmod(o->fd, old->st_mode & 07777) != 0) {
@@ -258,7 +259,7 @@ static enum err open_file(struct cli_output *o, struct errbuf *e)
         return err_set(e, ERR_IO, "%s: %s", o->args->output, strerror(errno));
     }
     if (!S_ISREG(old.st_mode)) {
-        return err_set(e, ERR_IO, "%s is no regular file: --resume cannot go on with it", o->args->output);
+        return err_set(e, ERR_IO, "%s is not a regular file; --resume cannot continue it", o->args->output);
     }
     enum err rc = create_part(o, path, &old, part, sizeof(part), e);
     rc = rc ? rc : resume(o, e);

@@ -76,7 +76,7 @@ static void print_stages(const struct profile *p)
             first = i + 1;
         }
     }
-    printf("%.3f ms a picture, one thread, %d words; kernels: %s, matrices by %s\n", all_ms / p->n_runs,
+    printf("%.3f ms an image, one thread, %d words; kernels: %s, matrices by %s\n", all_ms / p->n_runs,
            p->words / p->n_runs, p->isa, p->gemm);
     printf(
         "measured peaks: %.0f GFLOP/s in floats, %.0f Gop/s in bytes (gemm8), %.0f in 16 bits (depthwise8); %% peak: "

@@ -18,7 +18,7 @@
     S(model, "The model to serve.") \
     S(server, "Listening addresses, TLS and HTTP.") \
     S(limits, "Limits of one request and of the whole service.") \
-    S(image, "Decoding of pictures.") \
+    S(image, "Decoding of images.") \
     S(engine, "Threads, instruction sets and batching.") \
     S(cache, "Cache of region features, keyed by image.") \
     S(collections, "Stored images that can be searched.") \
@@ -90,7 +90,7 @@
     X(limits, body_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
       "Memory for the bodies of all requests; 0: 256 MiB, or less if memory is short.") \
     X(limits, decode_memory_bytes, BYTES, 0, 0, 1099511627776, NULL, START, \
-      "Memory for pictures being decoded, 3 to 42 bytes per pixel; 0: enough for limits.pixels, or less if memory is short.") \
+      "Memory for images being decoded, 3 to 42 bytes per pixel; 0: enough for limits.pixels, or less if memory is short.") \
     X(limits, requests, INT, 256, 1, 65536, NULL, START, \
       "Maximum number of requests that are accepted and not yet answered.") \
     X(limits, images, INT, 16, 1, 1024, NULL, RELOAD, \

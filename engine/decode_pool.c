@@ -72,7 +72,8 @@ static void route_id(struct scheduler *s, struct job_private *j, uint64_t now_us
     }
     if (feature_cache_has(s->cache, &r->id)) { /* it is there, but not for this job */
         scheduler_fail(j, ERR_CORRUPT_IMAGE, "decode");
-        err_set(&r->error, ERR_CORRUPT_IMAGE, "the image was truncated, and this request does not tolerate that");
+        err_set(&r->error, ERR_CORRUPT_IMAGE,
+                "the image is cut short; send the whole file, or take it as it is with tolerate_truncated=true");
     } else {
         s->totals.cache_misses++;
         scheduler_fail(j, ERR_IMAGE_NOT_CACHED, "decode");
@@ -100,7 +101,7 @@ static enum err look_at_header(struct job_private *j)
     size_t budget = e->scheduler.decode_budget;
     if (!rc && info.decode_bytes > budget) {
         rc = err_set(error, ERR_IMAGE_TOO_LARGE,
-                     "decoding this picture of %dx%d pixels takes %llu MB and limits.decode_memory_bytes allows %zu; "
+                     "decoding this image of %dx%d pixels takes %llu MB and limits.decode_memory_bytes allows %zu; "
                      "send a smaller copy, or raise that limit",
                      info.width, info.height, (unsigned long long)(info.decode_bytes >> 20) + 1, budget >> 20);
     }
@@ -178,8 +179,9 @@ static enum err decode_picture(struct worker *w, const struct job_request *r, st
     preprocess_shape(&e->preprocess, image->info.width, image->info.height, shape);
     size_t floats = (size_t)shape->padded_width * (size_t)shape->padded_height * 3;
     if (shape->padded_width > e->max_side || shape->padded_height > e->max_side || floats > e->slot_floats) {
-        return err_set(error, ERR_IMAGE_TOO_LARGE, "the image is too narrow: %d x %d pixels", image->info.width,
-                       image->info.height);
+        return err_set(error, ERR_IMAGE_TOO_LARGE,
+                       "the image is too narrow for its length: %d x %d pixels; send a wider part of it",
+                       image->info.width, image->info.height);
     }
     return OK;
 }

@@ -126,7 +126,7 @@ const char *job_warning_text(int bit)
 static enum err check_image(const struct job_request *r, struct errbuf *why)
 {
     if (r->image && r->features) {
-        return err_set(why, ERR_BAD_REQUEST, "a job has either an image or features, not both");
+        return err_set(why, ERR_BAD_REQUEST, "a job has either an image or features, not both; leave one out");
     }
     if (r->task == JOB_CHECK && !r->image) {
         return err_set(why, ERR_BAD_REQUEST, "a check needs the bytes of the image");
@@ -183,10 +183,10 @@ static enum err check_caption(struct job_private *j, struct errbuf *why)
                        j->engine->max_tokens);
     }
     if (!isfinite(p.length_penalty)) {
-        return err_set(why, ERR_BAD_REQUEST, "length_penalty is not a number");
+        return err_set(why, ERR_BAD_REQUEST, "length_penalty must be a finite number");
     }
     if (r->on_token && p.num_beams != 1) {
-        return err_set(why, ERR_BAD_REQUEST, "tokens can be streamed with num_beams 1 only");
+        return err_set(why, ERR_BAD_REQUEST, "tokens are streamed with num_beams=1 only");
     }
     j->caption = p;
     return OK;

@@ -131,7 +131,7 @@ void line_add(struct line *l, struct job_private *j, uint64_t end_us)
     c->n++;
     for (int i = 0; i < LINE_HEAPS; i++) {
         if (is_in(i, j)) {
-            rise(&l->_heaps[i], i, l->_heaps[i].n++, (struct line_entry){key_of(i, j), j});
+            rise(&l->_heaps[i], i, l->_heaps[i].n++, (struct line_entry){.us = key_of(i, j), .job = j});
         }
     }
 }
@@ -140,7 +140,9 @@ void line_move(struct line *l, struct job_private *j)
 {
     for (int i = 0; i < LINE_HEAPS; i++) {
         if (is_in(i, j)) {
-            settle(&l->_heaps[i], i, j->line_at[i], (struct line_entry){key_of(i, j), j});
+            struct line_entry e = l->_heaps[i].entries[j->line_at[i]];
+            e.us = key_of(i, j);
+            settle(&l->_heaps[i], i, j->line_at[i], e);
         }
     }
 }
@@ -164,6 +166,28 @@ void line_remove(struct line *l, struct job_private *j)
 }
 
 /* ---- looking ---- */
+
+void line_set_look(struct line *l, const struct job_private *j, uint64_t look_us)
+{
+    l->_heaps[DUE].entries[j->line_at[DUE]].look_us = look_us;
+}
+
+int line_due(const struct line *l, uint64_t now_us, struct job_private **one, uint64_t *next_us)
+{
+    const struct line_heap *h = &l->_heaps[DUE];
+    int n = 0;
+    *next_us = UINT64_MAX;
+    for (int i = 0; i < h->n; i++) {
+        uint64_t look_us = h->entries[i].look_us;
+        if (look_us <= now_us) {
+            *one = h->entries[i].job;
+            n++;
+        } else if (look_us < *next_us) {
+            *next_us = look_us;
+        }
+    }
+    return n;
+}
 
 bool line_is_empty(const struct line *l)
 {

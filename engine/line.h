@@ -6,7 +6,8 @@
  * jobs of a client only exchange theirs, so that list needs no sorting.
  *
  * Ownership: borrows jobs, between line_add and line_remove. Threads: guarded by the scheduler's monitor.
- * Cost:      logarithmic in the number of jobs; a client's ends in constant time. Allocates in line_init only. */
+ * Cost:      logarithmic in the number of jobs; a client's ends in constant time; line_due reads one small array, no
+ *            job. Allocates in line_init only. */
 #ifndef ENGINE_LINE_H
 #define ENGINE_LINE_H
 
@@ -30,6 +31,7 @@ struct line_client {
 
 struct line_entry {
     uint64_t us;
+    uint64_t look_us; /* of the first heap: line_set_look */
     struct job_private *job;
 };
 
@@ -54,6 +56,11 @@ void line_add(struct line *l, struct job_private *j, uint64_t end_us);
 /* Its line_us and due_us are others now. */
 void line_move(struct line *l, struct job_private *j);
 void line_remove(struct line *l, struct job_private *j);
+
+/* When somebody must look at the job again: late, or to be hurried. 0 after line_add. */
+void line_set_look(struct line *l, const struct job_private *j, uint64_t look_us);
+/* How many must be looked at now; *one is one of them. *next_us: when the next of the others must, UINT64_MAX: none. */
+int line_due(const struct line *l, uint64_t now_us, struct job_private **one, uint64_t *next_us);
 
 bool line_is_empty(const struct line *l);
 /* The smallest place that any job has. A job that lets others pass counts where it will be served, or where it stands

@@ -115,8 +115,9 @@ static enum err decode(struct bench *b, const struct profile_picture *p, struct 
     }
     preprocess_shape(&b->params, image.info.width, image.info.height, &shape);
     if (shape.padded_width > b->max_side || shape.padded_height > b->max_side) {
-        return err_set(e, ERR_IMAGE_TOO_LARGE, "%s is too narrow: %d x %d pixels", p->name, image.info.width,
-                       image.info.height);
+        return err_set(e, ERR_IMAGE_TOO_LARGE,
+                       "%s is too narrow for its length: %d x %d pixels; take a wider part of it", p->name,
+                       image.info.width, image.info.height);
     }
     rc = preprocessor_run(b->preprocessor, &image, &shape, b->pixels);
     b->decode_ns += decoded_ns - from_ns;

@@ -75,7 +75,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
         return err_set(why, ERR_DRAINING, "the engine is being closed");
     }
     if (s->n_live >= s->max_jobs) {
-        return err_set(why, ERR_OVERLOADED, "%d jobs are under way, which is the limit", s->n_live);
+        return err_set(why, ERR_OVERLOADED, "%d jobs are in progress, which is the limit; try again later", s->n_live);
     }
     scheduler_stand_in_line(s, j, now_us);
     j->submitted_us = now_us;
@@ -83,6 +83,7 @@ enum err scheduler_submit(struct scheduler *s, struct job_private *j, uint64_t n
     s->n_live++;
     uint64_t look_us = atomic_load(&j->is_cancelled) ? 0 : next_look_us(j);
     s->look_us = look_us < s->look_us ? look_us : s->look_us;
+    line_set_look(&s->line, j, look_us);
     scheduler_insert(&s->prepare, j);
     monitor_wake(&s->monitor, SCHEDULER_DECODE_WORK);
     return OK;
@@ -210,19 +211,39 @@ static uint64_t look_at(struct scheduler *s, struct job_private *j, uint64_t now
     return now_us < j->hurry_us ? next_look_us(j) : 0;
 }
 
+/* Looks at it, and notes when to look again. */
+static void look_and_note(struct scheduler *s, struct job_private *j, uint64_t now_us, struct job_list *leaving)
+{
+    uint64_t look_us = look_at(s, j, now_us, leaving);
+    if (j->state != JOB_LEAVING) {
+        line_set_look(&s->line, j, look_us);
+        s->look_us = look_us < s->look_us ? look_us : s->look_us;
+    }
+}
+
 void scheduler_sweep(struct scheduler *s, uint64_t now_us, struct job_list *leaving)
 {
     monitor_check(&s->monitor);
     struct job_private *j, *next;
-    if (now_us < s->look_us && !atomic_load(&s->has_cancelled)) {
+    bool has_cancelled = atomic_load(&s->has_cancelled);
+    if (now_us < s->look_us && !has_cancelled) {
         return;
     }
-    atomic_store(&s->has_cancelled, false); /* before the look: what is cancelled meanwhile is found next time */
+    int n_due = line_due(&s->line, now_us, &j, &s->look_us);
+    if (n_due <= 1 && !has_cancelled) { /* as a rule; the others' memory is left alone */
+        if (n_due == 1) {
+            look_and_note(s, j, now_us, leaving);
+        }
+        return;
+    }
+    /* Before the look: what is cancelled meanwhile is found next time. */
+    (void)atomic_exchange(&s->has_cancelled, false);
     s->look_us = UINT64_MAX;
-    for (j = TAILQ_FIRST(&s->live); j; j = next) {
+    for (j = TAILQ_FIRST(&s->live); j; j = next) { /* in the order of arrival */
         next = TAILQ_NEXT(j, live);
-        uint64_t look_us = look_at(s, j, now_us, leaving);
-        s->look_us = look_us < s->look_us ? look_us : s->look_us;
+        if (j->state != JOB_LEAVING) {
+            look_and_note(s, j, now_us, leaving);
+        }
     }
 }
 

@@ -60,7 +60,7 @@ LAYERS = [
 ]
 # system header -> the only files that may include it
 LIBRARIES = [
-    (["jpeglib.h", "jerror.h", "jmorecfg.h", "turbojpeg.h"], ["engine/image/jpeg.c", "engine/image/jpeg_write.c"]),
+    (["jpeglib.h", "jerror.h", "jmorecfg.h", "turbojpeg.h"], ["engine/image/jpeg.c", "engine/image/jpeg_library.c", "engine/image/jpeg_write.c"]),
     (["png.h", "pngconf.h"], ["engine/image/png.c"]),
     (["zlib.h"], ["engine/image/png.c", "engine/image/png_text.c"]),
     (["webp/*"], ["engine/image/webp.c"]),

@@ -38,10 +38,10 @@ VERSIONS = {
 
 # Kind of change: what marks an earlier one, and the files that are its own.
 WALK = {
-    "A picture format": (r"(?i)\bgif", r"engine/image/gif\."),
+    "An image format": (r"(?i)\bgif", r"engine/image/gif\."),
     "A route": (r"images/check", ""),
     "An instruction set": (r"(?i)neondot", r"engine/kernels/arm/\w+_neondot\.c"),
-    "A metric": (r"turn_requests_max", ""),
+    "A metric": (r"turn_requests_max|proxy_headers_failed", ""),
     "A configuration key": (r"\bmin_send_rate\b", r"server/http/"),
     "An option of the command line": (r"OPT_DRAW|\*draw;", ""),
 }

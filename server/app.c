@@ -142,7 +142,8 @@ static enum err reload(void *user, struct errbuf *e)
     struct app *a = user;
     if (a->api.is_leaving || a->api.admission.state != ADMISSION_OPEN) {
         return err_set(e, ERR_OVERLOADED, "%s",
-                       a->api.is_leaving ? "the service is shutting down" : "a model is being loaded already");
+                       a->api.is_leaving ? "the service is shutting down"
+                                         : "a model is being loaded already; try again when it is done");
     }
     return app_model_load(a, e);
 }

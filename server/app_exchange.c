@@ -41,7 +41,7 @@ static void on_body(void *user, struct exchange *x, const char *bytes, size_t n)
     if (x->work) {
         work_body(x->work, bytes, n);
     } else if (x->body_bytes > SMALL_BODY) {
-        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "this route does not accept a body");
+        reply_error(x, FAULT_BODY_TOO_LARGE, NULL, "this route does not accept a body; send none");
     }
 }
 

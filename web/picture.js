@@ -30,11 +30,11 @@ function drawn(bitmap, longest, quality) {
 
 // What a file is that is no picture, in the service's words; "" if it may be one.
 async function strange(file) {
-  if (file.size === 0) return "this is an empty file, not a picture";
+  if (file.size === 0) return "this is an empty file, not an image";
   if (!file.type || /^(image\/|application\/octet-stream)/.test(file.type)) return "";
   const text = /^text\//.test(file.type) ? (await file.slice(0, 200).text()).split(/\r?\n/)[0].slice(0, 24) : "";
   const what = text ? `text ("${text}${file.size > text.length ? "..." : ""}")` : `a file of the type ${file.type}`;
-  return `this is ${what}, not a picture; use JPEG, PNG, WebP, GIF, HEIC, AVIF or TIFF`;
+  return `this is ${what}, not an image; use JPEG, PNG, WebP, GIF, HEIC, AVIF or TIFF`;
 }
 
 // A file of any kind -> a picture of the tray. Throws a Fault in words when it can be none.

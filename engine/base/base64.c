@@ -109,7 +109,8 @@ enum err base64_decode(const char *text, size_t n, void *out, size_t *n_out, str
     bool has_plus = has_either(text, n, '+', '-'); /* before it is overwritten */
     *n_out = 0;
     if (has_either(text, n, '-', '_') && has_either(text, n, '+', '/')) {
-        return err_set(e, ERR_BAD_REQUEST, "base64: '+' or '/' and '-' or '_' in one text; they are of two alphabets");
+        return err_set(e, ERR_BAD_REQUEST,
+                       "base64: both '+' or '/' and '-' or '_'; use the characters of one alphabet");
     }
     for (size_t i = 0; i < n;) {
         /* The common case: four plain characters, three bytes. Writing never overtakes reading. */

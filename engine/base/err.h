@@ -31,6 +31,8 @@
     X(ERR_OVERLOADED, "overloaded", "the queue is full")                                                               \
     X(ERR_BUSY, "collection_busy", "another process has locked the collections; try again")                            \
     X(ERR_UNAVAILABLE, "collection_unavailable", "the collections cannot be used now; nothing was changed")            \
+    X(ERR_DISK_FULL, "disk_full",                                                                                      \
+      "the disk of the collections is full; nothing was changed; delete images or free some of the disk")              \
     X(ERR_DEADLINE, "deadline_exceeded", "the deadline passed")                                                        \
     X(ERR_CANCELLED, "cancelled", "the work was cancelled")                                                            \
     X(ERR_DRAINING, "draining", "the service is shutting down")                                                        \

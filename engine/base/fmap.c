@@ -35,9 +35,10 @@ static enum err read_all(struct fmap *m, int fd, const char *path, struct errbuf
             return system_error(e, path, "read");
         }
         if (got == 0) {
-            return err_set(e, ERR_IO,
-                           "%s: became shorter while it was read (%zu of %zu bytes); replace files by rename", path, n,
-                           m->size);
+            return err_set(
+                e, ERR_IO,
+                "%s: became shorter while it was read (%zu of %zu bytes); write the new file beside it and rename it",
+                path, n, m->size);
         }
         n += (size_t)got;
     }
@@ -46,7 +47,8 @@ static enum err read_all(struct fmap *m, int fd, const char *path, struct errbuf
         rest = read(fd, &more, 1);
     } while (rest < 0 && errno == EINTR);
     if (rest == 1) {
-        return err_set(e, ERR_IO, "%s: became longer while it was read; replace files by rename", path);
+        return err_set(e, ERR_IO, "%s: became longer while it was read; write the new file beside it and rename it",
+                       path);
     }
     return OK;
 }

@@ -244,7 +244,7 @@ enum err heif_decode(const uint8_t *bytes, size_t n, const struct image_limits *
     }
     rc = open_reader(&r, bytes, n, limits, e);
     if (!rc && !r.boxes.is_av1 && try_thread()) {
-        rc = err_set(e, ERR_NOMEM, "HEIF: no thread to decode with");
+        rc = err_set(e, ERR_NOMEM, "HEIF: no thread can be started to decode it; try again, or save it as JPEG");
     }
     rc = rc ? rc : decode_image(&r, e);
     if (!rc) {

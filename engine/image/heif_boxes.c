@@ -59,7 +59,7 @@ static enum err read_meta(struct file *f)
     if (has_many || !isobox_find(f->whole, "meta", &meta)) {
         if (f->is_sequence) {
             return err_set(f->e, ERR_UNSUPPORTED_IMAGE,
-                           "HEIF: a film without a still picture; send a picture of it, as JPEG");
+                           "HEIF: a video without a still picture; send one of its frames as JPEG");
         }
         return corrupt(f, "the box that describes its pictures (meta) is missing");
     }

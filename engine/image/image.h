@@ -29,7 +29,8 @@ enum image_format { IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, IMAGE_GIF, IMAGE_HEIC, IM
     X(IMAGE_WARN_DEPTH, 6, "16 bits a channel reduced to 8")                                                           \
     X(IMAGE_WARN_ROTATED_XMP, 7, "turned upright from its XMP orientation")                                            \
     X(IMAGE_WARN_PAGES, 8, "several pictures: the first used")                                                         \
-    X(IMAGE_WARN_TURNED, 9, "turned or mirrored as the file's own boxes (irot, imir) say")
+    X(IMAGE_WARN_TURNED, 9, "turned or mirrored as the file's own boxes (irot, imir) say")                             \
+    X(IMAGE_WARN_RESTARTS, 10, "restart markers out of order: the data used as it comes")
 
 enum image_warning {
 #define IMAGE_WARNING_ENUM(symbol, bit, text) symbol = 1 << (bit),

@@ -12,6 +12,7 @@
 #include "engine/image/jpeg.h"
 
 #include "engine/image/exif.h"
+#include "engine/image/jpeg_library.h"
 #include "engine/image/jpeg_segments.h"
 #include "engine/image/limits.h"
 #include "engine/image/orient.h"
@@ -38,42 +39,20 @@ struct reader {
     jmp_buf escape;
     bool has_damage, is_empty; /* picture data lost (tolerated); from the first row on */
     bool ran_out;              /* read beyond the last byte */
+    bool has_odd_restarts;     /* markers that are not in order, and none too few */
     enum err err;              /* of the error that ended the attempt */
     int code;                  /* the library's, 0 for our own errors */
     char message[JMSG_LENGTH_MAX + 200];
     const struct image_limits *limits;
     struct errbuf *e;
     /* decoding */
-    const uint8_t *bytes;
-    size_t n;
+    const uint8_t *bytes, *scan; /* the file; the data of its first scan */
+    size_t n, n_scan;
     const struct image_info *info;
     uint8_t *rgb, *strip;
 };
 
 /* ---- messages ---- */
-
-static enum err err_of(const struct jpeg_error_mgr *m)
-{
-    switch (m->msg_code) {
-    case JERR_OUT_OF_MEMORY:
-    case JERR_NO_BACKING_STORE:
-        return ERR_NOMEM;
-    case JERR_IMAGE_TOO_BIG:
-    case JERR_WIDTH_OVERFLOW:
-        return ERR_IMAGE_TOO_LARGE;
-    case JERR_BAD_PRECISION:
-    case JERR_SOF_UNSUPPORTED:
-    case JERR_ARITH_NOTIMPL:
-    case JERR_CONVERSION_NOTIMPL:
-    case JERR_CCIR601_NOTIMPL:
-    case JERR_FRACT_SAMPLE_NOTIMPL:
-    case JERR_NOT_COMPILED:
-        return ERR_UNSUPPORTED_IMAGE;
-    default: /* a marker of JPEG-LS, for one; lower ones are found in damaged files */
-        return m->msg_code == JERR_UNKNOWN_MARKER && m->msg_parm.i[0] >= 0xc0 ? ERR_UNSUPPORTED_IMAGE
-                                                                              : ERR_CORRUPT_IMAGE;
-    }
-}
 
 static struct reader *reader_of(j_common_ptr cinfo)
 {
@@ -91,7 +70,7 @@ static void on_error(j_common_ptr cinfo)
 {
     struct reader *r = reader_of(cinfo);
     r->code = cinfo->err->msg_code;
-    r->err = err_of(cinfo->err);
+    r->err = jpeg_library_err(r->code, cinfo->err->msg_parm.i[0]);
     cinfo->err->format_message(cinfo, r->message);
     longjmp(r->escape, 1);
 }
@@ -179,6 +158,24 @@ static void source_skip(j_decompress_ptr cinfo, long n)
     }
 }
 
+/* Instead of the marker that was due another one came. Where a picture of one scan has as many as it needs they are
+ * only numbered wrongly, and everything is in its place; the library would skip data. */
+static boolean on_restart(j_decompress_ptr cinfo, int due)
+{
+    struct reader *r = reader_of((j_common_ptr)cinfo);
+    size_t needed = cinfo->restart_interval
+                        ? ((size_t)cinfo->MCUs_per_row * cinfo->MCU_rows_in_scan - 1) / cinfo->restart_interval
+                        : 0;
+    bool is_restart = cinfo->unread_marker >= JPEG_RST0 && cinfo->unread_marker < JPEG_RST0 + 8;
+    if (!r->has_odd_restarts &&
+        (!is_restart || jpeg_has_multiple_scans(cinfo) || jpeg_segments_restarts(r->scan, r->n_scan) != needed)) {
+        return jpeg_resync_to_restart(cinfo, due);
+    }
+    r->has_odd_restarts = true;
+    cinfo->unread_marker = 0;
+    return TRUE;
+}
+
 static void on_progress(j_common_ptr cinfo)
 {
     j_decompress_ptr decompress = (j_decompress_ptr)cinfo;
@@ -211,7 +208,7 @@ static void open_reader(struct reader *r)
     source.init_source = source_init;
     source.fill_input_buffer = source_fill;
     source.skip_input_data = source_skip;
-    source.resync_to_restart = jpeg_resync_to_restart;
+    source.resync_to_restart = on_restart;
     source.term_source = source_init;
     r->source = source;
     r->cinfo.src = &r->source;
@@ -231,6 +228,8 @@ static void read_header(struct reader *r)
     struct jpeg_decompress_struct *c = &r->cinfo;
     open_reader(r);
     jpeg_read_header(c, TRUE);
+    r->scan = r->source.next_input_byte;
+    r->n_scan = r->source.bytes_in_buffer;
     enum err rc = limits_check(c->image_width, c->image_height, r->limits->max_pixels, "", r->e);
     if (!rc && jpeg_has_multiple_scans(c)) {
         rc = limits_check(c->image_width, c->image_height, r->limits->max_progressive_pixels,
@@ -253,15 +252,15 @@ static void close_reader(struct reader *r)
 /* A text that says what to change, where the library's does not. */
 static void explain(struct reader *r, const uint8_t *bytes, size_t n)
 {
-    const char *text = NULL;
-    if (r->code == JERR_EMPTY_IMAGE && memmem(bytes, n, "\xff\xdc\0\4", 4)) {
+    const char *text = jpeg_library_words(r->code, r->errors.msg_parm.i[0]);
+    if (!text && r->code == JERR_EMPTY_IMAGE && memmem(bytes, n, "\xff\xdc\0\4", 4)) {
         r->err = ERR_UNSUPPORTED_IMAGE;
         text = "its height comes after the picture (DNL), which is not supported; save it again with another program";
-    } else if (r->code == JERR_EMPTY_IMAGE) {
+    } else if (!text && r->code == JERR_EMPTY_IMAGE) {
         text = "the header says that the picture is empty; send an undamaged copy";
-    } else if (r->ran_out && r->err == ERR_CORRUPT_IMAGE && r->cinfo.input_scan_number == 0) {
+    } else if (!text && r->ran_out && r->err == ERR_CORRUPT_IMAGE && r->cinfo.input_scan_number == 0) {
         text = "the file ends before the picture begins; send the whole file";
-    } else if (r->code && r->err != ERR_NOMEM) {
+    } else if (!text && r->code && r->err != ERR_NOMEM) {
         char what[JMSG_LENGTH_MAX];
         r->errors.format_message((j_common_ptr)&r->cinfo, what);
         snprintf(r->message, sizeof(r->message), "%.180s; %s", what,
@@ -448,6 +447,7 @@ static enum err judge(const struct reader *r, struct image_info *info)
     bool lacks_scans = jpeg_has_multiple_scans((j_decompress_ptr)&r->cinfo) && r->ran_out && !has_all_scans(&r->cinfo);
     if (!r->has_damage && !lacks_scans) {
         info->warnings |= is_one_of_several(r) ? IMAGE_WARN_PAGES : 0;
+        info->warnings |= r->has_odd_restarts ? IMAGE_WARN_RESTARTS : 0;
         return OK;
     }
     if (r->is_empty) {

@@ -50,3 +50,18 @@ size_t jpeg_segments_last(const uint8_t *bytes, size_t n)
     }
     return 0;
 }
+
+size_t jpeg_segments_restarts(const uint8_t *bytes, size_t n)
+{
+    size_t n_found = 0;
+    const uint8_t *end = bytes + n, *at = bytes;
+    while (n && (at = memchr(at, 0xff, (size_t)(end - at))) && end - at >= 2) {
+        bool is_restart = at[1] >= RST0 && at[1] <= RST7;
+        if (at[1] != 0 && at[1] != 0xff && !is_restart) {
+            break;
+        }
+        n_found += is_restart;
+        at += at[1] == 0xff ? 1 : 2;
+    }
+    return n_found;
+}

@@ -19,4 +19,7 @@ bool jpeg_segments_find(const uint8_t *bytes, size_t n_bytes, int marker, const 
 /* The last place before the end where a segment seems to begin; 0: none. */
 size_t jpeg_segments_last(const uint8_t *bytes, size_t n);
 
+/* Number of restart markers in the coded data that begin here and end with another marker. */
+size_t jpeg_segments_restarts(const uint8_t *bytes, size_t n);
+
 #endif

@@ -61,7 +61,7 @@ static enum err read_header(const uint8_t *bytes, size_t n, struct header *h, st
     const uint8_t *chunk = bytes + SIGNATURE_BYTES, *body = chunk + 8;
     if (n >= SIGNATURE_BYTES + CHUNK_BYTES && memcmp(chunk + 4, "CgBI", 4) == 0) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE,
-                       "PNG: made for iOS programs (CgBI), not a standard PNG; send the original of this picture");
+                       "PNG: made for iOS programs (CgBI), not a standard PNG; send the original of this image");
     }
     if (n < SIGNATURE_BYTES + CHUNK_BYTES + IHDR_BYTES || read_32(chunk) != IHDR_BYTES ||
         memcmp(chunk + 4, "IHDR", 4) != 0) {
@@ -302,6 +302,20 @@ static void read_picture(struct reader *r)
     }
 }
 
+static enum err report(const struct reader *r, enum err rc, struct errbuf *e)
+{
+    static const char unknown[] = ": unhandled critical chunk";
+    const char *mark = strstr(r->message, unknown);
+    if (mark) {
+        return err_set(e, ERR_UNSUPPORTED_IMAGE,
+                       "PNG: its chunk %.*s must be understood to show it, and is not known here; save it again with "
+                       "another program",
+                       (int)(mark - r->message), r->message);
+    }
+    bool is_short = strcmp(r->message, missing_end) == 0;
+    return err_set(e, rc, "PNG: %s; send %s", r->message, is_short ? "the whole file" : "an undamaged copy");
+}
+
 enum err png_decode(const uint8_t *bytes, size_t n, const struct image_limits *limits, struct image_info *info,
                     struct scratch *pixels, struct scratch *work, struct errbuf *e)
 {
@@ -323,8 +337,7 @@ enum err png_decode(const uint8_t *bytes, size_t n, const struct image_limits *l
     r.strip = work->bytes;
     if (!attempt(&r, open_reader) || !attempt(&r, read_picture)) {
         rc = r.is_out_of_memory ? ERR_NOMEM : ERR_CORRUPT_IMAGE;
-        bool is_short = strcmp(r.message, missing_end) == 0;
-        err_set(e, rc, "PNG: %s; send %s", r.message, is_short ? "the whole file" : "an undamaged copy");
+        rc = report(&r, rc, e);
     }
     png_destroy_read_struct(&r.png, &r.info, NULL);
     return rc;

@@ -145,7 +145,7 @@ static enum err refuse_text(const uint8_t *bytes, size_t n, struct errbuf *e)
     }
     if (colon) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE,
-                       "this is an address; addresses are not fetched: send the picture's bytes");
+                       "this is an address; addresses are not fetched: send the image's bytes");
     }
     if (n == ID_DIGITS && is_hex(bytes, n)) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE,
@@ -157,7 +157,7 @@ static enum err refuse_text(const uint8_t *bytes, size_t n, struct errbuf *e)
     for (size_t k = strlen(text); k > 0 && text[k - 1] == ' '; k--) {
         text[k - 1] = '\0';
     }
-    return err_set(e, ERR_UNSUPPORTED_IMAGE, "this is text (\"%s%s\"), not a picture; send %s", text,
+    return err_set(e, ERR_UNSUPPORTED_IMAGE, "this is text (\"%s%s\"), not an image; send %s", text,
                    n > SHOWN ? "..." : "", image_formats_text());
 }
 
@@ -190,7 +190,7 @@ static enum err refuse(const uint8_t *bytes, size_t n, const char *name, struct 
     if (transfer_explain(bytes, n, e)) {
         return ERR_CORRUPT_IMAGE;
     }
-    return err_set(e, ERR_UNSUPPORTED_IMAGE, "the bytes are not those of a picture; send %s", image_formats_text());
+    return err_set(e, ERR_UNSUPPORTED_IMAGE, "the bytes are not those of an image; send %s", image_formats_text());
 }
 
 /* ---- the formats that are read ---- */

@@ -26,6 +26,8 @@ struct reader {
     uint64_t field_bytes; /* of the values of all fields */
     uint32_t width, height, piece_width, piece_height;
     bool is_tiled, has_alpha, is_straight /* grey, and not multiplied by alpha */;
+    bool names_extra; /* the file says what its channels beyond the color are */
+    bool has_other;   /* a fourth channel that is no alpha: the library takes it for one */
     uint16_t compression, photometric, bits, samples, orientation;
 };
 
@@ -65,6 +67,21 @@ static toff_t on_size(thandle_t handle)
     return r->n;
 }
 
+/* Mapped, for what it is: the library then takes stored pieces of any size. It rounds those that it reads itself up to
+ * 1024 bytes, and refuses uncompressed tiles of another size afterwards. */
+static int on_map(thandle_t handle, void **base, toff_t *n)
+{
+    struct reader *r = handle;
+    *base = (void *)(uintptr_t)r->bytes;
+    *n = r->n;
+    return 1;
+}
+
+static void on_unmap(thandle_t handle, void *base, toff_t n)
+{
+    (void)handle, (void)base, (void)n;
+}
+
 static int on_error(TIFF *tiff, void *user, const char *module, const char *format, va_list values)
 {
     struct reader *r = user;
@@ -81,12 +98,25 @@ static int on_warning(TIFF *tiff, void *user, const char *module, const char *fo
     return 1;
 }
 
+/* Where a piece of the picture lies beyond the end; the library tells of strips only. */
+static bool is_cut_short(const struct reader *r)
+{
+    uint32_t n = !r->tiff ? 0 : r->is_tiled ? TIFFNumberOfTiles(r->tiff) : TIFFNumberOfStrips(r->tiff);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t at = TIFFGetStrileOffset(r->tiff, i), bytes = TIFFGetStrileByteCount(r->tiff, i);
+        if (bytes > r->n || at > r->n - bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum err fail(const struct reader *r, struct errbuf *e)
 {
     const char *what = r->message + strspn(r->message, ": "); /* it may begin with a name that it does not have */
     static const char *const at_end[] = {"Read error", "Can not read TIFF directory"};
     bool is_cut = strncmp(what, at_end[0], strlen(at_end[0])) == 0 || strncmp(what, at_end[1], strlen(at_end[1])) == 0;
-    if (is_cut) { /* told with numbers of the library's own */
+    if (is_cut || is_cut_short(r)) { /* told with numbers of the library's own */
         return err_set(e, ERR_CORRUPT_IMAGE, "TIFF: the end is missing; send the whole file");
     }
     return err_set(e, ERR_CORRUPT_IMAGE, "TIFF: %s; send an undamaged copy", *what ? what : "the picture is not valid");
@@ -110,6 +140,31 @@ static bool is_usual(uint16_t compression)
     default:
         return false;
     }
+}
+
+static const char *name_of(uint16_t compression)
+{
+    enum { PNG = 34933, JPEG_XR = 34934, JPEG_XR_OF_MICROSCOPES = 22610 }; /* as tifffile writes them */
+    static const struct {
+        uint16_t compression;
+        const char *name;
+    } names[] = {{COMPRESSION_ZSTD, " (Zstandard)"},
+                 {COMPRESSION_LZMA, " (LZMA)"},
+                 {COMPRESSION_WEBP, " (WebP)"},
+                 {COMPRESSION_OJPEG, " (JPEG of TIFF 6.0)"},
+                 {COMPRESSION_JP2000, " (JPEG 2000)"},
+                 {COMPRESSION_LERC, " (LERC)"},
+                 {COMPRESSION_JXL, " (JPEG XL)"},
+                 {COMPRESSION_JBIG, " (JBIG)"},
+                 {PNG, " (PNG)"},
+                 {JPEG_XR, " (JPEG XR)"},
+                 {JPEG_XR_OF_MICROSCOPES, " (JPEG XR)"}};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (names[i].compression == compression) {
+            return names[i].name;
+        }
+    }
+    return "";
 }
 
 static enum err read_sizes(struct reader *r, uint64_t max_pixels, struct errbuf *e)
@@ -149,10 +204,15 @@ static void read_alpha(struct reader *r)
 {
     uint16_t n_extra = 0, *extra = NULL;
     TIFFGetFieldDefaulted(r->tiff, TIFFTAG_EXTRASAMPLES, &n_extra, &extra);
-    for (int i = 0; i < n_extra && !r->has_alpha; i++) {
-        r->has_alpha = extra[i] == EXTRASAMPLE_ASSOCALPHA || extra[i] == EXTRASAMPLE_UNASSALPHA;
-        r->is_straight = extra[i] == EXTRASAMPLE_UNASSALPHA && r->photometric <= PHOTOMETRIC_MINISBLACK;
+    uint16_t straight = EXTRASAMPLE_UNASSALPHA;
+    if (!r->names_extra && r->samples == 4 && r->photometric == PHOTOMETRIC_RGB) { /* as Pillow has it */
+        TIFFSetField(r->tiff, TIFFTAG_EXTRASAMPLES, 1, &straight);
+        r->has_alpha = true;
+        return;
     }
+    r->has_alpha = n_extra > 0 && extra[0] != EXTRASAMPLE_UNSPECIFIED;
+    r->has_other = n_extra > 0 && !r->has_alpha;
+    r->is_straight = r->has_alpha && extra[0] == straight && r->photometric <= PHOTOMETRIC_MINISBLACK;
 }
 
 static enum err read_kind(struct reader *r, struct errbuf *e)
@@ -166,15 +226,19 @@ static enum err read_kind(struct reader *r, struct errbuf *e)
     TIFFGetField(t, TIFFTAG_PHOTOMETRIC, &r->photometric);
     read_alpha(r);
     if (!is_usual(r->compression)) {
-        return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: compression %u is not supported; save it as JPEG or PNG",
-                       r->compression);
+        return err_set(e, ERR_UNSUPPORTED_IMAGE,
+                       "TIFF: compression %u%s is not read; save it with LZW or Deflate, or as JPEG or PNG",
+                       r->compression, name_of(r->compression));
     }
     if (r->samples == 0 || r->samples > 5) {
         return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: %u samples a pixel are not supported; save it as JPEG or PNG",
                        r->samples);
     }
     if (!TIFFRGBAImageOK(t, why)) {
-        return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: %.200s; save it as JPEG or PNG", why);
+        static const char sorry[] = "Sorry, ";
+        bool is_sorry = strncmp(why, sorry, sizeof(sorry) - 1) == 0;
+        return err_set(e, ERR_UNSUPPORTED_IMAGE, "TIFF: %.200s; save it with 8 bits a channel, as JPEG or PNG",
+                       why + (is_sorry ? sizeof(sorry) - 1 : 0));
     }
     return OK;
 }
@@ -203,6 +267,7 @@ static bool has_modest_directory(struct reader *r)
     at += 2;
     for (uint32_t i = 0; i < n_fields && r->n - at >= FIELD_BYTES; i++, at += FIELD_BYTES) {
         uint32_t type = number(r->bytes + at + 2, 2, is_big);
+        r->names_extra |= number(r->bytes + at, 2, is_big) == TIFFTAG_EXTRASAMPLES;
         r->field_bytes += (uint64_t)number(r->bytes + at + 4, 4, is_big) * (type < N_TYPES ? sizes[type] : 1);
     }
     return n_fields <= MAX_FIELDS && r->field_bytes <= r->n;
@@ -221,7 +286,7 @@ static enum err open_reader(struct reader *r, const struct image_limits *limits,
     TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, r);
     TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, r);
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)(32 * limits->max_pixels + (4 << 20)));
-    r->tiff = TIFFClientOpenExt("", "rm", r, on_read, on_write, on_seek, on_close, on_size, NULL, NULL, options);
+    r->tiff = TIFFClientOpenExt("", "r", r, on_read, on_write, on_seek, on_close, on_size, on_map, on_unmap, options);
     TIFFOpenOptionsFree(options);
     if (!r->tiff) {
         return fail(r, e);
@@ -237,12 +302,17 @@ static void close_reader(struct reader *r)
     }
 }
 
-/* Pixels, a piece as RGBA, once more as its samples and once as it is stored, and the directory. */
+/* Pixels, a piece as RGBA, once more as its samples and, if its bits stand the other way round, as it is stored, and
+ * the directory. */
 static uint64_t bytes_to_decode(const struct reader *r)
 {
     enum { FIXED_BYTES = 1 << 18 };
     uint64_t piece = (uint64_t)r->piece_width * r->piece_height, stored = 0;
-    uint32_t n_pieces = r->is_tiled ? TIFFNumberOfTiles(r->tiff) : TIFFNumberOfStrips(r->tiff);
+    uint16_t order = FILLORDER_MSB2LSB;
+    TIFFGetFieldDefaulted(r->tiff, TIFFTAG_FILLORDER, &order);
+    uint32_t n_pieces = order == FILLORDER_MSB2LSB ? 0
+                        : r->is_tiled              ? TIFFNumberOfTiles(r->tiff)
+                                                   : TIFFNumberOfStrips(r->tiff);
     for (uint32_t i = 0; i < n_pieces; i++) {
         uint64_t n = TIFFGetStrileByteCount(r->tiff, i);
         stored = n > stored ? n : stored;
@@ -291,12 +361,18 @@ static uint8_t on_white(uint32_t color, uint32_t alpha)
 }
 
 /* A row of the library's pixels to RGB, in the same memory, from its beginning. */
-static void pack_row(uint32_t *row, size_t n, bool is_straight)
+static void pack_row(const struct reader *r, uint32_t *row, size_t n)
 {
     uint8_t *to = (uint8_t *)row;
     for (size_t i = 0; i < n; i++, to += 3) {
         uint32_t p = row[i], alpha = TIFFGetA(p);
-        if (is_straight) {
+        if (r->has_other) {
+            to[0] = (uint8_t)TIFFGetR(p);
+            to[1] = (uint8_t)TIFFGetG(p);
+            to[2] = (uint8_t)TIFFGetB(p);
+            continue;
+        }
+        if (r->is_straight) {
             memset(to, on_white((TIFFGetR(p) * alpha + 127) / 255, alpha), 3);
             continue;
         }
@@ -316,7 +392,7 @@ static bool read_piece(struct reader *r, uint32_t x, uint32_t y, uint32_t *raste
         r->is_tiled ? TIFFReadRGBATileExt(r->tiff, x, y, raster, 1) : TIFFReadRGBAStripExt(r->tiff, y, raster, 1);
     for (uint32_t i = 0; is_read && i < rows; i++) {
         uint32_t *row = raster + (size_t)(raster_rows - 1 - i) * r->piece_width;
-        pack_row(row, columns, r->is_straight);
+        pack_row(r, row, columns);
         orient_put(to, &(struct orient_grid){(int)x, (int)(y + i), 1, 1, (int)columns, 1}, (uint8_t *)row);
     }
     return is_read;

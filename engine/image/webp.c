@@ -159,7 +159,9 @@ static enum err decode_frame(const struct frame *f, uint8_t *out, struct errbuf 
     size_t n_pixels = (size_t)f->width * (size_t)f->height;
     WebPDecoderConfig config;
     if (!WebPInitDecoderConfig(&config)) {
-        return err_set(e, ERR_INTERNAL, "WebP: the library has another version than its headers");
+        return err_set(
+            e, ERR_INTERNAL,
+            "WebP: the installed library does not fit the headers that this program was built with; build it again");
     }
     config.output.colorspace = f->has_alpha ? MODE_RGBA : MODE_RGB;
     config.output.is_external_memory = 1;

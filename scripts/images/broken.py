@@ -25,6 +25,7 @@ def jpeg_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
     first = tail[:end]  # the first scan alone
     restart = save(rgb, "JPEG", quality=85, restart_marker_blocks=1)
     at = restart.index(b"\xff\xd0")
+    marks = jpegs.restarts(restart)
     return {
         "truncated.jpg": (CORRUPT, plain[:len(plain) * 2 // 3]),
         "truncated-progressive.jpg": (CORRUPT, progressive[:len(progressive) * 2 // 3]),
@@ -43,6 +44,10 @@ def jpeg_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
         "scans.jpg": (CORRUPT, b"".join(parts[:-1]) + first * 1000 + tail[end:]),
         "twelve-bit.jpg": (UNSUPPORTED, jpegs.frame_header(plain, precision=12)),
         "lossless-process.jpg": (UNSUPPORTED, plain.replace(b"\xff\xc0", b"\xff\xc3", 1)),
+        "jpeg-ls.jpg": (UNSUPPORTED, plain.replace(b"\xff\xc0", b"\xff\xf7", 1)),
+        "hierarchical.jpg": (UNSUPPORTED, plain.replace(b"\xff\xc0", b"\xff\xc5", 1)),
+        "restart-missing.jpg": (CORRUPT, restart[:marks[2]] + restart[marks[3]:]),
+        "restart-twice.jpg": (CORRUPT, restart[:marks[2]] + restart[marks[2]:marks[2] + 2] + restart[marks[2]:]),
         "restart-flood.jpg": (CORRUPT, restart[:at] + b"".join(b"\xff" + bytes([0xD0 + i % 8]) for i in range(4000)) + restart[at:]),
     }
 
@@ -71,6 +76,7 @@ def png_cases(picture: np.ndarray) -> dict[str, tuple[str, bytes]]:
         "bad-colour.png": (CORRUPT, header(3, 3, color=5)),
         "bad-method.png": (CORRUPT, header(3, 3, method=1)),
         "no-palette.png": (CORRUPT, header(3, 3, color=3)),
+        "critical.png": (UNSUPPORTED, plain[:33] + pngs.chunk(b"ABCD", b"unknown") + plain[33:]),
         "ios.png": (UNSUPPORTED, plain[:8] + pngs.chunk(b"CgBI", bytes(4)) + plain[8:]),
         "no-pixels.png": (CORRUPT, pngs.SIGNATURE + plain[8:33] + pngs.chunk(b"IEND", b"")),
     }

@@ -1,5 +1,6 @@
 """JPEG files of all kinds."""
 import struct
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -57,6 +58,19 @@ def before_restarts(data: bytes, padding: bytes) -> bytes:
     return data
 
 
+def restarts(data: bytes) -> list[int]:
+    """Where the restart markers are."""
+    return [at for at in range(data.index(b"\xff\xda"), len(data) - 1) if data[at] == 0xFF and 0xD0 <= data[at + 1] <= 0xD7]
+
+
+def numbered(data: bytes, order: Callable[[int], int]) -> bytes:
+    """The same with other numbers in its restart markers."""
+    out = bytearray(data)
+    for i, at in enumerate(restarts(data)):
+        out[at + 1] = 0xD0 + order(i)
+    return bytes(out)
+
+
 def xmp(orientation: str) -> bytes:
     return segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + orientation.encode() + b"</x:xmpmeta>")
 
@@ -104,6 +118,9 @@ def shapes(picture: np.ndarray) -> list[Case]:
     restart = save(rgb, "JPEG", quality=85, restart_marker_blocks=2)
     for name, padding in (("zeros", bytes(4)), ("long", b"\1\2\3" * 20), ("fill", b"\xff" * 5)):
         found.append(lossy(f"restart-{name}.jpg", before_restarts(restart, padding), pixels=decode(restart)))
+    for name, order in (("off", lambda i: (i + 1) % 8), ("same", lambda i: 0), ("swapped", lambda i: (i ^ 1) % 8)):
+        found.append(lossy(f"restart-{name}.jpg", numbered(restart, order), pixels=decode(restart),
+                           warnings=["IMAGE_WARN_RESTARTS"]))
     found += [
         lossy("no-end-marker-progressive.jpg", progressive[:-2], pixels=decode(progressive), progressive=True),
         lossy("two-starts.jpg", SOI + SOI + plain, pixels=decode(plain)),

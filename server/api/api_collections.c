@@ -77,7 +77,7 @@ static struct collection_model model_of(const struct service *s)
 
 static void answer_error(struct work *w, enum err rc, const struct errbuf *e)
 {
-    if (rc == ERR_UNAVAILABLE || rc == ERR_BUSY) { /* the reason names files of the service */
+    if (rc == ERR_UNAVAILABLE || rc == ERR_DISK_FULL || rc == ERR_BUSY) { /* the reason names files of the service */
         log_limited(LOG_WARN, LOG_HERE, "collections unavailable", LOG_STR("reason", errbuf_text(e, rc)));
         reply_retry(w->x, reply_fault(rc), 1000000, "%s",
                     rc == ERR_BUSY ? "another process has locked the collections; try again" : err_text(rc));
@@ -140,7 +140,8 @@ static void submit(struct work *w, struct archive_request *r, archive_on_done *o
 
 static void answer_unknown(struct work *w)
 {
-    reply_error(w->x, FAULT_NOT_FOUND, "collection", "there is no collection with this name");
+    reply_error(w->x, FAULT_NOT_FOUND, "collection",
+                "there is no collection with this name; GET /collections lists the names");
     work_finish(w);
 }
 

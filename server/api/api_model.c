@@ -14,7 +14,7 @@ static void answer_outcome(struct work *w, const struct services_outcome *o)
     char file[CONFIG_TEXT_MAX + 16];
     if (o->err) {
         snprintf(file, sizeof(file), "%s/config.json", w->desk->config->model.dir);
-        reply_error(w->x, FAULT_RELOAD_FAILED, NULL, "the model was not loaded, the old one serves on: %.400s%s",
+        reply_error(w->x, FAULT_RELOAD_FAILED, NULL, "the new model was not loaded; the old one stays in use: %.400s%s",
                     errbuf_text(&o->error, o->err),
                     sandbox_hides(file) ? "; the sandbox hides it: name its folder in server.sandbox_read" : "");
         work_finish(w);

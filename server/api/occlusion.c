@@ -108,7 +108,7 @@ static json_t *explanation(const struct work *w, json_t *region_weights)
 static void answer_fault(struct work *w, enum fault f)
 {
     if (f == FAULT_OVERLOADED || f == FAULT_DRAINING) {
-        reply_retry(w->x, f, 1000000, "the picture could not be asked again for each region");
+        reply_retry(w->x, f, 1000000, "the image could not be asked again for each region; send it again");
     } else if (f == FAULT_DEADLINE) {
         reply_error(w->x, f, NULL,
                     "the deadline passed before every region had been left out once; allow more (timeout_ms)");

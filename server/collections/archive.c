@@ -74,7 +74,7 @@ static void run(struct archive *a, struct worker *w, struct archive_errand *r)
     w->running = NULL;
     if (archive_errand_is_write(t->kind)) {
         a->is_locked = t->err == ERR_BUSY;
-        a->is_writable = t->err != ERR_UNAVAILABLE && (a->is_writable || !t->err);
+        a->is_writable = t->err != ERR_UNAVAILABLE && t->err != ERR_DISK_FULL && (a->is_writable || !t->err);
     }
     if (t->err == ERR_CANCELLED && atomic_load(&a->is_closing)) {
         t->err = err_set(&t->error, ERR_DRAINING, "the service is shutting down");

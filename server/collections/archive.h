@@ -133,7 +133,7 @@ size_t archive_own_bytes(void);
 struct archive_state {
     int n_waiting_reads, n_waiting_writes;
     bool is_locked;   /* the last write found the file locked by another process */
-    bool is_writable; /* false: the last write failed with ERR_UNAVAILABLE */
+    bool is_writable; /* false: the last write failed with ERR_UNAVAILABLE or ERR_DISK_FULL */
 };
 void archive_state(struct archive *a, struct archive_state *out);
 

@@ -79,6 +79,25 @@ void collections_limit(struct collections *cs, const struct collection_limits *l
 
 /* ---- fill ---- */
 
+/* On a full disk: all writes go into the log, also those that delete, and it is used anew from its beginning when all
+ * of it is in the file. True: it is. */
+static bool finds_room(struct collections *cs, enum err rc)
+{
+    return rc == ERR_DISK_FULL && cs->db && collection_db_checkpoint(cs);
+}
+
+static enum err put_once(struct collections *cs, const struct collection_put *p, bool *replaced, struct errbuf *e)
+{
+    enum err rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
+    if (rc) {
+        return rc;
+    }
+    rc = collection_db_has_room(cs, e);
+    rc = collection_db_end(cs, rc ? rc : collection_fill_put(cs, p, replaced, e), e);
+    *replaced = *replaced && !rc;
+    return rc;
+}
+
 enum err collections_put(struct collections *cs, const struct collection_model *model, struct collection_text name,
                          struct collection_text key, const struct collection_image *image, uint64_t max_images,
                          bool *replaced, struct errbuf *e)
@@ -87,14 +106,19 @@ enum err collections_put(struct collections *cs, const struct collection_model *
     BUG_ON(!cs->is_writer);
     *replaced = false;
     enum err rc = collection_fill_check(&p, e);
-    if (!rc) {
-        rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
-    }
+    rc = rc ? rc : put_once(cs, &p, replaced, e);
+    return finds_room(cs, rc) ? put_once(cs, &p, replaced, e) : rc;
+}
+
+static enum err remove_once(struct collections *cs, struct collection_text name, struct collection_text key,
+                            bool *was_there, struct errbuf *e)
+{
+    enum err rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
     if (rc) {
         return rc;
     }
-    rc = collection_db_end(cs, collection_fill_put(cs, &p, replaced, e), e);
-    *replaced = *replaced && !rc;
+    rc = collection_db_end(cs, collection_fill_remove(cs, name, key, was_there, e), e);
+    *was_there = *was_there && !rc;
     return rc;
 }
 
@@ -104,29 +128,15 @@ enum err collections_remove(struct collections *cs, struct collection_text name,
     BUG_ON(!cs->is_writer);
     *was_there = false;
     enum err rc = collection_name_check(name, e);
-    if (!rc) {
-        rc = collection_name_check_key(key, e);
-    }
-    if (!rc) {
-        rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
-    }
-    if (rc) {
-        return rc;
-    }
-    rc = collection_db_end(cs, collection_fill_remove(cs, name, key, was_there, e), e);
-    *was_there = *was_there && !rc;
-    return rc;
+    rc = rc ? rc : collection_name_check_key(key, e);
+    rc = rc ? rc : remove_once(cs, name, key, was_there, e);
+    return finds_room(cs, rc) ? remove_once(cs, name, key, was_there, e) : rc;
 }
 
-enum err collections_drop(struct collections *cs, struct collection_text name, bool *found, struct errbuf *e)
+static enum err drop_once(struct collections *cs, struct collection_text name, bool *found, struct errbuf *e)
 {
     int64_t n = 0;
-    BUG_ON(!cs->is_writer);
-    *found = false;
-    enum err rc = collection_name_check(name, e);
-    if (!rc) {
-        rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
-    }
+    enum err rc = collection_db_begin(cs, SQL_BEGIN_WRITE, e);
     if (rc) {
         return rc;
     }
@@ -140,16 +150,24 @@ enum err collections_drop(struct collections *cs, struct collection_text name, b
     return rc;
 }
 
+enum err collections_drop(struct collections *cs, struct collection_text name, bool *found, struct errbuf *e)
+{
+    BUG_ON(!cs->is_writer);
+    *found = false;
+    enum err rc = collection_name_check(name, e);
+    rc = rc ? rc : drop_once(cs, name, found, e);
+    return finds_room(cs, rc) ? drop_once(cs, name, found, e) : rc;
+}
+
 static enum err leftover(struct collections *cs, bool *found, int64_t *n, struct errbuf *e)
 {
     return collection_db_numbers(cs, cs->sql[SQL_LEFTOVER], found, n, NULL, e);
 }
 
 /* Looks before it locks: most often there is nothing. */
-enum err collections_purge(struct collections *cs, bool *more, struct errbuf *e)
+static enum err purge_once(struct collections *cs, bool *more, struct errbuf *e)
 {
     int64_t n = 0;
-    BUG_ON(!cs->is_writer);
     *more = false;
     enum err rc = collection_db_begin(cs, SQL_BEGIN_READ, e);
     if (!rc) {
@@ -167,6 +185,13 @@ enum err collections_purge(struct collections *cs, bool *more, struct errbuf *e)
         rc = collection_fill_purge(cs, n, e);
     }
     return collection_db_end(cs, rc, e);
+}
+
+enum err collections_purge(struct collections *cs, bool *more, struct errbuf *e)
+{
+    BUG_ON(!cs->is_writer);
+    enum err rc = purge_once(cs, more, e);
+    return finds_room(cs, rc) ? purge_once(cs, more, e) : rc;
 }
 
 /* ---- look ---- */

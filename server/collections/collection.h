@@ -34,8 +34,10 @@
  * Errors:    ERR_BAD_REQUEST      a name or key that is not allowed; ERR_TEXT_TOO_LONG too many words
  *            ERR_TOO_MANY_INPUTS  a collection or the list of collections is full
  *            ERR_BUSY             another process holds a lock: try again
- *            ERR_UNAVAILABLE      disk full, read-only, or the file is gone or was replaced: nothing was changed, and
+ *            ERR_UNAVAILABLE      read-only, or the file is gone or was replaced: nothing was changed, and
  *                                 the next call tries anew
+ *            ERR_DISK_FULL        the same; collections_put also when less than COLLECTION_RESERVE_BYTES are free, so
+ *                                 that there is room for what deleting writes
  *            ERR_IO               file damaged or disk failing
  *            ERR_DEADLINE, ERR_CANCELLED  as the limits say
  *            ERR_NOMEM; collections_open also ERR_BAD_CONFIG (also: the file belongs to another process)
@@ -58,6 +60,7 @@ enum {
     COLLECTION_BUSY_MS = 5000,
     COLLECTION_ID_BYTES = 32,
     COLLECTION_SEARCH_SCRATCH = 512 * 1024, /* upper bound of the bytes that a search needs besides its hits */
+    COLLECTION_RESERVE_BYTES = 8 << 20,     /* of the log until it is moved into the file, and of the file then */
     COLLECTION_CACHE_BYTES = 4 << 20        /* of one connection: upper bound of file pages in memory */
 };
 

@@ -59,7 +59,7 @@ enum err collection_db_fail(const struct collections *cs, int code, const char *
     case SQLITE_NOMEM:
         return err_set(e, ERR_NOMEM, "%s: cannot %s: out of memory", path, doing);
     case SQLITE_FULL:
-        return err_set(e, ERR_UNAVAILABLE, "%s: cannot %s: the disk is full; make room, nothing was changed", path,
+        return err_set(e, ERR_DISK_FULL, "%s: cannot %s: the disk is full; make room, nothing was changed", path,
                        doing);
     case SQLITE_INTERRUPT: {
         enum err rc = collection_db_limits(cs, e);
@@ -340,6 +340,27 @@ void collection_db_close(struct collections *cs, bool keep_log)
     }
     sqlite3_close(cs->db);
     cs->db = NULL;
+}
+
+enum err collection_db_has_room(struct collections *cs, struct errbuf *e)
+{
+    enum { PAGE_BYTES = 4096 };
+    struct sqlite3_stmt *s;
+    bool found;
+    int64_t n_pages = 0;
+    uint64_t n_bytes = collection_file_free_bytes(cs);
+    if (n_bytes >= COLLECTION_RESERVE_BYTES) {
+        return OK;
+    }
+    enum err rc = collection_db_prepare(cs, &s, "PRAGMA freelist_count", 0, e);
+    rc = rc ? rc : collection_db_numbers(cs, s, &found, &n_pages, NULL, e);
+    sqlite3_finalize(s);
+    if (rc || n_bytes + (uint64_t)n_pages * PAGE_BYTES >= COLLECTION_RESERVE_BYTES) {
+        return rc;
+    }
+    return err_set(e, ERR_DISK_FULL,
+                   "%s: cannot write: the last %d MB of the disk are kept for deleting; make room, nothing was changed",
+                   collection_file_path(cs), COLLECTION_RESERVE_BYTES >> 20);
 }
 
 bool collection_db_checkpoint(struct collections *cs)

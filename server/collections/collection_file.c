@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { MAX_CONNECTIONS = 8, HEADER_BYTES = 100 };
@@ -162,7 +163,7 @@ static enum err own(struct collection_file *f, struct errbuf *e)
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = owner_byte, .l_len = 1};
     struct stat st;
     if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        return err_set(e, ERR_IO, "%s: is not a file; name a file", f->path);
+        return err_set(e, ERR_IO, "%s is not a regular file; name one", f->path);
     }
     f->file = place_of(&st);
     if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0) {
@@ -241,8 +242,8 @@ static enum err open_all(struct collection_file *f, bool can_be_new, struct errb
         }
         int64_t wanted;
         if (!rc && !can_be_new && !read_header(f->fd, &wanted)) {
-            rc = err_set(e, ERR_UNAVAILABLE, "%s: what was put there is no SQLite database; put one there by renaming",
-                         f->path);
+            rc = err_set(e, ERR_UNAVAILABLE,
+                         "%s: what was put there is not an SQLite database; put one there by renaming it", f->path);
         }
     }
     for (int i = 0; i < f->n && !rc; i++) {
@@ -394,6 +395,13 @@ enum err collection_file_begin(struct collections *cs, struct errbuf *e)
         }
     }
     return say(cs, state, e);
+}
+
+uint64_t collection_file_free_bytes(const struct collections *cs)
+{
+    struct statvfs disk;
+    bool is_known = fstatvfs(cs->file->fd, &disk) == 0 && disk.f_blocks > 0;
+    return is_known && disk.f_bavail < UINT64_MAX / disk.f_frsize ? disk.f_bavail * disk.f_frsize : UINT64_MAX;
 }
 
 bool collection_file_is_there(const struct collections *cs)

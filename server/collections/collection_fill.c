@@ -99,8 +99,9 @@ static enum err check_room(struct collections *cs, struct collection_text name, 
     struct collection_count count;
     enum err rc = collection_db_tally(cs, n, model, &count, e);
     if (!rc && count.n_images >= max_images) {
-        rc = err_set(e, ERR_TOO_MANY_INPUTS, "collection %.*s holds %llu images; allowed are %llu", (int)name.n,
-                     name.text, (unsigned long long)count.n_images, (unsigned long long)max_images);
+        rc = err_set(e, ERR_TOO_MANY_INPUTS,
+                     "collection %.*s holds %llu images; allowed are %llu: remove some, or begin another collection",
+                     (int)name.n, name.text, (unsigned long long)count.n_images, (unsigned long long)max_images);
     }
     return rc;
 }
@@ -137,7 +138,8 @@ enum err collection_fill_check(const struct collection_put *p, struct errbuf *e)
     }
     size_t bytes = p->image->features_bytes;
     if (!rc && (bytes != p->model->features_bytes || bytes == 0 || bytes > INT32_MAX / 2)) {
-        rc = err_set(e, ERR_INTERNAL, "a block of %zu bytes is none of its model's, which have %zu", bytes,
+        rc = err_set(e, ERR_INTERNAL,
+                     "the features have %zu bytes, and those of this model have %zu; send the image again", bytes,
                      p->model->features_bytes);
     }
     return rc;

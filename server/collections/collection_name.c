@@ -16,8 +16,10 @@ enum err collection_name_check(struct collection_text name, struct errbuf *e)
     }
     for (size_t i = 0; i < name.n; i++) {
         if (!is_name_byte((unsigned char)name.text[i])) {
-            return err_set(e, ERR_BAD_REQUEST,
-                           "byte %zu of the collection's name is none of A-Z, a-z, 0-9, underscore and hyphen", i);
+            return err_set(
+                e, ERR_BAD_REQUEST,
+                "byte %zu of the collection's name is not a letter of A-Z or a-z, a digit, an underscore or a hyphen",
+                i);
         }
     }
     return OK;

@@ -104,7 +104,7 @@ static enum err complete(struct collections *cs, bool can_be_new, struct errbuf 
     bool is_new = false;
     enum err rc = look(cs, &is_new, e);
     if (!rc && is_new && !can_be_new) {
-        return err_set(e, ERR_UNAVAILABLE, "%s: the file was emptied underneath the service; put the full one there",
+        return err_set(e, ERR_UNAVAILABLE, "%s: the file was emptied while in use; restore it from a backup",
                        collection_file_path(cs));
     }
     if (!rc && is_new) {

@@ -19,7 +19,7 @@
 #define LEDGER_ACCOUNTS(X)                                                                                             \
     X(LEDGER_BODIES, "bodies", "request bodies, from their first byte until the work is over")                         \
     X(LEDGER_PARSING, "parsing", "JSON values and decoded base64 of bodies being read")                                \
-    X(LEDGER_DECODING, "decoding", "pixels and decoder memory of pictures being decoded")                              \
+    X(LEDGER_DECODING, "decoding", "pixels and decoder memory of images being decoded")                                \
     X(LEDGER_RESULTS, "results", "what work has gathered and not yet written: features, items, scores")                \
     X(LEDGER_ANSWERS, "answers", "answers until the client has read them")                                             \
     X(LEDGER_STREAMS, "streams", "events of streams until the client has read them")                                   \

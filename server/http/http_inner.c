@@ -120,7 +120,9 @@ enum err http_inner_start(struct http *h, struct errbuf *e)
         (unsigned)h->options.max_connections * 2 + 256, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_INNER_BYTES,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
     if (!h->daemon) {
-        return err_set(e, ERR_IO, "cannot start libmicrohttpd");
+        return err_set(
+            e, ERR_IO,
+            "cannot start libmicrohttpd; are there enough file descriptors (ulimit -n) and threads (ulimit -u)?");
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     enum err rc = loop_watch_create(&h->daemon_watch, h->loop, info->epoll_fd, on_daemon, h);

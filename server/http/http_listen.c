@@ -125,7 +125,8 @@ static enum err listen_tcp(struct http *h, struct errbuf *e)
         rc = listen_at(h, host, e);
         at += n;
     }
-    return rc || h->n_listeners ? rc : err_set(e, ERR_BAD_CONFIG, "server.host: no address");
+    return rc || h->n_listeners ? rc
+                                : err_set(e, ERR_BAD_CONFIG, "server.host: no address; name one, such as 127.0.0.1");
 }
 
 /* ---- UNIX ---- */
@@ -174,7 +175,7 @@ static enum err listen_unix(struct http *h, struct errbuf *e)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t n = strlen(h->options.socket);
     if (n >= sizeof(address.sun_path)) {
-        return err_set(e, ERR_BAD_CONFIG, "server.socket: the path may have %zu characters",
+        return err_set(e, ERR_BAD_CONFIG, "server.socket: the path may have at most %zu characters; name a shorter one",
                        sizeof(address.sun_path) - 1);
     }
     memcpy(address.sun_path, h->options.socket, n);

@@ -50,6 +50,7 @@ enum fault reply_fault(enum err e)
     case ERR_BUSY:
         return FAULT_COLLECTION_BUSY;
     case ERR_UNAVAILABLE:
+    case ERR_DISK_FULL:
         return FAULT_COLLECTION_UNAVAILABLE;
     case ERR_DEADLINE:
         return FAULT_DEADLINE;

@@ -149,8 +149,8 @@ static bool check_places(int *index, int n, int n_indexed, const char *what, str
         return true;
     }
     if (n_indexed < n) {
-        return input_fail(f, FAULT_BAD_REQUEST, what, "some %s have a place, as in %s[0], and others have none", what,
-                          what);
+        return input_fail(f, FAULT_BAD_REQUEST, what,
+                          "some %s have an index, as in %s[0], and others have none: number all or none", what, what);
     }
     for (int i = 0; i < n; i++) { /* n numbers below n, none twice: each place is taken */
         if (index[i] >= n) {
@@ -214,7 +214,7 @@ static bool check_rerank(struct input *in, struct input_fault *f)
     }
     if (in->regions || in->explain) {
         return input_fail(f, FAULT_BAD_REQUEST, in->regions ? "regions" : "explain",
-                          "documents are ranked without regions and explain");
+                          "reranking has no regions and no explain: leave them out");
     }
     return true;
 }
@@ -229,7 +229,7 @@ static bool check_collection(struct input *in, struct input_fault *f)
     }
     if (in->regions || in->explain || in->occlusion) {
         return input_fail(f, FAULT_BAD_REQUEST, in->regions ? "regions" : "explain",
-                          "collections are ranked without regions and explain");
+                          "searching a collection has no regions and no explain: leave them out");
     }
     return true;
 }
@@ -270,7 +270,8 @@ static bool check_needed(struct input *in, struct input_fault *f)
                 : "give text=... or \"texts\": [...]");
     }
     if ((in->route == INPUT_CHECK || in->route == INPUT_STORE) && in->n_images != 1) {
-        return input_fail(f, FAULT_BAD_REQUEST, "image", "one image at a time");
+        return input_fail(f, FAULT_BAD_REQUEST, "image",
+                          "one image at a time; send the others in requests of their own");
     }
     if (in->n_images == 1 && in->images[0].fault) { /* with a single picture its fault is the answer */
         *f = *in->images[0].fault;

@@ -242,7 +242,7 @@ static bool add_image(struct input_parser *ip, struct part *p, bool is_list, boo
     }
     if (strncasecmp(p->type, "multipart/", 10) == 0) {
         input_fail(ip->fault, FAULT_UNSUPPORTED_IMAGE, p->name,
-                   "part %s is a form of its own (%s); give each picture a part of this form", p->name, p->type);
+                   "part %s is a form of its own (%s); give each image a part of this form", p->name, p->type);
         return input_add_bad_image(ip, p->name, index);
     }
     if (p->n == 0) {
@@ -264,7 +264,8 @@ static bool add_part(struct input_parser *ip, struct part *p)
         return add_image(ip, p, is_list, has_place, index);
     }
     if (p->n >= MAX_VALUE) {
-        return input_fail(ip->fault, FAULT_TEXT_TOO_LONG, p->name, "part %s is too long for a parameter", p->name);
+        return input_fail(ip->fault, FAULT_TEXT_TOO_LONG, p->name, "part %s is too long for a parameter; shorten it",
+                          p->name);
     }
     if (p->n > 0 && p->bytes[0] == '"' && input_is_json_type(p->type)) {
         return input_fail(ip->fault, FAULT_BAD_REQUEST, p->name,
@@ -386,7 +387,8 @@ static bool fail_without_boundary(const struct form *f, char *body, struct input
         n_line++;
     }
     if (f->end == body) {
-        return input_fail(fault, FAULT_BAD_REQUEST, NULL, "the form is empty: 0 bytes");
+        return input_fail(fault, FAULT_BAD_REQUEST, NULL,
+                          "the form is empty (0 bytes); add the image as a part: curl -F image=@file");
     }
     if (has_bare_newlines(f, body, f->end)) {
         return input_fail(fault, FAULT_BAD_REQUEST, NULL,
@@ -440,5 +442,6 @@ bool input_form(struct input_parser *ip)
             return false;
         }
     }
-    return input_fail(ip->fault, FAULT_BAD_REQUEST, NULL, "the form has more than %d parts", MAX_PARTS);
+    return input_fail(ip->fault, FAULT_BAD_REQUEST, NULL,
+                      "the form has more than %d parts; send them in several requests", MAX_PARTS);
 }

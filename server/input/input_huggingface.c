@@ -33,13 +33,14 @@ static bool read_inputs(struct input_parser *p, int inputs)
     }
     if (inputs < 0 || json_tree_kind(t, inputs) != JSON_TREE_OBJECT || !is_image(p, image)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs",
-                          "inputs must be a picture as base64, or {\"image\": base64, \"question\": ...}; one picture "
+                          "inputs must be an image as base64, or {\"image\": base64, \"question\": ...}; one image "
                           "at a time");
     }
     char name[INPUT_KEY_MAX];
     for (int at = -1; (at = input_json_next(p, inputs, at, name)) >= 0;) {
         if (!words_have("image question", name)) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs", "unknown key \"%.64s\" in inputs", name);
+            return input_fail(p->fault, FAULT_BAD_REQUEST, "inputs",
+                              "unknown key \"%.64s\" in inputs; there are: image question", name);
         }
     }
     int beside = json_tree_find(t, 0, "question");

@@ -130,7 +130,7 @@ static bool decode(struct input_parser *p, int value, const char *where, struct 
     bool is_words = is_sentence(text, n); /* before it is overwritten */
     if (base64_decode(text, n, text, &n_bytes, &e)) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s: %.300s", where,
-                          is_words ? "this is text, not a picture; send the picture's bytes as base64"
+                          is_words ? "this is text, not an image; send the image's bytes as base64"
                                    : errbuf_text(&e, ERR_BAD_REQUEST));
     }
     if (n_bytes == 0) {
@@ -292,7 +292,8 @@ static bool read_key(struct input_parser *p, const char *key, int value)
         return true; /* reranking that was not asked for */
     }
     if (!is_known && p->in->route == INPUT_RETRIEVE && strcmp(key, "query") == 0) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, key, "query ranks documents, and there are none");
+        return input_fail(p->fault, FAULT_BAD_REQUEST, key,
+                          "query ranks documents: add documents, a list of texts or images");
     }
     return is_known || input_unknown(p, key);
 }

@@ -117,7 +117,7 @@ static bool read_element(struct input_parser *p, const struct tensor *t, const c
     size_t n;
     if (json_tree_kind(&p->tree, value) != JSON_TREE_STRING) {
         return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s must be a string%s", where,
-                          t->is_image ? ": the picture as base64" : "");
+                          t->is_image ? ": the image as base64" : "");
     }
     if (t->is_image) {
         return input_json_image(p, value, where);
@@ -228,7 +228,8 @@ static bool read_output(struct input_parser *p, int i, int output)
                           text ? "\"" : "", text ? text : "", text ? "\" or " : "");
     }
     if (ranks >= 0 && !input_json_is_off(p, ranks)) {
-        return input_fail(p->fault, FAULT_BAD_REQUEST, where, "%s/parameters/classification is not served", where);
+        return input_fail(p->fault, FAULT_BAD_REQUEST, where,
+                          "%s/parameters/classification is not served: leave it out", where);
     }
     wish->outputs |= bit;
     bool is_binary = wish->binary & bit;

@@ -72,8 +72,8 @@ static bool add_text(struct input_parser *p, struct talk *talk, const char *wher
     buf_text(&talk->text, talk->text.n ? " " : "");
     buf_append(&talk->text, text, n);
     if (talk->text.err == ERR_TEXT_TOO_LONG) {
-        return input_fail(p->fault, FAULT_TEXT_TOO_LONG, where, "%s: a message has %d bytes of text at most", where,
-                          INPUT_TALK_BYTES);
+        return input_fail(p->fault, FAULT_TEXT_TOO_LONG, where,
+                          "%s: a message has %d bytes of text at most; shorten it", where, INPUT_TALK_BYTES);
     }
     return !talk->text.err || input_out_of_memory(p->fault);
 }
@@ -108,7 +108,7 @@ static bool add_image(struct input_parser *p, struct talk *talk, const char *whe
     }
     if (++talk->n_images > 1) {
         return input_fail(p->fault, FAULT_TOO_MANY_INPUTS, where,
-                          "%s: a message has one picture; ask about each in a request of its own", where);
+                          "%s: a message has one image; ask about each in a request of its own", where);
     }
     talk->image = url;
     snprintf(talk->image_where, sizeof(talk->image_where), "%.40s/image_url%s", where, is_object ? "/url" : "");
@@ -136,7 +136,7 @@ static bool read_part(struct input_parser *p, struct talk *talk, const char *whe
     }
     return input_fail(p->fault, FAULT_BAD_REQUEST, where,
                       "%s: a part is {\"type\": \"text\", \"text\": ...}%s%s%.32s%s", where,
-                      is_user ? " or {\"type\": \"image_url\", ...}" : "; pictures are the user's",
+                      is_user ? " or {\"type\": \"image_url\", ...}" : "; images are the user's",
                       kind[0] ? ", not of type \"" : "", kind, kind[0] ? "\"" : "");
 }
 
@@ -192,10 +192,9 @@ static bool read_messages(struct input_parser *p, struct talk *talk)
         return input_fail(p->fault, FAULT_BAD_REQUEST, "messages", "the last message must be the user's");
     }
     return talk->image >= 0 ||
-           input_fail(
-               p->fault, FAULT_BAD_REQUEST, "messages",
-               "no picture: a message of the user needs a part {\"type\": \"image_url\", \"image_url\": {\"url\": "
-               "\"data:image/jpeg;base64,...\"}}");
+           input_fail(p->fault, FAULT_BAD_REQUEST, "messages",
+                      "no image: a message of the user needs a part {\"type\": \"image_url\", \"image_url\": {\"url\": "
+                      "\"data:image/jpeg;base64,...\"}}");
 }
 
 /* ---- the other keys ---- */
@@ -212,7 +211,8 @@ static bool read_stream_options(struct input_parser *p, int value)
                 return false;
             }
         } else if (strcmp(name, "include_obfuscation") != 0) {
-            return input_fail(p->fault, FAULT_BAD_REQUEST, "stream_options", "unknown key \"%.64s\" in stream_options",
+            return input_fail(p->fault, FAULT_BAD_REQUEST, "stream_options",
+                              "unknown key \"%.64s\" in stream_options; there are: include_usage include_obfuscation",
                               name);
         }
     }

@@ -92,7 +92,7 @@ static enum err run_task(const struct run *r, const struct task *t, const json_t
         return rc;
     }
     if (!isfinite(first) || memcmp(&first, &second, sizeof(first)) != 0) {
-        return err_set(e, ERR_BAD_MODEL, "self-test failed: %s is %g, then %g, for the same picture", t->key,
+        return err_set(e, ERR_BAD_MODEL, "self-test failed: %s is %g, then %g, for the same image", t->key,
                        (double)first, (double)second);
     }
     const json_t *expected = json_object_get(stored, t->key);

@@ -188,10 +188,11 @@ enum err services_load(struct services *s, const struct engine_options *options,
 {
     struct loader *l;
     if (s->loader) {
-        return err_set(e, ERR_OVERLOADED, "a model is being loaded already");
+        return err_set(e, ERR_OVERLOADED, "a model is being loaded already; try again when it is done");
     }
     if (count_others(s) >= SERVICES_MAX - 1) {
-        return err_set(e, ERR_OVERLOADED, "%d older models still have work to finish", count_others(s));
+        return err_set(e, ERR_OVERLOADED, "%d older models still have work to finish; try again later",
+                       count_others(s));
     }
     if (mem_alloc(&l, sizeof(*l))) {
         return err_set(e, ERR_NOMEM, "out of memory");

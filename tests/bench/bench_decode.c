@@ -142,7 +142,7 @@ int main(int argc, char **argv)
             }
         }
     }
-    printf("%-28s %-7s %-26s %8s %8s %8s\n", "", "", "", "median", "least", "most");
+    printf("%-28s %-7s %-26s %8s %8s %8s\n", "", "", "", "median", "min", "max");
     for (int i = 0; i < n; i++) {
         report(&subjects[i]);
         close_subject(&subjects[i]);

@@ -69,7 +69,7 @@ test("what is no picture, too large or damaged is told in words; the picture bef
   await look(page, CAT);
   const file = (name, bytes) => { writeFileSync(join(folder, name), bytes); return join(folder, name); };
   await page.setInputFiles("#file", file("notes.txt", "just words"));
-  await page.waitForSelector("#toast:has-text('This is text (\"just words\"), not a picture')");
+  await page.waitForSelector("#toast:has-text('This is text (\"just words\"), not an image')");
   await page.setInputFiles("#file", file("empty.jpg", ""));
   await page.waitForSelector("#toast:has-text('empty.jpg: This image format is not supported. This is an empty file')");
   await page.setInputFiles("#file", file("large.heic", Buffer.alloc(200000, "\0\0\0\x18ftypheic")));

@@ -12,7 +12,7 @@ from support import LITE, Server, form, picture, run, unittest
 GOOD, OTHER = picture(0), picture(1)
 B64 = base64.b64encode(GOOD).decode()
 URI = "data:image/jpeg;base64," + B64
-BAD = base64.b64encode(b"no picture").decode()
+BAD = base64.b64encode(b"no image").decode()
 
 
 def image(url=URI):
@@ -184,18 +184,18 @@ class OpenAI(Adapters):
             self.refused(self.CHAT, ask("describe", image(url)), 400, "addresses are not fetched", "data:image/jpeg;base64,",
                          "/messages/0/content/1/image_url/url")
         for messages, words in (
-                ([], "not empty"), ({}, "not empty"), ("x", "not empty"), ([{"role": "user", "content": "hello"}], "no picture"),
+                ([], "not empty"), ({}, "not empty"), ("x", "not empty"), ([{"role": "user", "content": "hello"}], "no image"),
                 ([{"role": "tool", "content": "x"}], "/messages/0/role"), ([{"content": "x"}], "/messages/0/role"), ([5], "/messages/0"),
-                ([{"role": "user", "content": [image(), image()]}], "one picture"), ([{"role": "user"}], "/messages/0/content"),
+                ([{"role": "user", "content": [image(), image()]}], "one image"), ([{"role": "user"}], "/messages/0/content"),
                 ([{"role": "user", "content": [{"type": "input_audio"}]}], "input_audio"),
                 ([{"role": "user", "content": [{"type": "image_url"}]}], "image_url"),
                 ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "detail": "huge"}}]}], "detail"),
                 ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URI, "format": "jpeg"}}]}], '"format"'),
                 ([{"role": "user", "content": [image(), {"type": "text", "text": "a", "weight": 2}]}], '"weight"'),
-                ([{"role": "assistant", "content": [image()]}], "pictures are the user's"),
+                ([{"role": "assistant", "content": [image()]}], "images are the user's"),
                 ([{"role": "user", "content": [image()]}, {"role": "assistant", "content": "x"}], "last message"),
                 ([{"role": "assistant", "tool_calls": [{}]}], "tool_calls"), ([{"role": "user", "content": [5]}], "/messages/0/content/0")):
-            status = 413 if words == "one picture" else 400
+            status = 413 if words == "one image" else 400
             self.refused(self.CHAT, {"messages": messages}, status, words)
         self.refused(self.CHAT, ask("describe", image(), num_beam=2), 400, '"num_beam"', "num_beams", "max_completion_tokens")
         self.refused(self.CHAT, b"{", 400, "not JSON")
@@ -377,8 +377,8 @@ class HuggingFace(Adapters):
         for body, status, word in (({}, 400, "inputs"), ({"inputs": 5}, 400, "inputs"), ({"inputs": [B64]}, 400, "inputs"),
                                    ({"inputs": B64, "x": 1}, 400, '"x"'), ({"inputs": {"image": B64, "text": "a"}}, 400, "text"),
                                    ({"inputs": "https://a.example/x.jpg"}, 400, "not fetched"),
-                                   ({"inputs": "The answer to all is"}, 400, "this is text, not a picture"),
-                                   ({"inputs": "What a day."}, 400, "this is text, not a picture"),
+                                   ({"inputs": "The answer to all is"}, 400, "this is text, not an image"),
+                                   ({"inputs": "What a day."}, 400, "this is text, not an image"),
                                    ({"inputs": {"image": B64, "question": ["a", "b"]}}, 400, "a request of its own"), ({"inputs": BAD}, 415, ""),
                                    ({"inputs": B64, "parameters": {"x": 1}}, 400, '"x"'),
                                    ({"inputs": B64, "parameters": {"generate_kwargs": {"x": 1}}}, 400, '"x"'),

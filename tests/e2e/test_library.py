@@ -107,7 +107,7 @@ class Output(Case):
         self.put(*self.NAMES)
         for name in ("out.jsonl", "out.csv"):
             code, out, err = self.run_it("caption", ".", "--output", name)
-            self.assertEqual((code, out, err), (OK, "", f"minivlm: {name}: 3 pictures written\n"))
+            self.assertEqual((code, out, err), (OK, "", f"minivlm: {name}: 3 images written\n"))
             self.assertEqual(self.files(name), [f"./{n}" for n in self.NAMES])
         said = [json.loads(line)["caption"] for line in (self.root / "out.jsonl").read_text().splitlines()]
         with open(self.root / "out.csv", newline="", encoding="utf-8") as file:
@@ -175,7 +175,7 @@ class Output(Case):
             rows = [(row["file"], row["question"]) for row in csv.DictReader(file)]
         self.assertEqual(rows, [(f"./{name}", q) for name in ("=1+1.png", "@a.png", "-5.png") for q in ("'=HYPERLINK(1)", "-5")])
         again = self.run_it("vqa", "--question", "=HYPERLINK(1)", "--question", "-5", "--output", "o.csv", "--resume", "--", "=1+1.png", "@a.png")
-        self.assertEqual((again[0], again[2]), (OK, "minivlm: o.csv: 0 pictures written\n"))
+        self.assertEqual((again[0], again[2]), (OK, "minivlm: o.csv: 0 images written\n"))
 
     def test_names_that_are_no_utf8(self):
         name = os.path.join(os.fsencode(self.root), b"caf\xe9.png")
@@ -184,7 +184,7 @@ class Output(Case):
             shutil.copy(PICTURE, path)
         for output in ("o.jsonl", "o.csv"):
             self.assertEqual(self.run_it("caption", ".", "--output", output)[0], OK)
-            self.assertEqual(self.run_it("caption", ".", "--output", output, "--resume")[2], f"minivlm: {output}: 0 pictures written\n")
+            self.assertEqual(self.run_it("caption", ".", "--output", output, "--resume")[2], f"minivlm: {output}: 0 images written\n")
         rows = [json.loads(line) for line in (self.root / "o.jsonl").read_text().splitlines()]
         self.assertEqual([base64.b64decode(row["file_base64"]) for row in rows], [b"./caf\xe8.png", b"./caf\xe9.png"])
         self.assertIn(b"./caf\xe9.png,", (self.root / "o.csv").read_bytes())
@@ -195,7 +195,7 @@ class Output(Case):
         before = (self.root / "out.jsonl").read_bytes()
         code, _, err = self.run_it("caption", "a.png", "--output", "out.jsonl", "--resume")
         self.assertEqual((code, (self.root / "out.jsonl").read_bytes()), (FAILED, before))
-        self.assertIn("begins no answer of this command", err)
+        self.assertIn("no answer of this command begins", err)
 
     def test_wrong_usage(self):
         self.put("a.png")
@@ -221,9 +221,9 @@ class Resume(Case):
                 file.write('{"file": "./d.png", "cap' if name.endswith("jsonl") else '"./d.png,cut')
             self.put("b.png", "d.png")
             code, _, err = self.run_it("caption", ".", "--output", name, "--resume")
-            self.assertEqual((code, err), (OK, f"minivlm: {name}: 2 pictures written\n"))
+            self.assertEqual((code, err), (OK, f"minivlm: {name}: 2 images written\n"))
             self.assertEqual(self.files(name), ["./a.png", "./c.png", "./b.png", "./d.png"])
-            self.assertEqual(self.run_it("caption", ".", "--output", name, "--resume")[2], f"minivlm: {name}: 0 pictures written\n")
+            self.assertEqual(self.run_it("caption", ".", "--output", name, "--resume")[2], f"minivlm: {name}: 0 images written\n")
             (self.root / "d.png").unlink()
 
     def test_stopped_in_the_middle(self):
@@ -256,7 +256,7 @@ class Sidecars(Case):
     def test_none_for_standard_input(self):
         code, out, err = self.run_it("caption", "-", "--sidecar", "xmp")
         self.assertEqual((code, out), (USAGE, ""))
-        self.assertIn("a picture from standard input has no path", err)
+        self.assertIn("an image from standard input has no path", err)
 
     def test_description(self):
         self.put("a.png")
@@ -304,7 +304,7 @@ class Collections(Case):
             there = {"MINIVLM_SERVER": f"http://127.0.0.1:{s.port}"}
             code, _, err = self.run_it("import", "--collection", "album", "in", "alone.png", **there)
             self.assertEqual(code, FAILED)
-            self.assertRegex(err, r"^minivlm: in/bad.png: .*\(415\)\nminivlm: album: 3 of 4 pictures stored\n$")
+            self.assertRegex(err, r"^minivlm: in/bad.png: .*\(415\)\nminivlm: album: 3 of 4 images stored\n$")
             listed = s.get("/collections/album").json["images"]
             self.assertEqual(sorted(i["key"] for i in listed), ["a.png", "alone.png", 'sub/ü "b".png'])
             code, out, err = self.run_it("search", "--collection", "album", "a dog", **there)
@@ -313,7 +313,8 @@ class Collections(Case):
             code, out, _ = self.run_it("search", "--collection", "album", "--json", "--top-k", "1", "a dog", **there)
             self.assertEqual(len(json.loads(out)["results"]), 1)
             code, out, err = self.run_it("search", "--collection", "other", "a dog", **there)
-            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection with this name (404)\n"))
+            self.assertEqual((code, out, err),
+                             (FAILED, "", "minivlm: there is no collection with this name; GET /collections lists the names (404)\n"))
             code, out, err = self.run_it("search", "--collection", "album", "dog " * 99, **there)
             self.assertEqual((code, len(out.splitlines())), (OK, 3))
             self.assertRegex(err, r"^minivlm: only the first \d+ word pieces were read of text 0\n$")
@@ -372,14 +373,14 @@ class Collections(Case):
                 s.stop(signal.SIGKILL)
                 with Server(f"--collections.path={self.root}/c.db", f"--server.port={port}") as again:
                     said = process.communicate(timeout=120)[1]
-                    self.assertEqual((process.returncode, said), (OK, "minivlm: album: 60 of 60 pictures stored\n"))
+                    self.assertEqual((process.returncode, said), (OK, "minivlm: album: 60 of 60 images stored\n"))
                     self.assertEqual(again.get("/collections/album").json["size"], 60)
 
     def test_server_that_is_full(self):
         self.put(*(f"{n}.png" for n in range(24)))
         with Server(f"--collections.path={self.root}/c.db", "--limits.requests=1") as s:
             code, _, err = self.run_it("import", "--collection", "album", "--parallel", "8", ".", MINIVLM_SERVER=f"http://127.0.0.1:{s.port}")
-            self.assertEqual((code, err), (OK, "minivlm: album: 24 of 24 pictures stored\n"))
+            self.assertEqual((code, err), (OK, "minivlm: album: 24 of 24 images stored\n"))
             self.assertEqual(s.get("/collections/album").json["size"], 24)
 
 

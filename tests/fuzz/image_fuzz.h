@@ -72,7 +72,7 @@ static void run(const uint8_t *data, size_t size)
     if (!rc) {
         BUG_ON(image.info.width != info.width || image.info.height != info.height);
         /* of a JPEG the two are known behind its last row */
-        uint32_t late = info.format == IMAGE_JPEG ? IMAGE_WARN_TRUNCATED | IMAGE_WARN_PAGES : 0;
+        uint32_t late = info.format == IMAGE_JPEG ? IMAGE_WARN_TRUNCATED | IMAGE_WARN_PAGES | IMAGE_WARN_RESTARTS : 0;
         BUG_ON((image.info.warnings & ~late) != info.warnings);
         BUG_ON((uint64_t)info.width * (uint64_t)info.height > MAX_PIXELS);
         prepare(&image);

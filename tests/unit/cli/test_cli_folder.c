@@ -98,7 +98,7 @@ static void test_missing(void)
     CHECK_STR(told, "p/c.jpg:c.jpg p/lost.jpg:lost.jpg");
     CHECK_INT(n_missing, 1);
     CHECK_INT(expand(none, 1, "o.csv", told, sizeof(told), &n_missing), ERR_IO);
-    CHECK_STR(told, "no picture is left: nothing was written to o.csv");
+    CHECK_STR(told, "no image is left: nothing was written to o.csv");
 }
 
 int main(void)

@@ -32,7 +32,7 @@ static void test_faults(void)
     check_fault(CLI_CAPTION, "[]", "not a JSON object");
     check_fault(CLI_CAPTION, "{}", "\"image\" is missing or not a text");
     check_fault(CLI_CAPTION, "{\"image\": 5}", "\"image\" is missing or not a text");
-    check_fault(CLI_CAPTION, "{\"image\": \"-\"}", "\"image\" is a file here, not standard input");
+    check_fault(CLI_CAPTION, "{\"image\": \"-\"}", "\"image\" must be the path of a file here, not standard input");
     check_fault(CLI_CAPTION, "{\"image\": \"x\", \"question\": \"a\"}", "unknown key \"question\"");
     check_fault(CLI_VQA, "{\"image\": \"x\", \"question\": \"a\", \"questions\": [\"b\"]}",
                 "\"question\" and \"questions\" exclude each other");

@@ -122,7 +122,7 @@ static void test_foreign(void)
     }
     CHECK_INT(mkfifo("pipe.csv", 0600), 0);
     CHECK_INT(open_it(&o, "pipe.csv", true, &e), ERR_IO);
-    CHECK(strstr(e.text, "no regular file") != NULL);
+    CHECK(strstr(e.text, "not a regular file") != NULL);
 }
 
 /* The table of names grows: 3,000 of them, each found, none invented. */

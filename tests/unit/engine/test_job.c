@@ -53,7 +53,7 @@ static void test_refusals(void)
     CHECK_REFUSED(JOB_CHECK, image = NULL, ERR_BAD_REQUEST, "a check needs the bytes of the image");
     CHECK_REFUSED(JOB_REGIONS, priority = JOB_PRIORITIES, ERR_BAD_REQUEST, "the task or the priority is out of range");
     CHECK_REFUSED(JOB_REGIONS, features = (const struct features *)texts, ERR_BAD_REQUEST,
-                  "a job has either an image or features, not both");
+                  "a job has either an image or features, not both; leave one out");
     CHECK_REFUSED(JOB_CAPTION, n_texts = 1, ERR_BAD_REQUEST, "this task does not accept text");
     CHECK_REFUSED(JOB_VQA, n_texts = 0, ERR_BAD_REQUEST, "at least one text is needed");
     CHECK_REFUSED(JOB_RETRIEVE, n_texts = 3, ERR_TOO_MANY_INPUTS, "3 texts; at most 2 are allowed");
@@ -62,8 +62,8 @@ static void test_refusals(void)
     CHECK_REFUSED(JOB_CAPTION, num_beams = 11, ERR_BAD_REQUEST, "num_beams is 11; allowed are 1 to 10");
     CHECK_REFUSED(JOB_CAPTION, num_captions = 4, ERR_BAD_REQUEST, "num_captions is 4; allowed are 1 to num_beams, 3");
     CHECK_REFUSED(JOB_CAPTION, max_tokens = 21, ERR_BAD_REQUEST, "max_tokens is 21; this model allows 1 to 20");
-    CHECK_REFUSED(JOB_CAPTION, length_penalty = INFINITY, ERR_BAD_REQUEST, "length_penalty is not a number");
-    CHECK_REFUSED(JOB_CAPTION, on_token = on_token, ERR_BAD_REQUEST, "tokens can be streamed with num_beams 1 only");
+    CHECK_REFUSED(JOB_CAPTION, length_penalty = INFINITY, ERR_BAD_REQUEST, "length_penalty must be a finite number");
+    CHECK_REFUSED(JOB_CAPTION, on_token = on_token, ERR_BAD_REQUEST, "tokens are streamed with num_beams=1 only");
 }
 
 static void test_defaults(void)

@@ -117,7 +117,9 @@ static void fuse(struct world *w, int i, uint64_t now_us, struct job_list *leavi
 
 static void sweep(struct world *w, bool always, uint64_t now_us, struct job_list *leaving)
 {
-    w->s.look_us = always ? 0 : w->s.look_us;
+    if (always) {
+        atomic_store(&w->s.has_cancelled, true);
+    }
     w->n_looks += now_us >= w->s.look_us || atomic_load(&w->s.has_cancelled);
     scheduler_sweep(&w->s, now_us, leaving);
 }

@@ -49,7 +49,7 @@ static const struct {
      "ftypcrx ",
      12, "Canon raw"},
     {"BPG\xfb\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 40, "BPG"},
-    {"\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4", 36, "not those of a picture"},
+    {"\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4\5\6\7\1\1\2\3\4", 36, "not those of an image"},
 };
 
 /* Bytes in a block of exactly their length, so that a sanitizer sees any read behind them. */

@@ -404,9 +404,9 @@ static void test_disk_full(void)
     CHECK(number(cs, full) > 0);
     for (int i = 0; i < 3; i++) {
         char key[] = {'n', (char)('0' + i), 0};
-        CHECK_INT(put_words(cs, "a", key, 1, "new"), ERR_UNAVAILABLE);
+        CHECK_INT(put_words(cs, "a", key, 1, "new"), ERR_DISK_FULL);
         CHECK(strstr(e.text, "the disk is full") && strstr(e.text, path));
-        CHECK_INT(put_words(cs, "b", key, 1, "new"), ERR_UNAVAILABLE); /* nor is there a collection without an image */
+        CHECK_INT(put_words(cs, "b", key, 1, "new"), ERR_DISK_FULL); /* nor is there a collection without an image */
         CHECK(is_world(cs, &w));
     }
     check_sound(cs);

@@ -43,7 +43,7 @@ static void test_no_picture_and_no_text(void)
         {NULL, "image: x\nquestion: y", "this is text (\"image: x question: y\")", FAULT_UNSUPPORTED_IMAGE, "image"},
         {NULL, "question=what&image=x", "a form without files", FAULT_UNSUPPORTED_IMAGE, "image"},
         {"text/plain", "texts%5B%5D=what", "a form without files", FAULT_UNSUPPORTED_IMAGE, "image"},
-        {NULL, "\xd7\xa7 nothing known", "not those of a picture", FAULT_UNSUPPORTED_IMAGE, "image"},
+        {NULL, "\xd7\xa7 nothing known", "not those of an image", FAULT_UNSUPPORTED_IMAGE, "image"},
         {NULL, "\n\x89PNG\r\n\x1a\n", "1 byte before the PNG", FAULT_CORRUPT_IMAGE, "image"},
         {"application/yaml", "image: x", "Content-Type application/yaml is not read", FAULT_UNSUPPORTED_IMAGE,
          "Content-Type"},

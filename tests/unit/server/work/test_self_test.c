@@ -119,7 +119,7 @@ static void test_unsteady(void)
     reset();
     change = 1e-6F;
     CHECK_INT(run_with(NULL, &e), ERR_BAD_MODEL);
-    CHECK(strstr(e.text, "for the same picture") != NULL);
+    CHECK(strstr(e.text, "for the same image") != NULL);
     reset();
     scores[JOB_VQA] = NAN;
     CHECK_INT(run_with(NULL, &e), ERR_BAD_MODEL);
