@@ -3,7 +3,7 @@
 files repeat is that of engine/base/version.h; and that "Where a change goes" in ARCHITECTURE.md names every source that an
 earlier change of the kind is in.
 
-    check_names.py               checks comments of programs and scripts, docs/*.md, ARCHITECTURE.md, CONTRIBUTING.md
+    check_names.py               checks comments of programs and scripts, and all pages but CHANGELOG.md and SPEED.md (what was)
     check_names.py --self-test   plants one fault of each kind in a made-up tree and sees that it is found
 
 A file may be named by the end of its path (`gate/gate.h`, `gate.h`). JSON without
@@ -19,13 +19,15 @@ import tempfile
 import tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGE = re.compile(r"(ARCHITECTURE|CONTRIBUTING|docs/[\w-]+)\.md")
-FOREIGN = {"jpeglib.h", "Resample.c", "annotations/captions_train2017.json", "FILE.c"}  # of libraries, data sets, usage
+PAGE = re.compile(r"(?!CHANGELOG|SPEED|tests/)[\w./-]+\.md")
+# Of libraries, data sets, usage, a build.
+FOREIGN = {"jpeglib.h", "Resample.c", "annotations/captions_train2017.json", "FILE.c", "doc/proxy-protocol.txt", "ROWS.json",
+           "build/coverage/coverage.txt", "vg_objects.txt", "vg_attributes.txt"}
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 HASH = re.compile(r"(?:^|(?<=[ \t]))#[^\n]*", re.M)
-WITH_COMMENT = (".c", ".h", ".inc", ".js", ".css")
+WITH_COMMENT = (".c", ".h", ".inc", ".js", ".mjs", ".ts", ".css")
 WITH_HASH = (".sh", ".cmake", ".yml", ".yaml", ".toml", "CMakeLists.txt", "Dockerfile")
-FILE = re.compile(r"(?<![\w*.<>{/-])((?:\.?[\w-]+/)*[\w-]+\.(?:c|h|inc|py|md|sh|json|js|css|cmake|ya?ml))\b(?![\w*(])")
+FILE = re.compile(r"(?<![\w*.<>{/-])((?:\.?[\w-]+/)*[\w-]+\.(?:c|h|inc|py|md|sh|json|m?js|ts|css|html|svg|cmake|ya?ml|toml|cfg|txt))\b(?![\w*(])")
 ERROR = re.compile(r"\bERR_[A-Z]+(?:_[A-Z]+)*\b(?!\*)")
 
 VERSION = re.compile(r'VERSION_TEXT "([^"]+)"')
@@ -126,7 +128,7 @@ GOOD = {
     "scripts/d.sh": "cp x.json y.json # see scripts/a.py\n",
     "web/a.js": "fetch('x.json'); // a.h\n",
     "docs/training.md": "scenes.json\n",
-    "README.md": "photo.json\n",
+    "CHANGELOG.md": "photo.json\n",
     "ARCHITECTURE.md": "`engine/a.h` and [a](engine/a.c)\n\n## Where a change goes\n\n- **A metric**: `engine/a.c`, `engine/m/*_NAME.c`.\n"
                        "- **A route**: `a.h`.\n",
     "engine/m/x_neon.c": "int turn_requests_max;\n",
@@ -149,6 +151,9 @@ PLANTED = {
                                       "deploy/k8s/kustomization.yaml:2: 1.2.4 is not the version of engine/base/version.h"),
     "clients/js/package.json": ("{\n}\n", "clients/js/package.json:1: names no version"),
     "server/m.c": ("int turn_requests_max;\n", 'ARCHITECTURE.md:1: "A metric" does not name server/m.c'),
+    "SECURITY.md": ("\n`deploy/gone.cfg`\n", "SECURITY.md:2: there is no deploy/gone.cfg"),
+    "models/base/README.md": ("[x](gone.html)\n", "models/base/README.md:1: there is no gone.html"),
+    "tests/b.mjs": ("// gone.mjs\n", "tests/b.mjs:1: there is no gone.mjs"),
     "CONTRIBUTING.md": ("\nscripts/gone.sh\n", "CONTRIBUTING.md:2: there is no scripts/gone.sh"),
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that files have at most 500 lines and functions at most 60, in C, Python, JavaScript (files only) and shell.
+"""Checks that files have at most 500 lines and functions at most 60, in C, Python, JavaScript, CSS and shell (the last
+three: files only).
 
     check_sizes.py               all tracked sources
     check_sizes.py --self-test   plants one fault of each kind in made-up files and sees that it is found"""
@@ -12,7 +13,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FILE, FUNCTION = 500, 60
-FILES = ("*.c", "*.h", "*.py", "*.sh", "*.js", "*.mjs", "*.ts")
+C = (".c", ".h", ".inc")
+FILES = ("*.c", "*.h", "*.inc", "*.py", "*.sh", "*.js", "*.mjs", "*.ts", "*.css")
 GENERATED = {"engine/text/unicode_tables.c"}
 NAME = re.compile(r"(\w+)\(")
 
@@ -39,7 +41,7 @@ def functions_of_python(text: str) -> list[tuple[int, int, str]]:
 def check(path: str, text: str) -> list[str]:
     lines = text.splitlines()
     faults = [f"{path}:{FILE + 1}: {len(lines)} lines"] if len(lines) > FILE and path not in GENERATED else []
-    functions = functions_of_python(text) if path.endswith(".py") else functions_of_c(lines) if path.endswith((".c", ".h")) else []
+    functions = functions_of_python(text) if path.endswith(".py") else functions_of_c(lines) if path.endswith(C) else []
     return faults + [f"{path}:{at}: {name} has {n} lines" for at, n, name in functions if n > FUNCTION]
 
 
@@ -50,9 +52,10 @@ def self_test() -> list[str]:
         "b.py": f"def f():\n{body * 59}\nclass C:\n    def g(self):\n" + f"    {body}" * 60,
         "c.sh": "x\n" * 501,
         "d.js": "x\n" * 500,
+        "e.inc": f"static int NAME(h)(void)\n{{\n{body * 59}}}\n",
     }
     found = [fault for path, text in files.items() for fault in check(path, text)]
-    expected = ["a.c:64: g has 61 lines", "b.py:63: g has 61 lines", "c.sh:501: 501 lines"]
+    expected = ["a.c:64: g has 61 lines", "b.py:63: g has 61 lines", "c.sh:501: 501 lines", "e.inc:2: NAME has 61 lines"]
     return [] if found == expected else [f"found {found}"]
 
 

@@ -222,7 +222,8 @@ def table(args):
         with serve(args, "--drain.timeout_ms=100") as server:
             probes, turn = beside(args, server, crowd, args.health_seconds)
         took, slowest = [p[0] for p in probes], probes[-max(len(probes) // 100, 1):]
-        p99, loop, own = percentile(took, 99) * 1e3, *(sum(p[i] for p in slowest) / len(slowest) * 1e3 for i in (1, 2))
+        p99 = percentile(took, 99) * 1e3
+        loop, own = (sum(p[i] for p in slowest) / len(slowest) * 1e3 for i in (1, 2))
         missed += p99 > LIMIT_MS
         print(f"| {name} | {len(took)} | {percentile(took, 50) * 1e3:.2f} ms | {p99:.2f} ms | {max(took) * 1e3:.1f} ms | {loop:.2f} ms | "
               f"{own:.2f} ms | {turn * 1e3:.2f} ms |{' missed' if p99 > LIMIT_MS else ''}", flush=True)

@@ -79,8 +79,8 @@ void collections_limit(struct collections *cs, const struct collection_limits *l
 
 /* ---- fill ---- */
 
-/* On a full disk: all writes go into the log, also those that delete, and it is used anew from its beginning when all of
- * it is in the file. True: it is. */
+/* On a full disk: all writes go into the log, also those that delete, and it is used anew from its beginning when all
+ * of it is in the file. True: it is. */
 static bool finds_room(struct collections *cs, enum err rc)
 {
     return rc == ERR_DISK_FULL && cs->db && collection_db_checkpoint(cs);

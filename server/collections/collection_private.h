@@ -107,7 +107,8 @@ MUST_USE enum err collection_schema_open(struct collections *cs, bool can_be_new
 MUST_USE enum err collection_db_open(struct collections *cs, const char *real_path, bool can_be_new, struct errbuf *e);
 /* keep_log: leaves the write-ahead log at the path alone, because it belongs to another file. */
 void collection_db_close(struct collections *cs, bool keep_log);
-/* Whether there is room for more than deleting needs: on the disk, or where the file has been emptied. Within a call. */
+/* Whether there is room for more than deleting needs: on the disk, or where the file has been emptied. Within a
+ * call. */
 MUST_USE enum err collection_db_has_room(struct collections *cs, struct errbuf *e);
 /* Moves the log's contents into the file, as far as possible. */
 bool collection_db_checkpoint(struct collections *cs);
@@ -163,6 +164,10 @@ MUST_USE enum err collection_fill_purge(struct collections *cs, int64_t collecti
 
 MUST_USE enum err collection_name_check(struct collection_text name, struct errbuf *e);
 MUST_USE enum err collection_name_check_key(struct collection_text key, struct errbuf *e);
+/* Of a key to be stored: also no part "." or ".." between slashes. A client that tidies its address (RFC 3986, 5.2.4)
+ * would store under another key, and remove the collection in place of images/.. in it. Keys of old files can be
+ * removed. */
+MUST_USE enum err collection_name_check_new_key(struct collection_text key, struct errbuf *e);
 
 /* ---- collection_words.c ---- */
 

@@ -47,14 +47,14 @@ static bool strip_data_uri(char **text, size_t *n, const char *where, struct inp
     return true;
 }
 
-/* http:, file:, s3: and their like. */
+/* http:, file:, s3: and their like; one letter is a drive of Windows. */
 static bool is_address(const char *text, size_t n)
 {
     size_t i = 0;
     while (i < n && i < SCHEME_MAX && isalnum((unsigned char)text[i])) {
         i++;
     }
-    return i > 0 && i < n && text[i] == ':';
+    return i > 1 && i < n && text[i] == ':';
 }
 
 static bool is_hex(const char *text, size_t n)
@@ -89,6 +89,45 @@ static bool is_sentence(const char *text, size_t n)
     return longest <= LONGEST_WORD;
 }
 
+/* What programs print, or leave standing, in place of an image's bytes. */
+static const char *unfilled_text(const char *text, size_t n)
+{
+    static const char printed[] = "how a program prints an object, not the image's bytes; send them as base64";
+    static const char nothing[] =
+        "a word for nothing, in quotes; leave the key out, or send the image's bytes as base64";
+    static const char unfilled[] = "a placeholder that nothing was put in for; put the image's bytes there, as base64";
+    static const char shell[] =
+        "the shell has not replaced this variable: it does so in double quotes only; put base64 there";
+    static const struct {
+        const char *begin, *what;
+        bool is_all;
+    } rows[] = {{"$", shell, false},
+                {"{", unfilled, false},
+                {"%s", unfilled, true},
+                {"...", unfilled, false},
+                {"\xe2\x80\xa6", unfilled, false},
+                {"[object", printed, false},
+                {"<", printed, false},
+                {"System.Byte[]", printed, false},
+                {"[B@", printed, false},
+                {"tensor(", printed, false},
+                {"array(", printed, false},
+                {"bytearray(", printed, false},
+                {"memoryview(", printed, false},
+                {"null", nothing, true},
+                {"undefined", nothing, true},
+                {"None", nothing, true},
+                {"nan", nothing, true},
+                {"NaN", nothing, true}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t length = strlen(rows[i].begin);
+        if (n >= length && memcmp(text, rows[i].begin, length) == 0 && (!rows[i].is_all || n == length)) {
+            return rows[i].what;
+        }
+    }
+    return NULL;
+}
+
 /* What is often sent in place of base64; NULL: nothing that is known. */
 static const char *other_text(const char *text, size_t n)
 {
@@ -101,12 +140,11 @@ static const char *other_text(const char *text, size_t n)
     if (n >= 8 && (strncasecmp(text, "ffd8ff", 6) == 0 || strncasecmp(text, "89504e47", 8) == 0) && is_hex(text, n)) {
         return "the image is written in hexadecimal digits; send base64";
     }
-    if (n > 0 && is_file_name(text, n)) {
+    const char *what = unfilled_text(text, n);
+    if (!what && n > 0 && is_file_name(text, n)) {
         return "this seems to be the name of a file, which is not read here; send its bytes as base64";
     }
-    return n >= 7 && strncmp(text, "[object", 7) == 0
-               ? "JavaScript's name of an object, not its bytes; send them as base64"
-               : NULL;
+    return what;
 }
 
 /* Decodes a string in place, in the body: the bytes never exist twice. */

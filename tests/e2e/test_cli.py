@@ -30,7 +30,7 @@ from program import (
     squeezed,
 )
 
-COMMANDS = ("caption", "vqa", "retrieve", "regions", "inspect", "bench")
+COMMANDS = ("caption", "vqa", "retrieve", "regions", "inspect", "bench", "import", "search")
 
 
 class Usage(Case):
@@ -42,7 +42,7 @@ class Usage(Case):
         for command in COMMANDS:
             out = self.text(command, "--help")
             self.assertTrue(out.startswith(f"usage: minivlm {command} [OPTION]..."), out)
-            self.assertIn("--model DIR", out)
+            self.assertIn("--collection NAME" if command in ("import", "search") else "--model DIR", out)
             self.assertEqual(self.text("help", command), out)
         self.assertIn("--question Q", self.text("vqa", "-h"))
         self.assertNotIn("--question", self.text("caption", "-h"))

@@ -313,7 +313,8 @@ class Collections(Case):
             code, out, _ = self.run_it("search", "--collection", "album", "--json", "--top-k", "1", "a dog", **there)
             self.assertEqual(len(json.loads(out)["results"]), 1)
             code, out, err = self.run_it("search", "--collection", "other", "a dog", **there)
-            self.assertEqual((code, out, err), (FAILED, "", "minivlm: there is no collection with this name; GET /collections lists the names (404)\n"))
+            self.assertEqual((code, out, err),
+                             (FAILED, "", "minivlm: there is no collection with this name; GET /collections lists the names (404)\n"))
             code, out, err = self.run_it("search", "--collection", "album", "dog " * 99, **there)
             self.assertEqual((code, len(out.splitlines())), (OK, 3))
             self.assertRegex(err, r"^minivlm: only the first \d+ word pieces were read of text 0\n$")

@@ -64,11 +64,43 @@ static void test_no_picture_and_no_text(void)
     CHECK(says("no question"));
 }
 
+/* What stands where base64 should. */
+static void test_no_base64(void)
+{
+    static const char *const rows[][2] = {
+        {"$IMG", "the shell has not replaced this variable"},
+        {"$(base64 -w0 a.jpg)", "the shell has not replaced this variable"},
+        {"{{image}}", "a placeholder"},
+        {"{image}", "a placeholder"},
+        {"%s", "a placeholder"},
+        {"...", "a placeholder"},
+        {"null", "a word for nothing"},
+        {"undefined", "a word for nothing"},
+        {"None", "a word for nothing"},
+        {"[object Blob]", "how a program prints an object"},
+        {"<PIL.JpegImagePlugin.JpegImageFile>", "how a program prints an object"},
+        {"<_io.BufferedReader name='x'>", "how a program prints an object"},
+        {"System.Byte[]", "how a program prints an object"},
+        {"[B@1b2c3d", "how a program prints an object"},
+        {"tensor([[1]])", "how a program prints an object"},
+        {"C:/photos/cat.jpg", "the name of a file"},
+        {"s3://a/b", "addresses are not fetched"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char body[128];
+        int n = snprintf(body, sizeof(body), "{\"image\": \"%s\"}", rows[i][0]);
+        CHECK_FAULT(read_body(INPUT_CAPTION, NULL, NULL, body, (size_t)n), FAULT_BAD_REQUEST, "/image", rows[i][0]);
+        CHECK(says(rows[i][1]));
+    }
+    CHECK_TAKEN(read_body(INPUT_CAPTION, NULL, NULL, "{\"image\": \"nullnull\"}", 21)); /* which is base64 */
+}
+
 int main(void)
 {
     set_limits(16, 128, 1024, 4096);
     test_encodings();
     test_no_picture_and_no_text();
+    test_no_base64();
     input_release(&input);
     return check_result();
 }
