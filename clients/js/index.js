@@ -171,6 +171,10 @@ export class Client {
   }
 
   async *batch(images, call = (image) => this.caption(image), { concurrency = 4, onProgress } = {}) {
+    if (typeof images === "string" || images instanceof Blob || images instanceof ArrayBuffer || ArrayBuffer.isView(images)) {
+      throw new TypeError("a batch is of several pictures; put the one that you have into brackets");
+    }
+    if (!(concurrency >= 1)) throw new RangeError("concurrency must be 1 or more");
     const waiting = [];
     let done = 0;
     const one = async (image) => {
@@ -185,13 +189,16 @@ export class Client {
     };
     for await (const image of images) {
       waiting.push(one(image));
-      if (waiting.length >= Math.max(1, concurrency)) yield await waiting.shift();
+      if (waiting.length >= concurrency) yield await waiting.shift();
     }
     while (waiting.length) yield await waiting.shift();
   }
 }
 
+// Addresses lose parts "." and ".." on the way: images/.. would be the collection itself.
 function collectionPath(collection, key) {
-  const image = key === undefined ? "" : `/images/${key.split("/").map(encodeURIComponent).join("/")}`;
+  const parts = key === undefined ? [] : key.split("/");
+  if ([collection, ...parts].some((part) => part === "." || part === "..")) throw new TypeError('neither a collection nor a part of a key can be "." or ".."');
+  const image = key === undefined ? "" : `/images/${parts.map(encodeURIComponent).join("/")}`;
   return `/collections/${encodeURIComponent(collection)}${image}`;
 }

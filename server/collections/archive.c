@@ -224,7 +224,7 @@ void archive_close(struct archive *a)
 enum err archive_check(struct collection_text name, struct collection_text key, struct errbuf *e)
 {
     enum err rc = collection_name_check(name, e);
-    return rc ? rc : collection_name_check_key(key, e);
+    return rc ? rc : collection_name_check_new_key(key, e);
 }
 
 static enum err add(struct archive *a, struct archive_errand *r, struct errbuf *e)

@@ -6,7 +6,8 @@
  * candidates.
  *
  *   names      [A-Za-z0-9_-]{1,64}. The first put creates a collection; it stays, even when empty, until it is dropped.
- *   keys       1..256 bytes of UTF-8 without control characters (C0, DEL, C1). Order is the order of the bytes.
+ *   keys       1..256 bytes of UTF-8 without control characters (C0, DEL, C1), in a put without a part "." or
+ *              ".." between slashes. Order is the order of the bytes.
  *   durable    a call that returned OK is on disk: write-ahead log, synchronous=FULL, one transaction for each put and
  *              remove. A call that failed (disk full, damaged file) changed nothing.
  *   drop       the name is removed in one transaction; the rows are deleted in slices (collections_purge), and what a

@@ -130,7 +130,7 @@ enum err collection_fill_check(const struct collection_put *p, struct errbuf *e)
 {
     enum err rc = collection_name_check(p->name, e);
     if (!rc) {
-        rc = collection_name_check_key(p->key, e);
+        rc = collection_name_check_new_key(p->key, e);
     }
     if (!rc && p->image->words.n > COLLECTION_WORDS_MAX) {
         rc = err_set(e, ERR_TEXT_TOO_LONG, "the image's words have %zu bytes; allowed are %d", p->image->words.n,

@@ -1,6 +1,8 @@
 #include "engine/base/utf8.h"
 #include "server/collections/collection_private.h"
 
+#include <string.h>
+
 static bool is_name_byte(unsigned char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -41,4 +43,20 @@ enum err collection_name_check_key(struct collection_text key, struct errbuf *e)
         i += size;
     }
     return OK;
+}
+
+enum err collection_name_check_new_key(struct collection_text key, struct errbuf *e)
+{
+    enum err rc = collection_name_check_key(key, e);
+    for (size_t i = 0, n; !rc && i < key.n; i += n + 1) {
+        const char *slash = memchr(key.text + i, '/', key.n - i);
+        n = slash ? (size_t)(slash - key.text) - i : key.n - i;
+        if ((n == 1 || n == 2) && memcmp(key.text + i, "..", n) == 0) {
+            rc = err_set(
+                e, ERR_BAD_REQUEST,
+                "the image's key has a part \"%.*s\", which clients and proxies take out of addresses; leave it out",
+                (int)n, key.text + i);
+        }
+    }
+    return rc;
 }

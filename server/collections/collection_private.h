@@ -164,6 +164,10 @@ MUST_USE enum err collection_fill_purge(struct collections *cs, int64_t collecti
 
 MUST_USE enum err collection_name_check(struct collection_text name, struct errbuf *e);
 MUST_USE enum err collection_name_check_key(struct collection_text key, struct errbuf *e);
+/* Of a key to be stored: also no part "." or ".." between slashes. A client that tidies its address (RFC 3986, 5.2.4)
+ * would store under another key, and remove the collection in place of images/.. in it. Keys of old files can be
+ * removed. */
+MUST_USE enum err collection_name_check_new_key(struct collection_text key, struct errbuf *e);
 
 /* ---- collection_words.c ---- */
 

@@ -21,6 +21,12 @@ assert.equal((await client.match([bytes, { id: caption.image.id }], ["a", "b"]))
 assert.equal((await client.rerank("a dog", [bytes, bytes], { topN: 1 })).results.length, 1);
 await client.store("album", "a b/ü?.jpg", bytes);
 assert.equal((await client.search("album", "a dog", { topK: 1 })).results[0].key, "a b/ü?.jpg");
+for (const key of ["..", ".", "../../album", "x/./y", "x/.."]) {
+  await assert.rejects(client.remove("album", key), TypeError); // addresses lose such parts: it would have been the whole collection
+  await assert.rejects(client.store("album", key, bytes), TypeError);
+}
+await assert.rejects(client.remove(".."), TypeError);
+assert.equal((await client.search("album", "a dog")).results.length, 1);
 await client.remove("album", "a b/ü?.jpg");
 await client.remove("album");
 assert.equal((await client.version()).name, "minivlm-server");
@@ -58,6 +64,8 @@ for await (const done of client.batch(images, call, { concurrency: 2, onProgress
 assert.deepEqual(seen.map((o) => o.ok), [true, false, true, true, true]);
 assert.equal(seen[1].error.code, "unsupported_image");
 assert.equal(most, 2);
+for (const one of [bytes, "a.jpg", new Blob([bytes]), bytes.buffer]) await assert.rejects(client.batch(one).next(), /into brackets/);
+for (const concurrency of [0, -1, NaN, "x"]) await assert.rejects(client.batch([bytes], undefined, { concurrency }).next(), RangeError);
 
 // what passes is tried again, what does not is not
 let refusals = [], n = 0;

@@ -247,6 +247,9 @@ class Retries(unittest.TestCase):
             self.assertEqual(seen, [wanted] * 2)
             seen.clear()
         self.assertEqual(_request.key_path("a b", "x/\u00fc?#.jpg"), "/collections/a%20b/images/x/%C3%BC%3F%23.jpg")
+        self.assertEqual(_request.key_path("a/b", "...~"), "/collections/a%2Fb/images/...~")
+        for name, path in (("a", ".."), ("a", "."), ("a", "../../a"), ("a", "x/./y"), ("a", "x/.."), ("..", "x"), ("..", None)):
+            self.assertRaisesRegex(ValueError, "part of a key", _request.key_path, name, path)
 
     def test_what_never_comes(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -87,7 +87,7 @@ class Collections(unittest.TestCase):
         bad = {"/collections/a%20b/images/k": "name", "/collections/" + "n" * 65 + "/images/k": "name",
                "/collections/" + "n" * 900 + "/images/k": "name", "/collections/a/images/" + "k" * 257: "key",
                "/collections/a/images/" + "k" * 2000: "key", "/collections/a/images/%01": "key",
-               "/collections/a/images/%ff": "key"}
+               "/collections/a/images/%ff": "key", "/collections/a/images/x/%2e%2E": "key", "/collections/a/images/..%2F..%2Fa": "key"}
         with Server(self.flag) as s:
             for path, what in bad.items():
                 with self.subTest(path[:60]):

@@ -8,6 +8,7 @@ import email.utils
 import os
 import random
 import re
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
@@ -84,9 +85,12 @@ def with_picture(path: str, image: Picture, method: str = "POST", **parameters: 
 
 
 def key_path(collection: str, key: Optional[str] = None) -> str:
-    def quoted(text: str) -> str:
-        return "".join(chr(b) if chr(b).isalnum() and b < 128 or chr(b) in "-_./" else f"%{b:02X}" for b in text.encode())
-    return f"/collections/{quoted(collection)}" + (f"/images/{quoted(key)}" if key is not None else "")
+    """Addresses lose parts "." and ".." on the way: images/.. would be the collection itself."""
+    parts = [] if key is None else key.split("/")
+    if any(part in (".", "..") for part in (collection, *parts)):
+        raise ValueError('neither a collection nor a part of a key can be "." or ".."')
+    image = "" if key is None else "/images/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
+    return f"/collections/{urllib.parse.quote(collection, safe='')}{image}"
 
 
 PASSING = (429, 502, 503, 504)  # from whoever says no more than the status

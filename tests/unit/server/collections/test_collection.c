@@ -169,7 +169,11 @@ static const char *const good_keys[] = {" ",
                                         "\xee\x80\x80",
                                         "\xf4\x8f\xbf\xbf",
                                         "\xf0\x9f\x90\xb6",
-                                        "%s%n"};
+                                        "%s%n",
+                                        "...",
+                                        "a/..b/c.",
+                                        "a//b/"};
+static const char *const dotted_keys[] = {".", "..", "../x", "a/./b", "a/../b", "a/..", "/.", "../../a"};
 
 static void test_keys(void)
 {
@@ -178,6 +182,11 @@ static void test_keys(void)
         bool flag;
         CHECK_INT(put_as(cs, T("a"), T(bad_keys[i])), ERR_BAD_REQUEST);
         CHECK_INT(collections_remove(cs, T("a"), T(bad_keys[i]), &flag, &e), ERR_BAD_REQUEST);
+    }
+    for (size_t i = 0; i < sizeof(dotted_keys) / sizeof(dotted_keys[0]); i++) { /* an old file may have them */
+        bool flag;
+        CHECK_INT(put_as(cs, T("a"), T(dotted_keys[i])), ERR_BAD_REQUEST);
+        CHECK_INT(collections_remove(cs, T("a"), T(dotted_keys[i]), &flag, &e), OK);
     }
     CHECK_INT(put_as(cs, T("a"), (struct collection_text){"a\0b", 3}), ERR_BAD_REQUEST);
     CHECK_INT(number(cs, "SELECT count(*) FROM image"), 0);
@@ -191,7 +200,7 @@ static void test_keys(void)
     CHECK_INT(number(cs, "SELECT count(*) FROM image"), sizeof(good_keys) / sizeof(good_keys[0]) + 1);
     struct collection_hits hits;
     CHECK_INT(collections_candidates(cs, model, T("a"), T(""), MANY, &hits, &e), OK);
-    CHECK(hits.n == 10 && hits.n_by_words == 0 && hits.n_by_sample == 10);
+    CHECK(hits.n == 13 && hits.n_by_words == 0 && hits.n_by_sample == 13);
     for (int i = 0; i < hits.n; i++) {
         CHECK_INT(strlen(hits.hits[i].key), hits.hits[i].n_key);
     }
