@@ -1,7 +1,7 @@
 /* The library is C++ and bounds little by itself, so nothing reaches it before heif_boxes.c has found the file
  * harmless; then its memory is known (bytes_to_decode), and that much is asked for and given back first, because the
  * library ends the process where a small allocation fails. It decodes in this thread; libde265 starts one of its own
- * for each picture of HEIC and ends it, and waits for ever for one that did not start: so one is tried first, too.
+ * for each picture of HEIC and ends it, and waits endlessly for one that did not start: so one is tried first, too.
  *
  * The picture is cropped, turned and mirrored by the library, as its boxes say. EXIF is left alone: by the standard its
  * orientation does not count. */

@@ -27,7 +27,7 @@ struct reader {
     uint32_t width, height, piece_width, piece_height;
     bool is_tiled, has_alpha, is_straight /* grey, and not multiplied by alpha */;
     bool names_extra; /* the file says what its channels beyond the color are */
-    bool has_other;   /* a fourth channel that is no alpha: the library takes it for one */
+    bool has_other;   /* a fourth channel that is not alpha; the library takes it for alpha */
     uint16_t compression, photometric, bits, samples, orientation;
 };
 
