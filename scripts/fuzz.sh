@@ -6,6 +6,7 @@
 #   fuzz.sh --table                  what all runs so far add up to, as in docs/operations.md
 #   fuzz.sh --keep                   takes what build/fuzz has found into the tree: the fewest inputs that reach each edge
 #                                    become tests/fuzz/corpus, and the runs are added to tests/fuzz/record.tsv
+#                                    and to the table in docs/operations.md
 #
 # Builds the preset `fuzz` (clang). What is found grows in build/fuzz/corpus, and each run is a line of
 # build/fuzz/record.tsv (target, seconds, CPU seconds, executions, edges). Words of a format are in
@@ -42,6 +43,31 @@ keep() {
     runs | sums >build/fuzz/sums.tsv
     mv build/fuzz/sums.tsv "$kept"
     rm -f "$record"
+    write_table
+}
+
+# The numbers of docs/operations.md from the record, row by row; what a target reads stays as it is.
+write_table() {
+    # shellcheck disable=SC2016
+    awk '
+        function grouped(n, out) {
+            n = sprintf("%.0f", n)
+            for (out = ""; length(n) > 3; n = substr(n, 1, length(n) - 3)) out = "," substr(n, length(n) - 2) out
+            return n out
+        }
+        FNR == NR {
+            split($0, f, "\t")
+            row[f[1]] = grouped(f[4]) " | " grouped(f[2]) " | " grouped(f[3]) " | " grouped(f[5])
+            next
+        }
+        /^\| `fuzz_/ {
+            split($0, cell, " [|] ")
+            name = cell[1]
+            gsub(/[|` ]/, "", name)
+            if (name in row) $0 = cell[1] " | " cell[2] " | " row[name] " |"
+        }
+        { print }' "$kept" docs/operations.md >build/fuzz/operations.md
+    cp build/fuzz/operations.md docs/operations.md
 }
 
 case "${1:-}" in

@@ -46,7 +46,9 @@ static enum err fail(const struct reader *r, int code, struct errbuf *e)
     if (r->n_left == 0) {
         return err_set(e, ERR_CORRUPT_IMAGE, "GIF: the end is missing; send the whole file");
     }
-    const char *text = GifErrorString(code);
+    const char *text = code == D_GIF_ERR_READ_FAILED    ? "its pixels cannot be read"
+                       : code == D_GIF_ERR_EOF_TOO_SOON ? "its pixels end too early"
+                                                        : GifErrorString(code);
     return err_set(e, ERR_CORRUPT_IMAGE, "GIF: not valid (%s); send an undamaged copy",
                    text ? text : "no picture in it");
 }

@@ -70,9 +70,11 @@ static enum err read_header(const uint8_t *bytes, size_t n, struct header *h, st
     *h = (struct header){
         .width = read_32(body), .height = read_32(body + 4), .depth = body[8], .color = body[9], .interlace = body[12]};
     if (h->depth > 16 || !(depths_of(h->color) >> h->depth & 1) || body[10] != 0 || body[11] != 0 || h->interlace > 1) {
-        return err_set(e, ERR_CORRUPT_IMAGE,
-                       "PNG: the header is not valid (%d bits, colour type %d); send an undamaged copy", h->depth,
-                       h->color);
+        return err_set(
+            e, ERR_CORRUPT_IMAGE,
+            "PNG: the header is not valid (%d bits, colour type %d, compression %d, filter %d, interlace %d); "
+            "send an undamaged copy",
+            h->depth, h->color, body[10], body[11], h->interlace);
     }
     return OK;
 }

@@ -64,6 +64,13 @@ static void settle(struct http *h, uint64_t until_us)
         struct http_connection *c = h->touched;
         h->touched = c->next_touched;
         c->is_touched = false;
+        if (http_request_is_answered(c)) {
+            if (clock_us() < until_us) {
+                http_request_answer(c);
+            } else {
+                http_list_work(c);
+            }
+        }
         if (!c->is_over && c->inner && c->is_queued && c->out.n == 0) {
             if (clock_us() < until_us) {
                 http_inner_move(c);
@@ -307,6 +314,8 @@ void http_ready(struct exchange *x)
         c->inner->is_suspended = false;
         c->http->must_run = true;
         MHD_resume_connection(c->inner->mhd);
+    } else if (!c->inner) {
+        http_touch(c);
     }
 }
 

@@ -279,6 +279,7 @@ void http_front_serve(struct http_connection *c)
     if (!c->is_over && c->ready & LOOP_HANGUP) {
         see_hangup(c);
     }
+    http_request_answer(c);
     if (!c->is_over && c->inner && c->to_inner.n) {
         http_inner_flush(c);
     }

@@ -64,20 +64,35 @@ void http_request_refuse(struct http_connection *c, enum refusal why, const char
 
 /* ---- requests ---- */
 
-static void send_head(struct http_connection *c, const struct head *h)
+/* Hands the request to libmicrohttpd. False: no descriptor or memory. */
+static bool hand_on(struct http_connection *c, bool has_body)
 {
+    const struct exchange *x = c->exchange;
     char text[HEAD_MAX_METHOD + 128], framing[64] = "";
-    if (h->is_chunked) {
-        snprintf(framing, sizeof(framing), "Transfer-Encoding: chunked\r\n");
-    } else if (h->has_length) {
-        snprintf(framing, sizeof(framing), "Content-Length: %llu\r\n", (unsigned long long)h->length);
+    if (!http_inner_open(c)) {
+        return false;
     }
-    snprintf(text, sizeof(text), "%.*s / HTTP/1.%d\r\nHost: x\r\n%s%s\r\n", (int)h->method.n, h->method.bytes, h->minor,
-             framing,
-             !h->keeps_alive ? "Connection: close\r\n"
-             : h->minor == 0 ? "Connection: keep-alive\r\n"
+    if (has_body && x->is_chunked) {
+        snprintf(framing, sizeof(framing), "Transfer-Encoding: chunked\r\n");
+    } else if (has_body) {
+        snprintf(framing, sizeof(framing), "Content-Length: %llu\r\n", (unsigned long long)x->content_length);
+    }
+    snprintf(text, sizeof(text), "%s / HTTP/1.%d\r\nHost: x\r\n%s%s\r\n", x->method, c->minor, framing,
+             !c->keeps       ? "Connection: close\r\n"
+             : c->minor == 0 ? "Connection: keep-alive\r\n"
                              : "");
+    c->http->n_begun++;
     http_inner_send(c, text, NULL, 0, NULL);
+    return true;
+}
+
+static bool hand_on_body(struct http_connection *c)
+{
+    if (hand_on(c, true)) {
+        return !c->is_over;
+    }
+    http_request_refuse(c, REFUSAL_RESOURCES, "no descriptor or memory is left for another request");
+    return false;
 }
 
 static void end_body(struct http_connection *c)
@@ -87,8 +102,26 @@ static void end_body(struct http_connection *c)
     }
 }
 
-/* What has no body need not go through the library if the answer is there at once. False: it is not. */
-static bool answer_at_once(struct http_connection *c, const struct head *h)
+void http_request_answer(struct http_connection *c)
+{
+    const struct exchange *x = c->exchange;
+    if (!http_request_is_answered(c)) {
+        return;
+    }
+    if (!x->is_streaming && x->answer.n <= HTTP_PIECE) {
+        http_answer_directly(c, false);
+    } else if (!hand_on(c, false)) {
+        http_front_lose(c);
+    }
+}
+
+bool http_request_is_answered(const struct http_connection *c)
+{
+    return !c->is_over && !c->inner && c->phase == HTTP_WORKING && c->exchange && c->exchange->status;
+}
+
+/* It has come whole, and libmicrohttpd knows nothing of it. */
+static void work_on(struct http_connection *c)
 {
     const struct http_handler *handler = &c->http->handler;
     struct exchange *x = c->exchange;
@@ -96,15 +129,9 @@ static bool answer_at_once(struct http_connection *c, const struct head *h)
     x->received_us = clock_us();
     x->phase = PHASE_WORKING;
     handler->on_request(handler->user, x);
-    if (c->exchange != x) { /* cut in there */
-        return true;
+    if (c->exchange == x) { /* else it was cut in there */
+        http_request_answer(c);
     }
-    if (!x->status || x->is_streaming) {
-        return false;
-    }
-    c->inner->is_complete = true;
-    http_answer_directly(c, h->expects_continue);
-    return true;
 }
 
 static const char no_memory[] = "the connections use all the memory there is for them";
@@ -133,17 +160,12 @@ static void begin(struct http_connection *c, const struct head *h)
         http_answer_directly(c, h->expects_continue);
         return;
     }
-    if (!http_inner_open(c)) {
-        http_request_refuse(c, REFUSAL_RESOURCES, "no descriptor or memory is left for another request");
+    if (!h->is_chunked && h->length == 0) {
+        c->keeps &= !h->expects_continue;
+        work_on(c);
         return;
     }
-    bool has_body = h->is_chunked || h->length > 0;
-    if (!has_body && answer_at_once(c, h)) {
-        return;
-    }
-    c->http->n_begun++;
-    send_head(c, h);
-    if (c->is_over || !has_body) {
+    if (h->is_chunked && !hand_on_body(c)) {
         return;
     }
     x->phase = PHASE_BODY;
@@ -184,9 +206,33 @@ static bool read_head(struct http_connection *c, const char *bytes, size_t n, si
     return true;
 }
 
+/* A body that is there at once need not go through the library. */
+static void read_whole(struct http_connection *c, const char *bytes, size_t n)
+{
+    const struct http_handler *handler = &c->http->handler;
+    struct exchange *x = c->exchange;
+    c->body_left = 0;
+    handler->on_body(handler->user, x, bytes, n);
+    if (c->exchange != x) { /* cut in there */
+        return;
+    }
+    if (x->status) {
+        http_answer_directly(c, true);
+    } else {
+        work_on(c);
+    }
+}
+
 static void read_counted(struct http_connection *c, const char *bytes, size_t n, size_t *taken)
 {
     *taken = n < c->body_left ? n : (size_t)c->body_left;
+    if (!c->inner && *taken == c->body_left) {
+        read_whole(c, bytes, *taken);
+        return;
+    }
+    if (!c->inner && !hand_on_body(c)) {
+        return;
+    }
     c->body_left -= *taken;
     http_front_progress(c, *taken);
     http_inner_send(c, NULL, bytes, *taken, NULL);

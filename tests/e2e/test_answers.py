@@ -11,6 +11,7 @@ IMAGES = "tests/data/images"
 WAVES, DISCS, TURNED, CUT = (f"{IMAGES}/{name}" for name in ("waves.png", "discs.png", "codec/exif-6.jpg",
                                                              "codec/truncated.jpg"))
 TEXTS = ["a dog", "what is \u201cthis\u201d?", "\u00fcber"]
+LONG = "dog " * 99
 
 
 class Answers(unittest.TestCase):
@@ -48,6 +49,8 @@ class Answers(unittest.TestCase):
                 ("vqa", [a for t in TEXTS for a in ("--question", t)] + ["--explain"],
                  [("question", t) for t in TEXTS] + [("explain", "true")]),
                 ("retrieve", [a for t in TEXTS for a in ("--text", t)], [("texts", t) for t in TEXTS]),
+                ("vqa", ["--question", LONG], [("question", LONG)]),  # with a warning
+                ("retrieve", ["--text", LONG], [("texts", LONG)]),
                 ("retrieve", ["--text", TEXTS[0], "--explain"], [("texts", TEXTS[0]), ("explain", "true")])):
             for file in (WAVES, DISCS, CUT if "--tolerate-truncated" in options else TURNED):
                 with self.subTest(task=task, options=options, file=file):

@@ -168,7 +168,7 @@ class Clocks(unittest.TestCase):
 
 class Places(unittest.TestCase):
     def test_over_the_limit(self):
-        with Server("--server.max_connections=8") as s, contextlib.ExitStack() as stack:
+        with Server("--server.max_connections=8", "--server.max_connections_per_address=100") as s, contextlib.ExitStack() as stack:
             busy = [stack.enter_context(connect(s)) for _ in range(8)]
             for c in busy:
                 c.sendall(CAPTION[:-10])
@@ -194,7 +194,7 @@ class Places(unittest.TestCase):
             self.assertEqual(status_of(out), 200, out)
 
     def test_idle_ones_make_room(self):
-        with Server("--server.max_connections=8") as s, contextlib.ExitStack() as stack:
+        with Server("--server.max_connections=8", "--server.max_connections_per_address=100") as s, contextlib.ExitStack() as stack:
             idle = [stack.enter_context(connect(s)) for _ in range(8)]
             for c in idle[1:]:
                 c.sendall(GET)

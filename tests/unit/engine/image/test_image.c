@@ -213,6 +213,11 @@ static void test_messages(void)
         {"lossless-process.jpg", "a lossless JPEG"},
         {"hierarchical.jpg", "a hierarchical JPEG"},
         {"jpeg-ls.jpg", "a JPEG-LS file"},
+        {"bad-method.png", "compression 1"},
+#ifdef MINIVLM_GIF
+        {"bad-code-size.gif", "its pixels cannot be read"},
+        {"lying-height.gif", "its pixels end too early"},
+#endif
         {"critical.png", "its chunk ABCD must be understood"},
         {"restart-missing.jpg", "tolerate_truncated=true"},
 #ifdef MINIVLM_TIFF
