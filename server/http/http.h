@@ -2,10 +2,10 @@
  *
  * One struct http listens on one address. The front is our own: it owns every client socket (plain or TLS), checks
  * requests against RFC 9110 and 9112 (head.h, chunk.h), enforces the time limits and decides who may connect. A request
- * without a body, or with one that is there at once, it hands to the handler itself, and it sends short answers to these.
- * Behind it, libmicrohttpd gets the others, streams and long answers, one of each connection at a time, checked and
- * normalised, through a socket pair that exists meanwhile; it carries the body to the handler and writes the answer,
- * whose bytes the front moves to the client.
+ * without a body, or with one that is there at once, it hands to the handler itself, and it sends short answers to
+ * these. Behind it, libmicrohttpd gets the others, streams and long answers, one of each connection at a time, checked
+ * and normalised, through a socket pair that exists meanwhile; it carries the body to the handler and writes the
+ * answer, whose bytes the front moves to the client.
  *
  * Per request it calls, on the loop thread:
  *     on_headers  the head is complete; the handler may answer at once (a refusal: the body is then discarded)

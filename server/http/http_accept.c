@@ -11,8 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 enum {
@@ -21,7 +19,6 @@ enum {
     SHARE_MIN = 64,
     LEFT_LOOKS = 64,
     HEAVY_LOOKS = 1024,
-    UNSENT_BYTES = 128 << 10, /* in the kernel, of answers that nobody reads: else megabytes a connection, uncounted */
     IDLE_VICTIM_US = HTTP_SECOND_US,
     STALLED_VICTIM_US = 2 * HTTP_SECOND_US
 };
@@ -179,7 +176,6 @@ static bool has_place(struct http *h, const struct address *address, const struc
 
 static void accept_client(struct http *h, int fd, const struct address *address)
 {
-    int yes = 1, unsent = UNSENT_BYTES;
     struct peer *peer = peers_add(&h->peers, address);
     if (!peer) {
         close(fd);
@@ -194,8 +190,6 @@ static void accept_client(struct http *h, int fd, const struct address *address)
         close(fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     struct http_connection *c = http_front_create(h, fd, address, peer);
     if (c && !is_welcome) {
         log_limited(LOG_WARN, LOG_HERE, "connection refused", LOG_INT("connections", h->stats.connections));

@@ -6,12 +6,17 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, HOST_MAX = 256 };
+enum {
+    BACKLOG = 1024,
+    HOST_MAX = 256,
+    UNSENT_BYTES = 128 << 10 /* in the kernel, of answers that nobody reads: else megabytes a connection, uncounted */
+};
 
 static void add_listener(struct http *h, int fd)
 {
@@ -37,12 +42,15 @@ static bool is_any_v6(const struct addrinfo *a)
 /* -1 with errno. `is_dual`: IPv4 clients come in too. */
 static int try_listen(const struct addrinfo *a, bool is_dual)
 {
-    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol), yes = 1;
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol), yes = 1,
+        unsent = UNSENT_BYTES;
     int is_v6_alone = !is_dual;
     if (fd < 0) {
         return -1;
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* connections inherit these */
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     if (a->ai_family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &is_v6_alone, sizeof(is_v6_alone));
     }

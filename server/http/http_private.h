@@ -209,8 +209,8 @@ void http_front_settle(struct http_connection *c);
 void http_request_read(struct http_connection *c, char *bytes, size_t n);
 /* The same with the bytes waiting in c->in. */
 void http_request_read_waiting(struct http_connection *c);
-/* Sends the answer of a request that libmicrohttpd has not got, if it is there; streams and large answers go through the
- * library. */
+/* Sends the answer of a request that libmicrohttpd has not got, if it is there; streams and large answers go through
+ * the library. */
 void http_request_answer(struct http_connection *c);
 bool http_request_is_answered(const struct http_connection *c); /* and not yet sent */
 /* Answers with a refusal and closes. */
