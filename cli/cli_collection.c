@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { ANSWER_MAX_BYTES = 16 << 20, MAX_PARALLEL = 16, MAX_TRIES = 30, LONGEST_WAIT_S = 60, STATUS_LINE_MS = 200 };
@@ -77,6 +79,7 @@ static enum err send_patiently(struct cli_http *h, atomic_bool *has_answered, co
 
 struct import {
     const struct cli_args *args;
+    int *same_as; /* [n_files]: an earlier image with the same key, or -1 */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int next, n_done, n_failed, n_running;
@@ -94,12 +97,62 @@ static void complain(struct import *m, const char *file, const struct errbuf *e,
     m->n_failed++;
 }
 
+struct keyed {
+    const char *key;
+    int at;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct keyed *x = a, *y = b;
+    int order = strcmp(x->key, y->key);
+    return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Images of two folders may have one key: the later one would replace the earlier one. */
+static enum err find_same_keys(struct import *m)
+{
+    const struct cli_args *a = m->args;
+    struct keyed *all = NULL;
+    enum err rc = mem_array(&all, (size_t)a->n_files, sizeof(*all));
+    rc = rc ? rc : mem_array(&m->same_as, (size_t)a->n_files, sizeof(*m->same_as));
+    for (int i = 0; !rc && i < a->n_files; i++) {
+        all[i] = (struct keyed){a->files[i] + a->key_at[i], i};
+        m->same_as[i] = -1;
+    }
+    if (!rc) {
+        qsort(all, (size_t)a->n_files, sizeof(*all), by_key);
+    }
+    for (int i = 1, first = 0; !rc && i < a->n_files; i++) {
+        if (strcmp(all[i].key, all[first].key) != 0) {
+            first = i;
+        } else if (!is_same_file(a->files[all[i].at], a->files[all[first].at])) {
+            m->same_as[all[i].at] = all[first].at;
+        }
+    }
+    mem_free(all);
+    return rc;
+}
+
 static enum err put(struct import *m, struct cli_http *h, int i, struct cli_http_answer *answer, struct errbuf *e)
 {
     const char *file = m->args->files[i];
     uint8_t *bytes = NULL;
     size_t n = 0;
     struct buf path;
+    if (m->same_as[i] >= 0) {
+        return err_set(
+            e, ERR_BAD_REQUEST,
+            "not stored: its key, %.200s, is also that of %.200s; import a folder above both, or this one into "
+            "another collection",
+            file + m->args->key_at[i], m->args->files[m->same_as[i]]);
+    }
     enum err rc = cli_input_read(file, &bytes, &n, e);
     if (rc) {
         return rc;
@@ -170,6 +223,11 @@ int cli_collection_import(const struct cli_args *a)
     struct import m = {.args = a, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     pthread_t threads[MAX_PARALLEL];
     int wanted = a->parallel < a->n_files ? a->parallel : a->n_files, n = 0;
+    if (find_same_keys(&m)) {
+        fprintf(stderr, "minivlm: out of memory\n");
+        mem_free(m.same_as);
+        return CLI_FAILED;
+    }
     cli_progress_begin(&m.progress, !a->no_progress, a->n_files, clock_us());
     pthread_mutex_lock(&m.lock);
     while (n < wanted && !thread_start(&threads[n], "import", send_pictures, &m)) {
@@ -181,6 +239,7 @@ int cli_collection_import(const struct cli_args *a)
     for (int i = 0; i < n; i++) {
         thread_join(threads[i]);
     }
+    mem_free(m.same_as);
     int n_stored = m.n_done - m.n_failed;
     fprintf(stderr, "minivlm: %s: %d of %d images stored\n", a->collection, n_stored, a->n_files);
     return n_stored == a->n_files ? CLI_OK : CLI_FAILED;

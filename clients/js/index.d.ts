@@ -16,7 +16,7 @@ export interface Matches {
   images: (ImageInfo | { error: unknown })[]; model: string;
 }
 export interface Reranked { results: { index: number; relevance_score: number }[]; model: string }
-export interface Found { results: { key: string; score: number; image: { id: string; width: number; height: number } }[]; model: string }
+export interface Found { results: { key: string; score: number; relevance_score: number; image: { id: string; width: number; height: number } }[]; model: string }
 export interface Stored { collection: string; key: string; replaced: boolean; image: { id: string; width: number; height: number } }
 
 export interface Options {
@@ -36,6 +36,7 @@ export type Outcome<T, P = Picture> = { image: P; ok: true; result: T; error?: u
 
 /** What the service refused, in its words; status 0: it was not reached. */
 export declare class MiniVLMError extends Error {
+  constructor(message: string, options?: Partial<Pick<MiniVLMError, "status" | "code" | "param" | "requestId" | "retryable">>);
   status: number; code: string; param: string | null; requestId: string | null; retryable: boolean;
 }
 

@@ -43,6 +43,8 @@ for await (const done of client.batch(["a", "b"], (name) => client.ask(bytes, na
   if (done.ok) console.log(done.image.length, done.result.answer);
   else if (done.error instanceof MiniVLMError) console.log(done.error.code, done.error.retryable);
 }
+export const found: number = (await client.search("photos", "a cat")).results[0].relevance_score;
+export const made: MiniVLMError = new MiniVLMError("no", { status: 429, code: "overloaded", retryable: true });
 // @ts-expect-error a path is no picture
 await client.caption("cat.jpg");
 // @ts-expect-error no such option

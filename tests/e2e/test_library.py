@@ -323,6 +323,17 @@ class Collections(Case):
             self.assertEqual((code, "take it as it is with --tolerate-truncated" in err), (FAILED, True), err)
             self.assertEqual(self.run_it("import", "--collection", "album", "--tolerate-truncated", "cut.jpg", **there)[0], OK)
 
+    def test_two_pictures_with_one_key(self):
+        self.put("2025/1.png", "2025/2.png", "2026/1.png")
+        with Server(f"--collections.path={self.root}/c.db") as s:
+            there = {"MINIVLM_SERVER": f"http://127.0.0.1:{s.port}"}
+            code, _, err = self.run_it("import", "--collection", "album", "2025", "2026", **there)
+            self.assertEqual(code, FAILED)
+            self.assertRegex(err, r"^minivlm: 2026/1.png: not stored: its key, 1.png, is also that of 2025/1.png; .*\n"
+                                  r"minivlm: album: 2 of 3 images stored\n$")
+            code, _, err = self.run_it("import", "--collection", "album", "2025", "./2025/1.png", **there)  # one twice
+            self.assertEqual((code, err), (OK, "minivlm: album: 3 of 3 images stored\n"))
+
     def test_key_of_the_server(self):
         self.put("a.png", "b.png")
         (self.root / "keys").write_text(f"me {hashlib.sha256(b'secret').hexdigest()}\n")
