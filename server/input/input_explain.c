@@ -173,6 +173,8 @@ static bool explain_json(struct input_parser *p, const char *b, size_t n)
 /* A body that should be the bytes of a picture. */
 static bool explain_raw(struct input_parser *p, const char *b, size_t n)
 {
+    bool is_picture = input_is_picture(b, n),
+         is_form = input_is_type(p->content_type, "application/x-www-form-urlencoded");
     if (input_begins_object(b, n)) {
         const char *encoding = json_tree_explain_encoding(b, n);
         input_fail(p->fault, FAULT_UNSUPPORTED_IMAGE, "Content-Type",
@@ -183,15 +185,12 @@ static bool explain_raw(struct input_parser *p, const char *b, size_t n)
         input_fail(
             p->fault, FAULT_CORRUPT_IMAGE, "image",
             "the image has lost its line ends on the way, as with curl -d @file; send it with --data-binary @file");
-    } else if (input_is_picture(b, n)) {
-        return false;
-    } else if (input_is_type(p->content_type, "application/x-www-form-urlencoded") ? is_form_text(b, n)
-                                                                                   : is_bare_form_text(b, n)) {
+    } else if (!is_picture && (is_form ? is_form_text(b, n) : is_bare_form_text(b, n))) {
         input_fail(p->fault, FAULT_UNSUPPORTED_IMAGE, "image",
                    "a form without files (name=value, application/x-www-form-urlencoded) is not read; send the image "
                    "as the body (curl --data-binary @file) with parameters in the query string, or a form with files "
                    "(curl -F image=@file)");
-    } else if (is_other_data(p->content_type)) {
+    } else if (!is_picture && is_other_data(p->content_type)) {
         input_fail(
             p->fault, FAULT_UNSUPPORTED_IMAGE, "Content-Type",
             "a body of Content-Type %.60s is not read; send the image's bytes, JSON (application/json) or a form "
