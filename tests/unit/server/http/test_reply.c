@@ -120,6 +120,7 @@ static void test_errors_of_the_engine(void)
         {ERR_OVERLOADED, 429, "overloaded"},
         {ERR_BUSY, 503, "collection_busy"},
         {ERR_UNAVAILABLE, 503, "collection_unavailable"},
+        {ERR_DISK_FULL, 503, "collection_unavailable"},
         {ERR_DEADLINE, 504, "deadline_exceeded"},
         {ERR_DRAINING, 503, "draining"},
         {ERR_CANCELLED, 503, "draining"},
