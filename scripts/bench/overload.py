@@ -250,6 +250,7 @@ def table(args, server):
     for images in args.images:
         seconds, factors, timeouts = rows[images]
         seconds = args.seconds or seconds
+        factors, timeouts = args.factors or factors, args.timeouts or timeouts
         capacity = Capacity(args, server, images, seconds)
         for timeout_s in timeouts:
             for n, factor in enumerate(factors):
@@ -329,6 +330,8 @@ def main():
     parser.add_argument("--seconds", type=float, help="a row; by default as many as the kind of run wants")
     parser.add_argument("--rounds", type=int, default=1, help="of each row, capacity between them; prints medians and the range")
     parser.add_argument("--images", type=int, nargs="*", default=[1, 16])
+    parser.add_argument("--factors", type=float, nargs="*", help="loads in capacities; by default those of the kind of run")
+    parser.add_argument("--timeouts", type=int, nargs="*", help="deadlines in seconds; the same")
     parser.add_argument("--connections", type=int, default=500)
     parser.add_argument("--only", help="fairness beside this kind alone, for instance sentences")
     parser.add_argument("--port", type=int)
